@@ -1,0 +1,1 @@
+//! The hello module as a dynamic library.

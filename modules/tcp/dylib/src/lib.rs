@@ -1,0 +1,1 @@
+//! The tcp module as a dynamic library.
