@@ -1,1 +1,3 @@
-//! The anyproxy host.
+//! The anyproxy host: configuration, threads, sockets, timers, modules and reload. Knows no protocol.
+
+pub mod config;

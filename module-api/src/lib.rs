@@ -1,1 +1,3 @@
 //! The contract between the host and its modules.
+
+pub mod abi;

@@ -1,0 +1,338 @@
+//! Text, slices and owned byte buffers in the form that crosses between images.
+//! Knows nothing of who allocated what: an owned buffer carries the function that gives it back.
+
+use std::{fmt, marker::PhantomData, ops::Deref, ptr, slice, str};
+
+/// Borrowed UTF-8 text. Valid for as long as the function that hands it out says.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Str {
+    ptr: *const u8,
+    len: usize,
+}
+
+// SAFETY: a `Str` is a shared borrow of immutable bytes.
+unsafe impl Send for Str {}
+// SAFETY: as above.
+unsafe impl Sync for Str {}
+
+impl Str {
+    /// No text.
+    pub const EMPTY: Self = Self::new("");
+
+    /// Borrows `text`. The lifetime is not tracked across the ABI: see the function that takes it.
+    pub const fn new(text: &str) -> Self {
+        Self {
+            ptr: text.as_ptr(),
+            len: text.len(),
+        }
+    }
+
+    /// The text.
+    pub const fn as_str<'a>(self) -> &'a str {
+        // SAFETY: only made from `&str`; whoever holds it stays within the lifetime that the contract states.
+        unsafe { str::from_utf8_unchecked(slice::from_raw_parts(self.ptr, self.len)) }
+    }
+
+    /// Length in bytes.
+    pub const fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no text.
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Default for Str {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl Deref for Str {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Str {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Display for Str {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// A borrowed slice of ABI values.
+#[repr(C)]
+pub struct Slice<T> {
+    ptr: *const T,
+    len: usize,
+    owns: PhantomData<T>,
+}
+
+impl<T> Clone for Slice<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Slice<T> {}
+
+// SAFETY: a shared borrow of `T`s.
+unsafe impl<T: Sync> Send for Slice<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Slice<T> {}
+
+impl<T> Slice<T> {
+    /// Nothing.
+    pub const EMPTY: Self = Self::new(&[]);
+
+    /// Borrows `items`. The lifetime is not tracked across the ABI.
+    pub const fn new(items: &[T]) -> Self {
+        Self {
+            ptr: items.as_ptr(),
+            len: items.len(),
+            owns: PhantomData,
+        }
+    }
+
+    /// The items.
+    pub const fn as_slice<'a>(self) -> &'a [T] {
+        // SAFETY: made from a slice; whoever holds it stays within the lifetime that the contract states.
+        unsafe { slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+impl<T> Default for Slice<T> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl<T> Deref for Slice<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        self.as_slice()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Slice<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
+/// One piece of a gathered write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct IoVec {
+    /// First byte.
+    pub ptr: *const u8,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+impl IoVec {
+    /// Borrows `bytes` for the duration of the call it is given to.
+    pub const fn new(bytes: &[u8]) -> Self {
+        Self {
+            ptr: bytes.as_ptr(),
+            len: bytes.len(),
+        }
+    }
+}
+
+/// An owned byte buffer that crosses without a copy: the bytes stay where the giver put them, and `release` of the
+/// giver's image takes them back. `len` bytes are initialised, `cap` bytes are allocated.
+#[repr(C)]
+pub struct Buf {
+    ptr: *mut u8,
+    len: usize,
+    cap: usize,
+    owner: *mut (),
+    release: Option<unsafe extern "C" fn(owner: *mut (), ptr: *mut u8, cap: usize)>,
+}
+
+// SAFETY: the bytes are owned; `release` must be callable from any thread (part of the contract of `from_raw`).
+unsafe impl Send for Buf {}
+// SAFETY: shared access reads only.
+unsafe impl Sync for Buf {}
+
+impl Buf {
+    /// An empty buffer without memory.
+    pub const fn new() -> Self {
+        Self {
+            ptr: ptr::dangling_mut(),
+            len: 0,
+            cap: 0,
+            owner: ptr::null_mut(),
+            release: None,
+        }
+    }
+
+    /// Wraps memory of another owner.
+    ///
+    /// # Safety
+    /// `ptr` has `cap` bytes, of which `len` are initialised, valid until `release(owner, ptr, cap)`, which may be
+    /// called from any thread, once.
+    pub const unsafe fn from_raw(
+        ptr: *mut u8,
+        len: usize,
+        cap: usize,
+        owner: *mut (),
+        release: unsafe extern "C" fn(*mut (), *mut u8, usize),
+    ) -> Self {
+        Self {
+            ptr,
+            len,
+            cap,
+            owner,
+            release: Some(release),
+        }
+    }
+
+    /// Bytes allocated.
+    pub const fn capacity(&self) -> usize {
+        self.cap
+    }
+
+    /// Bytes allocated and not yet filled.
+    pub fn spare(&mut self) -> (*mut u8, usize) {
+        // SAFETY: len <= cap of one allocation.
+        (unsafe { self.ptr.add(self.len) }, self.cap - self.len)
+    }
+
+    /// States that `n` more bytes were filled.
+    ///
+    /// # Safety
+    /// The first `n` bytes of `spare` are initialised.
+    pub unsafe fn advance(&mut self, n: usize) {
+        debug_assert!(n <= self.cap - self.len);
+        self.len += n;
+    }
+
+    /// Forgets the content, keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Forgets all but the first `n` bytes.
+    pub fn truncate(&mut self, n: usize) {
+        self.len = self.len.min(n);
+    }
+
+    /// Appends what fits and returns how many bytes that was.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let (to, room) = self.spare();
+        let n = bytes.len().min(room);
+        // SAFETY: `to` has `room` bytes; a `&[u8]` cannot overlap exclusively owned memory.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), to, n);
+            self.advance(n);
+        }
+        n
+    }
+}
+
+impl Default for Buf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            // SAFETY: called once, by contract of `from_raw`.
+            unsafe { release(self.owner, self.ptr, self.cap) }
+        }
+    }
+}
+
+impl Deref for Buf {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` bytes are initialised.
+        unsafe { slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+impl std::ops::DerefMut for Buf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `len` bytes are initialised and owned.
+        unsafe { slice::from_raw_parts_mut(self.ptr, self.len) }
+    }
+}
+
+impl fmt::Debug for Buf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buf({} of {} bytes)", self.len, self.cap)
+    }
+}
+
+impl From<Vec<u8>> for Buf {
+    fn from(bytes: Vec<u8>) -> Self {
+        unsafe extern "C" fn release(_: *mut (), ptr: *mut u8, cap: usize) {
+            // SAFETY: the parts come from the vector below, in this image with this allocator.
+            drop(unsafe { Vec::from_raw_parts(ptr, 0, cap) });
+        }
+        let mut v = std::mem::ManuallyDrop::new(bytes);
+        // SAFETY: the vector's memory, released once by the same allocator.
+        unsafe { Self::from_raw(v.as_mut_ptr(), v.len(), v.capacity(), ptr::null_mut(), release) }
+    }
+}
+
+impl From<String> for Buf {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+/// Where a function writes text for its caller: a variable's value, a status document.
+#[repr(C)]
+pub struct Sink {
+    /// The caller's buffer object.
+    pub data: *mut (),
+    /// Appends bytes.
+    pub write: unsafe extern "C" fn(data: *mut (), ptr: *const u8, len: usize),
+}
+
+impl Sink {
+    /// Appends `bytes`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        // SAFETY: `data` belongs to `write` by construction.
+        unsafe { (self.write)(self.data, bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// A sink that appends to `out` for as long as both are borrowed.
+    pub fn to_vec(out: &mut Vec<u8>) -> Self {
+        unsafe extern "C" fn write(data: *mut (), ptr: *const u8, len: usize) {
+            // SAFETY: `data` is the vector of `to_vec`; the bytes are valid for the call.
+            unsafe { (*data.cast::<Vec<u8>>()).extend_from_slice(slice::from_raw_parts(ptr, len)) }
+        }
+        Self {
+            data: ptr::from_mut(out).cast(),
+            write,
+        }
+    }
+}
+
+impl fmt::Write for Sink {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
+}

@@ -1,0 +1,7 @@
+//! The binary contract.
+//!
+//! What is released never changes: a new capability is a trailing field of a vtable (each starts with its own
+//! `size`, and a field beyond the size that the other side stated is absent) or a `_v2` beside the old one.
+
+pub mod bytes;
+pub mod conf;
