@@ -6,3 +6,7 @@
 pub mod bytes;
 pub mod conf;
 pub mod upstream;
+pub mod error;
+pub mod net;
+pub mod stream;
+pub mod task;
