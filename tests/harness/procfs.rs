@@ -1,0 +1,51 @@
+//! What Linux tells about a running process, for tests that look for leaks. Knows nothing of what the process does.
+
+use std::fs;
+
+/// Open descriptors.
+pub(crate) fn descriptors(pid: u32) -> usize {
+    entries(&format!("/proc/{pid}/fd"))
+}
+
+/// Threads.
+pub(crate) fn threads(pid: u32) -> usize {
+    entries(&format!("/proc/{pid}/task"))
+}
+
+/// Resident memory in bytes; 0 when the process is gone.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<u64>()
+            .ok()
+    });
+    kib.unwrap_or_default() * 1024
+}
+
+fn entries(dir: &str) -> usize {
+    fs::read_dir(dir).map(Iterator::count).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_this_process() {
+        let me = std::process::id();
+        assert!(descriptors(me) > 2 && threads(me) > 0 && resident(me) > 100_000);
+    }
+
+    #[test]
+    fn an_absent_process_has_nothing() {
+        // Above the kernel's largest process id.
+        let none = 1 << 23;
+        assert_eq!(
+            (descriptors(none), threads(none), resident(none)),
+            (0, 0, 0)
+        );
+    }
+}
