@@ -2,7 +2,7 @@
 //! Knows nothing of what carries the bytes: a socket of the host, or a module's encryption over another stream.
 
 use super::{
-    bytes::{Buf, IoVec, Slice, Str},
+    bytes::{Buf, IoVec, Str},
     error::{Error, ErrorKind},
     net::Addr,
     task::{FfiContext, with_ffi},
@@ -586,7 +586,7 @@ impl<S: StreamImpl> Table<S> {
     }
     unsafe extern "C" fn drop(d: *mut ()) {
         // SAFETY: given up once.
-        super::task::guard(|| std::mem::drop(unsafe { Box::from_raw(d.cast::<Holder<S>>()) }));
+        super::task::guard(|| drop(unsafe { Box::from_raw(d.cast::<Holder<S>>()) }));
     }
 }
 

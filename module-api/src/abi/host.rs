@@ -1,0 +1,354 @@
+//! What the host offers to modules: one table of functions, the same for every module.
+//!
+//! None of them unwinds. What they create belongs to the scope that the host is running (generation, worker, session,
+//! exchange) and ends with it. Objects are opaque pointers that only these functions take; each has one `…_drop`.
+
+use super::{
+    bytes::{Buf, Sink, Slice, Str},
+    conf::Span,
+    error::Outcome,
+    net::{Addr, SocketOptions},
+    session::SessionShared,
+    stream::Stream,
+    task::{Closure, FfiContext, FfiWakerVtable, LocalFuture, SendFuture},
+    upstream::Outcome as PeerOutcome,
+};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+/// An object of the host.
+pub type Object = *mut ();
+
+/// A worker's clock, written once a turn of its loop.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Clock {
+    /// Monotonic milliseconds since the process began.
+    pub now_ms: AtomicU64,
+    /// Milliseconds since 1970.
+    pub unix_ms: AtomicU64,
+}
+
+/// Where a job runs.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pool {
+    /// Waits for files and the like: many threads.
+    Blocking = 0,
+    /// Computes: at most one thread a core, at low priority.
+    Compute = 1,
+}
+
+/// Work for a pool: called once with a token that reads 1 when the result is not wanted any more.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Job {
+    /// The work's own data.
+    pub data: *mut (),
+    /// Runs it (`run`), or only gives `data` up. False: it panicked.
+    pub finish: unsafe extern "C" fn(data: *mut (), run: bool, cancelled: *const AtomicU8) -> bool,
+}
+
+// SAFETY: made of a `Send` function by the SDK.
+unsafe impl Send for Job {}
+
+/// One datagram to send, or a run of equal ones (GSO).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit {
+    /// Where to.
+    pub to: Addr,
+    /// Address to send from; `Addr::NONE`: the socket's.
+    pub from: Addr,
+    /// First byte.
+    pub ptr: *const u8,
+    /// Bytes in all.
+    pub len: usize,
+    /// Bytes a datagram; 0: one datagram of `len`.
+    pub segment: usize,
+    /// ECN bits.
+    pub ecn: u8,
+}
+
+/// What was received into one buffer: a datagram or a run of equal ones (GRO).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    /// Who sent it.
+    pub from: Addr,
+    /// Which of this machine's addresses it was sent to (port 0: unknown).
+    pub to: Addr,
+    /// Bytes in all.
+    pub len: usize,
+    /// Bytes a datagram.
+    pub segment: usize,
+    /// ECN bits.
+    pub ecn: u8,
+}
+
+/// One buffer of a batched receive.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RecvBuf {
+    /// First byte.
+    pub ptr: *mut u8,
+    /// Room.
+    pub len: usize,
+}
+
+/// An address of a name, with the seconds it may be kept.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved {
+    /// The address, port filled in.
+    pub addr: Addr,
+    /// Time to live, seconds.
+    pub ttl_s: u32,
+}
+
+/// Kind of a metric.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter = 0,
+    /// Goes up and down.
+    Gauge = 1,
+    /// Distribution of observations.
+    Histogram = 2,
+}
+
+/// A metric to register.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDesc {
+    /// Name without prefix; the host puts the module's id in front.
+    pub name: Str,
+    /// One line of help.
+    pub help: Str,
+    /// `key=value,key=value`; empty: none.
+    pub labels: Str,
+    /// `bytes`, `seconds`, or empty.
+    pub unit: Str,
+    /// Kind.
+    pub kind: MetricKind,
+}
+
+/// State that outlives a generation: one owner at a time, carried from image to image as bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ZoneDesc {
+    /// Name within the module.
+    pub name: Str,
+    /// Version of the exported form.
+    pub schema: u32,
+    /// Makes an empty one.
+    pub create: unsafe extern "C" fn() -> *mut (),
+    /// Writes it out; after this the giver bypasses it.
+    pub export: unsafe extern "C" fn(*mut (), *mut Sink),
+    /// Reads what `export` wrote; null: not understood, an empty one is made.
+    pub import: unsafe extern "C" fn(schema: u32, *const u8, usize) -> *mut (),
+    /// Gives it up.
+    pub drop: unsafe extern "C" fn(*mut ()),
+}
+
+/// A zone as handed to a generation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Zone {
+    /// What `create` or `import` made.
+    pub data: *mut (),
+    /// 1 once it moved to another image: do not touch it any more.
+    pub frozen: *const AtomicU8,
+    /// The host's handle, for `zone_drop`.
+    pub handle: Object,
+}
+
+/// What a peer is, for logs and options.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerInfo {
+    /// The upstream's name.
+    pub upstream: Str,
+    /// The peer as written.
+    pub host: Str,
+    /// Its address.
+    pub addr: Addr,
+    /// The connector's name.
+    pub connector: Str,
+    /// Identity across reloads.
+    pub id: u64,
+    /// Time the connect took, nanoseconds; 0: not connected yet.
+    pub connect_ns: u64,
+    /// Index of the peer's state for pools kept by modules.
+    pub index: u32,
+}
+
+/// A connected peer: the stream, and the lease that counts it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Connected {
+    /// The stream.
+    pub stream: Stream,
+    /// To be given back by `lease_done`.
+    pub lease: Object,
+}
+
+/// Where a module reports what is wrong with its configuration.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Report {
+    /// The host's collection.
+    pub data: *mut (),
+    /// Adds one: place (or none), text, help, whether it is only a warning.
+    pub push: unsafe extern "C" fn(*mut (), *const Span, message: Str, help: Str, warning: bool),
+}
+
+/// The host's functions. `size` first; a trailing field beyond it is absent.
+#[repr(C)]
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each group is described by the comment above it; the SDK documents each use")]
+pub struct HostVtable {
+    pub size: usize,
+    pub abi_minor: u32,
+    pub reserved: u32,
+    /// See `task`.
+    pub primary: *const FfiWakerVtable,
+
+    // ---- who and where. `worker`: index of this worker, u32::MAX elsewhere. `clock`: this thread's page.
+    pub worker: unsafe extern "C" fn() -> u32,
+    pub workers: unsafe extern "C" fn() -> u32,
+    pub clock: unsafe extern "C" fn() -> *const Clock,
+    /// A copy of a text that lives as long as the process; equal texts share one. For what configuration bounds.
+    pub intern: unsafe extern "C" fn(Str) -> Str,
+
+    // ---- log. Levels: 1 error … 5 trace. `log_level` is the highest that any target wants, one page for all.
+    pub log_level: *const AtomicU8,
+    pub log: unsafe extern "C" fn(level: u8, target: Str, message: Str, fields: Str),
+
+    // ---- memory: a pooled buffer of at least `size` bytes (16 KiB, 64 KiB and 1 MiB are pooled). Empty when
+    // `memory_limit` is reached: stop reading and try again when woken.
+    pub buf: unsafe extern "C" fn(size: usize) -> Buf,
+    pub buf_wait: unsafe extern "C" fn(&FfiContext<'_>),
+
+    // ---- tasks. A task ends with its scope. `task_drop` lets go without ending it; `task_abort` ends it.
+    pub spawn: unsafe extern "C" fn(LocalFuture<()>) -> Object,
+    pub spawn_process: unsafe extern "C" fn(SendFuture<()>) -> Object,
+    pub task_abort: unsafe extern "C" fn(Object),
+    pub task_poll: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
+    pub task_drop: unsafe extern "C" fn(Object),
+    /// Runs on that worker's thread, in this module's generation. False: there is no such worker any more.
+    pub post: unsafe extern "C" fn(worker: u32, Closure) -> bool,
+    /// Runs on a pool; the future's end is the job's. Dropping it sets the job's cancel token.
+    pub job: unsafe extern "C" fn(Pool, Job) -> LocalFuture<Outcome<()>>,
+
+    // ---- timers. `at_ns`: after now. `timer_poll`: 1 when it passed.
+    pub timer: unsafe extern "C" fn(after_ns: u64) -> Object,
+    pub timer_reset: unsafe extern "C" fn(Object, after_ns: u64),
+    pub timer_poll: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
+    pub timer_drop: unsafe extern "C" fn(Object),
+
+    // ---- sockets.
+    pub connect: unsafe extern "C" fn(Addr, *const SocketOptions) -> LocalFuture<Outcome<Stream>>,
+    /// A stream over a connected, non-blocking socket that the caller gives up.
+    pub adopt: unsafe extern "C" fn(fd: i64) -> Outcome<Stream>,
+    pub listen: unsafe extern "C" fn(Addr, *const SocketOptions) -> Outcome<Object>,
+    pub listener_accept: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
+    pub listener_addr: unsafe extern "C" fn(Object) -> Addr,
+    pub listener_drop: unsafe extern "C" fn(Object),
+    pub udp: unsafe extern "C" fn(Addr, *const SocketOptions) -> Outcome<Object>,
+    pub udp_addr: unsafe extern "C" fn(Object) -> Addr,
+    /// Most segments of one `Transmit` (GSO), and of one `Received` (GRO).
+    pub udp_segments: unsafe extern "C" fn(Object, receive: bool) -> u32,
+    pub udp_recv: unsafe extern "C" fn(Object, &FfiContext<'_>, *mut RecvBuf, *mut Received, usize) -> isize,
+    pub udp_send: unsafe extern "C" fn(Object, &FfiContext<'_>, *const Transmit) -> isize,
+    pub udp_writable: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
+    /// The error behind the last -2 of `udp_*` and `watch_*` on this thread.
+    pub last_error: unsafe extern "C" fn() -> super::error::Error,
+    pub udp_drop: unsafe extern "C" fn(Object),
+    /// Readiness of any descriptor that epoll takes (bits of `stream::ready`). The descriptor stays the caller's.
+    pub watch: unsafe extern "C" fn(fd: i64, bits: u8) -> Outcome<Object>,
+    pub watch_poll: unsafe extern "C" fn(Object, &FfiContext<'_>, bits: u8) -> u8,
+    pub watch_clear: unsafe extern "C" fn(Object, bits: u8),
+    pub watch_drop: unsafe extern "C" fn(Object),
+
+    // ---- names.
+    pub resolve: unsafe extern "C" fn(host: Str, port: u16) -> LocalFuture<Outcome<Object>>,
+    pub resolved: unsafe extern "C" fn(Object) -> Slice<Resolved>,
+    pub resolved_drop: unsafe extern "C" fn(Object),
+
+    // ---- files, on the blocking pool. Flags: 1 read, 2 write, 4 create, 8 truncate, 16 append, 32 direct.
+    pub file_open: unsafe extern "C" fn(path: Str, flags: u32) -> LocalFuture<Outcome<Object>>,
+    /// Fills the spare room of the buffer from `offset`; the buffer comes back.
+    pub file_read: unsafe extern "C" fn(Object, offset: u64, Buf) -> LocalFuture<Outcome<Buf>>,
+    /// Writes the whole buffer at `offset`.
+    pub file_write: unsafe extern "C" fn(Object, offset: u64, Buf) -> LocalFuture<Outcome<Buf>>,
+    pub file_sync: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<()>>,
+    pub file_len: unsafe extern "C" fn(Object) -> Outcome<u64>,
+    pub file_fd: unsafe extern "C" fn(Object) -> i64,
+    pub file_drop: unsafe extern "C" fn(Object),
+    /// Watches a file or directory; `file_watch_poll` is 1 once for any number of changes since the last time.
+    pub file_watch: unsafe extern "C" fn(path: Str) -> Outcome<Object>,
+    pub file_watch_poll: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
+    pub file_watch_drop: unsafe extern "C" fn(Object),
+
+    // ---- metrics. Registered in create, prepare or worker_start; `metric_cell` is this worker's own cell.
+    pub metric: unsafe extern "C" fn(*const MetricDesc) -> u32,
+    pub metric_cell: unsafe extern "C" fn(u32) -> *const AtomicU64,
+    pub metric_observe: unsafe extern "C" fn(u32, u64),
+
+    // ---- state that outlives a generation. In `prepare` only.
+    pub zone: unsafe extern "C" fn(*const ZoneDesc) -> Outcome<Zone>,
+    pub zone_drop: unsafe extern "C" fn(Object),
+
+    // ---- data shared between modules, by scope (`ScopeView::id`) and key, inherited from outer blocks. `kind` names the
+    // type with its version. Valid within the generation.
+    pub publish: unsafe extern "C" fn(scope: u32, key: Str, kind: Str, data: *const ()) -> bool,
+    pub shared: unsafe extern "C" fn(scope: u32, key: Str, kind: Str) -> *const (),
+    /// The table of a contract of another module in this generation; from `prepare` on. Null: nobody provides it.
+    pub contract: unsafe extern "C" fn(id: Str, major: u16, minor: u16, layout: u64) -> *const (),
+
+    // ---- sessions. A pointer is valid while retained; the handler's own until its future ends.
+    pub session_retain: unsafe extern "C" fn(*const SessionShared),
+    pub session_release: unsafe extern "C" fn(*const SessionShared),
+    pub session_domain: unsafe extern "C" fn(*const SessionShared) -> Str,
+    pub session_set_domain: unsafe extern "C" fn(*const SessionShared, Str),
+    pub session_request_id: unsafe extern "C" fn(*const SessionShared) -> Str,
+    pub session_set_request_id: unsafe extern "C" fn(*const SessionShared, Str),
+    /// Notes a stage with its offset for `${stream_work_times}`. The text must be static.
+    pub session_stage: unsafe extern "C" fn(*const SessionShared, Str),
+    /// This module's private slot; null until set. `module` is the instance pointer that the host passed.
+    pub session_slot: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *mut (),
+    pub session_set_slot:
+        unsafe extern "C" fn(*const SessionShared, module: *const (), data: *mut (), drop: unsafe extern "C" fn(*mut ())),
+    /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
+    pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
+    pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
+    /// This module's configuration object for the block that the session is in now.
+    pub session_conf: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *const (),
+    /// Chooses the local again (a protocol that has many requests in a session). Index of the local, or -1: none.
+    pub session_route: unsafe extern "C" fn(*const SessionShared) -> i32,
+    /// A connection accepted by the module itself (a stream of a multiplexed transport) enters the listener as a session.
+    pub session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
+
+    // ---- upstreams. A lease counts one use of one peer.
+    pub connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
+    pub lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
+    pub lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
+    pub lease_info: unsafe extern "C" fn(Object) -> PeerInfo,
+    pub lease_conf: unsafe extern "C" fn(Object, module: *const ()) -> *const (),
+    pub lease_done: unsafe extern "C" fn(Object, *const PeerOutcome),
+    /// Joins two streams by the best relay that takes them, to the end of both.
+    pub relay: unsafe extern "C" fn(*const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>>,
+
+    // ---- datagram listeners.
+    pub datagram_send: unsafe extern "C" fn(listener: u32, &FfiContext<'_>, *const Transmit) -> isize,
+    /// The epoch that connection ids of this process and generation carry.
+    pub epoch: unsafe extern "C" fn() -> u32,
+    /// Sessions of all generations in this process, for limits that modules keep.
+    pub sessions: *const AtomicU32,
+}
+
+// SAFETY: a table of functions and pages that live as long as the process.
+unsafe impl Sync for HostVtable {}
+// SAFETY: as above.
+unsafe impl Send for HostVtable {}

@@ -1,0 +1,134 @@
+//! The host's functions as safe Rust: what a module author calls. Each file has one subject.
+//!
+//! Everything made here belongs to the scope the host is running and ends with it.
+
+mod file;
+mod metrics;
+mod net;
+mod task;
+mod upstream;
+mod zone;
+
+pub use file::{File, FileWatch, Open};
+pub use metrics::{Counter, Gauge, Histogram};
+pub use net::{Listener, SocketWatch, UdpSocket, adopt, connect, resolve};
+pub use task::{Cancel, JobHandle, Sleep, Task, run, sleep, spawn, spawn_process};
+pub use upstream::Lease;
+pub(crate) use upstream::{connect_session, pick};
+pub use zone::{ZoneRef, ZoneState, contract, publish, shared, zone};
+
+use super::{
+    bytes::{Buf, Str},
+    error::{Error, Outcome},
+    host::HostVtable,
+    task::{Closure, set_primary, with_ffi},
+};
+use std::{
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering::Relaxed},
+    task::{Context, Poll},
+};
+
+static HOST: AtomicPtr<HostVtable> = AtomicPtr::new(ptr::null_mut());
+
+/// Notes the host's table in this image. The first thing that happens to an image.
+pub(crate) fn attach(host: &'static HostVtable) {
+    set_primary(host.primary);
+    HOST.store(ptr::from_ref(host).cast_mut(), Relaxed);
+}
+
+/// The host's table.
+///
+/// # Panics
+/// When no host loaded this image: in a unit test, make a `testing::FakeHost` first.
+#[inline]
+pub fn host() -> &'static HostVtable {
+    // SAFETY: null or a table that lives as long as the process.
+    unsafe { HOST.load(Relaxed).as_ref() }.expect("no host has loaded this image; in tests, make a testing::FakeHost first")
+}
+
+/// Turns `FAILED` into the host's last error, `PENDING` into `Pending`.
+fn counted(n: isize) -> Poll<Result<usize, Error>> {
+    match n {
+        super::stream::PENDING => Poll::Pending,
+        // SAFETY: no arguments.
+        n if n < 0 => Poll::Ready(Err(unsafe { (host().last_error)() })),
+        n => Poll::Ready(Ok(n.unsigned_abs())),
+    }
+}
+
+fn result<T>(o: Outcome<T>) -> Result<T, Error> {
+    o.into()
+}
+
+/// Index of this worker; `None` off the workers.
+pub fn worker() -> Option<u32> {
+    // SAFETY: no arguments.
+    let n = unsafe { (host().worker)() };
+    (n != u32::MAX).then_some(n)
+}
+
+/// Number of workers.
+pub fn workers() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { (host().workers)() }
+}
+
+/// This thread's clock: monotonic milliseconds, as of this turn of the loop. No system call.
+#[inline]
+pub fn now_ms() -> u64 {
+    // SAFETY: a page of this thread that outlives the call.
+    unsafe { &*(host().clock)() }.now_ms.load(Relaxed)
+}
+
+/// This thread's clock: milliseconds since 1970, as of this turn of the loop.
+#[inline]
+pub fn unix_ms() -> u64 {
+    // SAFETY: as above.
+    unsafe { &*(host().clock)() }.unix_ms.load(Relaxed)
+}
+
+/// A copy of `text` for as long as the process lives; equal texts share one. Only for what the configuration bounds.
+pub fn intern(text: &str) -> &'static str {
+    // SAFETY: the text is borrowed for the call; the result lives as long as the process.
+    unsafe { (host().intern)(Str::new(text)) }.as_str()
+}
+
+/// A pooled buffer with room for at least `size` bytes, or `None` while `memory_limit` is reached.
+#[inline]
+pub fn buf(size: usize) -> Option<Buf> {
+    // SAFETY: plain arguments.
+    let b = unsafe { (host().buf)(size) };
+    (b.capacity() >= size).then_some(b)
+}
+
+/// A pooled buffer; waits while `memory_limit` is reached.
+#[inline]
+pub fn poll_buf(cx: &mut Context<'_>, size: usize) -> Poll<Buf> {
+    if let Some(b) = buf(size) {
+        return Poll::Ready(b);
+    }
+    // SAFETY: the context is borrowed for the call.
+    with_ffi(cx, |f| unsafe { (host().buf_wait)(f) });
+    // Between the two calls a buffer may have come back.
+    buf(size).map_or(Poll::Pending, Poll::Ready)
+}
+
+/// Runs `f` on another worker's thread, in this module's generation. False: there is no such worker any more.
+pub fn post(worker: u32, f: impl FnOnce() + Send + 'static) -> bool {
+    // SAFETY: the closure is given away.
+    unsafe { (host().post)(worker, Closure::new(f)) }
+}
+
+/// Whether a log record of this level (1 error … 5 trace) would be written by anyone.
+#[inline]
+pub fn log_enabled(level: u8) -> bool {
+    // SAFETY: null without a host, else a page that lives as long as the process.
+    unsafe { HOST.load(Relaxed).as_ref() }.is_some_and(|h| level <= unsafe { &*h.log_level }.load(Relaxed))
+}
+
+/// Writes a log record: fields as `key=value key=value`.
+pub fn log(level: u8, target: &str, message: &str, fields: &str) {
+    // SAFETY: texts are borrowed for the call.
+    unsafe { (host().log)(level, Str::new(target), Str::new(message), Str::new(fields)) }
+}

@@ -1,0 +1,166 @@
+//! Tasks, timers and jobs.
+
+use super::{host, result};
+use crate::abi::{
+    error::{Error, ErrorKind},
+    host::{Job, Object, Pool},
+    task::{LocalFuture, SendFuture, guard, with_ffi},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// A spawned task. Dropping it lets go; the task ends with its scope.
+#[derive(Debug)]
+pub struct Task(Object);
+
+/// Spawns on this worker, in the present scope.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    // SAFETY: the future is given away.
+    Task(unsafe { (host().spawn)(LocalFuture::new(future)) })
+}
+
+/// Spawns on the process's own loop: outlives a worker, ends with the generation.
+pub fn spawn_process(future: impl Future<Output = ()> + Send + 'static) -> Task {
+    // SAFETY: the future is given away.
+    Task(unsafe { (host().spawn_process)(SendFuture::new(future)) })
+}
+
+impl Task {
+    /// Ends it.
+    pub fn abort(&self) {
+        // SAFETY: the host's object.
+        unsafe { (host().task_abort)(self.0) }
+    }
+}
+
+impl Future for Task {
+    /// Whether it ended by itself; false: aborted or panicked.
+    type Output = bool;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        // SAFETY: the host's object.
+        match with_ffi(cx, |f| unsafe { (host().task_poll)(self.0, f) }) {
+            0 => Poll::Pending,
+            n => Poll::Ready(n == 1),
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // SAFETY: given up once.
+        unsafe { (host().task_drop)(self.0) }
+    }
+}
+
+/// A timer of this worker.
+#[derive(Debug)]
+pub struct Sleep(Object);
+
+/// Ends after `after`.
+pub fn sleep(after: Duration) -> Sleep {
+    // SAFETY: plain arguments.
+    Sleep(unsafe { (host().timer)(nanos(after)) })
+}
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Sleep {
+    /// Starts anew.
+    pub fn reset(&mut self, after: Duration) {
+        // SAFETY: the host's object.
+        unsafe { (host().timer_reset)(self.0, nanos(after)) }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the host's object.
+        match with_ffi(cx, |f| unsafe { (host().timer_poll)(self.0, f) }) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        // SAFETY: given up once.
+        unsafe { (host().timer_drop)(self.0) }
+    }
+}
+
+/// Tells a job that nobody wants its result any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel<'a>(&'a AtomicU8);
+
+impl Cancel<'_> {
+    /// Whether to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+}
+
+/// A job on its way. Dropping it cancels the job.
+pub struct JobHandle<T> {
+    done: LocalFuture<crate::abi::error::Outcome<()>>,
+    value: Arc<Mutex<Option<T>>>,
+}
+
+impl<T> std::fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JobHandle")
+    }
+}
+
+/// Runs `f` on a pool of threads.
+pub fn run<T: Send + 'static>(pool: Pool, f: impl FnOnce(Cancel<'_>) -> T + Send + 'static) -> JobHandle<T> {
+    unsafe extern "C" fn finish<F: FnOnce(Cancel<'_>)>(data: *mut (), run: bool, cancelled: *const AtomicU8) -> bool {
+        guard(|| {
+            // SAFETY: the box made below, consumed once; the token outlives the call.
+            let f = unsafe { Box::from_raw(data.cast::<F>()) };
+            if run {
+                f(Cancel(unsafe { &*cancelled }));
+            }
+        })
+        .is_some()
+    }
+    fn job<F: FnOnce(Cancel<'_>) + Send + 'static>(f: F) -> Job {
+        Job {
+            data: Box::into_raw(Box::new(f)).cast(),
+            finish: finish::<F>,
+        }
+    }
+    let value = Arc::new(Mutex::new(None));
+    let to = Arc::clone(&value);
+    let job = job(move |cancel| {
+        let v = f(cancel);
+        *to.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(v);
+    });
+    JobHandle {
+        // SAFETY: the job is given away.
+        done: unsafe { (host().job)(pool, job) },
+        value,
+    }
+}
+
+impl<T> Future for JobHandle<T> {
+    /// # Errors
+    /// `Panicked`, `Cancelled`, or `Limit` when the pool's queue is full.
+    type Output = Result<T, Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.done).poll(cx).map(|r| {
+            result(r)?;
+            let mut v = self.value.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            v.take().ok_or(Error::bare(ErrorKind::Cancelled))
+        })
+    }
+}

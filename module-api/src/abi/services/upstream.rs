@@ -1,0 +1,72 @@
+//! Peers of the session's upstream.
+
+use super::{host, result};
+use crate::abi::{
+    bytes::Str,
+    error::Error,
+    host::{Object, PeerInfo},
+    session::SessionShared,
+    stream::Stream,
+    upstream::Outcome,
+};
+
+/// One counted use of one peer. Dropping it without `done` counts a failure after connecting.
+#[derive(Debug)]
+pub struct Lease(Object);
+
+/// Chooses a peer of the session's upstream and connects, trying others as the upstream's `retry` says.
+///
+/// # Errors
+/// The last attempt's, or `NoPeer`.
+pub(crate) async fn connect_session(session: *const SessionShared) -> Result<(Stream, Lease), Error> {
+    // SAFETY: the caller holds the session.
+    let c = result(unsafe { (host().connect_upstream)(session) }.await)?;
+    Ok((c.stream, Lease(c.lease)))
+}
+
+
+pub(crate) async fn pick(session: *const SessionShared, key: &str) -> Result<Lease, Error> {
+    // SAFETY: the caller holds the session; the key is copied during the call.
+    result(unsafe { (host().lease_pick)(session, Str::new(key)) }.await).map(Lease)
+}
+
+impl Lease {
+    /// Connects to its peer.
+    ///
+    /// # Errors
+    /// What the connector says.
+    pub async fn connect(&mut self) -> Result<Stream, Error> {
+        // SAFETY: the host's object.
+        result(unsafe { (host().lease_connect)(self.0) }.await)
+    }
+
+    /// The peer.
+    pub fn info(&self) -> PeerInfo {
+        // SAFETY: the host's object.
+        unsafe { (host().lease_info)(self.0) }
+    }
+
+    pub(crate) const fn raw(&self) -> Object {
+        self.0
+    }
+
+    /// Ends the use and says how it went.
+    pub fn done(self, outcome: &Outcome) {
+        let l = std::mem::ManuallyDrop::new(self);
+        // SAFETY: given up once.
+        unsafe { (host().lease_done)(l.0, std::ptr::from_ref(outcome)) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let failed = Outcome {
+            connect_ns: 0,
+            first_byte_ns: 0,
+            total_ns: 0,
+            failure: 2,
+        };
+        // SAFETY: given up once.
+        unsafe { (host().lease_done)(self.0, &raw const failed) }
+    }
+}
