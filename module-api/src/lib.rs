@@ -1,3 +1,33 @@
-//! The contract between the host and its modules.
+//! The contract between the host and its modules, and the face on which a module is written.
+//!
+//! A module is a type that implements [`Module`], a few [`directive!`]s and one [`export_module!`]. It is ordinary async
+//! Rust: [`spawn`], [`sleep`], [`connect`] and streams with `read` and `write`; there is no runtime in it, the host's
+//! services do the work. `abi` underneath is the only place with `unsafe` and the only one that crosses images.
 
 pub mod abi;
+pub mod io;
+mod log;
+mod macros;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use abi::{
+    bytes::{Buf, IoVec, Sink, Slice, Str},
+    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value},
+    error::{Error, ErrorKind},
+    export::{
+        Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
+        Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Scope, Session, Variable,
+    },
+    host::{PeerInfo, Pool, Received, Resolved, Transmit},
+    module::{Look, LookOut, Phase, Route, Verdict},
+    net::{Addr, SocketOptions},
+    services::*,
+    session::{Cause, CloseReason, SessionShared, Stage, Who},
+    stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
+    upstream::{Outcome, PeerRef, PeerState, Pick, PickCx},
+};
+pub use tracing;
+
+#[doc(hidden)]
+pub use inventory;

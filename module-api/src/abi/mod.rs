@@ -16,3 +16,6 @@ pub mod session;
 pub mod note;
 pub mod root;
 pub mod services;
+pub mod export;
+#[doc(hidden)]
+pub mod export_macro;

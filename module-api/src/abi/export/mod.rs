@@ -1,0 +1,78 @@
+//! From a module author's types to the tables of `abi::module`. Each thunk stops panics at the edge of the image.
+
+mod life;
+mod points;
+mod session;
+
+pub use life::{Module, Problems, Scope, init};
+pub use points::{
+    Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting, Handler,
+    Hook, Listener, Preread, Relay, Variable,
+};
+pub use session::{At, Session};
+
+use super::{bytes::Slice, conf::DirectiveDesc, module::*};
+use std::marker::PhantomData;
+
+/// A directive declared in this image, collected by `inventory`.
+#[derive(Debug)]
+pub struct Declared {
+    /// Path of the crate that declares it: several modules may be linked into one binary.
+    pub krate: &'static str,
+    /// The directive.
+    pub desc: DirectiveDesc,
+}
+
+inventory::collect!(Declared);
+
+/// Collects what a module registers; made once an image.
+pub struct Registry<M> {
+    pub(crate) listeners: Vec<ListenerPoint>,
+    pub(crate) datagrams: Vec<DatagramPoint>,
+    pub(crate) connectors: Vec<ConnectorPoint>,
+    pub(crate) greetings: Vec<GreetingPoint>,
+    pub(crate) handlers: Vec<HandlerPoint>,
+    pub(crate) prereads: Vec<PrereadPoint>,
+    pub(crate) hooks: Vec<HookPoint>,
+    pub(crate) relays: Vec<RelayPoint>,
+    pub(crate) balancers: Vec<BalancerPoint>,
+    pub(crate) variables: Vec<VariablePoint>,
+    pub(crate) functions: Vec<FunctionPoint>,
+    pub(crate) actions: Vec<ActionPoint>,
+    pub(crate) provides: Vec<ProvidePoint>,
+    pub(crate) requires: Vec<RequirePoint>,
+    module: PhantomData<M>,
+}
+
+impl<M> std::fmt::Debug for Registry<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+impl<M> Default for Registry<M> {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            datagrams: Vec::new(),
+            connectors: Vec::new(),
+            greetings: Vec::new(),
+            handlers: Vec::new(),
+            prereads: Vec::new(),
+            hooks: Vec::new(),
+            relays: Vec::new(),
+            balancers: Vec::new(),
+            variables: Vec::new(),
+            functions: Vec::new(),
+            actions: Vec::new(),
+            provides: Vec::new(),
+            requires: Vec::new(),
+            module: PhantomData,
+        }
+    }
+}
+
+/// A table for as long as the image.
+pub(crate) fn leak<T>(items: Vec<T>) -> Slice<T> {
+    Slice::new(items.leak())
+}

@@ -1,0 +1,249 @@
+//! A module's own view of a call's place and of a session.
+
+use crate::abi::{
+    bytes::{Sink, Str},
+    error::Error,
+    host::HostVtable,
+    module::Place,
+    services::{Lease, connect_session, host, pick},
+    session::{CloseReason, SessionShared},
+    stream::Stream,
+};
+use std::{fmt, marker::PhantomData, ops::Deref};
+
+use super::Module;
+
+/// The module's objects that a call concerns. Valid within the scope of the call or of the future made from it.
+pub struct At<M> {
+    place: Place,
+    module: PhantomData<M>,
+}
+
+impl<M> Clone for At<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<M> Copy for At<M> {}
+
+impl<M> fmt::Debug for At<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+impl<M: Module> At<M> {
+    /// # Safety
+    /// The place holds objects of `M`, valid for the scope.
+    pub(crate) const unsafe fn new(place: Place) -> Self {
+        Self {
+            place,
+            module: PhantomData,
+        }
+    }
+
+    /// The generation's object.
+    pub fn module(&self) -> &M {
+        // SAFETY: by contract of `new`.
+        unsafe { &*self.place.inst.cast() }
+    }
+
+    /// This worker's object.
+    ///
+    /// # Panics
+    /// Off the workers, where there is none.
+    pub fn worker(&self) -> &M::Worker {
+        // SAFETY: by contract of `new`; null off the workers.
+        unsafe { self.place.worker.cast::<M::Worker>().as_ref() }.expect("this call is made on a worker")
+    }
+
+    /// The block's object.
+    ///
+    /// # Panics
+    /// Where the call concerns no block.
+    pub fn conf(&self) -> &M::Conf {
+        // SAFETY: by contract of `new`; null where there is none.
+        unsafe { self.place.conf.cast::<M::Conf>().as_ref() }.expect("this call concerns a block of the configuration")
+    }
+}
+
+/// A session held by a module: its open fields by `Deref`, the rest by methods. Stays on its worker.
+pub struct Session<M> {
+    raw: *const SessionShared,
+    at: At<M>,
+}
+
+impl<M: Module> Session<M> {
+    /// # Safety
+    /// `raw` is a live session of this worker, `place` holds objects of `M`.
+    pub(crate) unsafe fn new(raw: *const SessionShared, place: Place) -> Self {
+        // SAFETY: a live session.
+        unsafe { (host().session_retain)(raw) };
+        Self {
+            raw,
+            // SAFETY: by contract.
+            at: unsafe { At::new(place) },
+        }
+    }
+
+    fn vt(&self) -> &'static HostVtable {
+        host()
+    }
+
+    /// The generation's object.
+    pub fn module(&self) -> &M {
+        self.at.module()
+    }
+
+    /// This worker's object.
+    pub fn worker(&self) -> &M::Worker {
+        self.at.worker()
+    }
+
+    /// The object of the block that the handler was chosen in.
+    pub fn conf(&self) -> &M::Conf {
+        self.at.conf()
+    }
+
+    /// The pointer, for functions of contracts.
+    pub const fn as_ptr(&self) -> *const SessionShared {
+        self.raw
+    }
+
+    /// The domain asked for; empty: none.
+    pub fn domain(&self) -> &str {
+        // SAFETY: a retained session; the text lives until it is set anew, which only this worker does.
+        unsafe { (self.vt().session_domain)(self.raw) }.as_str()
+    }
+
+    /// Sets the domain asked for.
+    pub fn set_domain(&self, domain: &str) {
+        // SAFETY: a retained session; the text is copied.
+        unsafe { (self.vt().session_set_domain)(self.raw, Str::new(domain)) }
+    }
+
+    /// The request id; made when first asked for.
+    pub fn request_id(&self) -> &str {
+        // SAFETY: as in `domain`.
+        unsafe { (self.vt().session_request_id)(self.raw) }.as_str()
+    }
+
+    /// Takes over a request id from a trusted sender.
+    pub fn set_request_id(&self, id: &str) {
+        // SAFETY: as in `set_domain`.
+        unsafe { (self.vt().session_set_request_id)(self.raw, Str::new(id)) }
+    }
+
+    /// Notes a stage for `${stream_work_times}`.
+    pub fn stage(&self, name: &'static str) {
+        // SAFETY: a retained session; a static text.
+        unsafe { (self.vt().session_stage)(self.raw, Str::new(name)) }
+    }
+
+    /// Notes why it ended, unless that is known already.
+    pub fn close(&self, reason: CloseReason) {
+        if self.close_reason.get() == 0 {
+            self.close_reason.set(reason.code());
+        }
+    }
+
+    /// A template of the configuration (`Kind::Template`) with this session's values.
+    pub fn render(&self, template: u32, out: &mut Vec<u8>) -> bool {
+        let mut sink = Sink::to_vec(out);
+        // SAFETY: a retained session; the sink is borrowed for the call.
+        unsafe { (self.vt().session_render)(self.raw, template, false, &raw mut sink) }
+    }
+
+    /// The value of a variable by name; false: it has none.
+    pub fn variable(&self, name: &str, out: &mut Vec<u8>) -> bool {
+        let mut sink = Sink::to_vec(out);
+        // SAFETY: as above.
+        unsafe { (self.vt().session_variable)(self.raw, Str::new(name), &raw mut sink) }
+    }
+
+    /// Chooses a peer of the session's upstream and connects, with the upstream's retries.
+    ///
+    /// # Errors
+    /// The last attempt's, or `NoPeer`.
+    pub async fn connect_upstream(&self) -> Result<(Stream, Lease), Error> {
+        connect_session(self.raw).await
+    }
+
+    /// Chooses a peer only: for a module that keeps connections itself.
+    ///
+    /// # Errors
+    /// `NoPeer`, or `TimedOut` in the upstream's queue.
+    pub async fn pick_peer(&self, key: &str) -> Result<Lease, Error> {
+        pick(self.raw, key).await
+    }
+
+    /// This module's object for the block of the lease's peer.
+    pub fn peer_conf(&self, lease: &Lease) -> Option<&M::Conf> {
+        // SAFETY: the host's object; the result is this module's and lives as long as the generation.
+        unsafe {
+            (self.vt().lease_conf)(lease.raw(), self.at.place.inst)
+                .cast::<M::Conf>()
+                .as_ref()
+        }
+    }
+
+    /// Joins two streams by the best relay that takes them, to the end of both.
+    ///
+    /// # Errors
+    /// What ended them, if not in order.
+    pub async fn relay(&self, client: Stream, upstream: Stream) -> Result<(), Error> {
+        // SAFETY: a retained session; the streams are given away.
+        unsafe { (self.vt().relay)(self.raw, client, upstream) }.await.into()
+    }
+
+    /// Chooses the local again, as a protocol does for each request of a session.
+    pub fn route(&self) -> Option<u32> {
+        // SAFETY: a retained session.
+        u32::try_from(unsafe { (self.vt().session_route)(self.raw) }).ok()
+    }
+
+    /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
+    pub fn slot<T: 'static>(&self, make: impl FnOnce() -> T) -> &T {
+        unsafe extern "C" fn drop_slot<T>(data: *mut ()) {
+            // SAFETY: the box made below, given up once.
+            crate::abi::task::guard(|| drop(unsafe { Box::from_raw(data.cast::<T>()) }));
+        }
+        // SAFETY: a retained session; the slot is this module's own, and a module uses one type for it.
+        unsafe {
+            let mut p = (self.vt().session_slot)(self.raw, self.at.place.inst).cast::<T>();
+            if p.is_null() {
+                p = Box::into_raw(Box::new(make()));
+                (self.vt().session_set_slot)(self.raw, self.at.place.inst, p.cast(), drop_slot::<T>);
+            }
+            &*p
+        }
+    }
+}
+
+impl<M> Deref for Session<M> {
+    type Target = SessionShared;
+    fn deref(&self) -> &SessionShared {
+        // SAFETY: a retained session.
+        unsafe { &*self.raw }
+    }
+}
+
+impl<M: Module> Clone for Session<M> {
+    fn clone(&self) -> Self {
+        // SAFETY: this one holds it.
+        unsafe { Self::new(self.raw, self.at.place) }
+    }
+}
+
+impl<M> Drop for Session<M> {
+    fn drop(&mut self) {
+        // SAFETY: given back once.
+        unsafe { (host().session_release)(self.raw) }
+    }
+}
+
+impl<M> fmt::Debug for Session<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.id)
+    }
+}

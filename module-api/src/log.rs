@@ -1,0 +1,75 @@
+//! `tracing` inside a module goes to the host's log.
+//!
+//! `export_module!` installs the subscriber once an image: each image has its own copy of `tracing` and its statics.
+
+use crate::abi::services::{log, log_enabled};
+use std::fmt::{Debug, Write};
+use tracing_core::{
+    Event, Level, Metadata,
+    field::{Field, Visit},
+    span,
+    subscriber::{Interest, Subscriber},
+};
+
+struct Forward {
+    module: &'static str,
+}
+
+/// Installs the subscriber; a second call in one image changes nothing.
+pub(crate) fn install(module: &'static str) {
+    // Already set: another module is linked into the same binary, or the image was initialised before.
+    let _ = tracing_core::dispatcher::set_global_default(tracing_core::Dispatch::new(Forward { module }));
+}
+
+fn number(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+#[derive(Default)]
+struct Record {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Record {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // Writing to a `String` does not fail.
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            let gap = if self.fields.is_empty() { "" } else { " " };
+            let _ = write!(self.fields, "{gap}{}={value:?}", field.name());
+        }
+    }
+}
+
+impl Subscriber for Forward {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // The level changes at run time: ask each time.
+        Interest::sometimes()
+    }
+    fn enabled(&self, m: &Metadata<'_>) -> bool {
+        log_enabled(number(*m.level()))
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let m = event.metadata();
+        let mut r = Record::default();
+        event.record(&mut r);
+        // A library's own target says more than the module's name.
+        let target = if m.target().starts_with("anyproxy") { self.module } else { m.target() };
+        log(number(*m.level()), target, &r.message, &r.fields);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
