@@ -1,1 +1,4 @@
 //! The tcp module.
+#![forbid(unsafe_code)]
+
+pub mod core;
