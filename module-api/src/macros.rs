@@ -79,7 +79,7 @@ macro_rules! abi_root {
         }
 
         // SAFETY: `erased` returns a `RootRef`.
-        #[unsafe(export_name = "_as_DOT_root_DUNDER_module_DUNDER_loader")]
+        #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
         pub static ROOT: root::LibHeader =
             unsafe { root::LibHeader::from_constructor::<root::RootRef>(erased, root::CheckTypeLayout::Yes) };
     };
