@@ -93,8 +93,10 @@ def anyproxy_many():
 
 # ---------------------------------------------------------------- nginx
 def nginx(role, workers, port=PORTS['l4'], to=ORIGIN):
+    # callgrind, which asks for one worker, cannot be switched on in a forked process.
+    master = 'off' if workers == 1 else 'on'
     head = f'''
-    user root; worker_processes {workers}; daemon off; pid {DIR}/run/nginx.pid; error_log {DIR}/run/nginx.err warn;
+    user root; worker_processes {workers}; master_process {master}; daemon off; pid {DIR}/run/nginx.pid; error_log {DIR}/run/nginx.err warn;
     events {{ worker_connections 19500; }}'''
     if role == 'l4':
         module = '/usr/lib/nginx/modules/ngx_stream_module.so'
