@@ -1,0 +1,126 @@
+//! Mapped images: one a content of a file, never closed. A changed file becomes a second image beside the first.
+
+use super::header::{self, Header};
+use anyproxy_module_api::abi::{host::HostVtable, module::ModuleDesc, note::Facts, root};
+use std::{
+    collections::HashMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// After how many images of one module a warning is due: each holds memory until the process ends.
+pub const MANY_IMAGES: usize = 8;
+
+/// A module's code in this process.
+#[derive(Debug)]
+pub struct Image {
+    /// What the file said of itself.
+    pub facts: Facts,
+    /// What it registers.
+    pub desc: &'static ModuleDesc,
+    /// Hash of the file's content.
+    pub hash: u64,
+    /// Size of the file, bytes.
+    pub size: u64,
+    /// Where it was first loaded from.
+    pub path: PathBuf,
+    /// Number of the image among those of its module, from 1.
+    pub number: usize,
+}
+
+/// All images of the process.
+#[derive(Debug)]
+pub struct Images {
+    host: &'static HostVtable,
+    loaded: Mutex<HashMap<(u64, u64), Arc<Image>>>,
+}
+
+impl Images {
+    /// No image yet; all will be given `host`.
+    pub fn new(host: &'static HostVtable) -> Self {
+        Self {
+            host,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// The image of the file at `path` as it is now: a new one only if its content was not seen before.
+    ///
+    /// # Errors
+    /// One line.
+    pub fn load(&self, path: &Path) -> Result<Arc<Image>, String> {
+        let Header { bytes, facts } = header::read(path)?;
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let hash = hasher.finish();
+        let key = (hash, bytes.len() as u64);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = loaded.get(&key) {
+            return Ok(Arc::clone(image));
+        }
+        let root = map(&facts.id, hash, &bytes)?;
+        // SAFETY: the header was checked: the module speaks this ABI; the host's table is static.
+        let desc = unsafe { root.start(self.host) }.ok_or("panicked while it was initialised")?;
+        if desc.id.as_str() != facts.id {
+            return Err(format!("says it is {} in its header and {} in its code", facts.id, desc.id));
+        }
+        let number = loaded.values().filter(|i| i.facts.id == facts.id).count() + 1;
+        let image = Arc::new(Image {
+            facts,
+            desc,
+            hash,
+            size: key.1,
+            path: path.to_owned(),
+            number,
+        });
+        loaded.insert(key, Arc::clone(&image));
+        Ok(image)
+    }
+
+    /// Every image, in order of module and number.
+    pub fn all(&self) -> Vec<Arc<Image>> {
+        let mut v: Vec<_> = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        v.sort_by(|a, b| (&a.facts.id, a.number).cmp(&(&b.facts.id, b.number)));
+        v
+    }
+}
+
+/// Maps a private copy: the file itself may be overwritten while it is in use.
+fn map(id: &str, hash: u64, bytes: &[u8]) -> Result<root::RootRef, String> {
+    let dir = std::env::temp_dir().join(format!("anyproxy-{}-{:x}", std::process::id(), hash));
+    let path = dir.join(format!("libanyproxy_{id}-{hash:016x}{}", std::env::consts::DLL_SUFFIX));
+    let copy = || -> std::io::Result<()> {
+        // The directory must be new and ours: nobody else may put a file under this name.
+        match fs::create_dir(&dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(&dir)?;
+                fs::create_dir(&dir)?;
+            }
+            other => other?,
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(&path)?.write_all(bytes)
+    };
+    let mapped = copy().map_err(|e| format!("cannot be copied to {}: {e}", path.display())).and_then(|()| open(&path));
+    // The mapping keeps the content; nothing stays behind if the process is killed.
+    let _ = fs::remove_dir_all(&dir);
+    mapped
+}
+
+fn open(path: &Path) -> Result<root::RootRef, String> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: the header was judged; constructors of a module that the operator named run here.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|e| format!("cannot be loaded: {}", last_line(&e)))?;
+    // Never closed: its code may be on a stack, its statics in use.
+    std::mem::forget(library);
+    root::root_of(path)
+}
+
+fn last_line(e: &libloading::Error) -> String {
+    e.to_string().lines().next_back().unwrap_or_default().to_owned()
+}

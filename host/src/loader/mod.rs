@@ -1,0 +1,8 @@
+//! Loads modules: reads what a file says of itself, copies it, maps the copy, and asks it for its description.
+//! Knows nothing of what modules do.
+
+mod header;
+mod image;
+
+pub use header::{Header, read};
+pub use image::{Image, Images};
