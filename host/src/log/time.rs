@@ -1,0 +1,73 @@
+//! Local time as text: `2026-05-01T12:00:00.123+08:00` (RFC 3339). The calendar is asked once a second.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Writes times, best from one thread: the text of the last second is kept.
+#[derive(Debug, Default)]
+pub struct LocalTime {
+    second: Option<i64>,
+    /// `2026-05-01T12:00:00`
+    date: String,
+    /// `+08:00`
+    offset: String,
+}
+
+impl LocalTime {
+    /// Appends `time` to `out`, always 29 bytes for the years 1970 to 9999. Earlier ones are written as 1970.
+    pub fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        if self.second != Some(second) {
+            self.second = Some(second);
+            let stamp = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
+            let zoned = stamp.to_zoned(jiff::tz::TimeZone::system());
+            self.date = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            self.offset = zoned.strftime("%:z").to_string();
+        }
+        let millis = since.subsec_millis();
+        out.extend_from_slice(self.date.as_bytes());
+        out.extend([b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
+        out.extend_from_slice(self.offset.as_bytes());
+    }
+}
+
+fn digit(value: u32) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn text_parses_back_to_the_same_millisecond() {
+        let mut local = LocalTime::default();
+        for millis in [
+            0,
+            1,
+            999,
+            1_000,
+            1_777_608_000_123,
+            1_777_608_000_999,
+            1_700_000_000_010,
+        ] {
+            let mut out = Vec::new();
+            local.write(UNIX_EPOCH + Duration::from_millis(millis), &mut out);
+            let text = String::from_utf8(out).expect("ASCII");
+            assert_eq!(text.len(), 29, "{text}");
+            let stamp: jiff::Timestamp = text.parse().expect("RFC 3339");
+            assert_eq!(stamp.as_millisecond(), millis as i64, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_outside_the_calendar_do_not_panic() {
+        let mut out = Vec::new();
+        LocalTime::default().write(UNIX_EPOCH - Duration::from_secs(5), &mut out);
+        if let Some(late) = UNIX_EPOCH.checked_add(Duration::from_secs(1 << 60)) {
+            LocalTime::default().write(late, &mut out);
+        }
+        assert!(!out.is_empty());
+    }
+}
