@@ -87,4 +87,6 @@ pub struct Document {
     pub sources: Sources,
     /// Top-level nodes.
     pub nodes: Vec<RawNode>,
+    /// Valid, but hardly what was meant; to be shown with whatever else is found.
+    pub warnings: super::diagnostic::Diagnostics,
 }
