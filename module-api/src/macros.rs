@@ -31,11 +31,13 @@ macro_rules! directive {
 ///
 /// `export_module!(M)` takes id and version from the crate (`anyproxy_tcp` is `tcp`). In the dylib of a module whose code
 /// is another crate: `export_module!(tcp::Tcp, crate = "anyproxy_tcp")` names the crate that declares the directives.
+/// `provides = ["sample.echo" 1.0]` and `requires = ["sample.echo" 1.0]` say in the file what `Registry::provide` and
+/// `Registry::require` say when it runs.
 #[macro_export]
 macro_rules! export_module {
     ($module:ty $(, id = $id:literal)? $(, crate = $krate:literal)?
-        $(, provides = [$($pid:literal $pmajor:literal . $pminor:literal),*])?
-        $(, requires = [$($rid:literal $rmajor:literal . $rminor:literal),*])?) => {
+        $(, provides = [$($pid:literal $pversion:literal),* $(,)?])?
+        $(, requires = [$($rid:literal $rversion:literal),* $(,)?])? $(,)?) => {
         const _: () = {
             const ID: &str = $crate::abi::export_macro::module_id(env!("CARGO_CRATE_NAME"), &[$($id)?]);
             const KRATE: &str = $crate::abi::export_macro::first(&[$($krate,)? env!("CARGO_CRATE_NAME")]);
@@ -47,8 +49,8 @@ macro_rules! export_module {
                 ID,
                 env!("CARGO_PKG_VERSION"),
                 cfg!(panic = "unwind"),
-                &[$($(($pid, $pmajor, $pminor)),*)?],
-                &[$($(($rid, $rmajor, $rminor)),*)?],
+                &[$($($crate::abi::export_macro::contract($pid, stringify!($pversion))),*)?],
+                &[$($($crate::abi::export_macro::contract($rid, stringify!($rversion))),*)?],
             );
 
             static DESC: std::sync::OnceLock<$crate::abi::module::ModuleDesc> = std::sync::OnceLock::new();

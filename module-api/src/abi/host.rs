@@ -2,6 +2,8 @@
 //!
 //! None of them unwinds. What they create belongs to the scope that the host is running (generation, worker, session,
 //! exchange) and ends with it. Objects are opaque pointers that only these functions take; each has one `…_drop`.
+//! Objects that are not streams, listeners, leases or futures (tasks, timers, datagram sockets, watches, files) may be used
+//! and given up on any thread, after their scope too, and by several tasks: a call never wakes fewer tasks than wait.
 
 use super::{
     bytes::{Buf, Sink, Slice, Str},
@@ -67,6 +69,38 @@ pub struct Transmit {
     pub segment: usize,
     /// ECN bits.
     pub ecn: u8,
+}
+
+impl Transmit {
+    /// One datagram of `bytes`, which must stay in place until it is sent.
+    pub const fn new(to: Addr, bytes: &[u8]) -> Self {
+        Self {
+            to,
+            from: Addr::NONE,
+            ptr: bytes.as_ptr(),
+            len: bytes.len(),
+            segment: 0,
+            ecn: 0,
+        }
+    }
+    /// A run of datagrams of `size` bytes (the last may be shorter).
+    #[must_use]
+    pub const fn segment(mut self, size: usize) -> Self {
+        self.segment = size;
+        self
+    }
+    /// Sent from this address of the machine.
+    #[must_use]
+    pub const fn from(mut self, addr: Addr) -> Self {
+        self.from = addr;
+        self
+    }
+    /// With these ECN bits.
+    #[must_use]
+    pub const fn ecn(mut self, bits: u8) -> Self {
+        self.ecn = bits;
+        self
+    }
 }
 
 /// What was received into one buffer: a datagram or a run of equal ones (GRO).

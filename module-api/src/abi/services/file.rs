@@ -105,6 +105,11 @@ unsafe impl Sync for File {}
 #[derive(Debug)]
 pub struct FileWatch(Object);
 
+// SAFETY: see `File`.
+unsafe impl Send for FileWatch {}
+// SAFETY: as above.
+unsafe impl Sync for FileWatch {}
+
 impl FileWatch {
     /// Watches `path`.
     ///

@@ -2,6 +2,7 @@
 //!
 //! Everything made here belongs to the scope the host is running and ends with it.
 
+mod datagram;
 mod file;
 mod metrics;
 mod net;
@@ -9,10 +10,11 @@ mod task;
 mod upstream;
 mod zone;
 
+pub use datagram::{DatagramSocket, epoch, sessions};
 pub use file::{File, FileWatch, Open};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use net::{Listener, SocketWatch, UdpSocket, adopt, connect, resolve};
-pub use task::{Cancel, JobHandle, Sleep, Task, run, sleep, spawn, spawn_process};
+pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process};
 pub use upstream::Lease;
 pub(crate) use upstream::{connect_session, pick};
 pub use zone::{ZoneRef, ZoneState, contract, publish, shared, zone};

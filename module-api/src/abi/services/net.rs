@@ -3,7 +3,7 @@
 use super::{counted, host, result};
 use crate::abi::{
     bytes::Str,
-    error::Error,
+    error::{Error, ErrorKind},
     host::{Object, Received, RecvBuf, Resolved, Transmit},
     net::{Addr, SocketOptions},
     stream::Stream,
@@ -11,7 +11,7 @@ use crate::abi::{
 };
 use std::{
     ptr,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// Connects a stream socket.
@@ -73,6 +73,12 @@ impl Drop for Listener {
 #[derive(Debug)]
 pub struct UdpSocket(Object);
 
+// SAFETY: objects of the host that are not streams may be used on any thread (see `HostVtable`). quinn's
+// `AsyncUdpSocket` needs it.
+unsafe impl Send for UdpSocket {}
+// SAFETY: as above.
+unsafe impl Sync for UdpSocket {}
+
 impl UdpSocket {
     /// Binds.
     ///
@@ -133,7 +139,18 @@ impl UdpSocket {
         counted(with_ffi(cx, |f| unsafe { (host().udp_send)(self.0, f, ptr::from_ref(transmit)) })).map_ok(|_| ())
     }
 
-    /// Waits until a send is worth a try.
+    /// Sends one transmit if that is possible now: it goes whole or not at all.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` (then see `poll_writable`).
+    pub fn try_send(&self, transmit: &Transmit) -> Result<(), Error> {
+        match self.poll_send(&mut Context::from_waker(Waker::noop()), transmit) {
+            Poll::Ready(r) => r,
+            Poll::Pending => Err(Error::bare(ErrorKind::WouldBlock)),
+        }
+    }
+
+    /// Waits until a send is worth a try. Any number of tasks may wait: each is woken.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: the host's object.
         match with_ffi(cx, |f| unsafe { (host().udp_writable)(self.0, f) }) {
@@ -153,6 +170,11 @@ impl Drop for UdpSocket {
 /// Readiness of a descriptor of the module's own (an eventfd, another epoll, a ring).
 #[derive(Debug)]
 pub struct SocketWatch(Object);
+
+// SAFETY: see `UdpSocket`.
+unsafe impl Send for SocketWatch {}
+// SAFETY: as above.
+unsafe impl Sync for SocketWatch {}
 
 impl SocketWatch {
     /// Watches `fd`, which stays the caller's and must stay open until this is dropped.

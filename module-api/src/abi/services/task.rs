@@ -58,9 +58,19 @@ impl Drop for Task {
     }
 }
 
-/// A timer of this worker.
+// SAFETY: objects of the host that are not streams may be used on any thread (see `HostVtable`).
+unsafe impl Send for Task {}
+// SAFETY: as above.
+unsafe impl Sync for Task {}
+
+/// A timer of the loop that it is made on.
 #[derive(Debug)]
 pub struct Sleep(Object);
+
+// SAFETY: see `Task`. Futures of `spawn_process` and hyper's `rt::Sleep` need it.
+unsafe impl Send for Sleep {}
+// SAFETY: as above.
+unsafe impl Sync for Sleep {}
 
 /// Ends after `after`.
 pub fn sleep(after: Duration) -> Sleep {
@@ -149,6 +159,29 @@ pub fn run<T: Send + 'static>(pool: Pool, f: impl FnOnce(Cancel<'_>) -> T + Send
         // SAFETY: the job is given away.
         done: unsafe { (host().job)(pool, job) },
         value,
+    }
+}
+
+/// Waits on this thread for a future to end: for `prepare`, which runs off the workers and may block. Never on a worker,
+/// whose loop would stand still.
+///
+/// # Panics
+/// On a worker.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    assert!(super::worker().is_none(), "block_on on a worker would stop its loop");
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(v) => return v,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 
