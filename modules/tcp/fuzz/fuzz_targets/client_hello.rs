@@ -9,6 +9,10 @@ fuzz_target!(|input: &[u8]| {
     assert!(whole != Outcome::NeedMore || input.len() < MAX_RECEIVED);
     let mut reader = Reader::new();
     let half = reader.advance(&input[..input.len() / 2]);
-    let cut = if half == Outcome::NeedMore { reader.advance(input) } else { half };
+    let cut = if half == Outcome::NeedMore {
+        reader.advance(input)
+    } else {
+        half
+    };
     assert_eq!(whole, cut);
 });

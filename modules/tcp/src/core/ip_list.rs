@@ -152,10 +152,7 @@ impl<N: Copy + Ord + Successor> Table<N> {
                 true => Action::Allow,
                 false => Action::Deny,
             });
-            if edges
-                .last()
-                .map_or(answer.is_some(), |last| last.1 != answer)
-            {
+            if edges.last().and_then(|last| last.1) != answer {
                 edges.push((group[0].0, answer));
             }
         }
