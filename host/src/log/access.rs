@@ -22,10 +22,7 @@ pub struct Buffering {
 
 impl Default for Buffering {
     fn default() -> Self {
-        Self {
-            size: 64 * 1024,
-            flush: Some(Duration::from_secs(1)),
-        }
+        Self { size: 64 * 1024, flush: Some(Duration::from_secs(1)) }
     }
 }
 
@@ -38,20 +35,12 @@ pub struct AccessLog {
 impl AccessLog {
     /// Opens the target for appending. Two logs of one target share it, and their lines never interleave.
     pub fn open(writer: &Writer, target: Target) -> io::Result<Self> {
-        Ok(Self {
-            channel: writer.channel(target)?,
-        })
+        Ok(Self { channel: writer.channel(target)? })
     }
 
     /// A worker's buffer.
     pub fn buffer(&self, buffering: Buffering) -> Buffer {
-        Buffer {
-            channel: self.channel.clone(),
-            buffering,
-            bytes: Vec::new(),
-            lines: 0,
-            deadline: None,
-        }
+        Buffer { channel: self.channel.clone(), buffering, bytes: Vec::new(), lines: 0, deadline: None }
     }
 
     /// Where it goes.
@@ -93,10 +82,7 @@ impl Buffer {
         }
         self.lines += 1;
         if self.deadline.is_none() {
-            self.deadline = self
-                .buffering
-                .flush
-                .and_then(|flush| now.checked_add(flush));
+            self.deadline = self.buffering.flush.and_then(|flush| now.checked_add(flush));
         }
         if self.bytes.len() >= self.buffering.size {
             self.flush();
@@ -125,11 +111,7 @@ impl Buffer {
     fn hand_over(&mut self, force: bool) {
         self.deadline = None;
         if self.lines > 0 {
-            self.channel.send(
-                std::mem::take(&mut self.bytes),
-                std::mem::take(&mut self.lines),
-                force,
-            );
+            self.channel.send(std::mem::take(&mut self.bytes), std::mem::take(&mut self.lines), force);
         }
     }
 }

@@ -22,15 +22,10 @@ fn lines_of_many_workers_arrive_whole_and_none_is_lost_at_stop() {
     let access = log(&writer, &path);
     std::thread::scope(|scope| {
         for worker in 0..4 {
-            let mut buffer = access.buffer(Buffering {
-                size: 1000,
-                flush: None,
-            });
+            let mut buffer = access.buffer(Buffering { size: 1000, flush: None });
             scope.spawn(move || {
                 for n in 0..2_000 {
-                    buffer.line(Instant::now(), |out| {
-                        out.extend_from_slice(format!("{worker} {n} end").as_bytes())
-                    });
+                    buffer.line(Instant::now(), |out| out.extend_from_slice(format!("{worker} {n} end").as_bytes()));
                 }
             });
         }
@@ -39,10 +34,7 @@ fn lines_of_many_workers_arrive_whole_and_none_is_lost_at_stop() {
     let text = read(&path);
     for worker in 0..4 {
         let prefix = format!("{worker} ");
-        let lines: Vec<_> = text
-            .lines()
-            .filter(|line| line.starts_with(&prefix))
-            .collect();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with(&prefix)).collect();
         let want: Vec<_> = (0..2_000).map(|n| format!("{worker} {n} end")).collect();
         assert_eq!(lines, want, "in order and whole");
     }
@@ -61,15 +53,9 @@ fn buffer_is_handed_over_when_full_when_late_and_on_request() {
     };
     let now = Instant::now();
     let flush = Duration::from_secs(5);
-    let mut buffer = access.buffer(Buffering {
-        size: 10,
-        flush: Some(flush),
-    });
+    let mut buffer = access.buffer(Buffering { size: 10, flush: Some(flush) });
     buffer.line(now, |out| out.extend_from_slice(b"one"));
-    assert_eq!(
-        (seen().as_str(), buffer.deadline()),
-        ("", Some(now + flush))
-    );
+    assert_eq!((seen().as_str(), buffer.deadline()), ("", Some(now + flush)));
     buffer.tick(now + flush / 2);
     assert_eq!(seen(), "");
     buffer.tick(now + flush);
@@ -80,10 +66,7 @@ fn buffer_is_handed_over_when_full_when_late_and_on_request() {
     buffer.line(now, |out| out.extend_from_slice(b"3"));
     buffer.flush();
     assert_eq!(seen(), "one\ntwo, long\n3\n");
-    let mut direct = access.buffer(Buffering {
-        size: 0,
-        flush: None,
-    });
+    let mut direct = access.buffer(Buffering { size: 0, flush: None });
     direct.line(now, |out| out.push(b'4'));
     assert_eq!(seen(), "one\ntwo, long\n3\n4\n");
 }
@@ -113,10 +96,7 @@ fn logs_of_one_target_share_it_and_it_closes_with_the_last() {
     buffer.line(Instant::now(), |out| out.push(b'a'));
     drop((one, two));
     let again = log(&writer, &path);
-    assert!(
-        Arc::ptr_eq(&again.channel, &buffer.channel),
-        "a buffer keeps its log open"
-    );
+    assert!(Arc::ptr_eq(&again.channel, &buffer.channel), "a buffer keeps its log open");
     drop((again, buffer));
     let mut buffer = log(&writer, &path).buffer(Buffering::default());
     buffer.line(Instant::now(), |out| out.push(b'b'));
@@ -141,10 +121,7 @@ fn reopen_takes_the_new_file_and_names_what_fails() {
     let dir = Dir::new();
     let (path, moved, stuck) = (dir.path("a.log"), dir.path("a.log.1"), dir.path("b.log"));
     let writer = Writer::start().expect("starts");
-    let mut buffer = log(&writer, &path).buffer(Buffering {
-        size: 0,
-        flush: None,
-    });
+    let mut buffer = log(&writer, &path).buffer(Buffering { size: 0, flush: None });
     let _stuck = log(&writer, &stuck);
     buffer.line(Instant::now(), |out| out.push(b'1'));
     assert!(writer.flush(PATIENCE));
@@ -152,20 +129,11 @@ fn reopen_takes_the_new_file_and_names_what_fails() {
     std::fs::remove_file(&stuck).expect("removed");
     std::fs::create_dir(&stuck).expect("in the way");
     let failed = writer.reopen(PATIENCE).expect("answers");
-    assert_eq!(
-        failed
-            .into_iter()
-            .map(|(target, _)| target)
-            .collect::<Vec<_>>(),
-        [Target::File(stuck)]
-    );
+    assert_eq!(failed.into_iter().map(|(target, _)| target).collect::<Vec<_>>(), [Target::File(stuck)]);
     buffer.line(Instant::now(), |out| out.push(b'2'));
     drop(buffer);
     writer.stop();
-    assert_eq!(
-        (read(&moved).as_str(), read(&path).as_str()),
-        ("1\n", "2\n")
-    );
+    assert_eq!((read(&moved).as_str(), read(&path).as_str()), ("1\n", "2\n"));
 }
 
 #[cfg(target_os = "linux")]
@@ -174,13 +142,9 @@ fn full_disk_loses_lines_counts_them_and_says_so_in_the_error_log() {
     let dir = Dir::new();
     let path = dir.path("error.log");
     let writer = Writer::start().expect("starts");
-    let errors =
-        ErrorLog::new(&writer, &[(Target::File(path.clone()), Level::Info)]).expect("opens");
+    let errors = ErrorLog::new(&writer, &[(Target::File(path.clone()), Level::Info)]).expect("opens");
     let access = log(&writer, "/dev/full".as_ref());
-    let mut buffer = access.buffer(Buffering {
-        size: usize::MAX,
-        flush: None,
-    });
+    let mut buffer = access.buffer(Buffering { size: usize::MAX, flush: None });
     for _ in 0..5 {
         buffer.line(Instant::now(), |out| out.extend_from_slice(b"lost"));
     }
@@ -191,10 +155,7 @@ fn full_disk_loses_lines_counts_them_and_says_so_in_the_error_log() {
     drop((buffer, access));
     assert!(writer.flush(PATIENCE) && writer.flush(PATIENCE));
     let text = read(&path);
-    assert!(
-        text.contains("[error] [log] [-] lines lost file=/dev/full lines=5"),
-        "{text}"
-    );
+    assert!(text.contains("[error] [log] [-] lines lost file=/dev/full lines=5"), "{text}");
     drop(errors);
     writer.stop();
 }
@@ -205,28 +166,36 @@ fn lines_without_room_are_lost_and_counted_and_the_worker_goes_on() {
     let path = dir.path("a.log");
     let writer = Writer::with_limit(8).expect("starts");
     let access = log(&writer, &path);
-    let mut buffer = access.buffer(Buffering {
-        size: 0,
-        flush: None,
-    });
-    buffer.line(Instant::now(), |out| {
-        out.extend_from_slice(b"longer than the queue")
-    });
-    buffer.line(Instant::now(), |out| {
-        out.extend_from_slice(b"longer than the queue")
-    });
+    let mut buffer = access.buffer(Buffering { size: 0, flush: None });
+    buffer.line(Instant::now(), |out| out.extend_from_slice(b"longer than the queue"));
+    buffer.line(Instant::now(), |out| out.extend_from_slice(b"longer than the queue"));
     assert_eq!(access.lost(), 2);
     let mut last = access.buffer(Buffering::default());
-    last.line(Instant::now(), |out| {
-        out.extend_from_slice(b"the last lines of a worker")
-    });
+    last.line(Instant::now(), |out| out.extend_from_slice(b"the last lines of a worker"));
     drop((buffer, last));
     writer.stop();
     assert_eq!(read(&path), "the last lines of a worker\n");
-    let mut late = access.buffer(Buffering {
-        size: 0,
-        flush: None,
-    });
+    let mut late = access.buffer(Buffering { size: 0, flush: None });
     late.line(Instant::now(), |out| out.push(b'x'));
     assert_eq!(access.lost(), 3, "after the stop");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_lost_at_the_very_end_is_still_told() {
+    let dir = Dir::new();
+    let path = dir.path("error.log");
+    let writer = Writer::start().expect("starts");
+    let _errors = ErrorLog::new(&writer, &[(Target::File(path.clone()), Level::Info)]).expect("opens");
+    let access = log(&writer, "/dev/full".as_ref());
+    for _ in 0..3 {
+        let mut buffer = access.buffer(Buffering::default());
+        buffer.line(Instant::now(), |out| out.push(b'x'));
+        drop(buffer);
+        assert!(writer.flush(PATIENCE));
+    }
+    writer.stop();
+    let told = |line: &str| line.split_once("lines=")?.1.split(' ').next()?.parse::<u64>().ok();
+    let sum: u64 = read(&path).lines().filter_map(told).sum();
+    assert_eq!(sum, 3, "{}", read(&path));
 }

@@ -36,13 +36,7 @@ pub enum Level {
     Trace,
 }
 
-const LEVELS: [Level; 5] = [
-    Level::Error,
-    Level::Warn,
-    Level::Info,
-    Level::Debug,
-    Level::Trace,
-];
+const LEVELS: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
 impl Level {
     /// Its word.
@@ -68,9 +62,7 @@ impl FromStr for Level {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = LEVELS.into_iter().find(|level| level.name() == name);
-        known.ok_or_else(|| {
-            format!("unknown log level {name:?}; known are error, warn, info, debug, trace")
-        })
+        known.ok_or_else(|| format!("unknown log level {name:?}; known are error, warn, info, debug, trace"))
     }
 }
 
@@ -130,14 +122,7 @@ impl ErrorLog {
                 .map_err(|error| io::Error::new(error.kind(), format!("{target}: {error}")))
         };
         let outputs = targets.iter().map(open).collect::<io::Result<Vec<_>>>()?;
-        let old = std::mem::replace(
-            &mut *self
-                .inner
-                .outputs
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-            outputs,
-        );
+        let old = std::mem::replace(&mut *self.inner.outputs.write().unwrap_or_else(PoisonError::into_inner), outputs);
         drop(old);
         self.settle();
         Ok(())
@@ -145,13 +130,7 @@ impl ErrorLog {
 
     /// Sets the level of all targets.
     pub fn set_level(&self, level: Level) {
-        for output in self
-            .inner
-            .outputs
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter_mut()
-        {
+        for output in self.inner.outputs.write().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             output.1 = level;
         }
         self.settle();
@@ -160,11 +139,7 @@ impl ErrorLog {
     /// Sets the level of records about one client, in place of the targets' own; None takes it back. False: there are
     /// [`MAX_CLIENTS`] already.
     pub fn set_client_level(&self, client: IpAddr, level: Option<Level>) -> bool {
-        let mut clients = self
-            .inner
-            .clients
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.inner.clients.write().unwrap_or_else(PoisonError::into_inner);
         let client = client.to_canonical();
         match level {
             Some(_) if clients.len() >= MAX_CLIENTS && !clients.contains_key(&client) => {
@@ -180,15 +155,8 @@ impl ErrorLog {
 
     /// Clients with a level of their own.
     pub fn client_levels(&self) -> Vec<(IpAddr, Level)> {
-        let clients = self
-            .inner
-            .clients
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut levels: Vec<_> = clients
-            .iter()
-            .map(|(client, level)| (*client, *level))
-            .collect();
+        let clients = self.inner.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let mut levels: Vec<_> = clients.iter().map(|(client, level)| (*client, *level)).collect();
         levels.sort();
         levels
     }
@@ -200,9 +168,7 @@ impl ErrorLog {
 
     /// The most verbose level that anybody gets. None: there is no target.
     pub fn most_verbose(&self) -> Option<Level> {
-        LEVELS
-            .get(usize::from(self.inner.most.load(Relaxed)).checked_sub(1)?)
-            .copied()
+        LEVELS.get(usize::from(self.inner.most.load(Relaxed)).checked_sub(1)?).copied()
     }
 
     /// Writes a record to each target whose level, or the client's own, lets it through. Never waits for a disk. `target` is
@@ -239,11 +205,7 @@ impl ErrorLog {
     fn lost(&self, target: &Target, lines: u64, cause: &str) {
         let (file, lines) = (target.to_string(), lines.to_string());
         let fields = [("file", &*file), ("lines", &*lines), ("cause", cause)];
-        let message = if lines == "0" {
-            "log file trouble"
-        } else {
-            "lines lost"
-        };
+        let message = if lines == "0" { "log file trouble" } else { "lines lost" };
         self.write(Level::Error, "log", message, &fields, None, true);
     }
 
@@ -256,29 +218,16 @@ impl ErrorLog {
         session: Option<Session<'_>>,
         report: bool,
     ) {
-        let own = session
-            .and_then(|session| session.client)
-            .and_then(|client| self.client_level(client));
-        let outputs = self
-            .inner
-            .outputs
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let own = session.and_then(|session| session.client).and_then(|client| self.client_level(client));
+        let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
         let mut line = Vec::new();
         for (channel, limit) in outputs.iter() {
             if level > own.unwrap_or(*limit) {
                 continue;
             }
             if line.is_empty() {
-                self.inner
-                    .time
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .write(SystemTime::now(), &mut line);
-                let id = session
-                    .map(|session| session.id)
-                    .filter(|id| !id.is_empty())
-                    .unwrap_or("-");
+                self.inner.time.lock().unwrap_or_else(PoisonError::into_inner).write(SystemTime::now(), &mut line);
+                let id = session.map(|session| session.id).filter(|id| !id.is_empty()).unwrap_or("-");
                 line.extend_from_slice(render(level, target, message, fields, id).as_bytes());
             }
             match report {
@@ -289,38 +238,16 @@ impl ErrorLog {
     }
 
     fn client_level(&self, client: IpAddr) -> Option<Level> {
-        let clients = self
-            .inner
-            .clients
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if clients.is_empty() {
-            None
-        } else {
-            clients.get(&client.to_canonical()).copied()
-        }
+        let clients = self.inner.clients.read().unwrap_or_else(PoisonError::into_inner);
+        if clients.is_empty() { None } else { clients.get(&client.to_canonical()).copied() }
     }
 
     /// Recomputes the most verbose level and lets `tracing` know.
     fn settle(&self) {
-        let outputs = self
-            .inner
-            .outputs
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let clients = self
-            .inner
-            .clients
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let most = outputs
-            .iter()
-            .map(|(_, level)| *level)
-            .chain(clients.values().copied())
-            .max();
-        self.inner
-            .most
-            .store(most.map_or(0, |level| level as u8), Relaxed);
+        let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
+        let clients = self.inner.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let most = outputs.iter().map(|(_, level)| *level).chain(clients.values().copied()).max();
+        self.inner.most.store(most.map_or(0, |level| level as u8), Relaxed);
         drop((outputs, clients));
         tracing_core::callsite::rebuild_interest_cache();
     }
@@ -338,8 +265,7 @@ fn render(level: Level, target: &str, message: &str, fields: &[(&str, &str)], id
         line.push(' ');
         escaped(&mut line, name, false);
         line.push('=');
-        let bare = !value.is_empty()
-            && !value.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '=' | '\\'));
+        let bare = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '=' | '\\'));
         if bare {
             escaped(&mut line, value, false);
         } else {
@@ -349,10 +275,7 @@ fn render(level: Level, target: &str, message: &str, fields: &[(&str, &str)], id
         }
     }
     if line.len() > MAX_RECORD {
-        let cut = (0..=MAX_RECORD)
-            .rev()
-            .find(|&at| line.is_char_boundary(at))
-            .unwrap_or(0);
+        let cut = (0..=MAX_RECORD).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
         line.truncate(cut);
         line.push('…');
     }

@@ -68,12 +68,7 @@ impl LogFile {
             Target::File(path) => Some(open(path)?),
             Target::Stdout | Target::Stderr => None,
         };
-        Ok(Self {
-            target,
-            file,
-            checked: Instant::now(),
-            torn: false,
-        })
+        Ok(Self { target, file, checked: Instant::now(), torn: false })
     }
 
     /// What was opened.
@@ -100,11 +95,7 @@ impl LogFile {
             return Ok(());
         }
         self.checked = now;
-        if same(path, file) {
-            Ok(())
-        } else {
-            self.reopen()
-        }
+        if same(path, file) { Ok(()) } else { self.reopen() }
     }
 
     /// Appends whole lines. After a write that ended inside a line the next one begins on a new line.
@@ -140,10 +131,7 @@ fn all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), WriteError> {
     while written < bytes.len() {
         match out.write(&bytes[written..]) {
             Ok(0) => {
-                return Err(WriteError {
-                    written,
-                    cause: io::ErrorKind::WriteZero.into(),
-                });
+                return Err(WriteError { written, cause: io::ErrorKind::WriteZero.into() });
             }
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -166,9 +154,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn refuse_pipe(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     match std::fs::metadata(path) {
-        Ok(meta) if meta.file_type().is_fifo() => {
-            Err(io::Error::other("is a named pipe; log to stdout instead"))
-        }
+        Ok(meta) if meta.file_type().is_fifo() => Err(io::Error::other("is a named pipe; log to stdout instead")),
         _ => Ok(()),
     }
 }
@@ -223,10 +209,7 @@ mod tests {
         let dir = Dir::new();
         let path = dir.path("a.log");
         LogFile::open(Target::File(path.clone())).expect("opens");
-        let mode = std::fs::metadata(path)
-            .expect("exists")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(path).expect("exists").permissions().mode();
         assert_eq!(mode & 0o777 & !0o640, 0, "{mode:o}");
     }
 
@@ -269,10 +252,7 @@ mod tests {
     fn full_disk_is_an_error_that_says_how_much_was_written() {
         let mut log = LogFile::open(Target::File("/dev/full".into())).expect("opens");
         let error = log.write(b"line\n").expect_err("full");
-        assert_eq!(
-            (error.written, error.cause.kind()),
-            (0, io::ErrorKind::StorageFull)
-        );
+        assert_eq!((error.written, error.cause.kind()), (0, io::ErrorKind::StorageFull));
     }
 
     #[cfg(unix)]
@@ -284,9 +264,6 @@ mod tests {
         log.torn = true;
         log.write(b"whole\n").expect("written");
         log.write(b"next\n").expect("written");
-        assert_eq!(
-            std::fs::read_to_string(path).expect("read"),
-            "\nwhole\nnext\n"
-        );
+        assert_eq!(std::fs::read_to_string(path).expect("read"), "\nwhole\nnext\n");
     }
 }

@@ -19,15 +19,9 @@ impl RateLimit {
     pub fn once_a_second(&self, key: &str, now: Instant) -> Option<u64> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if !keys.contains_key(key) && keys.len() >= KEYS {
-            keys.retain(|_, (said, held)| {
-                *held > 0 || now.saturating_duration_since(*said) < PERIOD
-            });
+            keys.retain(|_, (said, held)| *held > 0 || now.saturating_duration_since(*said) < PERIOD);
         }
-        let key = if keys.contains_key(key) || keys.len() < KEYS {
-            key
-        } else {
-            ""
-        };
+        let key = if keys.contains_key(key) || keys.len() < KEYS { key } else { "" };
         let Some((said, held)) = keys.get_mut(key) else {
             keys.insert(key.into(), (now, 0));
             return Some(0);
@@ -66,11 +60,7 @@ mod tests {
         assert_eq!(limit.once_a_second("full", start), Some(0));
         assert_eq!(limit.once_a_second("full", start + PERIOD / 2), None);
         assert_eq!(limit.once_a_second("full", start + PERIOD / 2), None);
-        assert_eq!(
-            limit.once_a_second("other", start),
-            Some(0),
-            "reasons are apart"
-        );
+        assert_eq!(limit.once_a_second("other", start), Some(0), "reasons are apart");
         assert_eq!(limit.once_a_second("full", start + PERIOD), Some(2));
         assert_eq!(limit.once_a_second("full", start + PERIOD * 3), Some(0));
     }
@@ -94,10 +84,6 @@ mod tests {
         }
         assert!(limit.keys.lock().expect("not poisoned").len() <= KEYS + 1);
         assert_eq!(limit.once_a_second("late", start), None, "shares one place");
-        assert_eq!(
-            limit.once_a_second("late", start + PERIOD * 2),
-            Some(0),
-            "old ones made room"
-        );
+        assert_eq!(limit.once_a_second("late", start + PERIOD * 2), Some(0), "old ones made room");
     }
 }

@@ -15,11 +15,7 @@ const SPARE: usize = 64;
 /// What the writer thread is asked to do, in order.
 pub(super) enum Job {
     /// A target that is open now; `lost` counts its lost lines.
-    Open {
-        id: u64,
-        file: LogFile,
-        lost: Arc<AtomicU64>,
-    },
+    Open { id: u64, file: LogFile, lost: Arc<AtomicU64> },
     /// Whole lines for an open target.
     Lines(Lines),
     /// Nobody writes to this target any more.
@@ -55,12 +51,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            state: Mutex::default(),
-            ready: Condvar::new(),
-            limit,
-            spare: Mutex::default(),
-        }
+        Self { state: Mutex::default(), ready: Condvar::new(), limit, spare: Mutex::default() }
     }
 
     /// Adds lines. False: there is no room, or the writer has ended; the lines are gone. `force`: room is not asked for.
@@ -100,16 +91,8 @@ impl Queue {
         let mut state = self.state();
         let idle = |state: &mut State| state.jobs.is_empty() && !state.closed;
         state = match wait {
-            None => self
-                .ready
-                .wait_while(state, idle)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(wait) => {
-                self.ready
-                    .wait_timeout_while(state, wait, idle)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-            }
+            None => self.ready.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(wait) => self.ready.wait_timeout_while(state, wait, idle).unwrap_or_else(PoisonError::into_inner).0,
         };
         std::mem::swap(&mut state.jobs, jobs);
         !(jobs.is_empty() && state.closed)

@@ -42,11 +42,7 @@ impl From<tracing::Level> for Level {
 impl tracing::Subscriber for Subscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // Levels change while the process runs.
-        if metadata.is_event() {
-            Interest::sometimes()
-        } else {
-            Interest::never()
-        }
+        if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -67,26 +63,12 @@ impl tracing::Subscriber for Subscriber {
     fn event(&self, event: &Event<'_>) {
         let mut record = Texts::default();
         event.record(&mut record);
-        let fields: Vec<(&str, &str)> = record
-            .fields
-            .iter()
-            .map(|(name, value)| (*name, &**value))
-            .collect();
+        let fields: Vec<(&str, &str)> = record.fields.iter().map(|(name, value)| (*name, &**value)).collect();
         let meta = event.metadata();
         // `anyproxy_host::worker` is `host`: the crate's path says nothing to an operator.
-        let target = if meta.target().starts_with("anyproxy_host") {
-            "host"
-        } else {
-            meta.target()
-        };
+        let target = if meta.target().starts_with("anyproxy_host") { "host" } else { meta.target() };
         let write = |session: Option<Session<'_>>| {
-            self.log.log_record(
-                (*meta.level()).into(),
-                target,
-                &record.message,
-                &fields,
-                session,
-            );
+            self.log.log_record((*meta.level()).into(), target, &record.message, &fields, session);
         };
         let mut known = false;
         (self.session)(&mut |session| {

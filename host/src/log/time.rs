@@ -43,15 +43,7 @@ mod tests {
     #[test]
     fn text_parses_back_to_the_same_millisecond() {
         let mut local = LocalTime::default();
-        for millis in [
-            0,
-            1,
-            999,
-            1_000,
-            1_777_608_000_123,
-            1_777_608_000_999,
-            1_700_000_000_010,
-        ] {
+        for millis in [0, 1, 999, 1_000, 1_777_608_000_123, 1_777_608_000_999, 1_700_000_000_010] {
             let mut out = Vec::new();
             local.write(UNIX_EPOCH + Duration::from_millis(millis), &mut out);
             let text = String::from_utf8(out).expect("ASCII");

@@ -47,14 +47,8 @@ impl Writer {
     pub fn with_limit(limit: usize) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Queue::new(limit));
         let report = Arc::new(OnceLock::new());
-        let mut work = Work {
-            queue: queue.clone(),
-            report: report.clone(),
-            files: HashMap::new(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || work.run())?;
+        let mut work = Work { queue: queue.clone(), report: report.clone(), files: HashMap::new() };
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || work.run())?;
         Ok(Arc::new(Self {
             queue,
             thread: Mutex::new(Some(thread)),
@@ -73,19 +67,10 @@ impl Writer {
         let file = LogFile::open(target.clone())?;
         let lost = Arc::new(AtomicU64::new(0));
         let id = self.next.fetch_add(1, Relaxed);
-        if !self.queue.job(Job::Open {
-            id,
-            file,
-            lost: lost.clone(),
-        }) {
+        if !self.queue.job(Job::Open { id, file, lost: lost.clone() }) {
             return Err(io::Error::other("the log writer has stopped"));
         }
-        let channel = Arc::new(Channel {
-            id,
-            target: target.clone(),
-            lost,
-            queue: self.queue.clone(),
-        });
+        let channel = Arc::new(Channel { id, target: target.clone(), lost, queue: self.queue.clone() });
         targets.retain(|_, channel| channel.strong_count() > 0);
         targets.insert(target, Arc::downgrade(&channel));
         Ok(channel)
@@ -101,8 +86,7 @@ impl Writer {
     pub fn reopen(&self, timeout: Duration) -> io::Result<Vec<(Target, io::Error)>> {
         let (answer, done) = sync_channel(1);
         self.queue.job(Job::Reopen(answer));
-        done.recv_timeout(timeout)
-            .map_err(|_| io::ErrorKind::TimedOut.into())
+        done.recv_timeout(timeout).map_err(|_| io::ErrorKind::TimedOut.into())
     }
 
     /// Waits until everything handed over so far is written. False: not within `timeout`.
@@ -114,15 +98,9 @@ impl Writer {
     /// Writes everything that was handed over and ends the thread. Stop the workers first: lines that come later are lost.
     pub fn stop(&self) {
         self.queue.close();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last owner can be the thread itself, on its way out of a report.
-        if let Some(thread) =
-            thread.filter(|thread| thread.thread().id() != std::thread::current().id())
-        {
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // Its panic has been reported by the panic hook already.
             let _ = thread.join();
         }
@@ -138,30 +116,14 @@ impl Drop for Writer {
 impl Channel {
     /// Hands lines over, never waiting. What finds no room is lost and counted. `force`: takes room that is not there.
     pub(super) fn send(&self, bytes: Vec<u8>, count: u64, force: bool) {
-        if !self.queue.lines(
-            Lines {
-                id: self.id,
-                bytes,
-                count,
-                report: false,
-            },
-            force,
-        ) {
+        if !self.queue.lines(Lines { id: self.id, bytes, count, report: false }, force) {
             self.lost.fetch_add(count, Relaxed);
         }
     }
 
     /// Hands over a line that tells of lost ones.
     pub(super) fn send_report(&self, bytes: Vec<u8>) {
-        self.queue.lines(
-            Lines {
-                id: self.id,
-                bytes,
-                count: 1,
-                report: true,
-            },
-            true,
-        );
+        self.queue.lines(Lines { id: self.id, bytes, count: 1, report: true }, true);
     }
 
     /// An empty buffer for lines.
@@ -220,16 +182,7 @@ impl Work {
     fn job(&mut self, job: Job) {
         match job {
             Job::Open { id, file, lost } => {
-                self.files.insert(
-                    id,
-                    Open {
-                        file,
-                        lost,
-                        told: 0,
-                        told_at: None,
-                        cause: None,
-                    },
-                );
+                self.files.insert(id, Open { file, lost, told: 0, told_at: None, cause: None });
             }
             Job::Lines(lines) => self.lines(lines),
             Job::Close(id) => {
@@ -252,30 +205,18 @@ impl Work {
     }
 
     fn lines(&mut self, lines: Lines) {
-        let Lines {
-            id,
-            bytes,
-            count,
-            report,
-        } = lines;
+        let Lines { id, bytes, count, report } = lines;
         // A channel closes behind its last lines.
         if let Some(open) = self.files.get_mut(&id) {
             if let Err(error) = open.file.follow(Instant::now())
                 && let Some(tell) = self.report.get()
             {
-                tell(
-                    open.file.target(),
-                    0,
-                    &format!("cannot be opened again: {error}"),
-                );
+                tell(open.file.target(), 0, &format!("cannot be opened again: {error}"));
             }
             match open.file.write(&bytes) {
                 Ok(()) => {}
                 Err(error) => {
-                    let whole = bytes[..error.written]
-                        .iter()
-                        .filter(|&&byte| byte == b'\n')
-                        .count() as u64;
+                    let whole = bytes[..error.written].iter().filter(|&&byte| byte == b'\n').count() as u64;
                     if !report {
                         open.lost.fetch_add(count.saturating_sub(whole), Relaxed);
                     }
@@ -295,9 +236,7 @@ impl Work {
             if lost == open.told {
                 continue;
             }
-            let since = open
-                .told_at
-                .map_or(REPORT, |at| now.saturating_duration_since(at));
+            let since = open.told_at.map_or(REPORT, |at| now.saturating_duration_since(at));
             if since < REPORT && !last {
                 let left = REPORT - since;
                 wait = Some(wait.map_or(left, |wait: Duration| wait.min(left)));
@@ -305,11 +244,7 @@ impl Work {
             }
             if let Some(tell) = self.report.get() {
                 let cause = open.cause.take();
-                tell(
-                    open.file.target(),
-                    lost - open.told,
-                    cause.as_deref().unwrap_or("the queue of the log is full"),
-                );
+                tell(open.file.target(), lost - open.told, cause.as_deref().unwrap_or("the queue of the log is full"));
             }
             open.told = lost;
             open.told_at = Some(now);

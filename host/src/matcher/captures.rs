@@ -53,9 +53,7 @@ impl Resolver for Over<'_> {
         if let Some(group) = name.strip_prefix("re.") {
             return self.names.slot(group).map(VarRef::capture);
         }
-        self.inner
-            .variable(name)
-            .or_else(|| self.names.slot(name).map(VarRef::capture))
+        self.inner.variable(name).or_else(|| self.names.slot(name).map(VarRef::capture))
     }
 
     fn function(&self, name: &str) -> Option<FuncRef> {
@@ -84,10 +82,7 @@ pub struct CaptureValues {
 impl CaptureValues {
     /// Without values; allocates nothing.
     pub const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            parts: Vec::new(),
-        }
+        Self { bytes: Vec::new(), parts: Vec::new() }
     }
 
     /// The value of a slot. None: its group took no part in a match.
@@ -136,11 +131,7 @@ mod tests {
 
     impl Values for CaptureValues {
         fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
-            let value = if var.provider == VarRef::CAPTURE {
-                self.value(var.slot)
-            } else {
-                Some(&b"plain"[..])
-            };
+            let value = if var.provider == VarRef::CAPTURE { self.value(var.slot) } else { Some(&b"plain"[..]) };
             out.extend_from_slice(value.unwrap_or_default());
             value.is_some()
         }
@@ -152,21 +143,15 @@ mod tests {
         let (shop, domain) = (names.intern("shop"), names.intern("domain"));
         assert_eq!(names.intern("shop"), shop);
         let resolver = names.over(&Plain);
-        let template = Template::compile("${re.shop} ${shop} ${domain} ${re.domain}", &resolver)
-            .expect("known");
+        let template = Template::compile("${re.shop} ${shop} ${domain} ${re.domain}", &resolver).expect("known");
         let mut values = CaptureValues::new();
         values.set(shop, b"old");
         values.set(domain, b"group");
         values.set(shop, b"books");
         let mut out = Vec::new();
         template.render(&values, &mut out, Absent::Dash);
-        assert_eq!(
-            out, b"books books plain group",
-            "a variable wins over a group of the same name"
-        );
-        let error = Template::compile("${re.shpo}", &resolver)
-            .expect_err("unknown")
-            .remove(0);
+        assert_eq!(out, b"books books plain group", "a variable wins over a group of the same name");
+        let error = Template::compile("${re.shpo}", &resolver).expect_err("unknown").remove(0);
         assert_eq!(error.suggestion.as_deref(), Some("re.shop"));
     }
 

@@ -104,44 +104,24 @@ impl<T> DomainSet<T> {
                     (None, Ok(regex)) => {
                         expressions.insert(text, index);
                         let groups = named_groups(&regex, names);
-                        set.regexes.push(Pattern {
-                            regex,
-                            groups,
-                            index,
-                        });
+                        set.regexes.push(Pattern { regex, groups, index });
                         None
                     }
                     (None, Err(message)) => {
-                        errors.push(DomainError {
-                            index,
-                            earlier: None,
-                            message,
-                        });
+                        errors.push(DomainError { index, earlier: None, message });
                         None
                     }
                 },
                 Err(message) => {
-                    errors.push(DomainError {
-                        index,
-                        earlier: None,
-                        message,
-                    });
+                    errors.push(DomainError { index, earlier: None, message });
                     None
                 }
             };
             if earlier.is_some() {
-                errors.push(DomainError {
-                    index,
-                    earlier,
-                    message: format!("domain {pattern:?} is there already"),
-                });
+                errors.push(DomainError { index, earlier, message: format!("domain {pattern:?} is there already") });
             }
         }
-        if errors.is_empty() {
-            Ok(set)
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
 
     /// The strongest pattern that matches. Named groups of a regular expression go to `captures`, which is otherwise left
@@ -163,10 +143,7 @@ impl<T> DomainSet<T> {
         if let Some(index) = self.suffix(lower) {
             return Some(self.found(index, Kind::Wildcard));
         }
-        let pattern = self
-            .regexes
-            .iter()
-            .find(|pattern| pattern.regex.is_match(lower))?;
+        let pattern = self.regexes.iter().find(|pattern| pattern.regex.is_match(lower))?;
         store(&pattern.regex, &pattern.groups, lower, captures);
         Some(self.found(pattern.index, Kind::Regex))
     }
@@ -182,11 +159,7 @@ impl<T> DomainSet<T> {
     }
 
     fn found(&self, index: usize, kind: Kind) -> Match<'_, T> {
-        Match {
-            value: &self.values[index],
-            index,
-            kind,
-        }
+        Match { value: &self.values[index], index, kind }
     }
 
     fn suffix(&self, name: &[u8]) -> Option<usize> {
@@ -221,17 +194,10 @@ enum Parsed<'p> {
 /// Checks one pattern by itself, without compiling a regular expression.
 fn parse(pattern: &str) -> Result<Parsed<'_>, String> {
     if let Some(text) = pattern.strip_prefix('~') {
-        return if text.is_empty() {
-            Err("an empty regular expression".into())
-        } else {
-            Ok(Parsed::Regex(text))
-        };
+        return if text.is_empty() { Err("an empty regular expression".into()) } else { Ok(Parsed::Regex(text)) };
     }
     if pattern == "*" {
-        return Err(
-            "\"*\" is no domain; a server that takes what no other does is the default_server"
-                .into(),
-        );
+        return Err("\"*\" is no domain; a server that takes what no other does is the default_server".into());
     }
     if let Some(rest) = pattern.strip_prefix('.').filter(|rest| !rest.is_empty()) {
         return Err(format!(
@@ -260,23 +226,15 @@ fn name(pattern: &str, text: &str) -> Result<Box<[u8]>, String> {
         return Err(foreign(pattern));
     }
     if text.len() > MAX_NAME {
-        return Err(format!(
-            "a domain has at most {MAX_NAME} bytes, this one has {}",
-            text.len()
-        ));
+        return Err(format!("a domain has at most {MAX_NAME} bytes, this one has {}", text.len()));
     }
     for label in text.split('.') {
-        let reason = match label
-            .bytes()
-            .find(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
-        {
+        let reason = match label.bytes().find(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))) {
             _ if label.is_empty() => "has an empty label".to_owned(),
             _ if label.len() > 63 => {
                 format!("has a label of {} bytes; 63 is the most", label.len())
             }
-            Some(b':') => {
-                "holds \":\"; a domain has no port, and an IPv6 address is none".to_owned()
-            }
+            Some(b':') => "holds \":\"; a domain has no port, and an IPv6 address is none".to_owned(),
             Some(b'/') => "holds \"/\"; a domain has no scheme and no path".to_owned(),
             Some(byte) => format!("holds {:?}", char::from(byte)),
             None if label.starts_with('-') || label.ends_with('-') => {
@@ -295,19 +253,10 @@ fn foreign(pattern: &str) -> String {
     let labels: Option<Vec<String>> = pattern
         .split(['.', '\u{3002}'])
         .take(128)
-        .map(|label| {
-            if label.is_ascii() {
-                Some(label.to_owned())
-            } else {
-                a_label(label)
-            }
-        })
+        .map(|label| if label.is_ascii() { Some(label.to_owned()) } else { a_label(label) })
         .collect();
     match labels {
-        Some(labels) => format!(
-            "domain {pattern:?} is not ASCII; write its punycode form {:?}",
-            labels.join(".")
-        ),
+        Some(labels) => format!("domain {pattern:?} is not ASCII; write its punycode form {:?}", labels.join(".")),
         None => format!("domain {pattern:?} is not ASCII; write its punycode form (xn--…)"),
     }
 }

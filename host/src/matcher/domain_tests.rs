@@ -9,11 +9,7 @@ fn set(patterns: &[&str]) -> (DomainSet<usize>, CaptureNames) {
 }
 
 fn errors(patterns: &[&str]) -> Vec<DomainError> {
-    DomainSet::compile(
-        patterns.iter().copied().zip(0..),
-        &mut CaptureNames::default(),
-    )
-    .expect_err("must be refused")
+    DomainSet::compile(patterns.iter().copied().zip(0..), &mut CaptureNames::default()).expect_err("must be refused")
 }
 
 fn index(set: &DomainSet<usize>, name: &str) -> Option<usize> {
@@ -24,22 +20,10 @@ fn index(set: &DomainSet<usize>, name: &str) -> Option<usize> {
 
 #[test]
 fn exact_beats_longest_wildcard_beats_regex_in_file_order() {
-    let (set, _) = set(&[
-        "~cn$",
-        "*.example.cn",
-        "*.img.example.cn",
-        "a.img.example.cn",
-        "~^x",
-        "~^xy",
-        "example.cn",
-    ]);
+    let (set, _) = set(&["~cn$", "*.example.cn", "*.img.example.cn", "a.img.example.cn", "~^x", "~^xy", "example.cn"]);
     assert_eq!(index(&set, "a.img.example.cn"), Some(3));
     assert_eq!(index(&set, "b.img.example.cn"), Some(2));
-    assert_eq!(
-        index(&set, "d.c.b.img.example.cn"),
-        Some(2),
-        "any depth below"
-    );
+    assert_eq!(index(&set, "d.c.b.img.example.cn"), Some(2), "any depth below");
     assert_eq!(index(&set, "img.example.cn"), Some(1), "not the apex");
     assert_eq!(index(&set, "example.cn"), Some(6));
     assert_eq!(index(&set, "other.cn"), Some(0));
@@ -68,19 +52,11 @@ fn case_and_one_trailing_dot_are_ignored_on_both_sides() {
 
 #[test]
 fn named_groups_of_the_regex_that_matched_are_returned() {
-    let (set, names) = set(&[
-        r"~^(?<shop>[a-z]+)\.shop\.cn$",
-        r"~^(?<shop>\d+)(?:-(?P<part>\w+))?\.num\.cn$",
-    ]);
+    let (set, names) = set(&[r"~^(?<shop>[a-z]+)\.shop\.cn$", r"~^(?<shop>\d+)(?:-(?P<part>\w+))?\.num\.cn$"]);
     let mut captures = CaptureValues::new();
-    let found = set
-        .lookup(b"Books.shop.cn.", &mut captures)
-        .expect("matches");
+    let found = set.lookup(b"Books.shop.cn.", &mut captures).expect("matches");
     assert_eq!((found.index, found.kind), (0, Kind::Regex));
-    let (shop, part) = (
-        names.slot("shop").expect("named"),
-        names.slot("part").expect("named"),
-    );
+    let (shop, part) = (names.slot("shop").expect("named"), names.slot("part").expect("named"));
     assert_eq!(captures.value(shop), Some(&b"books"[..]));
     assert!(set.lookup(b"42.num.cn", &mut captures).is_some());
     assert_eq!(captures.value(shop), Some(&b"42"[..]));
@@ -92,51 +68,24 @@ fn names_that_no_set_can_hold_are_simply_not_found() {
     let (set, _) = set(&["a.cn", "*.cn", "~."]);
     assert_eq!(index(&set, ""), None);
     assert_eq!(index(&set, "."), None);
-    assert_eq!(
-        index(&set, &"a.".repeat(127)),
-        Some(2),
-        "253 bytes without the dot"
-    );
+    assert_eq!(index(&set, &"a.".repeat(127)), Some(2), "253 bytes without the dot");
     assert_eq!(index(&set, &"a".repeat(254)), None);
-    assert!(
-        set.lookup(b"\xff\x00.cn", &mut CaptureValues::new())
-            .is_some()
-    );
+    assert!(set.lookup(b"\xff\x00.cn", &mut CaptureValues::new()).is_some());
 }
 
 #[test]
 fn duplicates_name_both_places() {
-    let found = errors(&[
-        "a.cn", "*.b.cn", "~x", "A.cn.", "*.B.cn", "~x", "b.cn", "a.cn",
-    ]);
-    let pairs: Vec<_> = found
-        .iter()
-        .map(|error| (error.index, error.earlier))
-        .collect();
-    assert_eq!(
-        pairs,
-        [(3, Some(0)), (4, Some(1)), (5, Some(2)), (7, Some(0))]
-    );
+    let found = errors(&["a.cn", "*.b.cn", "~x", "A.cn.", "*.B.cn", "~x", "b.cn", "a.cn"]);
+    let pairs: Vec<_> = found.iter().map(|error| (error.index, error.earlier)).collect();
+    assert_eq!(pairs, [(3, Some(0)), (4, Some(1)), (5, Some(2)), (7, Some(0))]);
     assert!(found[0].message.contains("A.cn."));
 }
 
 #[test]
 fn other_scripts_are_refused_with_their_punycode_form() {
-    assert!(
-        errors(&["bücher.example"])[0]
-            .message
-            .contains("\"xn--bcher-kva.example\"")
-    );
-    assert!(
-        errors(&["*.例子.中国"])[0]
-            .message
-            .contains("\"*.xn--fsqu00a.xn--fiqs8s\"")
-    );
-    assert!(
-        errors(&["例子。中国"])[0]
-            .message
-            .contains("\"xn--fsqu00a.xn--fiqs8s\"")
-    );
+    assert!(errors(&["bücher.example"])[0].message.contains("\"xn--bcher-kva.example\""));
+    assert!(errors(&["*.例子.中国"])[0].message.contains("\"*.xn--fsqu00a.xn--fiqs8s\""));
+    assert!(errors(&["例子。中国"])[0].message.contains("\"xn--fsqu00a.xn--fiqs8s\""));
 }
 
 #[test]
@@ -158,11 +107,7 @@ fn mistakes_say_what_to_write_instead() {
         ("~(?:a{1000}){1000}", "needs more than"),
     ] {
         let found = errors(&[pattern]);
-        assert!(
-            found[0].message.contains(part),
-            "{pattern}: {}",
-            found[0].message
-        );
+        assert!(found[0].message.contains(part), "{pattern}: {}", found[0].message);
     }
     assert!(errors(&[&"a".repeat(64)])[0].message.contains("63"));
     assert!(errors(&[&"a.".repeat(200)])[0].message.contains("253"));
@@ -171,21 +116,12 @@ fn mistakes_say_what_to_write_instead() {
 #[test]
 fn all_mistakes_are_reported_together() {
     let found = errors(&["a..b", "ok.cn", "~(", "*"]);
-    assert_eq!(
-        found.iter().map(|error| error.index).collect::<Vec<_>>(),
-        [0, 2, 3]
-    );
+    assert_eq!(found.iter().map(|error| error.index).collect::<Vec<_>>(), [0, 2, 3]);
 }
 
 #[test]
 fn mutated_patterns_and_names_never_panic() {
-    let seeds = [
-        "www.example.cn",
-        "*.img.example.cn",
-        r"~^(?<shop>[a-z]+)\.shop\.cn$",
-        "例子.cn",
-        "a-b_c.d.",
-    ];
+    let seeds = ["www.example.cn", "*.img.example.cn", r"~^(?<shop>[a-z]+)\.shop\.cn$", "例子.cn", "a-b_c.d."];
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut next = move |bound: usize| {
         state ^= state << 13;
@@ -210,11 +146,7 @@ fn mutated_patterns_and_names_never_panic() {
             assert!(set.lookup(b"ALWAYS.cn.", &mut captures).is_some());
             let found = set.lookup(&bytes, &mut captures);
             if !pattern.starts_with(['*', '~']) {
-                assert_eq!(
-                    found.map(|found| found.index),
-                    Some(0),
-                    "{pattern} finds itself"
-                );
+                assert_eq!(found.map(|found| found.index), Some(0), "{pattern} finds itself");
             }
         }
     }

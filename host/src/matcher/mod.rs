@@ -28,11 +28,7 @@ fn regex(pattern: &str, ignore_case: bool) -> Result<regex::bytes::Regex, String
             // The crate draws the pattern over several lines; its last line says what is wrong.
             other => {
                 let text = other.to_string();
-                let last = text
-                    .lines()
-                    .rev()
-                    .find(|line| !line.trim().is_empty())
-                    .unwrap_or_default();
+                let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 last.trim().trim_start_matches("error: ").to_owned()
             }
         })
@@ -40,20 +36,11 @@ fn regex(pattern: &str, ignore_case: bool) -> Result<regex::bytes::Regex, String
 
 /// Slots of the named groups of a pattern, with the group's number.
 fn named_groups(regex: &regex::bytes::Regex, names: &mut CaptureNames) -> Box<[(usize, u32)]> {
-    regex
-        .capture_names()
-        .enumerate()
-        .filter_map(|(group, name)| name.map(|name| (group, names.intern(name))))
-        .collect()
+    regex.capture_names().enumerate().filter_map(|(group, name)| name.map(|name| (group, names.intern(name)))).collect()
 }
 
 /// Stores what the named groups matched in `text`.
-fn store(
-    regex: &regex::bytes::Regex,
-    groups: &[(usize, u32)],
-    text: &[u8],
-    captures: &mut CaptureValues,
-) {
+fn store(regex: &regex::bytes::Regex, groups: &[(usize, u32)], text: &[u8], captures: &mut CaptureValues) {
     if groups.is_empty() {
         return;
     }

@@ -11,18 +11,12 @@ pub(super) struct PrefixMap<V> {
 impl<V> PrefixMap<V> {
     /// Prefixes must be different from each other.
     pub(super) fn new(prefixes: impl IntoIterator<Item = (Box<[u8]>, V)>) -> Self {
-        let mut entries: Vec<_> = prefixes
-            .into_iter()
-            .map(|(prefix, value)| (prefix, value, None))
-            .collect();
+        let mut entries: Vec<_> = prefixes.into_iter().map(|(prefix, value)| (prefix, value, None)).collect();
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         // The entries that the current one begins with, shortest first.
         let mut open: Vec<usize> = Vec::new();
         for at in 0..entries.len() {
-            while open
-                .last()
-                .is_some_and(|&last| !entries[at].0.starts_with(&entries[last].0))
-            {
+            while open.last().is_some_and(|&last| !entries[at].0.starts_with(&entries[last].0)) {
                 open.pop();
             }
             entries[at].2 = open.last().copied();
@@ -64,26 +58,16 @@ mod tests {
 
     #[test]
     fn every_prefix_is_found_as_by_plain_search() {
-        let mut prefixes: Vec<String> = [
-            "", "/", "/a", "/a/", "/a/b", "/ab", "/b/c", "/b/cd/e", "x", "xx",
-        ]
-        .map(str::to_owned)
-        .into();
+        let mut prefixes: Vec<String> =
+            ["", "/", "/a", "/a/", "/a/b", "/ab", "/b/c", "/b/cd/e", "x", "xx"].map(str::to_owned).into();
         prefixes.extend((0..300).map(|n| format!("/n{n}")));
         let map = PrefixMap::new(prefixes.iter().map(|p| (p.as_bytes().into(), p.clone())));
-        for text in [
-            "", "/", "/a", "/a/b/c", "/abc", "/b/c", "/b/cz", "/b/cd", "/n29/x", "/n299", "xxx",
-            "y", "\u{ff}",
-        ] {
+        for text in ["", "/", "/a", "/a/b/c", "/abc", "/b/c", "/b/cz", "/b/cd", "/n29/x", "/n299", "xxx", "y", "\u{ff}"]
+        {
             let first = map.longest(text.as_bytes());
-            let found: Vec<_> = std::iter::successors(first, |&at| map.shorter(at))
-                .map(|at| map.value(at).clone())
-                .collect();
-            let mut want: Vec<_> = prefixes
-                .iter()
-                .filter(|p| text.starts_with(p.as_str()))
-                .cloned()
-                .collect();
+            let found: Vec<_> =
+                std::iter::successors(first, |&at| map.shorter(at)).map(|at| map.value(at).clone()).collect();
+            let mut want: Vec<_> = prefixes.iter().filter(|p| text.starts_with(p.as_str())).cloned().collect();
             want.sort_by_key(|p| std::cmp::Reverse(p.len()));
             assert_eq!(found, want, "{text}");
         }

@@ -3,16 +3,8 @@
 /// The A-label of `label`. None: it is ASCII, or its A-label is longer than 63 bytes.
 pub(super) fn a_label(label: &str) -> Option<String> {
     // No mapping beyond lower case: a suggestion, which a person reads.
-    let chars: Vec<u32> = label
-        .chars()
-        .take(64)
-        .flat_map(char::to_lowercase)
-        .map(u32::from)
-        .collect();
-    let mut out: String = chars
-        .iter()
-        .filter_map(|&c| char::from_u32(c).filter(char::is_ascii))
-        .collect();
+    let chars: Vec<u32> = label.chars().take(64).flat_map(char::to_lowercase).map(u32::from).collect();
+    let mut out: String = chars.iter().filter_map(|&c| char::from_u32(c).filter(char::is_ascii)).collect();
     let basic = out.len() as u32;
     let mut handled = basic;
     if handled as usize == chars.len() {
@@ -44,8 +36,7 @@ pub(super) fn a_label(label: &str) -> Option<String> {
 
 /// One number as variable-length digits (section 6.3).
 fn digits(out: &mut String, mut rest: u32, bias: u32) {
-    let digit =
-        |value: u32| char::from(b"abcdefghijklmnopqrstuvwxyz0123456789"[value as usize % 36]);
+    let digit = |value: u32| char::from(b"abcdefghijklmnopqrstuvwxyz0123456789"[value as usize % 36]);
     for k in (36u32..).step_by(36) {
         let threshold = k.saturating_sub(bias).clamp(1, 26);
         if rest < threshold {

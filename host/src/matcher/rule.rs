@@ -99,34 +99,20 @@ pub struct Scratch {
 
 impl RuleTable {
     /// Compiles the locals in the order of the file. Named groups get slots in `names`. All mistakes are reported together.
-    pub fn compile(
-        locals: &[Vec<Rule<'_>>],
-        names: &mut CaptureNames,
-    ) -> Result<Self, Vec<RuleError>> {
+    pub fn compile(locals: &[Vec<Rule<'_>>], names: &mut CaptureNames) -> Result<Self, Vec<RuleError>> {
         let mut errors = Vec::new();
         let mut checks = Vec::new();
         let last = locals.iter().position(Vec::is_empty);
         for (local, rules) in locals.iter().enumerate() {
             if let Some(before) = last.filter(|&before| before < local) {
-                let message = format!(
-                    "never chosen: local {} before it has no rules and takes everything",
-                    before + 1
-                );
-                errors.push(RuleError {
-                    local,
-                    rule: None,
-                    message,
-                });
+                let message = format!("never chosen: local {} before it has no rules and takes everything", before + 1);
+                errors.push(RuleError { local, rule: None, message });
             }
             let mut compiled = Vec::new();
             for (index, rule) in rules.iter().enumerate() {
                 match Check::compile(rule, names) {
                     Ok(check) => compiled.push(check),
-                    Err(message) => errors.push(RuleError {
-                        local,
-                        rule: Some(index),
-                        message,
-                    }),
+                    Err(message) => errors.push(RuleError { local, rule: Some(index), message }),
                 }
             }
             checks.push(compiled);
@@ -135,19 +121,8 @@ impl RuleTable {
             return Err(errors);
         }
         let (groups, linear) = index(locals);
-        let inputs = locals
-            .iter()
-            .flatten()
-            .map(|rule| rule.input + 1)
-            .max()
-            .unwrap_or(0);
-        Ok(Self {
-            locals: checks,
-            groups,
-            linear,
-            last,
-            inputs,
-        })
+        let inputs = locals.iter().flatten().map(|rule| rule.input + 1).max().unwrap_or(0);
+        Ok(Self { locals: checks, groups, linear, last, inputs })
     }
 
     /// The first local whose rules all hold. `source` appends the value of an input and says whether there is one; an
@@ -164,12 +139,7 @@ impl RuleTable {
             if let Test::Regex(regex, groups) = &check.test
                 && !groups.is_empty()
             {
-                store(
-                    regex,
-                    groups,
-                    scratch.value(check.input, &mut source),
-                    captures,
-                );
+                store(regex, groups, scratch.value(check.input, &mut source), captures);
             }
         }
         Some(chosen)
@@ -185,11 +155,7 @@ impl RuleTable {
         self.locals.is_empty()
     }
 
-    fn find(
-        &self,
-        scratch: &mut Scratch,
-        source: &mut dyn FnMut(usize, &mut Vec<u8>) -> bool,
-    ) -> Option<usize> {
+    fn find(&self, scratch: &mut Scratch, source: &mut dyn FnMut(usize, &mut Vec<u8>) -> bool) -> Option<usize> {
         // Most servers have one local without rules.
         if self.locals.len() == 1 && self.last == Some(0) {
             return Some(0);
@@ -224,11 +190,7 @@ impl RuleTable {
         list.iter()
             .copied()
             .take_while(|&local| local < best)
-            .find(|&local| {
-                self.locals[local]
-                    .iter()
-                    .all(|check| check.holds(scratch.value(check.input, source)))
-            })
+            .find(|&local| self.locals[local].iter().all(|check| check.holds(scratch.value(check.input, source))))
             .unwrap_or(best)
     }
 }
@@ -239,51 +201,29 @@ fn index(locals: &[Vec<Rule<'_>>]) -> (Vec<Group>, Vec<usize>) {
     let usable = |rule: &&Rule<'_>| !rule.not && rule.op != Op::Regex;
     let mut shared: HashMap<(usize, Op, &str), usize> = HashMap::new();
     for rule in locals.iter().flatten().filter(usable) {
-        *shared
-            .entry((rule.input, rule.op, rule.pattern))
-            .or_default() += 1;
+        *shared.entry((rule.input, rule.op, rule.pattern)).or_default() += 1;
     }
     type Lists = HashMap<Box<[u8]>, Vec<usize>>;
     let mut groups: Vec<(usize, usize, Lists, Lists)> = Vec::new();
     let mut linear = Vec::new();
     for (local, rules) in locals.iter().enumerate() {
-        let count = |rule: &&Rule<'_>| {
-            (
-                shared[&(rule.input, rule.op, rule.pattern)],
-                rule.op == Op::Prefix,
-            )
-        };
+        let count = |rule: &&Rule<'_>| (shared[&(rule.input, rule.op, rule.pattern)], rule.op == Op::Prefix);
         let Some(rule) = rules.iter().filter(usable).min_by_key(count) else {
             if !rules.is_empty() {
                 linear.push(local);
             }
             continue;
         };
-        let at = groups
-            .iter()
-            .position(|group| group.0 == rule.input)
-            .unwrap_or_else(|| {
-                groups.push((rule.input, local, HashMap::new(), HashMap::new()));
-                groups.len() - 1
-            });
-        let lists = if rule.op == Op::Text {
-            &mut groups[at].2
-        } else {
-            &mut groups[at].3
-        };
-        lists
-            .entry(rule.pattern.as_bytes().into())
-            .or_default()
-            .push(local);
+        let at = groups.iter().position(|group| group.0 == rule.input).unwrap_or_else(|| {
+            groups.push((rule.input, local, HashMap::new(), HashMap::new()));
+            groups.len() - 1
+        });
+        let lists = if rule.op == Op::Text { &mut groups[at].2 } else { &mut groups[at].3 };
+        lists.entry(rule.pattern.as_bytes().into()).or_default().push(local);
     }
     let groups = groups
         .into_iter()
-        .map(|(input, first, text, prefix)| Group {
-            input,
-            first,
-            text,
-            prefix: PrefixMap::new(prefix),
-        })
+        .map(|(input, first, text, prefix)| Group { input, first, text, prefix: PrefixMap::new(prefix) })
         .collect();
     (groups, linear)
 }
@@ -295,19 +235,11 @@ impl Check {
             Op::Prefix => Test::Prefix(rule.pattern.as_bytes().into()),
             Op::Regex => {
                 let regex = regex(rule.pattern, false)?;
-                let groups = if rule.not {
-                    Box::default()
-                } else {
-                    named_groups(&regex, names)
-                };
+                let groups = if rule.not { Box::default() } else { named_groups(&regex, names) };
                 Test::Regex(regex, groups)
             }
         };
-        Ok(Self {
-            input: rule.input,
-            not: rule.not,
-            test,
-        })
+        Ok(Self { input: rule.input, not: rule.not, test })
     }
 
     fn holds(&self, value: &[u8]) -> bool {
@@ -327,11 +259,7 @@ impl Scratch {
         self.values.resize(inputs, None);
     }
 
-    fn value(
-        &mut self,
-        input: usize,
-        source: &mut dyn FnMut(usize, &mut Vec<u8>) -> bool,
-    ) -> &[u8] {
+    fn value(&mut self, input: usize, source: &mut dyn FnMut(usize, &mut Vec<u8>) -> bool) -> &[u8] {
         let (from, to) = match self.values[input] {
             Some(known) => known,
             None => {

@@ -31,19 +31,13 @@ pub(super) struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self {
-            chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
-            leased: AtomicBool::new(false),
-        }
+        Self { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(), leased: AtomicBool::new(false) }
     }
 
     /// The cell. None: this id was never handed out.
     fn cell(&self, index: u32) -> Option<&AtomicU64> {
         let index = index as usize;
-        self.chunks
-            .get(index / CHUNK)?
-            .get()
-            .map(|chunk| &chunk.0[index % CHUNK])
+        self.chunks.get(index / CHUNK)?.get().map(|chunk| &chunk.0[index % CHUNK])
     }
 }
 
@@ -59,10 +53,7 @@ impl Blocks {
     pub(super) fn lease(&self, cells: usize) -> Arc<Block> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         // Acquire pairs with the release of the writer before: its last counts must be seen, or the next store drops them.
-        if let Some(free) = blocks
-            .iter()
-            .find(|block| !block.leased.swap(true, Acquire))
-        {
+        if let Some(free) = blocks.iter().find(|block| !block.leased.swap(true, Acquire)) {
             return free.clone();
         }
         let block = Arc::new(Block::new());
@@ -89,9 +80,7 @@ impl Blocks {
     /// Sum of one cell over all blocks, wrapping.
     pub(super) fn sum(&self, index: u32) -> u64 {
         let mut sum = 0u64;
-        self.for_each(|block| {
-            sum = sum.wrapping_add(block.cell(index).map_or(0, |cell| cell.load(Relaxed)))
-        });
+        self.for_each(|block| sum = sum.wrapping_add(block.cell(index).map_or(0, |cell| cell.load(Relaxed))));
         sum
     }
 
@@ -117,10 +106,7 @@ impl Blocks {
 
     fn for_each(&self, mut each: impl FnMut(&Block)) {
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks
-            .iter()
-            .chain(self.shared.get())
-            .for_each(|block| each(block));
+        blocks.iter().chain(self.shared.get()).for_each(|block| each(block));
     }
 }
 
@@ -139,10 +125,7 @@ pub struct Worker {
 
 impl Worker {
     pub(super) fn new(block: Arc<Block>) -> Self {
-        Self {
-            block,
-            one_thread: PhantomData,
-        }
+        Self { block, one_thread: PhantomData }
     }
 
     /// Adds to a counter.

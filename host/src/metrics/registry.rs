@@ -67,10 +67,7 @@ impl fmt::Display for RegisterError {
             Self::Conflict(name) => {
                 write!(f, "the metric {name:?} exists with another kind or unit")
             }
-            Self::Full => write!(
-                f,
-                "there are {MAX_SERIES} metric series already, or their memory is used up"
-            ),
+            Self::Full => write!(f, "there are {MAX_SERIES} metric series already, or their memory is used up"),
         }
     }
 }
@@ -85,10 +82,7 @@ impl Registry {
 
     /// Something that owns series: the process, a listener, a peer, a generation.
     pub fn owner(&self) -> Owner {
-        Owner {
-            registry: self.clone(),
-            owned: Mutex::default(),
-        }
+        Owner { registry: self.clone(), owned: Mutex::default() }
     }
 
     /// Cells for one worker thread. Drop it when the thread ends, and the next worker goes on with its values.
@@ -137,17 +131,11 @@ impl Registry {
         self.inner.blocks.sums(cell, &mut cells);
         let mut counts = [0; BUCKETS];
         counts.copy_from_slice(&cells[..BUCKETS]);
-        Snapshot {
-            counts,
-            sum: cells[BUCKETS],
-        }
+        Snapshot { counts, sum: cells[BUCKETS] }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release(&self, name: &str, labels: &Labels) {
@@ -207,11 +195,7 @@ pub struct Owner {
 
 impl Owner {
     /// Registers a counter, or gives the id of the one that exists.
-    pub fn counter(
-        &self,
-        desc: &Desc<'_>,
-        labels: &[(&str, &str)],
-    ) -> Result<Counter, RegisterError> {
+    pub fn counter(&self, desc: &Desc<'_>, labels: &[(&str, &str)]) -> Result<Counter, RegisterError> {
         self.register(Kind::Counter, desc, labels).map(Counter)
     }
 
@@ -221,20 +205,11 @@ impl Owner {
     }
 
     /// Registers a histogram, or gives the id of the one that exists.
-    pub fn histogram(
-        &self,
-        desc: &Desc<'_>,
-        labels: &[(&str, &str)],
-    ) -> Result<Histogram, RegisterError> {
+    pub fn histogram(&self, desc: &Desc<'_>, labels: &[(&str, &str)]) -> Result<Histogram, RegisterError> {
         self.register(Kind::Histogram, desc, labels).map(Histogram)
     }
 
-    fn register(
-        &self,
-        kind: Kind,
-        desc: &Desc<'_>,
-        labels: &[(&str, &str)],
-    ) -> Result<u32, RegisterError> {
+    fn register(&self, kind: Kind, desc: &Desc<'_>, labels: &[(&str, &str)]) -> Result<u32, RegisterError> {
         if !is_name(desc.name, true) {
             return Err(RegisterError::Name(desc.name.to_owned()));
         }
@@ -255,22 +230,15 @@ impl Owner {
         if state.series >= MAX_SERIES {
             return Err(RegisterError::Full);
         }
-        let cell = state
-            .cells(kind, &self.registry.inner.blocks)
-            .ok_or(RegisterError::Full)?;
+        let cell = state.cells(kind, &self.registry.inner.blocks).ok_or(RegisterError::Full)?;
         state.series += 1;
-        let family = state
-            .families
-            .entry(desc.name.into())
-            .or_insert_with(|| Family {
-                kind,
-                help: desc.help.into(),
-                unit: desc.unit,
-                series: BTreeMap::new(),
-            });
-        family
-            .series
-            .insert(labels.clone(), Series { cell, owners: 1 });
+        let family = state.families.entry(desc.name.into()).or_insert_with(|| Family {
+            kind,
+            help: desc.help.into(),
+            unit: desc.unit,
+            series: BTreeMap::new(),
+        });
+        family.series.insert(labels.clone(), Series { cell, owners: 1 });
         self.owned().insert((desc.name.into(), labels));
         Ok(cell)
     }
@@ -290,10 +258,8 @@ impl Drop for Owner {
 }
 
 fn sorted(kind: Kind, labels: &[(&str, &str)]) -> Result<Labels, RegisterError> {
-    let mut sorted: Vec<(Box<str>, Box<str>)> = labels
-        .iter()
-        .map(|&(name, value)| (name.into(), value.into()))
-        .collect();
+    let mut sorted: Vec<(Box<str>, Box<str>)> =
+        labels.iter().map(|&(name, value)| (name.into(), value.into())).collect();
     sorted.sort();
     for (at, (name, _)) in sorted.iter().enumerate() {
         let twice = at > 0 && sorted[at - 1].0 == *name;
@@ -308,7 +274,5 @@ fn sorted(kind: Kind, labels: &[(&str, &str)]) -> Result<Labels, RegisterError> 
 fn is_name(name: &str, colon: bool) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || (colon && byte == b':'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || (colon && byte == b':'))
 }

@@ -30,10 +30,8 @@ impl Registry {
                 .series
                 .iter()
                 .map(|(labels, series)| {
-                    let labels: Map<String, Value> = labels
-                        .iter()
-                        .map(|(name, value)| (name.to_string(), Value::from(&**value)))
-                        .collect();
+                    let labels: Map<String, Value> =
+                        labels.iter().map(|(name, value)| (name.to_string(), Value::from(&**value))).collect();
                     let mut entry = match family.kind {
                         Kind::Counter => {
                             json!({"value": scaled_json(self.sum(series.cell), family.unit)})
@@ -78,25 +76,13 @@ fn family_text(registry: &Registry, out: &mut String, name: &str, family: &Famil
                 let sign = if value < 0 { "-" } else { "" };
                 writeln!(out, "{sign}{}", Scaled(value.unsigned_abs(), family.unit))?;
             }
-            Kind::Histogram => histogram_text(
-                out,
-                name,
-                labels,
-                &registry.snapshot(series.cell),
-                family.unit,
-            )?,
+            Kind::Histogram => histogram_text(out, name, labels, &registry.snapshot(series.cell), family.unit)?,
         }
     }
     Ok(())
 }
 
-fn histogram_text(
-    out: &mut String,
-    name: &str,
-    labels: &Labels,
-    snapshot: &Snapshot,
-    unit: Unit,
-) -> fmt::Result {
+fn histogram_text(out: &mut String, name: &str, labels: &Labels, snapshot: &Snapshot, unit: Unit) -> fmt::Result {
     let mut total = 0;
     for (index, count) in snapshot.counts.iter().enumerate().take(BUCKETS - 1) {
         total += count;
@@ -181,12 +167,7 @@ fn histogram_json(snapshot: &Snapshot, unit: Unit) -> Value {
         .iter()
         .enumerate()
         .filter(|(_, count)| **count > 0)
-        .map(|(index, count)| {
-            json!([
-                upper_bound(index).map(|bound| scaled_json(bound, unit)),
-                count
-            ])
-        })
+        .map(|(index, count)| json!([upper_bound(index).map(|bound| scaled_json(bound, unit)), count]))
         .collect();
     json!({
         "count": snapshot.count(),

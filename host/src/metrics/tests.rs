@@ -2,21 +2,9 @@
 
 use super::*;
 
-const REQUESTS: Desc<'_> = Desc {
-    name: "tcp_sessions_total",
-    help: "Sessions accepted.",
-    unit: Unit::None,
-};
-const OPEN: Desc<'_> = Desc {
-    name: "tcp_sessions_open",
-    help: "Sessions now.",
-    unit: Unit::None,
-};
-const TIME: Desc<'_> = Desc {
-    name: "tcp_connect_seconds",
-    help: "Time to connect.",
-    unit: Unit::Seconds,
-};
+const REQUESTS: Desc<'_> = Desc { name: "tcp_sessions_total", help: "Sessions accepted.", unit: Unit::None };
+const OPEN: Desc<'_> = Desc { name: "tcp_sessions_open", help: "Sessions now.", unit: Unit::None };
+const TIME: Desc<'_> = Desc { name: "tcp_connect_seconds", help: "Time to connect.", unit: Unit::Seconds };
 
 #[test]
 fn what_workers_count_is_summed_when_read() {
@@ -59,28 +47,15 @@ fn worker_that_follows_another_goes_on_with_its_values() {
 fn registering_again_keeps_id_and_value_whatever_the_order_of_labels() {
     let registry = Registry::new();
     let (old, worker) = (registry.owner(), registry.worker());
-    let first = old
-        .counter(&REQUESTS, &[("listener", "a"), ("server", "x")])
-        .expect("registered");
+    let first = old.counter(&REQUESTS, &[("listener", "a"), ("server", "x")]).expect("registered");
     worker.add(first, 5);
     let new = registry.owner();
-    let again = new
-        .counter(&REQUESTS, &[("server", "x"), ("listener", "a")])
-        .expect("registered");
-    let other = new
-        .counter(&REQUESTS, &[("server", "x"), ("listener", "b")])
-        .expect("late, and workers have its cell");
+    let again = new.counter(&REQUESTS, &[("server", "x"), ("listener", "a")]).expect("registered");
+    let other = new.counter(&REQUESTS, &[("server", "x"), ("listener", "b")]).expect("late, and workers have its cell");
     worker.add(other, 7);
     drop(old);
     assert_eq!(again, first);
-    assert_eq!(
-        (
-            registry.counter(again),
-            registry.counter(other),
-            registry.len()
-        ),
-        (5, 7, 2)
-    );
+    assert_eq!((registry.counter(again), registry.counter(other), registry.len()), (5, 7, 2));
 }
 
 #[test]
@@ -88,17 +63,11 @@ fn series_go_with_their_last_owner_and_cells_come_back_as_zero() {
     let registry = Registry::new();
     let worker = registry.worker();
     let keeper = registry.owner();
-    let kept = keeper
-        .counter(&REQUESTS, &[("listener", "kept")])
-        .expect("registered");
+    let kept = keeper.counter(&REQUESTS, &[("listener", "kept")]).expect("registered");
     let gone = {
         let owner = registry.owner();
-        let gone = owner
-            .counter(&REQUESTS, &[("listener", "gone")])
-            .expect("registered");
-        owner
-            .counter(&REQUESTS, &[("listener", "gone")])
-            .expect("twice by one owner");
+        let gone = owner.counter(&REQUESTS, &[("listener", "gone")]).expect("registered");
+        owner.counter(&REQUESTS, &[("listener", "gone")]).expect("twice by one owner");
         owner.histogram(&TIME, &[]).expect("registered");
         worker.add(gone, 9);
         worker.add(kept, 1);
@@ -106,13 +75,8 @@ fn series_go_with_their_last_owner_and_cells_come_back_as_zero() {
     };
     let mut text = String::new();
     registry.prometheus(&mut text);
-    assert!(
-        text.contains("kept") && !text.contains("gone") && !text.contains("connect"),
-        "{text}"
-    );
-    let next = keeper
-        .counter(&REQUESTS, &[("listener", "next")])
-        .expect("registered");
+    assert!(text.contains("kept") && !text.contains("gone") && !text.contains("connect"), "{text}");
+    let next = keeper.counter(&REQUESTS, &[("listener", "next")]).expect("registered");
     assert_eq!((next, registry.counter(next)), (gone, 0));
     assert_eq!(registry.counter(kept), 1);
 }
@@ -121,16 +85,9 @@ fn series_go_with_their_last_owner_and_cells_come_back_as_zero() {
 fn bounds_of_buckets_and_their_values_agree() {
     for index in 0..BUCKETS - 1 {
         let bound = upper_bound(index).expect("bounded");
-        assert_eq!(
-            (bucket_of(bound), bucket_of(bound + 1)),
-            (index, index + 1),
-            "{bound}"
-        );
+        assert_eq!((bucket_of(bound), bucket_of(bound + 1)), (index, index + 1), "{bound}");
     }
-    assert_eq!(
-        (bucket_of(0), bucket_of(u64::MAX), upper_bound(BUCKETS - 1)),
-        (0, BUCKETS - 1, None)
-    );
+    assert_eq!((bucket_of(0), bucket_of(u64::MAX), upper_bound(BUCKETS - 1)), (0, BUCKETS - 1, None));
     assert_eq!(upper_bound(BUCKETS - 2), Some(1 << 34));
     assert_eq!([1, 2, 3].map(upper_bound), [Some(24), Some(32), Some(48)]);
 }
@@ -149,27 +106,17 @@ fn quantiles_lie_within_a_third_of_the_truth() {
         assert!((got / want - 1.0).abs() < 0.34, "{q}: {got}");
     }
     worker.observe(histogram, u64::MAX);
-    assert_eq!(
-        registry.histogram(histogram).quantile(1.0),
-        Some((1u64 << 34) as f64)
-    );
+    assert_eq!(registry.histogram(histogram).quantile(1.0), Some((1u64 << 34) as f64));
 }
 
 #[test]
 fn prometheus_text_follows_the_format_and_escapes() {
     let registry = Registry::new();
     let (owner, worker) = (registry.owner(), registry.worker());
-    let desc = Desc {
-        help: "Line one\nand \\ \"two\".",
-        ..REQUESTS
-    };
-    let counter = owner
-        .counter(&desc, &[("peer", "a\"b\\c\nd"), ("by", "x")])
-        .expect("registered");
+    let desc = Desc { help: "Line one\nand \\ \"two\".", ..REQUESTS };
+    let counter = owner.counter(&desc, &[("peer", "a\"b\\c\nd"), ("by", "x")]).expect("registered");
     let gauge = owner.gauge(&OPEN, &[]).expect("registered");
-    let histogram = owner
-        .histogram(&TIME, &[("peer", "p")])
-        .expect("registered");
+    let histogram = owner.histogram(&TIME, &[("peer", "p")]).expect("registered");
     worker.add(counter, 3);
     worker.set(gauge, -2);
     [10, 1_000, 2_500_000].into_iter().for_each(|micros| worker.observe(histogram, micros));
@@ -197,27 +144,17 @@ fn prometheus_text_follows_the_format_and_escapes() {
 fn json_has_kinds_labels_values_and_quantiles() {
     let registry = Registry::new();
     let (owner, worker) = (registry.owner(), registry.worker());
-    let counter = owner
-        .counter(&REQUESTS, &[("listener", "a")])
-        .expect("registered");
+    let counter = owner.counter(&REQUESTS, &[("listener", "a")]).expect("registered");
     let histogram = owner.histogram(&TIME, &[]).expect("registered");
     worker.add(counter, 3);
     worker.observe(histogram, 2_000_000);
     let json = registry.json();
     assert_eq!(json["tcp_sessions_total"]["type"], "counter");
-    assert_eq!(
-        json["tcp_sessions_total"]["series"][0],
-        serde_json::json!({"labels": {"listener": "a"}, "value": 3})
-    );
+    assert_eq!(json["tcp_sessions_total"]["series"][0], serde_json::json!({"labels": {"listener": "a"}, "value": 3}));
     let series = &json["tcp_connect_seconds"]["series"][0];
     assert_eq!((&series["count"], &series["sum"]), (&1.into(), &2.0.into()));
     assert_eq!(series["buckets"], serde_json::json!([[2.097152, 1]]));
-    assert!(
-        series["p99"]
-            .as_f64()
-            .is_some_and(|p99| p99 > 1.5 && p99 <= 2.1),
-        "{series}"
-    );
+    assert!(series["p99"].as_f64().is_some_and(|p99| p99 > 1.5 && p99 <= 2.1), "{series}");
 }
 
 #[test]
@@ -228,39 +165,13 @@ fn bad_names_labels_and_conflicts_are_refused() {
         let result = owner.counter(&Desc { name, ..REQUESTS }, &[]);
         assert_eq!(result, Err(RegisterError::Name(name.to_owned())));
     }
-    for labels in [
-        &[("a:b", "")][..],
-        &[("__x", "")],
-        &[("a", "1"), ("a", "2")],
-        &[("", "")],
-    ] {
-        assert!(
-            matches!(
-                owner.counter(&REQUESTS, labels),
-                Err(RegisterError::Label(_))
-            ),
-            "{labels:?}"
-        );
+    for labels in [&[("a:b", "")][..], &[("__x", "")], &[("a", "1"), ("a", "2")], &[("", "")]] {
+        assert!(matches!(owner.counter(&REQUESTS, labels), Err(RegisterError::Label(_))), "{labels:?}");
     }
-    assert!(matches!(
-        owner.histogram(&TIME, &[("le", "1")]),
-        Err(RegisterError::Label(_))
-    ));
+    assert!(matches!(owner.histogram(&TIME, &[("le", "1")]), Err(RegisterError::Label(_))));
     owner.counter(&REQUESTS, &[]).expect("registered");
-    assert!(matches!(
-        owner.gauge(&REQUESTS, &[]),
-        Err(RegisterError::Conflict(_))
-    ));
-    assert!(matches!(
-        owner.counter(
-            &Desc {
-                unit: Unit::Bytes,
-                ..REQUESTS
-            },
-            &[]
-        ),
-        Err(RegisterError::Conflict(_))
-    ));
+    assert!(matches!(owner.gauge(&REQUESTS, &[]), Err(RegisterError::Conflict(_))));
+    assert!(matches!(owner.counter(&Desc { unit: Unit::Bytes, ..REQUESTS }, &[]), Err(RegisterError::Conflict(_))));
     assert_eq!(registry.len(), 1);
 }
 
@@ -270,14 +181,9 @@ fn number_of_series_is_bounded_and_room_comes_back() {
     let (owner, other) = (registry.owner(), registry.owner());
     other.counter(&REQUESTS, &[]).expect("registered");
     for n in 1..MAX_SERIES {
-        owner
-            .counter(&REQUESTS, &[("n", &n.to_string())])
-            .expect("within the bound");
+        owner.counter(&REQUESTS, &[("n", &n.to_string())]).expect("within the bound");
     }
-    assert_eq!(
-        owner.counter(&REQUESTS, &[("n", "more")]),
-        Err(RegisterError::Full)
-    );
+    assert_eq!(owner.counter(&REQUESTS, &[("n", "more")]), Err(RegisterError::Full));
     assert!(owner.counter(&REQUESTS, &[]).is_ok(), "one that exists");
     drop(owner);
     assert_eq!(registry.len(), 1);
@@ -291,12 +197,7 @@ fn memory_of_histograms_is_bounded_too() {
     let bound = cells::MAX_CELLS / histogram::CELLS as usize;
     assert!(bound < MAX_SERIES);
     for n in 0..bound {
-        owner
-            .histogram(&TIME, &[("n", &n.to_string())])
-            .expect("within the bound");
+        owner.histogram(&TIME, &[("n", &n.to_string())]).expect("within the bound");
     }
-    assert_eq!(
-        owner.histogram(&TIME, &[("n", "more")]),
-        Err(RegisterError::Full)
-    );
+    assert_eq!(owner.histogram(&TIME, &[("n", "more")]), Err(RegisterError::Full));
 }

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 /// Most arguments of a function.
 pub const MAX_ARGUMENTS: usize = 8;
+/// Longest result of a function, in bytes. Replacing each byte of one peer's header by another header would have none.
+pub const MAX_RESULT: usize = 1024 * 1024;
 
 /// The arguments and the result of one call.
 pub struct Call<'a> {
@@ -14,18 +16,13 @@ pub struct Call<'a> {
     count: usize,
     /// Where the result begins: behind the last argument.
     result: usize,
+    over: bool,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
-        Self {
-            out,
-            start,
-            args: [None; MAX_ARGUMENTS],
-            count: 0,
-            result: start,
-        }
+        Self { out, start, args: [None; MAX_ARGUMENTS], count: 0, result: start, over: false }
     }
 
     /// Adds the next argument: `write` appends it and says whether it has a value. More than [`MAX_ARGUMENTS`] are ignored.
@@ -40,11 +37,23 @@ impl<'a> Call<'a> {
         self.result = self.out.len();
     }
 
-    /// Moves the result to where the arguments were.
-    pub(super) fn finish(self) {
+    /// Moves the result to where the arguments were. False: it was longer than [`MAX_RESULT`].
+    pub(super) fn finish(self) -> bool {
         let len = self.out.len() - self.result;
         self.out.copy_within(self.result.., self.start);
         self.out.truncate(self.start + len);
+        !self.over
+    }
+
+    /// Notes a result that would become too long; true: nothing may be added.
+    fn exceeds(&mut self, more: usize) -> bool {
+        self.over |= self.out.len() - self.result + more > MAX_RESULT;
+        self.over
+    }
+
+    /// True: the result became longer than [`MAX_RESULT`], so the call has none.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// How many arguments were given.
@@ -60,7 +69,9 @@ impl<'a> Call<'a> {
 
     /// Appends to the result.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        if !self.exceeds(bytes.len()) {
+            self.out.extend_from_slice(bytes);
+        }
     }
 
     /// Appends a part of an argument to the result; the range is cut to what the argument has.
@@ -68,7 +79,7 @@ impl<'a> Call<'a> {
         if let Some(Some((from, to))) = self.args.get(index).copied() {
             let len = to - from;
             let (a, b) = (range.start.min(len), range.end.min(len));
-            if a < b {
+            if a < b && !self.exceeds(b - a) {
                 self.out.extend_from_within(from + a..from + b);
             }
         }
@@ -82,12 +93,9 @@ impl<'a> Call<'a> {
     /// Writes the result by a function that fills a slice: `fill` gets the arguments and room for the result and returns
     /// the length it needs. When that exceeds the room it is called once more with enough. False: it wanted more than
     /// `limit` bytes, or still more the second time; nothing was written.
-    pub fn fill(
-        &mut self,
-        limit: usize,
-        mut fill: impl FnMut(&[Option<&[u8]>], &mut [u8]) -> usize,
-    ) -> bool {
+    pub fn fill(&mut self, limit: usize, mut fill: impl FnMut(&[Option<&[u8]>], &mut [u8]) -> usize) -> bool {
         let base = self.out.len();
+        let limit = limit.min(MAX_RESULT);
         let mut room = 256.min(limit);
         for _ in 0..2 {
             self.out.resize(base + room, 0);

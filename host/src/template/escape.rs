@@ -20,10 +20,7 @@ pub fn escape_tail(out: &mut Vec<u8>, start: usize, escape: Escape) {
     let clean = match escape {
         Escape::None => true,
         Escape::Log => out[start..].iter().all(|&byte| plain(byte) && byte < 0x80),
-        Escape::Json => {
-            out[start..].iter().all(|&byte| plain(byte))
-                && std::str::from_utf8(&out[start..]).is_ok()
-        }
+        Escape::Json => out[start..].iter().all(|&byte| plain(byte)) && std::str::from_utf8(&out[start..]).is_ok(),
     };
     if clean {
         return;
@@ -85,12 +82,7 @@ fn log_byte(byte: u8, form: &mut [u8; 6]) -> usize {
     if plain(byte) && byte < 0x80 {
         return 0;
     }
-    form[..4].copy_from_slice(&[
-        b'\\',
-        b'x',
-        HEX[usize::from(byte >> 4)],
-        HEX[usize::from(byte & 15)],
-    ]);
+    form[..4].copy_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     4
 }
 
@@ -104,14 +96,7 @@ fn json_byte(byte: u8, form: &mut [u8; 6]) -> usize {
         b'\r' => b'r',
         b'\t' => b't',
         _ => {
-            *form = [
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ];
+            *form = [b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             return 6;
         }
     };

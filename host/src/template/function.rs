@@ -38,10 +38,7 @@ pub fn builtin_names() -> impl Iterator<Item = &'static str> {
 
 impl Builtin {
     pub(super) fn by_name(name: &str) -> Option<(Self, Arity)> {
-        TABLE
-            .iter()
-            .find(|(known, _, _)| *known == name)
-            .map(|(_, builtin, arity)| (*builtin, *arity))
+        TABLE.iter().find(|(known, _, _)| *known == name).map(|(_, builtin, arity)| (*builtin, *arity))
     }
 
     /// Which argument must be a number when it is written as text in the template.
@@ -66,10 +63,7 @@ impl Builtin {
                 let Some(text) = call.argument(0) else {
                     return false;
                 };
-                let from = text
-                    .iter()
-                    .rposition(|&byte| byte == b'/')
-                    .map_or(0, |at| at + 1);
+                let from = text.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
                 call.push_argument(0, from..usize::MAX);
                 true
             }
@@ -136,11 +130,8 @@ fn replace(call: &mut Call<'_>) -> bool {
     let end = text.len();
     let width = call.argument(1).map_or(0, <[u8]>::len);
     let mut at = 0;
-    while width > 0 {
-        let (Some(text), Some(from)) = (call.argument(0), call.argument(1)) else {
-            break;
-        };
-        let Some(found) = find(&text[at..], from) else {
+    while let (Some(text), Some(from)) = (call.argument(0), call.argument(1)) {
+        let Some(found) = find(&text[at..], from).filter(|_| !call.is_over()) else {
             break;
         };
         call.push_argument(0, at..at + found);

@@ -24,7 +24,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
-pub use call::{Call, MAX_ARGUMENTS};
+pub use call::{Call, MAX_ARGUMENTS, MAX_RESULT};
 pub use escape::{Escape, escape_tail};
 pub use function::{Builtin, builtin_names};
 
@@ -173,7 +173,7 @@ pub enum Step {
         /// What is called.
         func: Function,
         /// In order.
-        args: Box<[Step]>,
+        args: Box<[Self]>,
     },
 }
 
@@ -190,23 +190,13 @@ impl Template {
     /// Compiles `text`. All unknown names and wrong argument counts are reported together; a syntax error ends the list.
     pub fn compile(text: &str, resolver: &dyn Resolver) -> Result<Self, Vec<TemplateError>> {
         let steps = parse::parse(text, resolver)?;
-        Ok(Self {
-            text: text.into(),
-            steps: steps.into(),
-        })
+        Ok(Self { text: text.into(), steps: steps.into() })
     }
 
     /// A template that renders `text` literally, `${` included.
     pub fn literal(text: &str) -> Self {
-        let steps = if text.is_empty() {
-            Vec::new()
-        } else {
-            vec![Step::Literal(text.as_bytes().into())]
-        };
-        Self {
-            text: text.replace("${", "$${").into(),
-            steps: steps.into(),
-        }
+        let steps = if text.is_empty() { Vec::new() } else { vec![Step::Literal(text.as_bytes().into())] };
+        Self { text: text.replace("${", "$${").into(), steps: steps.into() }
     }
 
     /// Appends the value to `out` as it is. Allocates nothing but `out`'s growth, which covers the arguments of
@@ -216,13 +206,7 @@ impl Template {
     }
 
     /// As [`Template::render`], with every value (not the literals, not the arguments of functions) escaped.
-    pub fn render_escaped<V: Values + ?Sized>(
-        &self,
-        values: &V,
-        out: &mut Vec<u8>,
-        absent: Absent,
-        escape: Escape,
-    ) {
+    pub fn render_escaped<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>, absent: Absent, escape: Escape) {
         for step in &self.steps {
             if let Step::Literal(text) = step {
                 out.extend_from_slice(text);
@@ -304,8 +288,7 @@ fn write_step<V: Values + ?Sized>(step: &Step, values: &V, out: &mut Vec<u8>) ->
                 Function::Builtin(builtin) => builtin.call(&mut call),
                 Function::Provided(func) => values.call(*func, &mut call),
             };
-            call.finish();
-            present
+            call.finish() && present
         }
     };
     if !present {

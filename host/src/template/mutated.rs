@@ -10,18 +10,7 @@ fn mutated_templates_never_panic_and_errors_stay_inside_the_text() {
         "${sub(domain, -3, 2)}${default(none,\"\\\"\")}${日}",
         "${http_request_host}${re.shop}${twice(twice(raw))}$",
     ];
-    let tokens: [&[u8]; 10] = [
-        b"${",
-        b"}",
-        b"(",
-        b")",
-        b"'",
-        b"\\",
-        b",",
-        b"$",
-        b"lower(",
-        "日".as_bytes(),
-    ];
+    let tokens: [&[u8]; 10] = [b"${", b"}", b"(", b")", b"'", b"\\", b",", b"$", b"lower(", "日".as_bytes()];
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move |bound: usize| {
         state ^= state << 13;
@@ -44,12 +33,7 @@ fn mutated_templates_never_panic_and_errors_stay_inside_the_text() {
         match Template::compile(&text, &Names) {
             Ok(template) => {
                 let mut out = Vec::new();
-                template.render_escaped(
-                    &Session { raw: vec![0, 255] },
-                    &mut out,
-                    Absent::Dash,
-                    Escape::Json,
-                );
+                template.render_escaped(&Session { raw: vec![0, 255] }, &mut out, Absent::Dash, Escape::Json);
                 assert!(std::str::from_utf8(&out).is_ok());
             }
             Err(errors) => {

@@ -4,12 +4,7 @@ use super::function::{Builtin, builtin_names, integer};
 use super::{Arity, Function, MAX_ARGUMENTS, MAX_DEPTH, MAX_TEXT, Resolver, Step, TemplateError};
 
 pub(super) fn parse(text: &str, resolver: &dyn Resolver) -> Result<Vec<Step>, Vec<TemplateError>> {
-    let mut parser = Parser {
-        text,
-        at: 0,
-        resolver,
-        errors: Vec::new(),
-    };
+    let mut parser = Parser { text, at: 0, resolver, errors: Vec::new() };
     let steps = parser.template();
     match steps {
         Ok(steps) if parser.errors.is_empty() => Ok(steps),
@@ -35,10 +30,7 @@ impl<'a> Parser<'a> {
             return Err(error(
                 0,
                 0,
-                format!(
-                    "a template has at most {MAX_TEXT} bytes, this one has {}",
-                    self.text.len()
-                ),
+                format!("a template has at most {MAX_TEXT} bytes, this one has {}", self.text.len()),
             ));
         }
         let mut steps = Vec::new();
@@ -58,9 +50,7 @@ impl<'a> Parser<'a> {
                     return Err(self.unexpected(open, "\"}\""));
                 }
                 if !literal.is_empty() {
-                    steps.push(Step::Literal(
-                        std::mem::take(&mut literal).into_bytes().into(),
-                    ));
+                    steps.push(Step::Literal(std::mem::take(&mut literal).into_bytes().into()));
                 }
                 steps.push(step);
             } else {
@@ -89,41 +79,22 @@ impl<'a> Parser<'a> {
         }
         let Some(var) = self.resolver.variable(name) else {
             let mut names = Vec::new();
-            self.resolver
-                .names(&mut |known| names.push(known.to_owned()));
-            let message =
-                if self.resolver.function(name).is_some() || Builtin::by_name(name).is_some() {
-                    format!("{name:?} is a function: write {name}(…)")
-                } else {
-                    format!("unknown variable {name:?}")
-                };
+            self.resolver.names(&mut |known| names.push(known.to_owned()));
+            let message = if self.resolver.function(name).is_some() || Builtin::by_name(name).is_some() {
+                format!("{name:?} is a function: write {name}(…)")
+            } else {
+                format!("unknown variable {name:?}")
+            };
             let suggestion = nearest(name, names.iter().map(String::as_str));
-            self.errors.push(TemplateError {
-                span: start..end,
-                message,
-                suggestion,
-            });
+            self.errors.push(TemplateError { span: start..end, message, suggestion });
             return Ok(Step::Literal(Box::default()));
         };
-        Ok(Step::Variable {
-            name: name.into(),
-            var,
-        })
+        Ok(Step::Variable { name: name.into(), var })
     }
 
-    fn function(
-        &mut self,
-        open: usize,
-        start: usize,
-        name: &'a str,
-        depth: usize,
-    ) -> Result<Step, TemplateError> {
+    fn function(&mut self, open: usize, start: usize, name: &'a str, depth: usize) -> Result<Step, TemplateError> {
         if depth > MAX_DEPTH {
-            return Err(error(
-                start,
-                name.len(),
-                format!("functions nest deeper than {MAX_DEPTH}"),
-            ));
+            return Err(error(start, name.len(), format!("functions nest deeper than {MAX_DEPTH}")));
         }
         self.at += 1;
         let mut args = Vec::new();
@@ -150,29 +121,17 @@ impl<'a> Parser<'a> {
         }
         let Some((func, arity)) = self.resolve(name) else {
             let mut names: Vec<String> = builtin_names().map(str::to_owned).collect();
-            self.resolver
-                .function_names(&mut |known| names.push(known.to_owned()));
+            self.resolver.function_names(&mut |known| names.push(known.to_owned()));
             let suggestion = nearest(name, names.iter().map(String::as_str));
             let message = format!("unknown function {name:?}");
-            self.errors.push(TemplateError {
-                span: start..start + name.len(),
-                message,
-                suggestion,
-            });
+            self.errors.push(TemplateError { span: start..start + name.len(), message, suggestion });
             return Ok(Step::Literal(Box::default()));
         };
         let max = arity.max.min(MAX_ARGUMENTS);
         if args.len() < arity.min || args.len() > max {
-            let wants = if arity.min == max {
-                format!("{max}")
-            } else {
-                format!("{} to {max}", arity.min)
-            };
+            let wants = if arity.min == max { format!("{max}") } else { format!("{} to {max}", arity.min) };
             let plural = if max == 1 { "" } else { "s" };
-            let message = format!(
-                "{name} takes {wants} argument{plural}, {} given",
-                args.len()
-            );
+            let message = format!("{name} takes {wants} argument{plural}, {} given", args.len());
             self.errors.push(error(start, self.at - start, message));
         }
         if let Function::Builtin(builtin) = func {
@@ -181,27 +140,18 @@ impl<'a> Parser<'a> {
                     && builtin.wants_integer(index)
                 {
                     let message = format!("argument {} of {name} is a number", index + 1);
-                    self.errors.push(TemplateError {
-                        span: span.clone(),
-                        message,
-                        suggestion: None,
-                    });
+                    self.errors.push(TemplateError { span: span.clone(), message, suggestion: None });
                 }
             }
         }
-        Ok(Step::Function {
-            func,
-            args: args.into(),
-        })
+        Ok(Step::Function { func, args: args.into() })
     }
 
     fn resolve(&self, name: &str) -> Option<(Function, Arity)> {
         if let Some((builtin, arity)) = Builtin::by_name(name) {
             return Some((Function::Builtin(builtin), arity));
         }
-        self.resolver
-            .function(name)
-            .map(|func| (Function::Provided(func), func.arity))
+        self.resolver.function(name).map(|func| (Function::Provided(func), func.arity))
     }
 
     fn argument(&mut self, open: usize, depth: usize) -> Result<Step, TemplateError> {
@@ -210,16 +160,10 @@ impl<'a> Parser<'a> {
         if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
             return self.quoted(quote);
         }
-        let number = rest
-            .bytes()
-            .enumerate()
-            .take_while(|(i, b)| b.is_ascii_digit() || (*i == 0 && *b == b'-'))
-            .count();
+        let number =
+            rest.bytes().enumerate().take_while(|(i, b)| b.is_ascii_digit() || (*i == 0 && *b == b'-')).count();
         // `8080_name` is a name, `-` alone is nothing.
-        if number > 0
-            && !rest[number..].starts_with(is_name)
-            && integer(&rest.as_bytes()[..number]).is_some()
-        {
+        if number > 0 && !rest[number..].starts_with(is_name) && integer(&rest.as_bytes()[..number]).is_some() {
             self.at += number;
             return Ok(Step::Literal(rest.as_bytes()[..number].into()));
         }
@@ -244,18 +188,13 @@ impl<'a> Parser<'a> {
                 Some((_, 't')) => value.push('\t'),
                 Some((_, c @ ('\\' | '"' | '\''))) => value.push(c),
                 Some((_, other)) => {
-                    let message =
-                        format!("unknown escape \\{other}; known are \\\\ \\\" \\' \\n \\t");
+                    let message = format!("unknown escape \\{other}; known are \\\\ \\\" \\' \\n \\t");
                     return Err(error(start + at, 1 + other.len_utf8(), message));
                 }
                 None => break,
             }
         }
-        Err(error(
-            start,
-            1,
-            format!("the text that begins here is not closed by {quote}"),
-        ))
+        Err(error(start, 1, format!("the text that begins here is not closed by {quote}")))
     }
 
     fn rest(&self) -> &'a str {
@@ -284,17 +223,11 @@ impl<'a> Parser<'a> {
 
     fn unexpected(&self, open: usize, expected: &str) -> TemplateError {
         match self.rest().chars().next() {
-            Some(found) => error(
-                self.at,
-                found.len_utf8(),
-                format!("expected {expected}, found {found:?}"),
-            ),
+            Some(found) => error(self.at, found.len_utf8(), format!("expected {expected}, found {found:?}")),
             None => error(
                 open,
                 2,
-                format!(
-                    "\"${{\" is not closed: expected {expected} (a literal \"${{\" is written \"$${{\")"
-                ),
+                format!("\"${{\" is not closed: expected {expected} (a literal \"${{\" is written \"$${{\")"),
             ),
         }
     }
@@ -305,11 +238,7 @@ fn is_name(c: char) -> bool {
 }
 
 fn error(start: usize, len: usize, message: String) -> TemplateError {
-    TemplateError {
-        span: start..start + len,
-        message,
-        suggestion: None,
-    }
+    TemplateError { span: start..start + len, message, suggestion: None }
 }
 
 /// The known name that is close enough to be a slip of the same one.
