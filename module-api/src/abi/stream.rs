@@ -9,6 +9,7 @@ use super::{
 };
 use std::{
     fmt,
+    mem::MaybeUninit,
     task::{Context, Poll},
 };
 
@@ -158,6 +159,15 @@ impl Stream {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<Result<usize, Error>> {
         // SAFETY: data belongs to the table; the slice is exclusively borrowed for the call.
         let n = with_ffi(cx, |f| unsafe { (self.vt().read)(self.data, f, to.as_mut_ptr(), to.len()) });
+        self.result(n)
+    }
+
+    /// Reads into memory that need not be initialised: as many bytes at its start as were read are, then. 0: end of
+    /// stream. For traits whose buffers are such (`hyper::rt::Read`).
+    #[inline]
+    pub fn poll_read_uninit(&mut self, cx: &mut Context<'_>, to: &mut [MaybeUninit<u8>]) -> Poll<Result<usize, Error>> {
+        // SAFETY: as above; the implementer writes only.
+        let n = with_ffi(cx, |f| unsafe { (self.vt().read)(self.data, f, to.as_mut_ptr().cast(), to.len()) });
         self.result(n)
     }
 

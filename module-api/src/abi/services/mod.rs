@@ -14,7 +14,7 @@ pub use datagram::{DatagramSocket, epoch, sessions};
 pub use file::{File, FileWatch, Open};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use net::{Listener, SocketWatch, UdpSocket, adopt, connect, resolve};
-pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process};
+pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process, timeout};
 pub use upstream::Lease;
 pub(crate) use upstream::{connect_session, pick};
 pub use zone::{ZoneRef, ZoneState, contract, publish, shared, zone};

@@ -78,6 +78,20 @@ pub fn sleep(after: Duration) -> Sleep {
     Sleep(unsafe { (host().timer)(nanos(after)) })
 }
 
+/// Gives `future` this long.
+///
+/// # Errors
+/// Its own, or `TimedOut`.
+pub async fn timeout<T>(after: Duration, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut future = std::pin::pin!(future);
+    let mut limit = sleep(after);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending => Pin::new(&mut limit).poll(cx).map(|()| Err(Error::bare(ErrorKind::TimedOut))),
+        ready => ready,
+    })
+    .await
+}
+
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
