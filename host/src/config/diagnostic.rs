@@ -76,10 +76,7 @@ impl Diagnostic {
 
     /// A warning without a place.
     pub fn warning(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// Says where.
@@ -147,17 +144,13 @@ pub struct Style {
 
 impl Style {
     /// For a file, a pipe or a test.
-    pub const PLAIN: Self = Self {
-        colour: false,
-        width: 100,
-    };
+    pub const PLAIN: Self = Self { colour: false, width: 100 };
 
     /// Colours when standard error is a terminal and `NO_COLOR` is unset or empty.
     pub fn of_stderr() -> Self {
         use std::io::IsTerminal as _;
         Self {
-            colour: std::io::stderr().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
             ..Self::PLAIN
         }
     }
@@ -166,10 +159,7 @@ impl Style {
 impl Diagnostics {
     /// An empty collection about these files.
     pub fn new(sources: Sources) -> Self {
-        Self {
-            sources,
-            ..Self::default()
-        }
+        Self { sources, ..Self::default() }
     }
 
     /// The files.
@@ -222,15 +212,8 @@ impl Diagnostics {
 
     /// What is shown (by file and offset; those without a place first) and how many errors are not.
     pub fn shown(&self) -> (Vec<&Diagnostic>, usize) {
-        let has_cause = self
-            .items
-            .iter()
-            .any(|d| d.severity == Severity::Error && !d.follow_on);
-        let mut shown: Vec<&Diagnostic> = self
-            .items
-            .iter()
-            .filter(|d| !(has_cause && d.follow_on))
-            .collect();
+        let has_cause = self.items.iter().any(|d| d.severity == Severity::Error && !d.follow_on);
+        let mut shown: Vec<&Diagnostic> = self.items.iter().filter(|d| !(has_cause && d.follow_on)).collect();
         shown.sort_by_key(|d| d.place.map(|p| (p.file, p.offset)));
         let more = shown.len().saturating_sub(SHOWN) + self.dropped;
         shown.truncate(SHOWN);

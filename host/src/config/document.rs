@@ -77,7 +77,7 @@ pub struct RawNode {
     /// Properties in order; no two of one name.
     pub props: Vec<RawProp>,
     /// The block; `None`: no braces.
-    pub children: Option<Vec<RawNode>>,
+    pub children: Option<Vec<Self>>,
 }
 
 /// A whole configuration.

@@ -60,10 +60,8 @@ pub struct Surroundings<'a> {
 
 impl Surroundings<'_> {
     /// Those of this process.
-    pub const REAL: Surroundings<'static> = Surroundings {
-        platform: Platform::CURRENT,
-        env: &|name| std::env::var_os(name),
-    };
+    pub const REAL: Surroundings<'static> =
+        Surroundings { platform: Platform::CURRENT, env: &|name| std::env::var_os(name) };
 }
 
 /// Reads the configuration that begins in the file `path`. Fails with every mistake found in every file.
@@ -87,11 +85,7 @@ pub fn load_text(name: &str, text: &str) -> Result<Document, Diagnostics> {
 }
 
 /// Likewise, in other surroundings.
-pub fn load_text_in(
-    name: &str,
-    text: &str,
-    surroundings: &Surroundings<'_>,
-) -> Result<Document, Diagnostics> {
+pub fn load_text_in(name: &str, text: &str, surroundings: &Surroundings<'_>) -> Result<Document, Diagnostics> {
     let mut loader = Loader::new(surroundings);
     loader.bytes = text.len() as u64;
     loader.run(name.to_owned(), Path::new(name), text.to_owned())
@@ -143,9 +137,7 @@ impl<'a> Loader<'a> {
         let number = u32::try_from(self.document.sources.len()).unwrap_or(u32::MAX);
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.known.insert(files::canonical(&path), number);
-        self.document
-            .sources
-            .push(Arc::new(Source { name, path, text }));
+        self.document.sources.push(Arc::new(Source { name, path, text }));
         number
     }
 
@@ -183,8 +175,7 @@ impl<'a> Loader<'a> {
             let (args, props) = self.entries(node.entries, &node.name.text);
             if depth >= MAX_DEPTH && node.children.is_some() {
                 let message = format!("blocks are nested more than {MAX_DEPTH} deep");
-                self.problems
-                    .push(Diagnostic::error("depth", message).at(place));
+                self.problems.push(Diagnostic::error("depth", message).at(place));
                 continue;
             }
             all.push(RawNode {
@@ -231,9 +222,7 @@ impl<'a> Loader<'a> {
             None
         };
         if let Some((place, message)) = misuse {
-            let problem = Diagnostic::error("include", message)
-                .at(place)
-                .help("write include \"sites/*.kdl\"");
+            let problem = Diagnostic::error("include", message).at(place).help("write include \"sites/*.kdl\"");
             self.problems.push(problem);
             return;
         }
@@ -242,28 +231,19 @@ impl<'a> Loader<'a> {
                 super::document::Raw::Text(pattern) => {
                     self.include_pattern(pattern, arg.place, depth, all);
                 }
-                _ => self
-                    .problems
-                    .push(Diagnostic::error("include", "a file name is text").at(arg.place)),
+                _ => self.problems.push(Diagnostic::error("include", "a file name is text").at(arg.place)),
             }
         }
     }
 
-    fn include_pattern(
-        &mut self,
-        pattern: &str,
-        place: Place,
-        depth: usize,
-        all: &mut Vec<RawNode>,
-    ) {
+    fn include_pattern(&mut self, pattern: &str, place: Place, depth: usize, all: &mut Vec<RawNode>) {
         // The name for messages begins as the including file's own does.
         let (shown, base) = self.directories();
         let found = match files::expand(&shown, &base, pattern) {
             Ok(found) => found,
             Err(reason) => {
                 let message = format!("cannot include \"{pattern}\": {reason}");
-                self.problems
-                    .push(Diagnostic::error("include", message).at(place));
+                self.problems.push(Diagnostic::error("include", message).at(place));
                 return;
             }
         };
@@ -273,22 +253,14 @@ impl<'a> Loader<'a> {
             }
             if self.stack.len() > MAX_INCLUDES {
                 let message = format!("files include each other more than {MAX_INCLUDES} deep");
-                self.problems
-                    .push(Diagnostic::error("include", message).at(place));
+                self.problems.push(Diagnostic::error("include", message).at(place));
                 return;
             }
             self.include_file(name, &path, place, depth, all);
         }
     }
 
-    fn include_file(
-        &mut self,
-        name: String,
-        path: &Path,
-        place: Place,
-        depth: usize,
-        all: &mut Vec<RawNode>,
-    ) {
+    fn include_file(&mut self, name: String, path: &Path, place: Place, depth: usize, all: &mut Vec<RawNode>) {
         let canonical = files::canonical(path);
         if self.stack.iter().any(|(_, open)| *open == canonical) {
             let mut chain: Vec<&str> = self
@@ -300,8 +272,7 @@ impl<'a> Loader<'a> {
                 .collect();
             chain.push(&name);
             let message = format!("files include each other: {}", chain.join(" → "));
-            self.problems
-                .push(Diagnostic::error("include", message).at(place));
+            self.problems.push(Diagnostic::error("include", message).at(place));
             return;
         }
         let known = self.known.get(&canonical).copied();
@@ -309,8 +280,7 @@ impl<'a> Loader<'a> {
             Some(number) => {
                 let len = self.document.sources[number as usize].text.len() as u64;
                 if let Err(reason) = self.charge(len) {
-                    self.problems
-                        .push(Diagnostic::error("include", reason).at(place));
+                    self.problems.push(Diagnostic::error("include", reason).at(place));
                     return;
                 }
                 number
@@ -319,8 +289,7 @@ impl<'a> Loader<'a> {
                 Ok(text) => self.add(name, path, text),
                 Err(reason) => {
                     let message = format!("cannot include {name}: {reason}");
-                    self.problems
-                        .push(Diagnostic::error("include", message).at(place));
+                    self.problems.push(Diagnostic::error("include", message).at(place));
                     return;
                 }
             },
@@ -353,14 +322,9 @@ impl<'a> Loader<'a> {
 
     /// The directory of the file being read: as named, and absolute.
     fn directories(&self) -> (PathBuf, PathBuf) {
-        let source = self
-            .stack
-            .last()
-            .and_then(|(number, _)| self.document.sources.get(*number as usize));
+        let source = self.stack.last().and_then(|(number, _)| self.document.sources.get(*number as usize));
         let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
-        source.map_or_else(Default::default, |s| {
-            (parent(Path::new(&s.name)), parent(&s.path))
-        })
+        source.map_or_else(Default::default, |s| (parent(Path::new(&s.name)), parent(&s.path)))
     }
 
     fn place(&self, span: Span) -> Place {
@@ -374,10 +338,7 @@ impl<'a> Loader<'a> {
 }
 
 fn too_much() -> String {
-    format!(
-        "the configuration is larger than {} MiB or has more than {MAX_FILES} files",
-        MAX_BYTES >> 20
-    )
+    format!("the configuration is larger than {} MiB or has more than {MAX_FILES} files", MAX_BYTES >> 20)
 }
 
 #[cfg(test)]

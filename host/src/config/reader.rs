@@ -40,10 +40,7 @@ pub fn read(file: u32, text: &str) -> Result<Read<'_>, Vec<Diagnostic>> {
     match read_own(file, text) {
         Ok(read) => Ok(read),
         Err(own) => match fallback::read(file, text) {
-            fallback::Verdict::Valid(nodes) => Ok(Read {
-                nodes,
-                warnings: Vec::new(),
-            }),
+            fallback::Verdict::Valid(nodes) => Ok(Read { nodes, warnings: Vec::new() }),
             fallback::Verdict::Invalid(theirs) if mistakes::all_vague(&own) => Err(theirs),
             fallback::Verdict::Invalid(_) | fallback::Verdict::Unasked => Err(own),
         },
@@ -54,10 +51,7 @@ pub fn read(file: u32, text: &str) -> Result<Read<'_>, Vec<Diagnostic>> {
 pub fn read_own(file: u32, text: &str) -> Result<Read<'_>, Vec<Diagnostic>> {
     let mut cursor = Cursor::new(file, text, false);
     if let Ok(nodes) = cursor.document() {
-        return Ok(Read {
-            nodes,
-            warnings: cursor.warnings,
-        });
+        return Ok(Read { nodes, warnings: cursor.warnings });
     }
     let mut cursor = Cursor::new(file, text, true);
     let end = cursor.document();
@@ -66,13 +60,8 @@ pub fn read_own(file: u32, text: &str) -> Result<Read<'_>, Vec<Diagnostic>> {
     }
     // Recovery meets at least the mistake that stopped the first pass; should it not, that is still no valid text.
     if cursor.problems.is_empty() {
-        let end = Span {
-            start: text.len(),
-            end: text.len(),
-        };
-        cursor
-            .problems
-            .push(mistakes::unexpected(place(file, end), "the end"));
+        let end = Span { start: text.len(), end: text.len() };
+        cursor.problems.push(mistakes::unexpected(place(file, end), "the end"));
     }
     Err(cursor.problems)
 }
@@ -88,11 +77,7 @@ pub fn read_by_crate(text: &str) -> Option<Vec<Node<'static>>> {
 fn place(file: u32, span: Span) -> Place {
     // Files are bounded at 64 MiB by whoever reads them; longer text only blurs the place.
     let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Place {
-        file,
-        offset: narrow(span.start),
-        len: narrow(span.end.saturating_sub(span.start)),
-    }
+    Place { file, offset: narrow(span.start), len: narrow(span.end.saturating_sub(span.start)) }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::{fmt, fmt::Write as _};
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
-    SourceCode, SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents, ThemeCharacters, ThemeStyles,
 };
 
 use super::{Style, floor_boundary, position};
@@ -15,67 +15,35 @@ const LINE: usize = 240;
 /// Characters shown on either side of the mark in a part of a line.
 const AROUND: usize = 40;
 
-pub(super) fn excerpt(
-    sources: &Sources,
-    place: Place,
-    labels: &[(Place, String)],
-    style: Style,
-    out: &mut String,
-) {
+pub(super) fn excerpt(sources: &Sources, place: Place, labels: &[(Place, String)], style: Style, out: &mut String) {
     let Some(source) = sources.get(place.file as usize) else {
         return;
     };
     if source.text.is_empty() {
         return;
     }
-    let here: Vec<&(Place, String)> = labels
-        .iter()
-        .filter(|(p, _)| p.file == place.file)
-        .collect();
-    let long = here
-        .iter()
-        .map(|(p, _)| *p)
-        .chain([place])
-        .any(|p| has_long_line(&source.text, p));
+    let here: Vec<&(Place, String)> = labels.iter().filter(|(p, _)| p.file == place.file).collect();
+    let long = here.iter().map(|(p, _)| *p).chain([place]).any(|p| has_long_line(&source.text, p));
     if long {
         return part(&source.text, place, out);
     }
-    let mut marks = vec![LabeledSpan::new_primary_with_span(
-        None,
-        span(&source.text, place),
-    )];
-    marks.extend(
-        here.iter().map(|(p, text)| {
-            LabeledSpan::new_with_span(Some(text.clone()), span(&source.text, *p))
-        }),
-    );
+    let mut marks = vec![LabeledSpan::new_primary_with_span(None, span(&source.text, place))];
+    marks.extend(here.iter().map(|(p, text)| LabeledSpan::new_with_span(Some(text.clone()), span(&source.text, *p))));
     let theme = GraphicalTheme {
         characters: ThemeCharacters::unicode(),
-        styles: if style.colour {
-            ThemeStyles::ansi()
-        } else {
-            ThemeStyles::none()
-        },
+        styles: if style.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
     };
     let mut drawn = String::new();
     let done = GraphicalReportHandler::new_themed(theme)
         .with_links(false)
         .with_width(style.width)
         .with_context_lines(1)
-        .render_report(
-            &mut drawn,
-            &Report {
-                lines: Lines(source),
-                marks,
-            },
-        );
+        .render_report(&mut drawn, &Report { lines: Lines(source), marks });
     if done.is_err() {
         return part(&source.text, place, out);
     }
     // What comes before the frame is the (empty) headline.
-    let frame = drawn.find('╭').map_or(0, |at| {
-        drawn[..at].rfind('\n').map_or(0, |newline| newline + 1)
-    });
+    let frame = drawn.find('╭').map_or(0, |at| drawn[..at].rfind('\n').map_or(0, |newline| newline + 1));
     for line in drawn[frame..].lines().filter(|l| !l.trim().is_empty()) {
         let _ = writeln!(out, "{}", line.trim_end());
     }
@@ -84,10 +52,7 @@ pub(super) fn excerpt(
 /// At least one character, on character boundaries, within the first line of the place.
 fn span(text: &str, place: Place) -> SourceSpan {
     let start = floor_boundary(text, place.offset as usize);
-    let mut end = floor_boundary(
-        text,
-        (place.offset as usize).saturating_add(place.len as usize),
-    );
+    let mut end = floor_boundary(text, (place.offset as usize).saturating_add(place.len as usize));
     if let Some(newline) = text[start..end.max(start)].find(['\n', '\r']) {
         end = start + newline;
     }
@@ -105,9 +70,7 @@ fn window(text: &str, start: usize, end: usize, before: usize, after: usize) -> 
     let mut to = text[end..].find('\n').map_or(text.len(), |at| end + at);
     for _ in 0..after {
         if to < text.len() {
-            to = text[to + 1..]
-                .find('\n')
-                .map_or(text.len(), |at| to + 1 + at);
+            to = text[to + 1..].find('\n').map_or(text.len(), |at| to + 1 + at);
         }
     }
     (from, to)
@@ -128,14 +91,8 @@ fn part(text: &str, place: Place, out: &mut String) {
     let mut before: Vec<char> = text[from..start].chars().rev().take(AROUND).collect();
     before.reverse();
     let before: String = before.into_iter().map(clean).collect();
-    let after: String = text[start..to]
-        .chars()
-        .take(AROUND * 2)
-        .map(clean)
-        .collect();
-    let marked = text[start
-        ..to.min(floor_boundary(text, start + place.len as usize))
-            .max(start)]
+    let after: String = text[start..to].chars().take(AROUND * 2).map(clean).collect();
+    let marked = text[start..to.min(floor_boundary(text, start + place.len as usize)).max(start)]
         .chars()
         .count()
         .clamp(1, AROUND * 2);

@@ -4,12 +4,9 @@
 ///
 /// Near: at most a third of the word differs, or the word misspells the beginning of a longer candidate by at most a quarter.
 /// Case and `-` for `_` count as no difference.
-pub fn did_you_mean<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer than any name there is; the distance is quadratic.
-    if word.len() > 128 {
+    if word.is_empty() || word.len() > 128 {
         return None;
     }
     let plain = normal(word);
@@ -23,9 +20,7 @@ pub fn did_you_mean<'a>(
         let whole = strsim::damerau_levenshtein(&plain, &other);
         let near = whole * 3 <= len.max(3) || {
             let start: String = other.chars().take(len).collect();
-            len >= 4
-                && other.chars().count() > len
-                && strsim::damerau_levenshtein(&plain, &start) * 4 <= len
+            len >= 4 && other.chars().count() > len && strsim::damerau_levenshtein(&plain, &start) * 4 <= len
         };
         let score = strsim::jaro_winkler(&plain, &other);
         if near && best.is_none_or(|(top, _)| score > top) {

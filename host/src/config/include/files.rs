@@ -22,9 +22,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
         return Err(Failure::Other("it is a directory".to_owned()));
     }
     let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(other)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(other)?;
     if bytes.len() as u64 > limit {
         return Err(Failure::TooLong);
     }
@@ -36,18 +34,12 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
 
 /// The same for all ways to name one file. A file that cannot be resolved stands for itself.
 pub(super) fn canonical(path: &Path) -> PathBuf {
-    fs::canonicalize(path)
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_owned())
+    fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The files that `pattern` names, sorted, each with its name for messages (under `shown`) and its path (under `base`).
 /// `*` and `?` stand for any characters of one part of the path; a leading `.` must be written. Directories are no match.
-pub(super) fn expand(
-    shown: &Path,
-    base: &Path,
-    pattern: &str,
-) -> Result<Vec<(String, PathBuf)>, String> {
+pub(super) fn expand(shown: &Path, base: &Path, pattern: &str) -> Result<Vec<(String, PathBuf)>, String> {
     if pattern.is_empty() {
         return Err("the name is empty".to_owned());
     }
@@ -91,12 +83,7 @@ pub(super) fn expand(
 fn entries(path: &Path) -> Result<Vec<String>, String> {
     let listing = match fs::read_dir(path) {
         Ok(listing) => listing,
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
         }
         Err(e) => return Err(format!("{}: {}", path.display(), reason(&e))),
@@ -104,10 +91,7 @@ fn entries(path: &Path) -> Result<Vec<String>, String> {
     listing
         .map(|entry| {
             let entry = entry.map_err(|e| format!("{}: {}", path.display(), reason(&e)))?;
-            entry
-                .file_name()
-                .into_string()
-                .map_err(|name| format!("{} is not UTF-8", name.display()))
+            entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))
         })
         .collect()
 }

@@ -14,21 +14,13 @@ const MAX_VALUE: u64 = 1 << 20;
 
 impl Loader<'_> {
     /// Sorts entries into arguments and properties of the directive `of`.
-    pub(super) fn entries(
-        &mut self,
-        entries: Vec<Entry<'_>>,
-        of: &str,
-    ) -> (Vec<RawValue>, Vec<RawProp>) {
+    pub(super) fn entries(&mut self, entries: Vec<Entry<'_>>, of: &str) -> (Vec<RawValue>, Vec<RawProp>) {
         let (mut args, mut props) = (Vec::new(), Vec::<RawProp>::new());
         let mut first = HashMap::new();
         for entry in entries {
             let place = self.place(entry.span);
             let (data, redacted) = self.value(entry.value, entry.tag.as_ref(), place);
-            let value = RawValue {
-                data,
-                redacted,
-                place,
-            };
+            let value = RawValue { data, redacted, place };
             let Some(name) = entry.name else {
                 args.push(value);
                 continue;
@@ -55,8 +47,8 @@ impl Loader<'_> {
             return (self.plain(value, place), false);
         };
         let loaded = match (tag.text.as_ref(), value) {
-            ("env", Value::Text(name)) => self.from_env(&name),
-            ("file", Value::Text(name)) => self.from_file(&name),
+            ("env", Value::Text(name)) => self.env_value(&name),
+            ("file", Value::Text(name)) => self.file_value(&name),
             ("env" | "file", _) => Err("the name after (env) and (file) is quoted text".to_owned()),
             (other, _) => {
                 let problem = Diagnostic::error("tag", format!("unknown tag ({other}) on a value"))
@@ -70,8 +62,7 @@ impl Loader<'_> {
         match loaded {
             Ok(text) => (Raw::Text(text), true),
             Err(reason) => {
-                self.problems
-                    .push(Diagnostic::error("value", reason).at(place));
+                self.problems.push(Diagnostic::error("value", reason).at(place));
                 (Raw::Null, true)
             }
         }
@@ -86,14 +77,13 @@ impl Loader<'_> {
             Value::Text(text) => Raw::Text(text.into_owned()),
             Value::BigInt => {
                 let message = format!("the number does not fit {}…{}", i64::MIN, i64::MAX);
-                self.problems
-                    .push(Diagnostic::error("number", message).at(place));
+                self.problems.push(Diagnostic::error("number", message).at(place));
                 Raw::Int(0)
             }
         }
     }
 
-    fn from_env(&self, name: &str) -> Result<String, String> {
+    fn env_value(&self, name: &str) -> Result<String, String> {
         // What the system cannot look up is as good as unset.
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(format!("\"{name}\" is no name of an environment variable"));
@@ -104,7 +94,7 @@ impl Loader<'_> {
             .map_err(|_| format!("the environment variable {name} is not UTF-8"))
     }
 
-    fn from_file(&self, name: &str) -> Result<String, String> {
+    fn file_value(&self, name: &str) -> Result<String, String> {
         let path = self.directories().1.join(name);
         let mut text = files::read(&path, MAX_VALUE).map_err(|failure| match failure {
             files::Failure::TooLong => format!("{name} is larger than {} MiB", MAX_VALUE >> 20),

@@ -2,19 +2,12 @@
 
 /// `unicode-space`.
 pub(super) fn is_space(c: char) -> bool {
-    matches!(
-        c,
-        '\t' | ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'
-            ..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}'
-    )
+    matches!(c, '\t' | ' ' | '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}')
 }
 
 /// `newline`; CR LF is two of these and counts once, see `newline_len`.
 pub(super) fn is_newline(c: char) -> bool {
-    matches!(
-        c,
-        '\r' | '\n' | '\u{85}' | '\u{B}' | '\u{C}' | '\u{2028}' | '\u{2029}'
-    )
+    matches!(c, '\r' | '\n' | '\u{85}' | '\u{B}' | '\u{C}' | '\u{2028}' | '\u{2029}')
 }
 
 /// `disallowed-literal-code-points`. A scalar value is never a surrogate.
@@ -33,10 +26,8 @@ pub(super) fn is_disallowed(c: char) -> bool {
 
 /// `identifier-char`.
 pub(super) fn is_ident(c: char) -> bool {
-    !matches!(
-        c,
-        '\\' | '/' | '(' | ')' | '{' | '}' | ';' | '[' | ']' | '"' | '#' | '='
-    ) && !is_space(c)
+    !matches!(c, '\\' | '/' | '(' | ')' | '{' | '}' | ';' | '[' | ']' | '"' | '#' | '=')
+        && !is_space(c)
         && !is_newline(c)
         && !is_disallowed(c)
 }
@@ -46,10 +37,8 @@ pub(super) const ASCII_IDENT: [bool; 128] = {
     let mut table = [false; 128];
     let mut b = 0x21;
     while b < 0x7F {
-        table[b as usize] = !matches!(
-            b,
-            b'\\' | b'/' | b'(' | b')' | b'{' | b'}' | b';' | b'[' | b']' | b'"' | b'#' | b'='
-        );
+        table[b as usize] =
+            !matches!(b, b'\\' | b'/' | b'(' | b')' | b'{' | b'}' | b';' | b'[' | b']' | b'"' | b'#' | b'=');
         b += 1;
     }
     table

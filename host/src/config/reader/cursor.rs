@@ -145,12 +145,12 @@ impl<'a> Cursor<'a> {
 
     /// `//` up to and with its newline.
     pub(super) fn line_comment(&mut self) {
-        self.to_line_end();
+        self.skip_line();
         self.at += self.newline();
     }
 
     /// Up to the newline, which stays.
-    pub(super) fn to_line_end(&mut self) {
+    pub(super) fn skip_line(&mut self) {
         let rest = self.rest();
         self.at += rest.find(is_newline).unwrap_or(rest.len());
     }
@@ -202,9 +202,7 @@ impl<'a> Cursor<'a> {
     /// The end of what a person would take for one word: up to white space, `;`, a brace or a quote.
     pub(super) fn word_end(&self, from: usize) -> usize {
         let rest = &self.text[from..];
-        from + rest
-            .find(|c| is_space(c) || is_newline(c) || matches!(c, ';' | '{' | '}' | '"'))
-            .unwrap_or(rest.len())
+        from + rest.find(|c| is_space(c) || is_newline(c) || matches!(c, ';' | '{' | '}' | '"')).unwrap_or(rest.len())
     }
 
     /// Whether a value may end here.

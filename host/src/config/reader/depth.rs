@@ -11,10 +11,7 @@ pub(super) fn too_deep(text: &str) -> Option<Span> {
             b'{' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Some(Span {
-                        start: at,
-                        end: at + 1,
-                    });
+                    return Some(Span { start: at, end: at + 1 });
                 }
                 at + 1
             }
@@ -34,11 +31,7 @@ pub(super) fn too_deep(text: &str) -> Option<Span> {
 /// How much stack a recursive reader may need at most, in units of one nesting: every mark that could open something, wherever it stands.
 pub(super) fn recursion_bound(text: &str) -> usize {
     let comments = text.contains("/*");
-    text.bytes()
-        .filter(|b| {
-            matches!(b, b'{' | b'}' | b'(' | b')') || (comments && matches!(b, b'/' | b'*'))
-        })
-        .count()
+    text.bytes().filter(|b| matches!(b, b'{' | b'}' | b'(' | b')') || (comments && matches!(b, b'/' | b'*'))).count()
 }
 
 fn after_quoted(bytes: &[u8], start: usize) -> usize {
@@ -47,10 +40,7 @@ fn after_quoted(bytes: &[u8], start: usize) -> usize {
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => {
-                let blank = bytes[at + 1..]
-                    .iter()
-                    .take_while(|b| b.is_ascii_whitespace())
-                    .count();
+                let blank = bytes[at + 1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
                 at += 1 + blank.max(1);
             }
             b'"' if !long => return at + 1,
@@ -74,12 +64,7 @@ fn after_hashes(bytes: &[u8], start: usize) -> usize {
     let mut at = open + quotes;
     while at < bytes.len() {
         let closes = bytes[at..].iter().take_while(|b| **b == b'"').count() >= quotes
-            && bytes[at + quotes..]
-                .iter()
-                .take(hashes)
-                .filter(|b| **b == b'#')
-                .count()
-                == hashes;
+            && bytes[at + quotes..].iter().take(hashes).filter(|b| **b == b'#').count() == hashes;
         if closes {
             return at + quotes + hashes;
         }
@@ -93,10 +78,7 @@ fn after_hashes(bytes: &[u8], start: usize) -> usize {
 
 fn after_slash(bytes: &[u8], start: usize) -> usize {
     match bytes.get(start + 1) {
-        Some(b'/') => bytes[start..]
-            .iter()
-            .position(|b| *b == b'\n' || *b == b'\r')
-            .map_or(bytes.len(), |n| start + n),
+        Some(b'/') => bytes[start..].iter().position(|b| *b == b'\n' || *b == b'\r').map_or(bytes.len(), |n| start + n),
         Some(b'*') => {
             let (mut at, mut depth) = (start + 2, 1usize);
             while at < bytes.len() && depth > 0 {

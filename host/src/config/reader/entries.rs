@@ -56,10 +56,7 @@ impl<'a> Cursor<'a> {
         };
         self.at += 1;
         self.skip_node_space()?;
-        let name = Name {
-            text,
-            span: entry.span,
-        };
+        let name = Name { text, span: entry.span };
         let missing = match self.peek() {
             None | Some(b';' | b'{' | b'}') => true,
             Some(b'/') => matches!(self.peek_at(1), Some(b'/')),
@@ -81,20 +78,10 @@ impl<'a> Cursor<'a> {
         let value = match self.peek() {
             Some(b'#') if !matches!(self.peek_at(1), Some(b'#' | b'"')) => self.keyword()?,
             Some(b'0'..=b'9') => self.number()?,
-            Some(b'+' | b'-') if self.peek_at(1).is_some_and(|b| b.is_ascii_digit()) => {
-                self.number()?
-            }
+            Some(b'+' | b'-') if self.peek_at(1).is_some_and(|b| b.is_ascii_digit()) => self.number()?,
             _ => Value::Text(self.string("value")?.text),
         };
-        Ok(Entry {
-            name,
-            tag,
-            value,
-            span: Span {
-                start,
-                end: self.at,
-            },
-        })
+        Ok(Entry { name, tag, value, span: Span { start, end: self.at } })
     }
 
     fn number(&mut self) -> Result<Value<'a>, Refusal> {
@@ -147,10 +134,7 @@ impl<'a> Cursor<'a> {
                 text
             }
             Some(b'#') => {
-                let hashes = self.bytes[start..]
-                    .iter()
-                    .take_while(|b| **b == b'#')
-                    .count();
+                let hashes = self.bytes[start..].iter().take_while(|b| **b == b'#').count();
                 if self.peek_at(hashes) == Some(b'"') {
                     let text = self.raw(hashes)?;
                     self.end_of_value(start)?;
@@ -158,21 +142,12 @@ impl<'a> Cursor<'a> {
                 } else {
                     self.at = self.word_end(start).max(start + hashes);
                     let here = self.place(start, self.at);
-                    return Err(Box::new(mistakes::unexpected(
-                        here,
-                        &self.text[start..self.at],
-                    )));
+                    return Err(Box::new(mistakes::unexpected(here, &self.text[start..self.at])));
                 }
             }
             _ => self.word(what)?,
         };
-        Ok(Name {
-            text,
-            span: Span {
-                start,
-                end: self.at,
-            },
-        })
+        Ok(Name { text, span: Span { start, end: self.at } })
     }
 
     /// `identifier-string`.
@@ -239,10 +214,7 @@ impl<'a> Cursor<'a> {
         while self.peek().is_some_and(|b| matches!(b, b',' | b']')) {
             self.at += 1;
         }
-        let here = self.place(
-            end,
-            self.at.max(end + self.char().map_or(0, char::len_utf8)),
-        );
+        let here = self.place(end, self.at.max(end + self.char().map_or(0, char::len_utf8)));
         let problem = match self.bytes.get(end) {
             Some(b',' | b']' | b':') => mistakes::separator(here, &self.text[end..=end]),
             _ => mistakes::no_space(here),

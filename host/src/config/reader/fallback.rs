@@ -27,9 +27,7 @@ pub(super) enum Verdict {
 }
 
 pub(super) fn read(file: u32, text: &str) -> Verdict {
-    let stack = depth::recursion_bound(text)
-        .saturating_mul(FRAME)
-        .saturating_add(4 << 20);
+    let stack = depth::recursion_bound(text).saturating_mul(FRAME).saturating_add(4 << 20);
     if text.len() > MAX_LEN || stack > MAX_STACK || depth::too_deep(text).is_some() {
         return Verdict::Unasked;
     }
@@ -58,20 +56,14 @@ fn explain(file: u32, text: &str, error: &KdlError) -> Vec<Diagnostic> {
                 (None, Some(label)) => format!("not a valid {label}"),
                 (None, None) => "not valid here".to_owned(),
             };
-            let span = Span {
-                start,
-                end: start + d.span.len(),
-            };
+            let span = Span { start, end: start + d.span.len() };
             let mut item = Diagnostic::error("syntax", message).at(place(file, span));
             item.help.clone_from(&d.help);
             item
         })
         .collect();
     if all.is_empty() {
-        let end = Span {
-            start: text.len(),
-            end: text.len(),
-        };
+        let end = Span { start: text.len(), end: text.len() };
         all.push(Diagnostic::error("syntax", "not valid KDL").at(place(file, end)));
     }
     all
@@ -89,17 +81,12 @@ fn convert(document: &KdlDocument) -> Vec<Node<'static>> {
                 .iter()
                 .map(|entry| {
                     let end = entry.span().offset() + entry.span().len();
-                    let len = entry
-                        .format()
-                        .map_or(entry.span().len(), |f| f.value_repr.len());
+                    let len = entry.format().map_or_else(|| entry.span().len(), |f| f.value_repr.len());
                     Entry {
                         name: entry.name().map(name),
                         tag: entry.ty().map(name),
                         value: value(entry.value()),
-                        span: Span {
-                            start: end.saturating_sub(len),
-                            end,
-                        },
+                        span: Span { start: end.saturating_sub(len), end },
                     }
                 })
                 .collect(),
@@ -112,10 +99,7 @@ fn name(name: &KdlIdentifier) -> Name<'static> {
     let span = name.span();
     Name {
         text: Cow::Owned(name.value().to_owned()),
-        span: Span {
-            start: span.offset(),
-            end: span.offset() + span.len(),
-        },
+        span: Span { start: span.offset(), end: span.offset() + span.len() },
     }
 }
 

@@ -29,15 +29,12 @@ pub(super) fn unquoted(place: Place, word: &str) -> Diagnostic {
     } else {
         "this must be quoted".to_owned()
     };
-    Diagnostic::error("unquoted", format!("{shown}: {why}"))
-        .at(place)
-        .help(format!("write {}", quote(&word)))
+    Diagnostic::error("unquoted", format!("{shown}: {why}")).at(place).help(format!("write {}", quote(&word)))
 }
 
 /// The word without curly or single quotes around it.
 fn unquote(word: &str) -> String {
-    word.trim_matches(|c: char| c == '\'' || is_curly(c))
-        .to_owned()
+    word.trim_matches(|c: char| c == '\'' || is_curly(c)).to_owned()
 }
 
 /// As a quoted string, raw if there are backslashes or quotes in it.
@@ -74,10 +71,7 @@ pub(super) fn meant_keyword(word: &str) -> Option<String> {
         "on" | "yes" => "true",
         "off" | "no" => "false",
         "nil" | "none" => "null",
-        word => known
-            .into_iter()
-            .find(|k| *k == word)
-            .or_else(|| did_you_mean(word, known))?,
+        word => known.into_iter().find(|k| *k == word).or_else(|| did_you_mean(word, known))?,
     };
     Some(format!("#{meant}"))
 }
@@ -89,9 +83,7 @@ pub(super) fn hash_comment(place: Place, text: &str) -> Diagnostic {
     } else {
         format!("write // {text}")
     };
-    Diagnostic::error("comment", "a comment begins with //, not with #")
-        .at(place)
-        .help(help)
+    Diagnostic::error("comment", "a comment begins with //, not with #").at(place).help(help)
 }
 
 pub(super) fn bad_escape(place: Place, written: &str, after: &str) -> Diagnostic {
@@ -101,21 +93,13 @@ pub(super) fn bad_escape(place: Place, written: &str, after: &str) -> Diagnostic
         let raw = quote(written);
         format!("in a raw string backslashes stand for themselves: {raw}")
     };
-    Diagnostic::error(
-        "escape",
-        format!("\\{after} is no escape of a quoted string"),
-    )
-    .at(place)
-    .help(help)
+    Diagnostic::error("escape", format!("\\{after} is no escape of a quoted string")).at(place).help(help)
 }
 
 pub(super) fn open_string(place: Place) -> Diagnostic {
-    Diagnostic::error(
-        "string",
-        "the string that begins here does not end on its line",
-    )
-    .at(place)
-    .help("close it with \"; text of several lines stands between lines of \"\"\"")
+    Diagnostic::error("string", "the string that begins here does not end on its line")
+        .at(place)
+        .help("close it with \"; text of several lines stands between lines of \"\"\"")
 }
 
 pub(super) fn open_raw_string(place: Place, hashes: usize) -> Diagnostic {
@@ -126,12 +110,9 @@ pub(super) fn open_raw_string(place: Place, hashes: usize) -> Diagnostic {
 }
 
 pub(super) fn open_long_string(place: Place) -> Diagnostic {
-    Diagnostic::error(
-        "string",
-        "the string of several lines that begins here is not closed",
-    )
-    .at(place)
-    .help("close it with \"\"\" on a line of its own")
+    Diagnostic::error("string", "the string of several lines that begins here is not closed")
+        .at(place)
+        .help("close it with \"\"\" on a line of its own")
 }
 
 pub(super) fn open_comment(place: Place) -> Diagnostic {
@@ -151,34 +132,23 @@ pub(super) fn text_before_quotes(place: Place) -> Diagnostic {
 }
 
 pub(super) fn indentation(line: Place, closing: Place) -> Diagnostic {
-    Diagnostic::error(
-        "string",
-        "this line is indented less than the closing \"\"\", or with other white space",
-    )
-    .at(line)
-    .label(closing, "its indentation is taken off each line")
+    Diagnostic::error("string", "this line is indented less than the closing \"\"\", or with other white space")
+        .at(line)
+        .label(closing, "its indentation is taken off each line")
 }
 
 pub(super) fn disallowed(place: Place, c: char) -> Diagnostic {
-    let message = format!(
-        "the character U+{:04X} may not stand in a file",
-        u32::from(c)
-    );
+    let message = format!("the character U+{:04X} may not stand in a file", u32::from(c));
     let item = Diagnostic::error("character", message).at(place);
     match c {
         '\u{FEFF}' => item.help("a byte order mark belongs at the beginning of the file only"),
         '\0' => item.help("save the file as UTF-8"),
-        _ => item.help(format!(
-            "in a quoted string write \\u{{{:x}}}",
-            u32::from(c)
-        )),
+        _ => item.help(format!("in a quoted string write \\u{{{:x}}}", u32::from(c))),
     }
 }
 
 pub(super) fn unclosed(place: Place) -> Diagnostic {
-    Diagnostic::error("unclosed", "the block that begins here is not closed")
-        .at(place)
-        .help("a } is missing")
+    Diagnostic::error("unclosed", "the block that begins here is not closed").at(place).help("a } is missing")
 }
 
 pub(super) fn stray_brace(place: Place) -> Diagnostic {
@@ -190,24 +160,17 @@ pub(super) fn second_block(place: Place) -> Diagnostic {
 }
 
 pub(super) fn block_without_name(place: Place) -> Diagnostic {
-    Diagnostic::error(
-        "block",
-        "a block belongs to a directive, and there is none before it",
-    )
-    .at(place)
-    .help("the { stands on the line of its directive: server {")
+    Diagnostic::error("block", "a block belongs to a directive, and there is none before it")
+        .at(place)
+        .help("the { stands on the line of its directive: server {")
 }
 
 pub(super) fn after_block(place: Place) -> Diagnostic {
-    Diagnostic::error("block", "after a block comes a new line or ;")
-        .at(place)
-        .help("values stand before the block")
+    Diagnostic::error("block", "after a block comes a new line or ;").at(place).help("values stand before the block")
 }
 
 pub(super) fn empty_statement(place: Place) -> Diagnostic {
-    Diagnostic::error("semicolon", "there is nothing before this ;")
-        .at(place)
-        .help("leave it out")
+    Diagnostic::error("semicolon", "there is nothing before this ;").at(place).help("leave it out")
 }
 
 pub(super) fn open_tag(place: Place) -> Diagnostic {
@@ -217,12 +180,9 @@ pub(super) fn open_tag(place: Place) -> Diagnostic {
 }
 
 pub(super) fn no_value(place: Place, name: &str) -> Diagnostic {
-    Diagnostic::error(
-        "property",
-        format!("{} has no value", short(&format!("{name}="))),
-    )
-    .at(place)
-    .help("the value stands on the same line, after =")
+    Diagnostic::error("property", format!("{} has no value", short(&format!("{name}="))))
+        .at(place)
+        .help("the value stands on the same line, after =")
 }
 
 pub(super) fn odd_property(place: Place) -> Diagnostic {
@@ -243,9 +203,7 @@ pub(super) fn separator(place: Place, mark: &str) -> Diagnostic {
 
 pub(super) fn no_word(place: Place, what: &str, found: Option<char>) -> Diagnostic {
     match found {
-        Some('=') => Diagnostic::error("property", "there is no name before this =")
-            .at(place)
-            .help("write name=value"),
+        Some('=') => Diagnostic::error("property", "there is no name before this =").at(place).help("write name=value"),
         Some('(') => Diagnostic::error("tag", "a second ( is not expected here")
             .at(place)
             .help("text with parentheses must be quoted"),
@@ -256,29 +214,16 @@ pub(super) fn no_word(place: Place, what: &str, found: Option<char>) -> Diagnost
 }
 
 pub(super) fn odd_quotes(place: Place, word: &str) -> Diagnostic {
-    let kind = if word.starts_with('\'') {
-        "single quotes do"
-    } else {
-        "typographic quotes do"
-    };
-    Diagnostic::warning(
-        "quotes",
-        format!(
-            "{kind} not quote: they are part of the word {}",
-            short(word)
-        ),
-    )
-    .at(place)
-    .help(format!("write {}", quote(&unquote(word))))
+    let kind = if word.starts_with('\'') { "single quotes do" } else { "typographic quotes do" };
+    Diagnostic::warning("quotes", format!("{kind} not quote: they are part of the word {}", short(word)))
+        .at(place)
+        .help(format!("write {}", quote(&unquote(word))))
 }
 
 pub(super) fn url(place: Place, word: &str) -> Diagnostic {
-    Diagnostic::warning(
-        "comment",
-        format!("// begins a comment, so the value is {} only", short(word)),
-    )
-    .at(place)
-    .help("quote the address: \"…\"")
+    Diagnostic::warning("comment", format!("// begins a comment, so the value is {} only", short(word)))
+        .at(place)
+        .help("quote the address: \"…\"")
 }
 
 /// Whether the word begins with a quotation mark that editors and web pages make of `"` or `'`.

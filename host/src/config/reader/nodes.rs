@@ -99,12 +99,7 @@ impl<'a> Cursor<'a> {
         let tag = self.tag()?;
         self.skip_node_space()?;
         let name = self.node_name()?;
-        let mut node = Node {
-            tag,
-            name,
-            entries: Vec::new(),
-            children: None,
-        };
+        let mut node = Node { tag, name, entries: Vec::new(), children: None };
         // Blocks, also those behind a slashdash, come after everything else.
         let mut blocks = false;
         loop {
@@ -134,9 +129,7 @@ impl<'a> Cursor<'a> {
                     }
                 }
                 _ if blocks || self.newline() > 0 => break,
-                Some(b'#')
-                    if !matches!(self.peek_at(1), Some(b'#' | b'"')) && self.is_comment() =>
-                {
+                Some(b'#') if !matches!(self.peek_at(1), Some(b'#' | b'"')) && self.is_comment() => {
                     break;
                 }
                 _ => {
@@ -222,7 +215,7 @@ impl<'a> Cursor<'a> {
                     return Ok(());
                 }
                 '"' => self.skip_string(),
-                '/' if self.peek_at(1) == Some(b'/') => self.to_line_end(),
+                '/' if self.peek_at(1) == Some(b'/') => self.skip_line(),
                 c if is_newline(c) => return Ok(()),
                 c => self.at += c.len_utf8(),
             }
@@ -240,12 +233,7 @@ impl<'a> Cursor<'a> {
             self.at += c.len_utf8();
             match c {
                 '"' => return,
-                '\\' => {
-                    self.at += self
-                        .char()
-                        .filter(|c| !is_newline(*c))
-                        .map_or(0, char::len_utf8)
-                }
+                '\\' => self.at += self.char().filter(|c| !is_newline(*c)).map_or(0, char::len_utf8),
                 _ => {}
             }
         }
@@ -254,15 +242,9 @@ impl<'a> Cursor<'a> {
     /// `# …` up to the end of the line, said to be no comment.
     fn hash_comment(&mut self) -> Result<(), Refusal> {
         let start = self.at;
-        self.to_line_end();
+        self.skip_line();
         let here = self.place(start, start + 1);
-        let text = Span {
-            start: start + 1,
-            end: self.at,
-        };
-        self.soft(mistakes::hash_comment(
-            here,
-            &self.text[text.start..text.end],
-        ))
+        let text = Span { start: start + 1, end: self.at };
+        self.soft(mistakes::hash_comment(here, &self.text[text.start..text.end]))
     }
 }

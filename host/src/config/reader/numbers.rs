@@ -48,9 +48,7 @@ fn integer(digits: &str, radix: u32, negative: bool) -> Option<Value<'static>> {
     for digit in digits.chars().filter_map(|c| c.to_digit(radix)) {
         let digit = i64::from(digit);
         // Counted downwards: the lowest number has no positive counterpart.
-        let next = value
-            .checked_mul(i64::from(radix))
-            .and_then(|v| v.checked_sub(digit));
+        let next = value.checked_mul(i64::from(radix)).and_then(|v| v.checked_sub(digit));
         let Some(next) = next else {
             return Some(Value::BigInt);
         };
@@ -64,6 +62,5 @@ fn integer(digits: &str, radix: u32, negative: bool) -> Option<Value<'static>> {
 
 /// `digit (digit | '_')*`.
 fn is_digits(text: &str, radix: u32) -> bool {
-    text.chars().next().is_some_and(|c| c.is_digit(radix))
-        && text.chars().all(|c| c == '_' || c.is_digit(radix))
+    text.chars().next().is_some_and(|c| c.is_digit(radix)) && text.chars().all(|c| c == '_' || c.is_digit(radix))
 }

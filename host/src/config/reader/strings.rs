@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         let first = self.newline();
         if first == 0 {
             let end = self.place(start, start + 3);
-            self.to_line_end();
+            self.skip_line();
             return Err(Box::new(mistakes::text_after_quotes(end)));
         }
         self.at += first;
@@ -136,11 +136,7 @@ impl<'a> Cursor<'a> {
         let body = self.at;
         let mut from = body;
         let close = loop {
-            let line_end = if long {
-                None
-            } else {
-                self.text[from..].find(is_newline).map(|n| from + n)
-            };
+            let line_end = if long { None } else { self.text[from..].find(is_newline).map(|n| from + n) };
             let found = self.text[from..].find(quotes).map(|n| from + n);
             match found {
                 Some(at) if line_end.is_none_or(|end| at < end) => {
@@ -164,9 +160,7 @@ impl<'a> Cursor<'a> {
         }
         // `#"""…` without a newline looks like the beginning of a multi-line string.
         if written == "\"" || written.starts_with("\"\"") {
-            return Err(Box::new(mistakes::text_after_quotes(
-                self.place(start, body),
-            )));
+            return Err(Box::new(mistakes::text_after_quotes(self.place(start, body))));
         }
         Ok(Cow::Borrowed(written))
     }
@@ -181,13 +175,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes the indentation of the last line off every line and joins them with `\n`.
     /// `exact`: offsets in `written` are offsets in the file from `base`.
-    fn dedent(
-        &mut self,
-        written: &str,
-        base: usize,
-        close: usize,
-        exact: bool,
-    ) -> Result<String, Refusal> {
+    fn dedent(&mut self, written: &str, base: usize, close: usize, exact: bool) -> Result<String, Refusal> {
         let mut lines = Vec::new();
         let (mut from, mut rest) = (0, written);
         while let Some(at) = rest.find(is_newline) {
@@ -215,11 +203,7 @@ impl<'a> Cursor<'a> {
                 continue;
             }
             let closing = self.place(close, close + 3);
-            let here = if exact {
-                self.place(base + from, base + from + line.len())
-            } else {
-                closing
-            };
+            let here = if exact { self.place(base + from, base + from + line.len()) } else { closing };
             self.soft(mistakes::indentation(here, closing))?;
         }
         Ok(out)
@@ -244,9 +228,7 @@ fn escape(rest: &str) -> Option<(char, usize)> {
             if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return None;
             }
-            let c = u32::from_str_radix(digits, 16)
-                .ok()
-                .and_then(char::from_u32)?;
+            let c = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
             return Some((c, 3 + end));
         }
         _ => return None,

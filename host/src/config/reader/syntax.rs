@@ -61,5 +61,5 @@ pub struct Node<'a> {
     /// Arguments and properties as they come.
     pub entries: Vec<Entry<'a>>,
     /// The block, if there are braces.
-    pub children: Option<Vec<Node<'a>>>,
+    pub children: Option<Vec<Self>>,
 }
