@@ -2,8 +2,7 @@
 //! Knows nothing of how any of them chooses.
 
 use crate::{
-    fair::Fair, ip_hash::IpHash, ip_hash_active::IpHashActive, random::Random,
-    round_robin::RoundRobin, weight::Weight,
+    fair::Fair, ip_hash::IpHash, ip_hash_active::IpHashActive, random::Random, round_robin::RoundRobin, weight::Weight,
 };
 use anyproxy_module_api::abi::upstream::{Outcome, PeerState, Pick, PickCx};
 
@@ -21,14 +20,7 @@ pub trait Algorithm: Send {
 }
 
 /// Names as the `balancer` directive takes them. The first is the default.
-pub const NAMES: [&str; 6] = [
-    "weight",
-    "round_robin",
-    "random",
-    "ip_hash",
-    "ip_hash_active",
-    "fair",
-];
+pub const NAMES: [&str; 6] = ["weight", "round_robin", "random", "ip_hash", "ip_hash_active", "fair"];
 
 /// A fresh state of the algorithm called `name`, or `None` when `NAMES` has no such name.
 pub fn by_name(name: &str) -> Option<Box<dyn Algorithm>> {
@@ -45,14 +37,9 @@ pub fn by_name(name: &str) -> Option<Box<dyn Algorithm>> {
 
 /// The answer when no peer can be picked.
 pub(crate) fn refusal(cx: &PickCx) -> Pick {
-    let waits = |(n, peer): (usize, &anyproxy_module_api::abi::upstream::PeerRef)| {
-        peer.state().is_usable() && !cx.was_tried(n)
-    };
-    if cx.peers.iter().enumerate().any(waits) {
-        Pick::Wait
-    } else {
-        Pick::None
-    }
+    let waits =
+        |(n, peer): (usize, &anyproxy_module_api::abi::upstream::PeerRef)| peer.state().is_usable() && !cx.was_tried(n);
+    if cx.peers.iter().enumerate().any(waits) { Pick::Wait } else { Pick::None }
 }
 
 /// Effective weight, bounded so that the sum over a million peers fits an `i64` twice over.
@@ -166,17 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn thousand_peers_are_all_reached() {
+    fn thousand_peers_share_the_picks() {
         each(|name, algorithm| {
             let mut pool = Pool::new(&[1; 1000]);
             let mut hits = vec![0_u32; 1000];
-            for _ in 0..12_000 {
+            for _ in 0..5000 {
                 hits[pool.picked(algorithm)] += 1;
             }
-            assert!(
-                hits.iter().all(|hits| (1..80).contains(hits)),
-                "{name}: {hits:?}"
-            );
+            // Five each on average; drawn or hashed, e⁻⁵ of the peers get none.
+            let missed = hits.iter().filter(|hits| **hits == 0).count();
+            assert!(missed < 16, "{name}: {missed} without a pick");
+            assert!(hits.iter().all(|hits| *hits < 30), "{name}: {hits:?}");
         });
     }
 
@@ -206,9 +193,7 @@ mod tests {
         each(|name, algorithm| {
             let mut pool = Pool::new(&[u32::MAX; 200]);
             for n in 0..200 {
-                pool.peer(n)
-                    .ramp
-                    .store(if n % 2 == 0 { u32::MAX } else { 0 }, Relaxed);
+                pool.peer(n).ramp.store(if n % 2 == 0 { u32::MAX } else { 0 }, Relaxed);
                 pool.peer(n).in_flight.store(u32::MAX, Relaxed);
                 pool.peer(n).ewma_ns.store(u64::MAX, Relaxed);
             }

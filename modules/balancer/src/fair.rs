@@ -85,19 +85,10 @@ impl Algorithm for Fair {
 
 impl Fair {
     fn adopt(&mut self, cx: &PickCx) {
-        let known: HashMap<u64, Entry> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.id, *entry))
-            .collect();
+        let known: HashMap<u64, Entry> = self.entries.iter().map(|entry| (entry.id, *entry)).collect();
         let adopted = cx.peers.iter().map(|peer| {
             let id = peer.state().id;
-            known.get(&id).copied().unwrap_or(Entry {
-                id,
-                used_ms: cx.now_ms,
-                failures: 0,
-                held_until_ms: 0,
-            })
+            known.get(&id).copied().unwrap_or(Entry { id, used_ms: cx.now_ms, failures: 0, held_until_ms: 0 })
         });
         self.entries = adopted.collect();
         self.version = Some(cx.version);
@@ -124,12 +115,7 @@ impl Fair {
 /// What is assumed of a peer that was not measured: the mean of those that were, or 1 ns, which leaves the in-flight counts.
 fn typical_ewma(cx: &PickCx) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
-    for peer in cx
-        .peers
-        .iter()
-        .map(|peer| peer.state())
-        .filter(|peer| peer.is_usable())
-    {
+    for peer in cx.peers.iter().map(|peer| peer.state()).filter(|peer| peer.is_usable()) {
         let ewma = peer.ewma_ns.load(Relaxed);
         if ewma != 0 {
             sum += ewma as f64;
@@ -206,10 +192,7 @@ mod tests {
         for ewma in [0, 10] {
             let mut pool = measured(&[1; 4], &[ewma; 4]);
             let hits = pool.hits(&mut Fair::default(), 4000);
-            assert!(
-                hits.iter().all(|hits| (850..1150).contains(hits)),
-                "{hits:?}"
-            );
+            assert!(hits.iter().all(|hits| (850..1150).contains(hits)), "{hits:?}");
         }
     }
 

@@ -3,9 +3,9 @@
 
 /// Fowler–Noll–Vo 1a, 64 bits, over the bytes, then `mix`: FNV alone leaves the high bits of short keys alike.
 pub(crate) fn hash(key: &[u8]) -> u64 {
-    let fnv = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let fnv = key
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     mix(fnv)
 }
 

@@ -119,9 +119,6 @@ mod tests {
         let mut pool = Pool::new(&[1; 4]);
         pool.key = Some(Vec::new());
         let hits = pool.hits(&mut IpHash::default(), 4000);
-        assert!(
-            hits.iter().all(|hits| (850..1150).contains(hits)),
-            "{hits:?}"
-        );
+        assert!(hits.iter().all(|hits| (850..1150).contains(hits)), "{hits:?}");
     }
 }

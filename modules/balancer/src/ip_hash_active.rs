@@ -24,10 +24,7 @@ impl Algorithm for IpHashActive {
         let mut best: Option<(usize, Bid)> = None;
         for n in (0..cx.peers.len()).filter(|n| cx.can_pick(*n)) {
             let peer = cx.peers[n].state();
-            let bid = Bid {
-                draw: mix(key ^ mix(peer.id)),
-                weight: effective_weight(peer),
-            };
+            let bid = Bid { draw: mix(key ^ mix(peer.id)), weight: effective_weight(peer) };
             if best.as_ref().is_none_or(|(_, best)| bid.beats(best)) {
                 best = Some((n, bid));
             }
@@ -137,12 +134,7 @@ mod tests {
         pool.peer(3).health.store(health::DOWN, Relaxed);
         let during = map(&mut pool, 5_000);
         let id = pool.peer(3).id;
-        assert!(
-            before
-                .iter()
-                .zip(&during)
-                .all(|(was, is)| was == is || *was == id)
-        );
+        assert!(before.iter().zip(&during).all(|(was, is)| was == is || *was == id));
         pool.peer(3).health.store(health::UP, Relaxed);
         assert_eq!(map(&mut pool, 5_000), before);
     }
@@ -157,12 +149,7 @@ mod tests {
             let now = map(&mut pool, 10_000);
             let expected = f64::from(ramp) / (3000.0 + f64::from(ramp));
             assert!((share(&now, id) - expected).abs() < 0.015, "at {ramp}");
-            assert!(
-                before
-                    .iter()
-                    .zip(&now)
-                    .all(|(was, is)| was == is || *is == id)
-            );
+            assert!(before.iter().zip(&now).all(|(was, is)| was == is || *is == id));
             before = now;
         }
     }
@@ -175,12 +162,7 @@ mod tests {
         pool.peer(1).in_flight.store(1, Relaxed);
         let id = pool.peer(1).id;
         let during = map(&mut pool, 5_000);
-        assert!(
-            before
-                .iter()
-                .zip(&during)
-                .all(|(was, is)| (was == is) != (*was == id))
-        );
+        assert!(before.iter().zip(&during).all(|(was, is)| (was == is) != (*was == id)));
     }
 
     #[test]

@@ -50,11 +50,7 @@ impl Pool {
     }
 
     fn relist(&mut self) {
-        self.refs = self
-            .states
-            .iter()
-            .map(|state| PeerRef(Arc::as_ptr(state)))
-            .collect();
+        self.refs = self.states.iter().map(|state| PeerRef(Arc::as_ptr(state))).collect();
         self.tried = vec![0; self.states.len().div_ceil(64)];
         self.version += 1;
     }
@@ -106,11 +102,6 @@ impl Pool {
     }
 
     pub(crate) fn outcome(&self, failure: u8) -> Outcome {
-        Outcome {
-            connect_ns: 1,
-            first_byte_ns: 1,
-            total_ns: 1,
-            failure,
-        }
+        Outcome { connect_ns: 1, first_byte_ns: 1, total_ns: 1, failure }
     }
 }

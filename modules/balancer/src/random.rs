@@ -17,11 +17,7 @@ impl Algorithm for Random {
 /// A candidate by weighted draw.
 pub(crate) fn draw(cx: &PickCx) -> Pick {
     let weight = |n: usize| {
-        if cx.can_pick(n) {
-            effective_weight(cx.peers[n].state())
-        } else {
-            0
-        }
+        if cx.can_pick(n) { effective_weight(cx.peers[n].state()) } else { 0 }
     };
     let total: u64 = (0..cx.peers.len()).map(weight).sum();
     let mut left = scale(cx.random, total);

@@ -50,11 +50,7 @@ impl RoundRobin {
         let len = cx.peers.len() as u64;
         if self.version.is_none() {
             self.next = scale(cx.random, len) as usize;
-        } else if let Some(n) = cx
-            .peers
-            .iter()
-            .position(|peer| Some(peer.state().id) == self.last)
-        {
+        } else if let Some(n) = cx.peers.iter().position(|peer| Some(peer.state().id) == self.last) {
             self.next = n + 1;
         }
         self.version = Some(cx.version);
@@ -90,20 +86,14 @@ mod tests {
             pool.fixed_random = Some(random);
             first[pool.picked(&mut RoundRobin::default())] += 1;
         }
-        assert!(
-            first.iter().all(|hits| (60..150).contains(hits)),
-            "{first:?}"
-        );
+        assert!(first.iter().all(|hits| (60..150).contains(hits)), "{first:?}");
     }
 
     #[test]
     fn successor_of_a_dead_peer_gets_no_double_share() {
         let mut pool = Pool::new(&[1; 4]);
         pool.peer(1).health.store(health::DOWN, Relaxed);
-        assert_eq!(
-            pool.hits(&mut RoundRobin::default(), 300),
-            [100, 0, 100, 100]
-        );
+        assert_eq!(pool.hits(&mut RoundRobin::default(), 300), [100, 0, 100, 100]);
     }
 
     #[test]

@@ -38,8 +38,7 @@ impl Algorithm for Weight {
             self.adopt(cx);
         }
         self.weigh(cx);
-        self.step(cx)
-            .map_or_else(|| refusal(cx), |n| Pick::Peer(n as u32))
+        self.step(cx).map_or_else(|| refusal(cx), |n| Pick::Peer(n as u32))
     }
 }
 
@@ -47,18 +46,10 @@ impl Weight {
     /// Takes over another list. Peers that stay keep their place in the order.
     fn adopt(&mut self, cx: &PickCx) {
         let first = self.version.is_none();
-        let known: HashMap<u64, i64> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.id, entry.current))
-            .collect();
+        let known: HashMap<u64, i64> = self.entries.iter().map(|entry| (entry.id, entry.current)).collect();
         let adopted = cx.peers.iter().map(|peer| {
             let id = peer.state().id;
-            Entry {
-                id,
-                current: known.get(&id).copied().unwrap_or(0),
-                weight: 0,
-            }
+            Entry { id, current: known.get(&id).copied().unwrap_or(0), weight: 0 }
         });
         self.entries = adopted.collect();
         self.version = Some(cx.version);
@@ -81,15 +72,9 @@ impl Weight {
         let mut fingerprint = 1_u64;
         for (entry, peer) in self.entries.iter_mut().zip(cx.peers.iter()) {
             let state = peer.state();
-            entry.weight = if state.is_usable() {
-                effective_weight(state) as i64
-            } else {
-                0
-            };
+            entry.weight = if state.is_usable() { effective_weight(state) as i64 } else { 0 };
             total += entry.weight;
-            fingerprint = fingerprint
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .wrapping_add(entry.weight as u64);
+            fingerprint = fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(entry.weight as u64);
         }
         if fingerprint != self.fingerprint {
             self.settle(total);
@@ -153,19 +138,14 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     fn sequence(pool: &mut Pool, weight: &mut Weight, picks: usize) -> String {
-        (0..picks)
-            .map(|_| char::from(b'a' + pool.picked(weight) as u8))
-            .collect()
+        (0..picks).map(|_| char::from(b'a' + pool.picked(weight) as u8)).collect()
     }
 
     #[test]
     fn sequence_is_the_smooth_one() {
         let mut pool = Pool::new(&[5, 1, 1]);
         pool.fixed_random = Some(0);
-        assert_eq!(
-            sequence(&mut pool, &mut Weight::default(), 14),
-            "aabacaaaabacaa"
-        );
+        assert_eq!(sequence(&mut pool, &mut Weight::default(), 14), "aabacaaaabacaa");
         let mut pool = Pool::new(&[1, 2, 3]);
         pool.fixed_random = Some(0);
         assert_eq!(sequence(&mut pool, &mut Weight::default(), 6), "cbacbc");
@@ -194,10 +174,7 @@ mod tests {
             pool.fixed_random = Some(random);
             first[pool.picked(&mut Weight::default())] += 1;
         }
-        assert!(
-            first.iter().all(|hits| (50..200).contains(hits)),
-            "{first:?}"
-        );
+        assert!(first.iter().all(|hits| (50..200).contains(hits)), "{first:?}");
     }
 
     #[test]
