@@ -59,7 +59,7 @@ pub struct Entry {
 impl Overrides {
     /// Sets what `said` says and leaves the rest as it was.
     pub fn set(&mut self, peer: u64, line: u64, said: Override) {
-        let entry = self.peers.entry(peer).or_insert(Entry { peer, line, said: Override::default() });
+        let entry = self.peers.entry(peer).or_insert_with(|| Entry { peer, line, said: Override::default() });
         entry.line = line;
         entry.said.admin = said.admin.or(entry.said.admin);
         entry.said.weight = said.weight.or(entry.said.weight);
