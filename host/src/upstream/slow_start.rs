@@ -55,7 +55,8 @@ impl Ramp {
             return None;
         }
         let next = (at / STEP + 1) * STEP;
-        let wait = Duration::from_secs_f64(duration.as_secs_f64() * f64::from(next) / f64::from(FULL));
+        let wait =
+            Duration::try_from_secs_f64(duration.as_secs_f64() * f64::from(next) / f64::from(FULL)).unwrap_or(duration);
         // Rounding may leave it a nanosecond short, which would be a loop without progress.
         Some(since.saturating_add(wait).max(now.saturating_add(Duration::from_millis(1))))
     }
@@ -124,5 +125,7 @@ mod tests {
         ramp.begin(Duration::MAX);
         assert_eq!(ramp.thousandths(ms(0), Duration::MAX), 50);
         assert!(ramp.next_change(ms(0), Duration::from_secs(u64::MAX / 2)).is_some());
+        ramp.begin(ms(0));
+        assert!(ramp.next_change(Duration::from_secs(u64::MAX / 100 * 99), Duration::MAX).is_some());
     }
 }
