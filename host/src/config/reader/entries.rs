@@ -211,7 +211,7 @@ impl<'a> Cursor<'a> {
         }
         let end = self.at;
         // `a = ["x", "y"]` and `"a","b"`: the separator is skipped, too.
-        while self.peek().is_some_and(|b| matches!(b, b',' | b']')) {
+        while self.peek().is_some_and(|b| matches!(b, b',' | b']' | b':')) {
             self.at += 1;
         }
         let here = self.place(end, self.at.max(end + self.char().map_or(0, char::len_utf8)));
