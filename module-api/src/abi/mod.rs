@@ -17,5 +17,7 @@ pub mod note;
 pub mod root;
 pub mod services;
 pub mod export;
+#[cfg(feature = "testing")]
+pub(crate) mod fake;
 #[doc(hidden)]
 pub mod export_macro;

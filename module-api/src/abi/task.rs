@@ -59,7 +59,7 @@ pub(crate) fn set_primary(primary: *const FfiWakerVtable) {
 }
 
 /// Host only: the primary vtable it hands to modules.
-pub fn host_primary() -> &'static FfiWakerVtable {
+pub const fn host_primary() -> &'static FfiWakerVtable {
     &HOST_PRIMARY
 }
 

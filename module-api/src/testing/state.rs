@@ -134,6 +134,7 @@ pub(crate) struct State {
     pub(crate) contracts: RefCell<Vec<(String, u16, u16, u64, *const ())>>,
 
     pub(crate) sessions: RefCell<Vec<Weak<SessionObject>>>,
+    pub(crate) next_session: Cell<u64>,
     pub(crate) variables: RefCell<HashMap<String, String>>,
     pub(crate) templates: RefCell<Vec<String>>,
     pub(crate) routes: RefCell<VecDeque<i32>>,

@@ -335,11 +335,10 @@ unsafe extern "C" fn release(owner: *mut (), ptr: *mut u8, cap: usize) {
 pub(super) unsafe extern "C" fn buf(size: usize) -> Buf {
     let state = here();
     let m = &state.memory;
-    let Some(after) = m.used().checked_add(size).filter(|n| *n <= m.limit.load(SeqCst)) else { return Buf::new() };
-    if size == 0 {
+    let fits = |used: usize| used.checked_add(size).filter(|n| *n <= m.limit.load(SeqCst));
+    if size == 0 || m.used.fetch_update(SeqCst, SeqCst, fits).is_err() {
         return Buf::new();
     }
-    m.used.store(after, SeqCst);
     // The whole of a buffer is initialised: see `Buf::from_raw`.
     let mut bytes = ManuallyDrop::new(vec![0_u8; size].into_boxed_slice());
     let owner = Box::new(Lent {

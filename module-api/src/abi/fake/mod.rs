@@ -14,8 +14,8 @@ mod upstream;
 pub(crate) use data::ZoneEntry;
 pub(crate) use exec::{FakeJob, FakeTask, FakeTimer, Memory, poll_with, task_waker};
 pub(crate) use files::FileChange;
-pub(crate) use module::Driver;
-pub(crate) use net::{DatagramSocket, FakeWatch, note};
+pub(crate) use module::{BalancerObject, Driver, EndpointObject};
+pub(crate) use net::{DatagramSocket, FakeWatch};
 pub(crate) use session::SessionObject;
 
 use super::{
@@ -42,9 +42,8 @@ thread_local! {
 
 /// This thread's state; an empty one where no test made any.
 pub(crate) fn here() -> Rc<State> {
-    HERE.try_with(|stack| Rc::clone(stack.borrow_mut().last_mut().unwrap_or(&mut State::fresh())))
-        // The thread is ending: its own destructors still get an answer.
-        .unwrap_or_else(|_| State::fresh())
+    // None also while the thread ends: its own destructors still get an answer.
+    HERE.try_with(|stack| stack.borrow().last().cloned()).ok().flatten().unwrap_or_else(State::fresh)
 }
 
 /// Makes a new state this thread's.

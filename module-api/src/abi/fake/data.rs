@@ -1,0 +1,152 @@
+//! Metrics, zones and what modules lend each other, in the fake host.
+
+use super::here;
+use crate::abi::{
+    bytes::{Sink, Str},
+    error::{Error, ErrorKind, Outcome},
+    host::{MetricDesc, Object, Zone, ZoneDesc},
+};
+use crate::testing::{
+    Metric,
+    live::{Kind, Token},
+    state::State,
+};
+use std::{
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::SeqCst},
+    },
+};
+
+pub(super) unsafe extern "C" fn metric(desc: *const MetricDesc) -> u32 {
+    // SAFETY: lent for the call.
+    let d = unsafe { &*desc };
+    let state = here();
+    let mut all = state.metrics.borrow_mut();
+    let same = |m: &Metric| m.name == d.name.as_str() && m.labels == d.labels.as_str();
+    let at = all.iter().position(same).unwrap_or_else(|| {
+        all.push(Metric {
+            name: d.name.as_str().to_owned(),
+            help: d.help.as_str().to_owned(),
+            labels: d.labels.as_str().to_owned(),
+            unit: d.unit.as_str().to_owned(),
+            value: 0,
+            observed: Vec::new(),
+        });
+        all.len() - 1
+    });
+    at as u32
+}
+pub(super) unsafe extern "C" fn metric_cell(id: u32) -> *const AtomicU64 {
+    // Never freed, as a host's.
+    *here().cells.borrow_mut().entry(id).or_insert_with(|| Box::leak(Box::new(AtomicU64::new(0))))
+}
+pub(super) unsafe extern "C" fn metric_observe(id: u32, value: u64) {
+    if let Some(m) = here().metrics.borrow_mut().get_mut(id as usize) {
+        m.observed.push(value);
+    }
+}
+
+/// One zone: the module's state while any generation holds it.
+pub(crate) struct ZoneEntry {
+    data: *mut (),
+    desc: ZoneDesc,
+    image: u32,
+    frozen: AtomicU8,
+    _token: Token,
+}
+
+impl ZoneEntry {
+    /// Freezes it and writes it out.
+    pub(crate) fn export(&self) -> (u32, Vec<u8>) {
+        self.frozen.store(1, SeqCst);
+        let mut bytes = Vec::new();
+        let mut sink = Sink::to_vec(&mut bytes);
+        // SAFETY: data belongs to the description; the sink is lent for the call.
+        unsafe { (self.desc.export)(self.data, &raw mut sink) };
+        (self.desc.schema, bytes)
+    }
+}
+
+impl Drop for ZoneEntry {
+    fn drop(&mut self) {
+        // SAFETY: given up once.
+        unsafe { (self.desc.drop)(self.data) }
+    }
+}
+
+pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
+    // SAFETY: lent for the call.
+    let desc = unsafe { *desc };
+    let state = here();
+    let name = desc.name.as_str().to_owned();
+    let old = state.zones.borrow().get(&name).and_then(std::sync::Weak::upgrade);
+    let entry = match old {
+        Some(z) if z.image == state.image.get() && z.frozen.load(SeqCst) == 0 => z,
+        old => {
+            let bytes = old.map(|z| z.export()).or_else(|| state.imports.borrow_mut().remove(&name));
+            match fresh(&state, desc, bytes) {
+                Some(z) => z,
+                None => return Outcome::Err(Error::bare(ErrorKind::Panicked)),
+            }
+        }
+    };
+    state.zones.borrow_mut().insert(name, Arc::downgrade(&entry));
+    Outcome::Ok(Zone {
+        data: entry.data,
+        frozen: &raw const entry.frozen,
+        handle: Arc::into_raw(entry).cast_mut().cast(),
+    })
+}
+
+fn fresh(state: &State, desc: ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> Option<Arc<ZoneEntry>> {
+    // SAFETY: the bytes are lent for the call; `create` has no arguments.
+    let data = unsafe {
+        let read = bytes.map_or(ptr::null_mut(), |(schema, b)| (desc.import)(schema, b.as_ptr(), b.len()));
+        if read.is_null() { (desc.create)() } else { read }
+    };
+    (!data.is_null()).then(|| {
+        Arc::new(ZoneEntry {
+            data,
+            desc,
+            image: state.image.get(),
+            frozen: AtomicU8::new(0),
+            _token: state.live.token(Kind::Zone),
+        })
+    })
+}
+
+pub(super) unsafe extern "C" fn zone_drop(handle: Object) {
+    // SAFETY: a handle of `zone`, given back. Its state is `Send + Sync` by `ZoneState`.
+    drop(unsafe { Arc::from_raw(handle.cast_const().cast::<ZoneEntry>()) });
+}
+
+pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *const ()) -> bool {
+    let key = (scope, key.as_str().to_owned());
+    let state = here();
+    let mut all = state.published.borrow_mut();
+    if all.contains_key(&key) {
+        return false;
+    }
+    all.insert(key, (kind.as_str().to_owned(), data));
+    true
+}
+pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *const () {
+    let state = here();
+    let (all, parents) = (state.published.borrow(), state.scope_parents.borrow());
+    let mut at = Some(scope);
+    while let Some(scope) = at {
+        if let Some((k, data)) = all.get(&(scope, key.as_str().to_owned())) {
+            return if k == kind.as_str() { *data } else { ptr::null() };
+        }
+        at = parents.get(&scope).copied();
+    }
+    ptr::null()
+}
+pub(super) unsafe extern "C" fn contract(id: Str, major: u16, minor: u16, layout: u64) -> *const () {
+    let state = here();
+    let all = state.contracts.borrow();
+    let fits = |c: &&(String, u16, u16, u64, *const ())| c.0 == id.as_str() && c.1 == major && c.2 >= minor && c.3 == layout;
+    all.iter().find(fits).map_or(ptr::null(), |c| c.4)
+}

@@ -1,0 +1,183 @@
+//! Files of the fake host: the real file system, done at once. A relative path lies in the host's temporary directory.
+
+use super::{give, here, lend, net::note, take};
+use crate::abi::{
+    bytes::{Buf, Str},
+    error::{Error, ErrorKind, Outcome},
+    host::Object,
+    task::{FfiContext, LocalFuture},
+};
+use crate::testing::live::{Kind, Token};
+use std::{
+    cell::{Cell, RefCell},
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::PathBuf,
+
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    task::Waker,
+};
+
+/// An open file: may be used from any thread, so not counted by `Rc`.
+struct OpenFile {
+    file: Mutex<File>,
+    append: bool,
+    _token: Token,
+}
+
+fn path(text: &str) -> PathBuf {
+    here().dir().join(text)
+}
+
+/// # Safety
+/// `f` is a handle of `open` that is held.
+unsafe fn held(f: Object) -> Arc<OpenFile> {
+    let p = f.cast_const().cast::<OpenFile>();
+    // SAFETY: by contract.
+    unsafe {
+        Arc::increment_strong_count(p);
+        Arc::from_raw(p)
+    }
+}
+
+fn outcome<T>(r: io::Result<T>) -> Outcome<T> {
+    r.map_err(Error::from).into()
+}
+
+pub(super) unsafe extern "C" fn open(name: Str, flags: u32) -> LocalFuture<Outcome<Object>> {
+    let path = path(name.as_str());
+    LocalFuture::new(async move {
+        let on = |bit: u32| flags & bit != 0;
+        let mut o = OpenOptions::new();
+        o.read(on(1)).create(on(4)).truncate(on(8));
+        // Not append: the system would ignore offsets. Writes go to the end below.
+        o.write(on(2) || on(16));
+        outcome(o.open(path)).map_object(on(16))
+    })
+}
+
+impl Outcome<File> {
+    fn map_object(self, append: bool) -> Outcome<Object> {
+        match self {
+            Self::Err(e) => Outcome::Err(e),
+            Self::Ok(file) => Outcome::Ok(
+                Arc::into_raw(Arc::new(OpenFile {
+                    file: Mutex::new(file),
+                    append,
+                    _token: here().live.token(Kind::File),
+                }))
+                .cast_mut()
+                .cast(),
+            ),
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn read(f: Object, offset: u64, mut to: Buf) -> LocalFuture<Outcome<Buf>> {
+    // SAFETY: held by the caller.
+    let f = unsafe { held(f) };
+    LocalFuture::new(async move {
+        let read = || {
+            let mut file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(offset))?;
+            let mut bytes = Vec::new();
+            (&mut *file).take(to.spare().1 as u64).read_to_end(&mut bytes)?;
+            to.push(&bytes);
+            Ok(to)
+        };
+        outcome(read())
+    })
+}
+pub(super) unsafe extern "C" fn write(f: Object, offset: u64, from: Buf) -> LocalFuture<Outcome<Buf>> {
+    // SAFETY: held by the caller.
+    let f = unsafe { held(f) };
+    LocalFuture::new(async move {
+        let write = || {
+            let mut file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(if f.append { SeekFrom::End(0) } else { SeekFrom::Start(offset) })?;
+            file.write_all(&from)?;
+            Ok(from)
+        };
+        outcome(write())
+    })
+}
+pub(super) unsafe extern "C" fn sync(f: Object) -> LocalFuture<Outcome<()>> {
+    // SAFETY: held by the caller.
+    let f = unsafe { held(f) };
+    LocalFuture::new(async move { outcome(f.file.lock().unwrap_or_else(PoisonError::into_inner).sync_all()) })
+}
+pub(super) unsafe extern "C" fn len(f: Object) -> Outcome<u64> {
+    // SAFETY: held by the caller.
+    let f = unsafe { held(f) };
+    let file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
+    outcome(file.metadata().map(|m| m.len()))
+}
+pub(super) unsafe extern "C" fn fd(f: Object) -> i64 {
+    // SAFETY: held by the caller.
+    let f = unsafe { held(f) };
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        f.file.lock().unwrap_or_else(PoisonError::into_inner).as_raw_fd().into()
+    }
+    #[cfg(not(unix))]
+    {
+        drop(f);
+        -1
+    }
+}
+pub(super) unsafe extern "C" fn drop_file(f: Object) {
+    // SAFETY: given back.
+    drop(unsafe { Arc::from_raw(f.cast_const().cast::<OpenFile>()) });
+}
+
+// ---- changes
+
+/// A path watched; the test says when it changed.
+pub(crate) struct FileChange {
+    pub(crate) path: PathBuf,
+    changed: Cell<bool>,
+    waiter: RefCell<Option<Waker>>,
+    _token: Token,
+}
+
+impl FileChange {
+    /// It changed.
+    pub(crate) fn fire(&self) {
+        self.changed.set(true);
+        let w = self.waiter.borrow_mut().take();
+        if let Some(w) = w {
+            w.wake();
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn watch(name: Str) -> Outcome<Object> {
+    let path = path(name.as_str());
+    if !path.exists() {
+        return Outcome::Err(Error::bare(ErrorKind::NotFound));
+    }
+    let state = here();
+    let w = Rc::new(FileChange {
+        path,
+        changed: Cell::new(false),
+        waiter: RefCell::default(),
+        _token: state.live.token(Kind::FileWatch),
+    });
+    state.file_changes.borrow_mut().push(Rc::downgrade(&w));
+    Outcome::Ok(give(w))
+}
+pub(super) unsafe extern "C" fn watch_poll(w: Object, cx: &FfiContext<'_>) -> u8 {
+    // SAFETY: a handle of `watch`, held by the caller.
+    let w = unsafe { lend::<FileChange>(w) };
+    if w.changed.replace(false) {
+        return 1;
+    }
+    cx.with_context(|cx| note(&w.waiter, cx));
+    0
+}
+pub(super) unsafe extern "C" fn watch_drop(w: Object) {
+    // SAFETY: as above; given back.
+    drop(unsafe { take::<FileChange>(w) });
+}

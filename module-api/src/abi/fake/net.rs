@@ -1,0 +1,337 @@
+//! Sockets, datagrams, readiness and names of the fake host: tables in memory.
+
+use super::{give, here, lend, take};
+use crate::abi::{
+    bytes::{Slice, Str},
+    error::{Error, ErrorKind, Outcome},
+    host::{Object, Received, RecvBuf, Resolved, Transmit},
+    net::{Addr, SocketOptions},
+    stream::Stream,
+    task::{FfiContext, LocalFuture},
+};
+use crate::testing::{
+    live::{Kind, Token},
+    state::{Listening, Sent, Site, State},
+    wire::ends,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::{pending, poll_fn},
+    net::SocketAddr,
+    rc::Rc,
+    slice,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// Keeps the waker of `cx`, unless it is kept already.
+pub(crate) fn note(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    let mut slot = slot.borrow_mut();
+    if !slot.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
+    }
+}
+
+// ---- streams
+
+fn dial(state: &State, to: Addr, from: Addr) -> Option<Outcome<Stream>> {
+    let sites = state.sites.borrow();
+    let open = match sites.get(&to.to_string()) {
+        Some(Site::Open(l)) => Rc::clone(l),
+        Some(Site::Refuse(kind)) => return Some(Outcome::Err(Error::bare(*kind))),
+        Some(Site::Stall) => return None,
+        None => return Some(Outcome::Err(Error::bare(ErrorKind::Refused))),
+    };
+    drop(sites);
+    let from = if from == Addr::NONE { SocketAddr::from(([127, 0, 0, 1], state.port())).into() } else { from };
+    let (here, there) = ends(from, to);
+    open.push(there);
+    Some(Outcome::Ok(here.counted(&state.live)))
+}
+
+impl Listening {
+    pub(crate) fn push(&self, end: crate::testing::wire::End) {
+        self.backlog.borrow_mut().push_back(end);
+        let w = self.waker.borrow_mut().take();
+        if let Some(w) = w {
+            w.wake();
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn connect(to: Addr, options: *const SocketOptions) -> LocalFuture<Outcome<Stream>> {
+    // SAFETY: lent for the call.
+    let o = unsafe { *options };
+    LocalFuture::new(async move {
+        if let Some(r) = dial(&here(), to, o.source) {
+            return r;
+        }
+        if o.connect_timeout_ms == 0 {
+            pending::<()>().await;
+        }
+        crate::sleep(Duration::from_millis(o.connect_timeout_ms.into())).await;
+        Outcome::Err(Error::bare(ErrorKind::TimedOut))
+    })
+}
+
+pub(super) unsafe extern "C" fn adopt(fd: i64) -> Outcome<Stream> {
+    let state = here();
+    let end = state.adoptable.borrow_mut().remove(&fd);
+    end.map_or(Outcome::Err(Error::bare(ErrorKind::Invalid)), |e| Outcome::Ok(e.counted(&state.live)))
+}
+
+type Held = (Rc<Listening>, Token);
+
+pub(super) unsafe extern "C" fn listen(addr: Addr, _: *const SocketOptions) -> Outcome<Object> {
+    let state = here();
+    let addr = state.bound(addr);
+    let mut sites = state.sites.borrow_mut();
+    if sites.contains_key(&addr.to_string()) {
+        return Outcome::Err(Error::bare(ErrorKind::AddrInUse));
+    }
+    let l = Rc::new(Listening {
+        addr,
+        backlog: RefCell::default(),
+        waker: RefCell::default(),
+    });
+    sites.insert(addr.to_string(), Site::Open(Rc::clone(&l)));
+    Outcome::Ok(give(Rc::new((l, state.live.token(Kind::Listener)))))
+}
+pub(super) unsafe extern "C" fn listener_accept(l: Object) -> LocalFuture<Outcome<Stream>> {
+    // SAFETY: a handle of `listen`, held by the caller.
+    let l = Rc::clone(&unsafe { lend::<Held>(l) }.0);
+    LocalFuture::new(poll_fn(move |cx| {
+        let end = l.backlog.borrow_mut().pop_front();
+        if let Some(end) = end {
+            return Poll::Ready(Outcome::Ok(end.counted(&here().live)));
+        }
+        note(&l.waker, cx);
+        Poll::Pending
+    }))
+}
+pub(super) unsafe extern "C" fn listener_addr(l: Object) -> Addr {
+    // SAFETY: as above.
+    unsafe { lend::<Held>(l) }.0.addr
+}
+pub(super) unsafe extern "C" fn listener_drop(l: Object) {
+    // SAFETY: as above; given back.
+    let l = unsafe { take::<Held>(l) };
+    here().sites.borrow_mut().remove(&l.0.addr.to_string());
+    // Who waits in the queue sees the end of its stream.
+    let queue = std::mem::take(&mut *l.0.backlog.borrow_mut());
+    drop(queue);
+}
+
+// ---- datagrams
+
+/// Datagrams kept for one socket: more are lost, as a system loses them.
+const QUEUE: usize = 1024;
+
+/// A datagram socket in memory.
+pub(crate) struct DatagramSocket {
+    addr: Addr,
+    queue: RefCell<VecDeque<(Received, Vec<u8>)>>,
+    reader: RefCell<Option<Waker>>,
+    _token: Token,
+}
+
+impl DatagramSocket {
+    /// Queues one; false: it is lost.
+    pub(crate) fn push(&self, meta: Received, bytes: &[u8]) -> bool {
+        let mut q = self.queue.borrow_mut();
+        if q.len() == QUEUE {
+            return false;
+        }
+        q.push_back((meta, bytes.to_vec()));
+        drop(q);
+        let w = self.reader.borrow_mut().take();
+        if let Some(w) = w {
+            w.wake();
+        }
+        true
+    }
+}
+
+pub(super) unsafe extern "C" fn udp(addr: Addr, _: *const SocketOptions) -> Outcome<Object> {
+    let state = here();
+    let addr = state.bound(addr);
+    let mut sockets = state.sockets.borrow_mut();
+    if sockets.get(&addr.to_string()).is_some_and(|s| s.strong_count() > 0) {
+        return Outcome::Err(Error::bare(ErrorKind::AddrInUse));
+    }
+    let s = Rc::new(DatagramSocket {
+        addr,
+        queue: RefCell::default(),
+        reader: RefCell::default(),
+        _token: state.live.token(Kind::Udp),
+    });
+    sockets.insert(addr.to_string(), Rc::downgrade(&s));
+    Outcome::Ok(give(s))
+}
+pub(super) unsafe extern "C" fn udp_addr(s: Object) -> Addr {
+    // SAFETY: a handle of `udp`, held by the caller.
+    unsafe { lend::<DatagramSocket>(s) }.addr
+}
+pub(super) unsafe extern "C" fn udp_segments(_: Object, receive: bool) -> u32 {
+    if receive { 1 } else { here().segments.get() }
+}
+pub(super) unsafe extern "C" fn udp_recv(
+    s: Object,
+    cx: &FfiContext<'_>,
+    bufs: *mut RecvBuf,
+    meta: *mut Received,
+    n: usize,
+) -> isize {
+    // SAFETY: as above; `n` buffers and metas are lent for the call.
+    let (s, bufs, metas) =
+        unsafe { (lend::<DatagramSocket>(s), slice::from_raw_parts(bufs, n), slice::from_raw_parts_mut(meta, n)) };
+    let mut filled = 0;
+    for (buf, meta) in bufs.iter().zip(metas) {
+        let Some((mut m, bytes)) = s.queue.borrow_mut().pop_front() else { break };
+        // What does not fit is cut off, as a system does.
+        m.len = bytes.len().min(buf.len);
+        m.segment = m.len;
+        // SAFETY: the buffer has `len` bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.ptr, m.len) };
+        *meta = m;
+        filled += 1;
+    }
+    if filled == 0 && n > 0 {
+        cx.with_context(|cx| note(&s.reader, cx));
+        return crate::abi::stream::PENDING;
+    }
+    filled
+}
+
+/// Sends: to a socket of this host, or into the record.
+fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit, cx: &FfiContext<'_>) -> isize {
+    if state.send_blocked.get() {
+        cx.with_context(|cx| state.blocked.borrow_mut().push(cx.waker().clone()));
+        return crate::abi::stream::PENDING;
+    }
+    // SAFETY: the bytes are lent for the call.
+    let bytes = unsafe { slice::from_raw_parts(t.ptr, t.len) };
+    let from = if t.from == Addr::NONE { from } else { t.from };
+    let size = if t.segment == 0 { t.len.max(1) } else { t.segment };
+    for piece in bytes.chunks(size) {
+        if !state.deliver(from, t.to, piece, t.ecn) {
+            state.sent.borrow_mut().push(Sent {
+                listener,
+                from,
+                to: t.to,
+                bytes: piece.to_vec(),
+            });
+        }
+    }
+    t.len.cast_signed()
+}
+
+pub(super) unsafe extern "C" fn udp_send(s: Object, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
+    // SAFETY: a handle of `udp`; the transmit is lent for the call.
+    let (s, t) = unsafe { (lend::<DatagramSocket>(s), &*t) };
+    transmit(&here(), None, s.addr, t, cx)
+}
+pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
+    // SAFETY: lent for the call.
+    transmit(&here(), Some(listener), Addr::NONE, unsafe { &*t }, cx)
+}
+pub(super) unsafe extern "C" fn udp_writable(_: Object, cx: &FfiContext<'_>) -> u8 {
+    let state = here();
+    if state.send_blocked.get() {
+        cx.with_context(|cx| state.blocked.borrow_mut().push(cx.waker().clone()));
+        return 0;
+    }
+    1
+}
+pub(super) unsafe extern "C" fn last_error() -> Error {
+    here().last_error.take().unwrap_or(Error::bare(ErrorKind::Other))
+}
+pub(super) unsafe extern "C" fn udp_drop(s: Object) {
+    // SAFETY: as above; given back.
+    drop(unsafe { take::<DatagramSocket>(s) });
+}
+
+// ---- readiness
+
+/// A descriptor watched; the test says when it is ready.
+pub(crate) struct FakeWatch {
+    pub(crate) fd: i64,
+    ready: Cell<u8>,
+    waiter: RefCell<Option<Waker>>,
+    _token: Token,
+}
+
+impl FakeWatch {
+    /// The bits that hold from now on, until the module clears them.
+    pub(crate) fn set(&self, bits: u8) {
+        self.ready.set(self.ready.get() | bits);
+        let w = self.waiter.borrow_mut().take();
+        if let Some(w) = w {
+            w.wake();
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn watch(fd: i64, _: u8) -> Outcome<Object> {
+    if fd < 0 {
+        return Outcome::Err(Error::bare(ErrorKind::Invalid));
+    }
+    let state = here();
+    let w = Rc::new(FakeWatch {
+        fd,
+        ready: Cell::new(0),
+        waiter: RefCell::default(),
+        _token: state.live.token(Kind::Watch),
+    });
+    state.watches.borrow_mut().push(Rc::downgrade(&w));
+    Outcome::Ok(give(w))
+}
+pub(super) unsafe extern "C" fn watch_poll(w: Object, cx: &FfiContext<'_>, bits: u8) -> u8 {
+    // SAFETY: a handle of `watch`, held by the caller.
+    let w = unsafe { lend::<FakeWatch>(w) };
+    let now = w.ready.get() & bits;
+    if now == 0 {
+        cx.with_context(|cx| note(&w.waiter, cx));
+    }
+    now
+}
+pub(super) unsafe extern "C" fn watch_clear(w: Object, bits: u8) {
+    // SAFETY: as above.
+    let w = unsafe { lend::<FakeWatch>(w) };
+    w.ready.set(w.ready.get() & !bits);
+}
+pub(super) unsafe extern "C" fn watch_drop(w: Object) {
+    // SAFETY: as above; given back.
+    drop(unsafe { take::<FakeWatch>(w) });
+}
+
+// ---- names
+
+type Answer = (Vec<Resolved>, Token);
+
+pub(super) unsafe extern "C" fn resolve(host: Str, port: u16) -> LocalFuture<Outcome<Object>> {
+    let name = host.as_str().to_owned();
+    LocalFuture::new(async move {
+        let state = here();
+        let literal = name.parse().map(|ip| (vec![ip], 60));
+        let found = literal.ok().or_else(|| state.names.borrow().get(&name).cloned());
+        let Some((ips, ttl_s)) = found else {
+            return Outcome::Err(Error::new(ErrorKind::NotFound, format!("{name}: not in the fake host's table")));
+        };
+        let to = |ip| Resolved {
+            addr: SocketAddr::new(ip, port).into(),
+            ttl_s,
+        };
+        let list: Vec<_> = ips.into_iter().map(to).collect();
+        Outcome::Ok(give(Rc::new((list, state.live.token(Kind::Resolved)))))
+    })
+}
+pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<Resolved> {
+    // SAFETY: a handle of `resolve`, held by the caller, whose list does not change.
+    Slice::new(&unsafe { &*list.cast_const().cast::<Answer>() }.0)
+}
+pub(super) unsafe extern "C" fn resolved_drop(list: Object) {
+    // SAFETY: as above; given back.
+    drop(unsafe { take::<Answer>(list) });
+}

@@ -1,0 +1,111 @@
+//! Upstreams of the fake host: connects follow the test's script, leases are recorded.
+
+use super::{give, here, lend, take};
+use crate::abi::{
+    bytes::Str,
+    error::{Error, ErrorKind, Outcome},
+    host::{Connected, Object, PeerInfo},
+    session::SessionShared,
+    stream::Stream,
+    task::LocalFuture,
+    upstream::Outcome as PeerOutcome,
+};
+use crate::testing::{
+    live::{Kind, Token},
+    relay::copy_both,
+    state::Attempt,
+    wire::{Peer, ends},
+};
+use std::{cell::Cell, future::pending, net::SocketAddr, rc::Rc};
+
+/// One counted use of the fake host's peer.
+struct FakeLease {
+    connect_ns: Cell<u64>,
+    _token: Token,
+}
+
+fn lease() -> Rc<FakeLease> {
+    Rc::new(FakeLease {
+        connect_ns: Cell::new(0),
+        _token: here().live.token(Kind::Lease),
+    })
+}
+
+/// One connect, as the script says; without a script there is no peer.
+async fn attempt() -> Result<Stream, Error> {
+    let next = here().attempts.borrow_mut().pop_front();
+    match next {
+        None => Err(Error::bare(ErrorKind::NoPeer)),
+        Some(Attempt::Fail(kind)) => Err(Error::bare(kind)),
+        Some(Attempt::Stall) => pending().await,
+        Some(Attempt::Accept) => {
+            let state = here();
+            let from = SocketAddr::from(([127, 0, 0, 1], state.port())).into();
+            let (ours, theirs) = ends(from, state.peer_addr.get());
+            state.upstreams.borrow_mut().push_back(Peer::new(theirs));
+            Ok(ours.counted(&state.live))
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn connect(_: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
+    LocalFuture::new(async {
+        let stream = attempt().await;
+        let with_lease = |stream| Connected {
+            stream,
+            lease: give(lease()),
+        };
+        stream.map(with_lease).into()
+    })
+}
+pub(super) unsafe extern "C" fn pick(_: *const SessionShared, key: Str) -> LocalFuture<Outcome<Object>> {
+    let state = here();
+    state.lease_keys.borrow_mut().push(key.as_str().to_owned());
+    let none = state.attempts.borrow().is_empty();
+    LocalFuture::new(async move {
+        if none {
+            return Outcome::Err(Error::bare(ErrorKind::NoPeer));
+        }
+        Outcome::Ok(give(lease()))
+    })
+}
+pub(super) unsafe extern "C" fn lease_connect(l: Object) -> LocalFuture<Outcome<Stream>> {
+    // SAFETY: a handle of `connect` or `pick`, held by the caller.
+    let l = unsafe { lend::<FakeLease>(l) };
+    LocalFuture::new(async move {
+        let begun = here().now_ns.get();
+        let r = attempt().await;
+        // 0 would read as "not connected".
+        l.connect_ns.set((here().now_ns.get() - begun).max(1));
+        r.into()
+    })
+}
+pub(super) unsafe extern "C" fn info(l: Object) -> PeerInfo {
+    // SAFETY: as above.
+    let l = unsafe { lend::<FakeLease>(l) };
+    let state = here();
+    let names = state.peer_name.borrow();
+    let text = |t: &str| Str::new(super::interned(t));
+    PeerInfo {
+        upstream: text(&names.0),
+        host: text(&names.1),
+        addr: state.peer_addr.get(),
+        connector: text(&names.2),
+        id: 1,
+        connect_ns: l.connect_ns.get(),
+        index: 0,
+    }
+}
+pub(super) unsafe extern "C" fn conf(_: Object, _: *const ()) -> *const () {
+    here().peer_conf.get().0
+}
+pub(super) unsafe extern "C" fn done(l: Object, outcome: *const PeerOutcome) {
+    // SAFETY: as above, given back; the outcome is lent for the call.
+    unsafe {
+        drop(take::<FakeLease>(l));
+        here().outcomes.borrow_mut().push(*outcome);
+    }
+}
+pub(super) unsafe extern "C" fn relay(_: *const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>> {
+    LocalFuture::new(async move { copy_both(client, upstream).await.into() })
+}

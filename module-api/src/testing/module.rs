@@ -1,0 +1,449 @@
+//! One module on the fake host: its life from a configuration to its end, and every extension point as a call.
+
+use super::{
+    Block, FakeHost, FakeSession, Peer,
+    conf::compile,
+    state::{Conf, State},
+};
+use crate::{
+    Addr, Connect, Error, Look, LookOut, Module, Outcome, Pick, PickCx, Received, Route, ScopeKind, Slice, SocketOptions, Str,
+    Stream, Task, Verdict,
+    abi::{
+        conf::ScopeView,
+        error,
+        fake::{BalancerObject, Driver, EndpointObject},
+        task::LocalFuture,
+    },
+    spawn,
+};
+use std::{cell::RefCell, future::Future, rc::Rc};
+
+/// What a module said of its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Blocks and directives of the test, counted in order from 1 (the top level); `None`: no place was given.
+    pub line: Option<u32>,
+    /// What is wrong.
+    pub message: String,
+    /// What would help; may be empty.
+    pub help: String,
+    /// Whether the configuration is taken all the same.
+    pub warning: bool,
+}
+
+/// A module between `worker_start` and `drain`, on a fake host of its own.
+pub struct ModuleUnderTest<M: Module> {
+    driver: Rc<Driver<M>>,
+    host: FakeHost,
+    blocks: Vec<(ScopeKind, *const ())>,
+    at: usize,
+    warnings: Vec<Problem>,
+}
+
+impl<M: Module> std::fmt::Debug for ModuleUnderTest<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ModuleUnderTest({}, block {})", self.driver.desc.id, self.at)
+    }
+}
+
+impl<M: Module> ModuleUnderTest<M> {
+    /// Takes the module through create, conf, prepare, commit and worker_start. Calls stand in the last block of `config`
+    /// until `select` says otherwise.
+    ///
+    /// # Panics
+    /// When the configuration is refused: with what is wrong.
+    pub fn start(config: &[Block]) -> Self {
+        Self::start_on(FakeHost::new(), config)
+    }
+
+    /// As `start`, on a host that was told something before.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub fn start_on(host: FakeHost, config: &[Block]) -> Self {
+        match Self::try_start_on(host, config) {
+            Ok(m) => m,
+            Err(problems) => panic!("the configuration is refused: {problems:#?}"),
+        }
+    }
+
+    /// As `start`, for configurations that are to be refused.
+    ///
+    /// # Errors
+    /// Everything that the table and the module said, warnings included. The module was taken down again.
+    pub fn try_start(config: &[Block]) -> Result<Self, Vec<Problem>> {
+        Self::try_start_on(FakeHost::new(), config)
+    }
+
+    /// As `try_start`, on a host that was told something before.
+    ///
+    /// # Errors
+    /// As `try_start`.
+    pub fn try_start_on(host: FakeHost, config: &[Block]) -> Result<Self, Vec<Problem>> {
+        let mut driver = Driver::<M>::create();
+        let mut problems = Vec::new();
+        let blocks = configure(&mut driver, &host.state, config, &mut problems)?;
+        if problems.iter().any(|p| !p.warning) {
+            return Err(problems);
+        }
+        if !driver.prepare(&mut problems) {
+            driver.abort();
+            return Err(problems);
+        }
+        driver.commit();
+        driver.worker_start(host.state.worker.get().unwrap_or(0));
+        let mut m = Self {
+            driver: Rc::new(driver),
+            host,
+            at: blocks.len() - 1,
+            blocks,
+            warnings: problems,
+        };
+        m.select(m.at);
+        Ok(m)
+    }
+
+    /// Retires the generation: drain, the end of its tasks, worker_stop, stop. Sessions end before: drop what `handle` gave.
+    ///
+    /// # Panics
+    /// When the module holds something of the host's after its end: with what.
+    pub fn stop(self) {
+        self.host.state.sessions.borrow().iter().filter_map(std::rc::Weak::upgrade).for_each(|s| {
+            s.shared.draining.set(1);
+            s.wake();
+        });
+        self.driver.drain();
+        self.host.run_until_stalled();
+        self.host.abort_tasks();
+        self.host.run_until_stalled();
+        self.host.state.module_variable.replace(None);
+        let Self { driver, host, .. } = self;
+        let mut driver = Rc::into_inner(driver).expect("balancers and endpoints of the test are dropped before stop");
+        driver.worker_stop();
+        drop(driver);
+        host.run_until_stalled();
+        let held = host.held();
+        assert!(held.is_empty(), "the module was stopped and still holds: {held}");
+        let sessions: usize = host.state.sessions.borrow().iter().filter_map(std::rc::Weak::upgrade).map(|s| s.module_holds()).sum();
+        assert_eq!(sessions, 0, "the module was stopped and still holds sessions");
+    }
+
+    /// The host.
+    pub const fn host(&self) -> &FakeHost {
+        &self.host
+    }
+
+    /// The generation's object.
+    pub fn module(&self) -> &M {
+        self.driver.module()
+    }
+
+    /// The worker's object.
+    pub fn worker(&self) -> &M::Worker {
+        self.driver.worker()
+    }
+
+    /// The object of the selected block.
+    pub fn conf(&self) -> &M::Conf {
+        self.driver.conf_ref(self.block())
+    }
+
+    /// What the module warned of.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// Following calls stand in block `n`: 0 is the top level, the others follow in the order of the configuration.
+    ///
+    /// # Panics
+    /// When there is no such block.
+    pub fn select(&mut self, n: usize) {
+        assert!(n < self.blocks.len(), "there are {} blocks", self.blocks.len());
+        self.at = n;
+        let conf = self.block();
+        self.host.state.conf.set(Conf(conf));
+        let driver = Rc::downgrade(&self.driver);
+        self.host.state.module_variable.replace(Some(Rc::new(move |s, name| driver.upgrade()?.variable(name, conf, s))));
+    }
+
+    /// `Session::peer_conf` gives the object of block `n` from now on.
+    pub fn select_peer(&self, n: usize) {
+        self.host.state.peer_conf.set(Conf(self.blocks[n].1));
+    }
+
+    fn block(&self) -> *const () {
+        self.blocks[self.at].1
+    }
+
+    /// A new session on a new stream, and the handler `name` on it.
+    pub fn handle(&self, name: &str) -> Running<()> {
+        let (stream, client) = self.host.stream();
+        self.handle_with(name, self.host.session(), stream, client)
+    }
+
+    /// The handler `name` on a session and stream of the test's making; `client` is the stream's other end.
+    pub fn handle_with(&self, name: &str, session: FakeSession, stream: Stream, client: Peer) -> Running<()> {
+        let f = self.driver.handle(name, self.block(), &session.0, stream);
+        Running::new(f, session, client)
+    }
+
+    /// The handshake of listener `name` on a new stream.
+    pub fn accept(&self, name: &str) -> Running<Stream> {
+        let (stream, client) = self.host.stream();
+        let session = self.host.session();
+        let f = self.driver.accept(name, self.block(), &session.0, stream);
+        Running::new(f, session, client)
+    }
+
+    /// The socket options that listener `name` wants.
+    pub fn listener_options(&self, name: &str) -> SocketOptions {
+        self.driver.listener_options(name, self.block())
+    }
+
+    /// The socket options that connector `name` wants.
+    pub fn connector_options(&self, name: &str) -> SocketOptions {
+        self.driver.connector_options(name, self.block())
+    }
+
+    /// Connects by connector `name`, to the end of it.
+    ///
+    /// # Errors
+    /// The connector's.
+    ///
+    /// # Panics
+    /// When it waits for what nothing in the test will do.
+    pub fn connect(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Result<Stream, Error> {
+        let r = request(session, addr.into(), host);
+        match self.driver.connect(name, self.block(), &r) {
+            Some(f) => self.host.run(f).into(),
+            None => {
+                let options = self.connector_options(name);
+                self.host.run(crate::connect(r.addr, &options))
+            }
+        }
+    }
+
+    /// What greeting `name` writes to a peer; `None`: the peer cannot be used.
+    pub fn greeting(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Option<Vec<u8>> {
+        self.driver.greet(name, self.block(), &request(session, addr.into(), host))
+    }
+
+    /// Whether preread `name` wants to run here.
+    pub fn wanted(&self, name: &str) -> bool {
+        self.driver.wanted(name, self.block())
+    }
+
+    /// What preread `name` says of the first bytes.
+    pub fn preread(&self, name: &str, session: &FakeSession, bytes: &[u8]) -> (Look, LookOut) {
+        self.driver.look(name, self.block(), &session.0, bytes)
+    }
+
+    /// Whether hook `name` lets the session pass; one that asks for time is run to its end.
+    ///
+    /// # Panics
+    /// When it waits for what nothing in the test will do.
+    pub fn hook(&self, name: &str, session: &FakeSession) -> bool {
+        match self.driver.check(name, self.block(), &session.0) {
+            Verdict::Pass => true,
+            Verdict::Deny => false,
+            Verdict::Ask => self.host.run(self.driver.hook(name, self.block(), &session.0)),
+        }
+    }
+
+    /// The relay `name` between a client and an upstream, both ends of which are the test's; `None`: it does not take them.
+    pub fn relay(&self, name: &str) -> Option<(Running<()>, Peer)> {
+        let ((a, client), (b, upstream)) = (self.host.stream(), self.host.stream());
+        let session = self.host.session();
+        let f = self.driver.relay(name, self.block(), &session.0, a, b)?;
+        Some((Running::new(f, session, client), upstream))
+    }
+
+    /// The value of `${name}`; `None`: it has none (or the module has no such variable).
+    pub fn variable(&self, name: &str, session: &FakeSession) -> Option<String> {
+        self.driver.variable(name, self.block(), &session.0).map(text)
+    }
+
+    /// The result of a function for templates.
+    pub fn function(&self, name: &str, args: &[&str]) -> Option<String> {
+        self.driver.function(name, args).map(text)
+    }
+
+    /// Runs an action (empty name: the module's entry in status).
+    ///
+    /// # Errors
+    /// What whoever asked is shown.
+    pub fn action(&self, name: &str, args: &str) -> Result<String, String> {
+        self.driver.action(name, args).map(text).map_err(text)
+    }
+
+    /// A new object of balancer `name`.
+    pub fn balancer(&self, name: &str, seed: u64) -> FakeBalancer {
+        FakeBalancer(self.driver.balancer(name, seed))
+    }
+
+    /// Starts datagram listener `name`.
+    pub fn datagrams(&self, name: &str, listener: u32, local: impl Into<Addr>) -> FakeEndpoint {
+        FakeEndpoint(self.driver.datagrams(name, self.block(), listener, local.into()))
+    }
+
+    /// Whose datagram this is, to datagram listener `name`.
+    pub fn route(&self, name: &str, bytes: &[u8]) -> Route {
+        self.driver.route(name, bytes)
+    }
+}
+
+/// Reads the configuration and makes the object of each block.
+fn configure<M: Module>(
+    driver: &mut Driver<M>,
+    state: &State,
+    config: &[Block],
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<(ScopeKind, *const ())>, Vec<Problem>> {
+    let compiled = compile(config, driver.desc.directives.as_slice(), state).map_err(|errors| {
+        let to = |message| Problem {
+            line: None,
+            message,
+            help: String::new(),
+            warning: false,
+        };
+        errors.into_iter().map(to).collect::<Vec<_>>()
+    })?;
+    let mut blocks: Vec<(ScopeKind, *const ())> = Vec::new();
+    for (id, b) in compiled.iter().enumerate() {
+        let parent = b.parent.map_or(std::ptr::null(), |p| blocks[p].1);
+        if let Some(p) = b.parent {
+            state.scope_parents.borrow_mut().insert(id as u32, p as u32);
+        }
+        let view = ScopeView {
+            kind: b.kind,
+            name: Str::new(b.name),
+            nodes: Slice::new(&b.nodes),
+            parent,
+            span: b.span,
+            id: id as u32,
+        };
+        // A block that says nothing new has its parent's object. After a problem the parent's serves too: all are found.
+        let own = if b.own { driver.conf(&view, problems) } else { None };
+        if b.own && own.is_none() && !problems.iter().any(|p| !p.warning) {
+            panic!("Module::conf panicked");
+        }
+        blocks.push((b.kind, own.unwrap_or(parent)));
+    }
+    // The nodes are valid as long as the generation.
+    for b in compiled {
+        b.nodes.leak();
+    }
+    Ok(blocks)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn request(session: &FakeSession, addr: Addr, host: &str) -> Connect {
+    Connect {
+        addr,
+        host: Str::new(crate::intern(host)),
+        session: session.0.pointer(),
+        timeout_ms: 0,
+    }
+}
+
+/// Something of the module that runs on a session: it goes on in `FakeHost::run_until_stalled` and `advance`.
+#[derive(Debug)]
+pub struct Running<T> {
+    /// The test's end of the stream.
+    pub client: Peer,
+    /// The session.
+    pub session: FakeSession,
+    task: Task,
+    result: Rc<RefCell<Option<Result<T, Error>>>>,
+}
+
+impl<T: 'static> Running<T> {
+    fn new(f: LocalFuture<error::Outcome<T>>, session: FakeSession, client: Peer) -> Self {
+        let result = Rc::new(RefCell::new(None));
+        let (to, shared) = (Rc::clone(&result), Rc::clone(&session.0));
+        let task = spawn(async move {
+            shared.note_waker().await;
+            // Not a hold of the module's.
+            drop(shared);
+            let r = Guarded(f).await;
+            *to.borrow_mut() = Some(r);
+        });
+        Self {
+            client,
+            session,
+            task,
+            result,
+        }
+    }
+
+    /// The result, once it ended; a panic is `Panicked`. It is given once.
+    pub fn result(&mut self) -> Option<Result<T, Error>> {
+        self.result.borrow_mut().take()
+    }
+
+    /// Ends it where it is, as the end of its session's scope does.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A future whose panic is a value.
+struct Guarded<T>(LocalFuture<error::Outcome<T>>);
+
+impl<T> Future for Guarded<T> {
+    type Output = Result<T, Error>;
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        use crate::abi::task::FfiPoll;
+        match self.0.poll_ffi(cx) {
+            FfiPoll::Ready(r) => std::task::Poll::Ready(r.into()),
+            FfiPoll::Pending => std::task::Poll::Pending,
+            FfiPoll::Panicked => std::task::Poll::Ready(Err(Error::bare(crate::ErrorKind::Panicked))),
+        }
+    }
+}
+
+/// One balancer object; dropped before the module stops.
+pub struct FakeBalancer(BalancerObject);
+
+impl std::fmt::Debug for FakeBalancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeBalancer")
+    }
+}
+
+impl FakeBalancer {
+    /// Asks it.
+    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+        self.0.pick(cx)
+    }
+
+    /// Tells it how a use ended.
+    pub fn done(&mut self, peer: u32, outcome: &Outcome) {
+        self.0.done(peer, outcome);
+    }
+}
+
+/// One endpoint of a datagram listener; dropped before the module stops.
+pub struct FakeEndpoint(EndpointObject);
+
+impl std::fmt::Debug for FakeEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeEndpoint")
+    }
+}
+
+impl FakeEndpoint {
+    /// Delivers one datagram, or a run of equal ones (`meta.segment`).
+    pub fn deliver(&self, meta: &Received, bytes: &[u8]) {
+        self.0.deliver(meta, bytes);
+    }
+}
