@@ -87,10 +87,7 @@ impl Builder {
     pub fn start(self) -> Proxy {
         match self.try_start() {
             Ok(proxy) => proxy,
-            Err(failed) => panic!(
-                "the proxy did not start ({}):\n{}",
-                failed.reason, failed.stderr
-            ),
+            Err(failed) => panic!("the proxy did not start ({}):\n{}", failed.reason, failed.stderr),
         }
     }
 
@@ -109,21 +106,12 @@ impl Builder {
     pub fn run<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> Output {
         self.write_config();
         let mut command = Command::new(&self.binary);
-        command
-            .args(args)
-            .args(&self.args)
-            .envs(self.envs.iter().map(|(k, v)| (k, v)))
-            .current_dir(self.dir.path());
+        command.args(args).args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v))).current_dir(self.dir.path());
         Output::of(&mut command)
     }
 
     fn write_config(&self) {
-        let text = self
-            .values
-            .iter()
-            .fold(self.config.clone(), |text, (name, value)| {
-                text.replace(name, value)
-            });
+        let text = self.values.iter().fold(self.config.clone(), |text, (name, value)| text.replace(name, value));
         self.dir.write("main.kdl", text);
     }
 }
@@ -150,40 +138,21 @@ impl Output {
     /// Panics unless the code is `code` and every one of `texts` was printed to either stream.
     #[track_caller]
     pub fn assert(&self, code: i32, texts: &[&str]) {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "{}\n{}\n{}",
-            self.reason,
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(code), "{}\n{}\n{}", self.reason, self.stdout, self.stderr);
         for text in texts {
             let found = self.stdout.contains(text) || self.stderr.contains(text);
-            assert!(
-                found,
-                "missing {text:?} in\n{}\n{}",
-                self.stdout, self.stderr
-            );
+            assert!(found, "missing {text:?} in\n{}\n{}", self.stdout, self.stderr);
         }
     }
 
     pub(crate) fn ended(status: ExitStatus, stdout: String, stderr: String) -> Self {
-        Self {
-            code: status.code(),
-            reason: status.to_string(),
-            stdout,
-            stderr,
-        }
+        Self { code: status.code(), reason: status.to_string(), stdout, stderr }
     }
 
     /// Runs a command to its end. Killed by the test run's own limit only: what is run here ends by itself.
     fn of(command: &mut Command) -> Self {
         let shown = format!("{command:?}");
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{shown}: {error}"));
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self::ended(output.status, text(output.stdout), text(output.stderr))
     }
@@ -196,12 +165,8 @@ pub fn binary() -> PathBuf {
     }
     let test = std::env::current_exe().expect("the system knows this executable");
     // target/<profile>/deps/<test>; an example or a binary sits one level higher.
-    let dir = test
-        .ancestors()
-        .skip(1)
-        .find(|dir| dir.file_name() != Some(OsStr::new("deps")));
-    dir.map(|dir| dir.join("anyproxy"))
-        .expect("an executable has a directory")
+    let dir = test.ancestors().skip(1).find(|dir| dir.file_name() != Some(OsStr::new("deps")));
+    dir.map(|dir| dir.join("anyproxy")).expect("an executable has a directory")
 }
 
 /// Runs the binary with `args` in a directory of its own.
@@ -220,10 +185,7 @@ mod tests {
 
     #[test]
     fn values_go_into_the_configuration() {
-        let builder = Builder::new()
-            .set("B", 2)
-            .config("a @A@ @B@ @A@ ${A} @")
-            .set("A", "127.0.0.1:1");
+        let builder = Builder::new().set("B", 2).config("a @A@ @B@ @A@ ${A} @").set("A", "127.0.0.1:1");
         builder.write_config();
         let text = std::fs::read_to_string(builder.dir().join("main.kdl")).expect("written");
         assert_eq!(text, "a 127.0.0.1:1 2 127.0.0.1:1 ${A} @");
@@ -231,9 +193,7 @@ mod tests {
 
     #[test]
     fn a_command_gives_code_and_both_streams() {
-        let output = Builder::new()
-            .binary("/bin/sh")
-            .run(["-c", "echo out; echo err >&2; exit 3"]);
+        let output = Builder::new().binary("/bin/sh").run(["-c", "echo out; echo err >&2; exit 3"]);
         output.assert(3, &["out", "err"]);
         assert!(!output.ok());
     }

@@ -43,13 +43,11 @@ fn exchange(path: &Path, command: &Value) -> std::io::Result<String> {
 }
 
 fn answer(line: &str) -> Result<Value, ControlError> {
-    let mut value: Value = serde_json::from_str(line)
-        .map_err(|error| ControlError::Broken(format!("{error} in {line:?}")))?;
+    let mut value: Value =
+        serde_json::from_str(line).map_err(|error| ControlError::Broken(format!("{error} in {line:?}")))?;
     match value["ok"].as_bool() {
         Some(true) => Ok(value["result"].take()),
-        Some(false) => Err(ControlError::Refused(
-            value["error"].as_str().unwrap_or_default().to_owned(),
-        )),
+        Some(false) => Err(ControlError::Refused(value["error"].as_str().unwrap_or_default().to_owned())),
         None => Err(ControlError::Broken(format!("no \"ok\" in {line:?}"))),
     }
 }
@@ -70,9 +68,7 @@ mod tests {
             let (stream, _) = listener.accept().expect("accept");
             let mut line = String::new();
             BufReader::new(&stream).read_line(&mut line).expect("line");
-            (&stream)
-                .write_all(b"{\"ok\":true,\"result\":{\"a\":1}}\nmore")
-                .expect("write");
+            (&stream).write_all(b"{\"ok\":true,\"result\":{\"a\":1}}\nmore").expect("write");
             line
         });
         let result = request(&path, &serde_json::json!({"cmd": "status"})).expect("ok");
@@ -82,9 +78,7 @@ mod tests {
 
     #[test]
     fn refusals_and_nonsense_differ() {
-        assert!(
-            matches!(answer(r#"{"ok":false,"error":"no"}"#), Err(ControlError::Refused(text)) if text == "no")
-        );
+        assert!(matches!(answer(r#"{"ok":false,"error":"no"}"#), Err(ControlError::Refused(text)) if text == "no"));
         assert!(matches!(answer("nonsense"), Err(ControlError::Broken(_))));
         assert!(matches!(answer("{}"), Err(ControlError::Broken(_))));
         assert!(matches!(answer(""), Err(ControlError::Broken(_))));

@@ -27,16 +27,9 @@ pub(crate) enum NotNotified {
 
 impl Notify {
     pub(crate) fn bind(path: PathBuf) -> Self {
-        let socket =
-            UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        socket
-            .set_nonblocking(true)
-            .expect("a fresh socket takes the flag");
-        Self {
-            socket,
-            path,
-            lines: Vec::new(),
-        }
+        let socket = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        socket.set_nonblocking(true).expect("a fresh socket takes the flag");
+        Self { socket, path, lines: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -61,11 +54,7 @@ impl Notify {
         let end = Instant::now() + limit;
         loop {
             self.drain();
-            let found = self
-                .lines
-                .iter()
-                .skip(from)
-                .position(|line| line.starts_with(prefix));
+            let found = self.lines.iter().skip(from).position(|line| line.starts_with(prefix));
             if let Some(at) = found {
                 return Ok(from + at);
             }
@@ -74,10 +63,7 @@ impl Notify {
                 return Err(NotNotified::TimedOut);
             }
             let timeout = Timespec::try_from(left).ok();
-            let mut fds = [
-                PollFd::new(&self.socket, PollFlags::IN),
-                PollFd::from_borrowed_fd(exit, PollFlags::IN),
-            ];
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN), PollFd::from_borrowed_fd(exit, PollFlags::IN)];
             let _ = poll(&mut fds, timeout.as_ref());
             // What it sent before its end counts: the socket is looked at first.
             if fds[0].revents().is_empty() && !fds[1].revents().is_empty() {
@@ -108,24 +94,11 @@ mod tests {
         let mut notify = Notify::bind(dir.join("n.sock"));
         let (never, _other) = UnixDatagram::pair().expect("pair");
         let sender = UnixDatagram::unbound().expect("socket");
-        sender
-            .send_to(b"READY=1\nSTATUS=up", notify.path())
-            .expect("send");
-        assert_eq!(
-            notify.wait(0, "READY=1", never.as_fd(), crate::LIMIT),
-            Ok(0)
-        );
-        assert_eq!(
-            notify.wait(1, "READY=1", never.as_fd(), Duration::from_millis(1)),
-            Err(NotNotified::TimedOut)
-        );
-        sender
-            .send_to(b"RELOADING=1\nREADY=1", notify.path())
-            .expect("send");
-        assert_eq!(
-            notify.wait(1, "READY=1", never.as_fd(), crate::LIMIT),
-            Ok(3)
-        );
+        sender.send_to(b"READY=1\nSTATUS=up", notify.path()).expect("send");
+        assert_eq!(notify.wait(0, "READY=1", never.as_fd(), crate::LIMIT), Ok(0));
+        assert_eq!(notify.wait(1, "READY=1", never.as_fd(), Duration::from_millis(1)), Err(NotNotified::TimedOut));
+        sender.send_to(b"RELOADING=1\nREADY=1", notify.path()).expect("send");
+        assert_eq!(notify.wait(1, "READY=1", never.as_fd(), crate::LIMIT), Ok(3));
         assert_eq!(notify.lines().len(), 4);
     }
 
@@ -135,9 +108,6 @@ mod tests {
         let mut notify = Notify::bind(dir.join("n.sock"));
         let (ended, other) = UnixDatagram::pair().expect("pair");
         other.send(b"x").expect("send");
-        assert_eq!(
-            notify.wait(0, "READY=1", ended.as_fd(), crate::LIMIT),
-            Err(NotNotified::Exited)
-        );
+        assert_eq!(notify.wait(0, "READY=1", ended.as_fd(), crate::LIMIT), Err(NotNotified::Exited));
     }
 }

@@ -8,9 +8,7 @@ pub const PERIOD: usize = 1_048_573;
 
 /// Fills `buf` with the stream's bytes from `offset` on.
 pub fn fill(offset: u64, buf: &mut [u8]) {
-    for_parts(offset, buf.len(), |at, part| {
-        buf[at..at + part.len()].copy_from_slice(part)
-    });
+    for_parts(offset, buf.len(), |at, part| buf[at..at + part.len()].copy_from_slice(part));
 }
 
 /// The first `len` bytes of the stream.
@@ -27,11 +25,7 @@ pub fn verify(offset: u64, buf: &[u8]) -> Result<(), u64> {
         let got = &buf[at..at + part.len()];
         // Slices are compared as memory: quick in unoptimised builds too.
         if wrong.is_none() && got != part {
-            let first = got
-                .iter()
-                .zip(part)
-                .position(|(a, b)| a != b)
-                .unwrap_or_default();
+            let first = got.iter().zip(part).position(|(a, b)| a != b).unwrap_or_default();
             wrong = Some(offset + (at + first) as u64);
         }
     });

@@ -15,13 +15,8 @@ pub(crate) fn threads(pid: u32) -> usize {
 /// Resident memory in bytes; 0 when the process is gone.
 pub(crate) fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kib = status.lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse::<u64>()
-            .ok()
-    });
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
 }
 
@@ -43,9 +38,6 @@ mod tests {
     fn an_absent_process_has_nothing() {
         // Above the kernel's largest process id.
         let none = 1 << 23;
-        assert_eq!(
-            (descriptors(none), threads(none), resident(none)),
-            (0, 0, 0)
-        );
+        assert_eq!((descriptors(none), threads(none), resident(none)), (0, 0, 0));
     }
 }

@@ -39,18 +39,9 @@ impl Proxy {
     }
 
     pub(crate) fn launch(builder: Builder) -> Result<Self, Output> {
-        let Builder {
-            dir,
-            binary,
-            args,
-            envs,
-            limit,
-            ..
-        } = builder;
+        let Builder { dir, binary, args, envs, limit, .. } = builder;
         let notify = Notify::bind(dir.join("notify.sock"));
-        let log = |name: &str| {
-            File::create(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-        };
+        let log = |name: &str| File::create(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut child = Command::new(&binary)
             .args(["-c", "main.kdl", "--control", "control.sock"])
             .args(args)
@@ -62,25 +53,12 @@ impl Proxy {
             .stdout(log("stdout.log"))
             .stderr(log("stderr.log"))
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "{} cannot be run: {error}; build it first: cargo build",
-                    binary.display()
-                )
-            });
-        let exit =
-            pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap_or_else(|error| {
-                let _ = child.kill();
-                panic!("pidfd_open: {error}")
-            });
-        let mut proxy = Self {
-            child,
-            exit,
-            notify,
-            dir,
-            binary,
-            ended: None,
-        };
+            .unwrap_or_else(|error| panic!("{} cannot be run: {error}; build it first: cargo build", binary.display()));
+        let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap_or_else(|error| {
+            let _ = child.kill();
+            panic!("pidfd_open: {error}")
+        });
+        let mut proxy = Self { child, exit, notify, dir, binary, ended: None };
         match proxy.notify.wait(0, "READY=1", proxy.exit.as_fd(), limit) {
             Ok(_) => Ok(proxy),
             Err(why) => {
@@ -88,18 +66,9 @@ impl Proxy {
                     NotNotified::Exited => "ended before READY=1",
                     NotNotified::TimedOut => "not ready in time",
                 };
-                let code = if why == NotNotified::Exited {
-                    proxy.wait_exit(LIMIT)
-                } else {
-                    None
-                };
+                let code = if why == NotNotified::Exited { proxy.wait_exit(LIMIT) } else { None };
                 let (stdout, stderr) = (proxy.read("stdout.log"), proxy.log());
-                Err(Output {
-                    code,
-                    reason: reason.to_owned(),
-                    stdout,
-                    stderr,
-                })
+                Err(Output { code, reason: reason.to_owned(), stdout, stderr })
             }
         }
     }
@@ -109,18 +78,14 @@ impl Proxy {
     pub fn addr(&self, n: usize) -> SocketAddr {
         let status = self.status();
         let address = status["listeners"][n]["address"].as_str();
-        let address =
-            address.unwrap_or_else(|| panic!("no listener {n} in {}", status["listeners"]));
-        address
-            .parse()
-            .unwrap_or_else(|error| panic!("listener {n}: {address:?}: {error}"))
+        let address = address.unwrap_or_else(|| panic!("no listener {n} in {}", status["listeners"]));
+        address.parse().unwrap_or_else(|error| panic!("listener {n}: {address:?}: {error}"))
     }
 
     /// The status tree. Panics when the process does not answer.
     #[track_caller]
     pub fn status(&self) -> Value {
-        self.control(&json!({ "cmd": "status" }))
-            .unwrap_or_else(|error| panic!("status: {error}\n{}", self.log_tail()))
+        self.control(&json!({ "cmd": "status" })).unwrap_or_else(|error| panic!("status: {error}\n{}", self.log_tail()))
     }
 
     /// One command to the control socket, as the JSON object that goes over it; its `result`.
@@ -130,11 +95,7 @@ impl Proxy {
 
     /// Runs `anyproxy ctl <args> --control PATH` in the directory.
     pub fn ctl(&self, args: &[&str]) -> Output {
-        self.run_beside(
-            std::iter::once("ctl")
-                .chain(args.iter().copied())
-                .chain(["--control", "control.sock"]),
-        )
+        self.run_beside(std::iter::once("ctl").chain(args.iter().copied()).chain(["--control", "control.sock"]))
     }
 
     /// Runs `anyproxy -c main.kdl -s <name> --control PATH`: waits for the outcome, as a user's shell would.
@@ -156,8 +117,7 @@ impl Proxy {
     /// Sends a signal and returns at once.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal)
-            .unwrap_or_else(|error| panic!("{signal:?}: {error}"));
+        kill_process(Pid::from_child(&self.child), signal).unwrap_or_else(|error| panic!("{signal:?}: {error}"));
     }
 
     /// Sends SIGHUP and waits until the reload has ended, well or not (`RELOADING=1`, then `READY=1`).
@@ -192,15 +152,8 @@ impl Proxy {
         if let Some(code) = self.ended {
             return code;
         }
-        assert!(
-            self.exits_within(limit),
-            "still running after {limit:?}\n{}",
-            self.log_tail()
-        );
-        let status = self
-            .child
-            .wait()
-            .unwrap_or_else(|error| panic!("wait: {error}"));
+        assert!(self.exits_within(limit), "still running after {limit:?}\n{}", self.log_tail());
+        let status = self.child.wait().unwrap_or_else(|error| panic!("wait: {error}"));
         self.ended = Some(status.code());
         status.code()
     }
@@ -229,26 +182,15 @@ impl Proxy {
     /// The same for another file of the directory, such as an access log.
     #[track_caller]
     pub fn await_line(&self, file: &str, text: &str, limit: Duration) -> String {
-        let line = || {
-            self.read(file)
-                .lines()
-                .find(|line| line.contains(text))
-                .map(str::to_owned)
-        };
+        let line = || self.read(file).lines().find(|line| line.contains(text)).map(str::to_owned);
         wait::within(limit, line).unwrap_or_else(|| {
-            panic!(
-                "no {text:?} in {file} within {limit:?}:\n{}\n{}",
-                self.read(file),
-                self.log_tail()
-            )
+            panic!("no {text:?} in {file} within {limit:?}:\n{}\n{}", self.read(file), self.log_tail())
         })
     }
 
     /// A file of the directory as text; empty when it is not there.
     pub fn read(&self, file: &str) -> String {
-        fs::read(self.dir.join(file))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        fs::read(self.dir.join(file)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// The directory with `main.kdl`, logs and sockets.
@@ -278,13 +220,8 @@ impl Proxy {
 
     fn run_beside<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
         let mut command = Command::new(&self.binary);
-        command
-            .args(args)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
-        let output = command
-            .output()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Output::ended(output.status, text(&output.stdout), text(&output.stderr))
     }
@@ -307,10 +244,7 @@ impl Proxy {
         let log = self.log();
         let skipped = log.lines().count().saturating_sub(100);
         let lines: Vec<_> = log.lines().skip(skipped).collect();
-        format!(
-            "--- log of the proxy, {skipped} lines left out\n{}\n---",
-            lines.join("\n")
-        )
+        format!("--- log of the proxy, {skipped} lines left out\n{}\n---", lines.join("\n"))
     }
 }
 
@@ -338,8 +272,7 @@ mod tests {
         }
         let builder = Proxy::builder().file("fake", format!("#!/bin/sh\n{text}\n"));
         let path = builder.dir().join("fake");
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("chmod");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
         Some(builder.binary(path))
     }
 
@@ -347,9 +280,7 @@ mod tests {
 
     #[test]
     fn ready_then_log_then_exit_code() {
-        let Some(builder) = script(&format!(
-            "{READY}; echo 'args:' \"$@\" >&2; exec sleep 1000"
-        )) else {
+        let Some(builder) = script(&format!("{READY}; echo 'args:' \"$@\" >&2; exec sleep 1000")) else {
             return;
         };
         let mut proxy = builder.arg("--more").start();
@@ -376,14 +307,8 @@ mod tests {
         let Some(builder) = script("echo $$ >pid; exec sleep 1000") else {
             return;
         };
-        let failed = builder
-            .limit(Duration::from_millis(300))
-            .try_start()
-            .expect_err("not ready");
-        assert_eq!(
-            (failed.code, failed.reason.as_str()),
-            (None, "not ready in time")
-        );
+        let failed = builder.limit(Duration::from_millis(300)).try_start().expect_err("not ready");
+        assert_eq!((failed.code, failed.reason.as_str()), (None, "not ready in time"));
     }
 
     #[test]

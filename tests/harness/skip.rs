@@ -10,10 +10,7 @@ pub fn skip(why: &str) {
     let line = format!("skipped: {}: {why}", thread.name().unwrap_or("?"));
     println!("{line}");
     if let Some(path) = std::env::var_os("ANYPROXY_SKIPPED") {
-        let file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path);
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
         // One write: lines of tests that run at the same time do not mix.
         if let Ok(mut file) = file {
             let _ = file.write_all(format!("{line}\n").as_bytes());

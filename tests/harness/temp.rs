@@ -10,10 +10,7 @@ pub struct TempDir(PathBuf);
 
 impl TempDir {
     /// Creates the directory. Panics when the system refuses.
-    #[allow(
-        clippy::new_without_default,
-        reason = "a default that touches the disk would surprise"
-    )]
+    #[allow(clippy::new_without_default, reason = "a default that touches the disk would surprise")]
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = std::env::temp_dir();
@@ -43,8 +40,7 @@ impl TempDir {
     pub fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.join(name);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)
-                .unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
+            fs::create_dir_all(parent).unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
         }
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path

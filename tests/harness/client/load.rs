@@ -61,10 +61,7 @@ impl Load {
 
     /// Sends `GET path` and expects 200 with a Content-Length.
     pub fn http(addr: SocketAddr, path: &str) -> Self {
-        Self::new(
-            addr,
-            Exchange::Http(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()),
-        )
+        Self::new(addr, Exchange::Http(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()))
     }
 
     /// Connections at the same time; at most 10,000.
@@ -103,8 +100,7 @@ impl Load {
         let done = Arc::new(AtomicU64::new(0));
         let left = Arc::new(AtomicU64::new(self.requests));
         let threads = self.connections.min(2);
-        let share =
-            |n: usize| self.connections / threads + usize::from(n < self.connections % threads);
+        let share = |n: usize| self.connections / threads + usize::from(n < self.connections % threads);
         let threads = (0..threads)
             .map(|n| {
                 let worker = Worker {
@@ -118,22 +114,11 @@ impl Load {
                 std::thread::spawn(move || worker.run(connections))
             })
             .collect();
-        Running {
-            stop,
-            done,
-            threads,
-        }
+        Running { stop, done, threads }
     }
 
     fn new(addr: SocketAddr, exchange: Exchange) -> Self {
-        Self {
-            addr,
-            connections: 1,
-            requests: 1,
-            reconnect: false,
-            limit: LIMIT,
-            exchange,
-        }
+        Self { addr, connections: 1, requests: 1, reconnect: false, limit: LIMIT, exchange }
     }
 }
 
@@ -147,9 +132,7 @@ impl Running {
     #[track_caller]
     pub fn await_more(&self, n: u64) {
         let goal = self.done() + n;
-        crate::eventually(&format!("{n} more requests"), || {
-            (self.done() >= goal).then_some(())
-        });
+        crate::eventually(&format!("{n} more requests"), || (self.done() >= goal).then_some(()));
     }
 
     /// Lets requests in flight finish, starts no new ones, and reports.
@@ -162,9 +145,7 @@ impl Running {
     pub fn wait(self) -> Report {
         let mut all = Report::default();
         for thread in self.threads {
-            let part = thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let part = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             all.done += part.done;
             all.errors += part.errors;
             all.samples.extend(part.samples);
@@ -187,12 +168,7 @@ impl Report {
     /// Panics unless every one of `requests` was answered.
     #[track_caller]
     pub fn assert_all(&self, requests: u64) {
-        assert_eq!(
-            (self.done, self.errors),
-            (requests, 0),
-            "{:?}",
-            self.samples
-        );
+        assert_eq!((self.done, self.errors), (requests, 0), "{:?}", self.samples);
     }
 }
 
@@ -204,10 +180,7 @@ mod tests {
     #[test]
     fn keeps_its_connections_and_counts_every_request() {
         let origin = Origin::echo();
-        let report = Load::echo(origin.addr(), vec![9; 3000])
-            .connections(5)
-            .requests(200)
-            .run();
+        let report = Load::echo(origin.addr(), vec![9; 3000]).connections(5).requests(200).run();
         report.assert_all(200);
         assert_eq!((origin.accepted(), report.latencies.len()), (5, 200));
         assert!(report.percentile(50.0) <= report.percentile(99.0));
@@ -216,22 +189,14 @@ mod tests {
     #[test]
     fn opens_a_connection_a_request_when_told_to() {
         let origin = Origin::http("hello");
-        Load::http(origin.addr(), "/")
-            .connections(4)
-            .requests(50)
-            .reconnect()
-            .run()
-            .assert_all(50);
+        Load::http(origin.addr(), "/").connections(4).requests(50).reconnect().run().assert_all(50);
         assert_eq!(origin.accepted(), 50);
     }
 
     #[test]
     fn failures_are_counted_and_end_the_load() {
         let origin = Origin::resetting(1);
-        let report = Load::echo(origin.addr(), "x")
-            .connections(3)
-            .requests(20)
-            .run();
+        let report = Load::echo(origin.addr(), "x").connections(3).requests(20).run();
         assert_eq!((report.done, report.errors), (0, 20));
         let nobody = origin.stop();
         assert_eq!(Load::echo(nobody, "x").requests(3).run().errors, 3);
@@ -240,9 +205,7 @@ mod tests {
     #[test]
     fn silence_ends_at_the_limit() {
         let (origin, gate) = Origin::gated();
-        let report = Load::echo(origin.addr(), "x")
-            .limit(Duration::from_millis(100))
-            .run();
+        let report = Load::echo(origin.addr(), "x").limit(Duration::from_millis(100)).run();
         assert_eq!((report.done, report.errors), (0, 1));
         gate.open();
     }
@@ -250,10 +213,7 @@ mod tests {
     #[test]
     fn stops_when_told_to() {
         let origin = Origin::echo();
-        let running = Load::echo(origin.addr(), "x")
-            .connections(2)
-            .requests(u64::MAX)
-            .start();
+        let running = Load::echo(origin.addr(), "x").connections(2).requests(u64::MAX).start();
         running.await_more(10);
         let report = running.stop();
         assert!(report.done >= 10 && report.errors == 0, "{report:?}");

@@ -59,11 +59,8 @@ impl ClientHello {
             extension(&mut extensions, 0, &sized16(&entry));
         }
         if !self.alpn.is_empty() {
-            let names: Vec<u8> = self
-                .alpn
-                .iter()
-                .flat_map(|name| [&[name.len() as u8][..], name.as_bytes()].concat())
-                .collect();
+            let names: Vec<u8> =
+                self.alpn.iter().flat_map(|name| [&[name.len() as u8][..], name.as_bytes()].concat()).collect();
             extension(&mut extensions, 16, &sized16(&names));
         }
         body.extend(sized16(&extensions));
@@ -122,11 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> Option<usize> {
-        Some(
-            self.take(bytes)?
-                .iter()
-                .fold(0, |value, byte| value << 8 | usize::from(*byte)),
-        )
+        Some(self.take(bytes)?.iter().fold(0, |value, byte| value << 8 | usize::from(*byte)))
     }
 }
 
@@ -149,15 +142,8 @@ mod tests {
 
     #[test]
     fn the_name_is_found_again() {
-        let hello = ClientHello::new()
-            .padding(3000)
-            .server_name("a.example.cn")
-            .alpn("h2")
-            .alpn("http/1.1");
-        assert_eq!(
-            server_name(&hello.record()).as_deref(),
-            Some("a.example.cn")
-        );
+        let hello = ClientHello::new().padding(3000).server_name("a.example.cn").alpn("h2").alpn("http/1.1");
+        assert_eq!(server_name(&hello.record()).as_deref(), Some("a.example.cn"));
         assert_eq!(server_name(&ClientHello::new().record()), None);
         assert_eq!(server_name(b"GET / HTTP/1.1\r\n\r\n"), None);
     }
@@ -185,10 +171,7 @@ mod tests {
             let mut command = Command::new("openssl");
             command.args(args.split(' ')).current_dir(dir.path());
             // At the end of its input the server would close what it has accepted.
-            command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
             command
         };
         let made = openssl(
@@ -204,11 +187,8 @@ mod tests {
         .spawn()
         .expect("openssl");
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let mut stream =
-            crate::eventually("s_server listens", || crate::client::try_connect(addr).ok());
-        stream
-            .write_all(&ClientHello::new().server_name("www.example.cn").record())
-            .expect("write");
+        let mut stream = crate::eventually("s_server listens", || crate::client::try_connect(addr).ok());
+        stream.write_all(&ClientHello::new().server_name("www.example.cn").record()).expect("write");
         let answer = crate::client::read_exact(&stream, 6);
         let _ = server.kill();
         let _ = server.wait();

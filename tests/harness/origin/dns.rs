@@ -41,9 +41,7 @@ impl Dns {
     /// From now on `name` (no final dot, any case) has these addresses. The time to live counts whole seconds.
     pub fn set(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>, ttl: Duration) {
         let addresses = addresses.into_iter().collect();
-        lock(&self.zone)
-            .records
-            .insert(name.to_ascii_lowercase(), (addresses, ttl));
+        lock(&self.zone).records.insert(name.to_ascii_lowercase(), (addresses, ttl));
     }
 
     /// From now on `name` does not exist.
@@ -58,11 +56,7 @@ impl Dns {
 
     /// Queries for `name` so far, of any type.
     pub fn queries(&self, name: &str) -> u64 {
-        lock(&self.zone)
-            .queries
-            .get(&name.to_ascii_lowercase())
-            .copied()
-            .unwrap_or_default()
+        lock(&self.zone).queries.get(&name.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 }
 
@@ -85,9 +79,7 @@ impl Zone {
                 (AAAA, IpAddr::V6(ip)) => ip.octets().to_vec(),
                 _ => continue,
             };
-            let ttl = known.map_or(0, |(_, ttl)| {
-                u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)
-            });
+            let ttl = known.map_or(0, |(_, ttl)| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX));
             // Pointer to offset 12, type, class IN.
             records.extend([0xc0, 12]);
             records.extend(kind.to_be_bytes());
@@ -99,10 +91,7 @@ impl Zone {
         }
         let mut answer = query[..2].to_vec();
         // Response, authoritative, recursion as asked and available; code 3: no such name.
-        answer.extend([
-            0x84 | (query[2] & 1),
-            0x80 | if known.is_some() { 0 } else { 3 },
-        ]);
+        answer.extend([0x84 | (query[2] & 1), 0x80 | if known.is_some() { 0 } else { 3 }]);
         answer.extend([0, 1]);
         answer.extend(count.to_be_bytes());
         answer.extend([0, 0, 0, 0]);
@@ -121,9 +110,7 @@ fn question_name(query: &[u8]) -> Option<(String, usize)> {
         at += 1;
         match len {
             0 => return Some((labels.join("."), at)),
-            1..64 => {
-                labels.push(String::from_utf8_lossy(query.get(at..at + len)?).to_ascii_lowercase())
-            }
+            1..64 => labels.push(String::from_utf8_lossy(query.get(at..at + len)?).to_ascii_lowercase()),
             _ => return None,
         }
         at += len;
@@ -148,11 +135,7 @@ mod tests {
         query.extend([0, 0, kind as u8, 0, 1]);
         socket.send(&query).expect("send");
         socket
-            .set_read_timeout(Some(Duration::from_millis(if dns.is_silent() {
-                50
-            } else {
-                10_000
-            })))
+            .set_read_timeout(Some(Duration::from_millis(if dns.is_silent() { 50 } else { 10_000 })))
             .expect("timeout");
         let mut buf = [0; 512];
         socket.recv(&mut buf).ok().map(|n| buf[..n].to_vec())
@@ -169,11 +152,7 @@ mod tests {
         let dns = Dns::start();
         let missing = ask(&dns, "o.test", A).expect("answer");
         assert_eq!((missing[3] & 15, missing[7]), (3, 0));
-        dns.set(
-            "O.test",
-            ["127.0.0.2".parse().expect("ip"), "::1".parse().expect("ip")],
-            Duration::from_secs(7),
-        );
+        dns.set("O.test", ["127.0.0.2".parse().expect("ip"), "::1".parse().expect("ip")], Duration::from_secs(7));
         let found = ask(&dns, "o.TEST", A).expect("answer");
         assert_eq!((found[3] & 15, found[7]), (0, 1));
         assert!(found.ends_with(&[0, 0, 0, 7, 0, 4, 127, 0, 0, 2]));

@@ -23,17 +23,11 @@ impl Origin {
 fn answer_all(mut conn: Conn, body: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     let mut pending = Vec::new();
     while let Some(head) = next_head(&mut conn, &mut pending)? {
-        let close = head
-            .to_ascii_lowercase()
-            .windows(17)
-            .any(|text| text == b"connection: close");
+        let close = head.to_ascii_lowercase().windows(17).any(|text| text == b"connection: close");
         let body = body(&head);
         let state = if close { "close" } else { "keep-alive" };
-        let mut answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: {state}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: {state}\r\n\r\n", body.len()).into_bytes();
         answer.extend_from_slice(&body);
         conn.write_all(&answer)?;
         if close {
@@ -79,34 +73,17 @@ mod tests {
     #[test]
     fn closes_when_asked_to() {
         let origin = Origin::http_mirror();
-        let answer = client::exchange(
-            origin.addr(),
-            b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        );
+        let answer = client::exchange(origin.addr(), b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let text = String::from_utf8(answer).expect("text");
-        assert!(
-            text.contains("Connection: close\r\n")
-                && text.contains("GET /x HTTP/1.1\r\nHost: a\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("Connection: close\r\n") && text.contains("GET /x HTTP/1.1\r\nHost: a\r\n"), "{text}");
     }
 
     #[test]
     fn two_requests_in_one_segment_are_two() {
         let mut pending = Vec::new();
         let mut input: &[u8] = b"A\r\n\r\nB\r\n\r\n";
-        assert_eq!(
-            next_head(&mut input, &mut pending)
-                .expect("head")
-                .as_deref(),
-            Some(&b"A\r\n\r\n"[..])
-        );
-        assert_eq!(
-            next_head(&mut input, &mut pending)
-                .expect("head")
-                .as_deref(),
-            Some(&b"B\r\n\r\n"[..])
-        );
+        assert_eq!(next_head(&mut input, &mut pending).expect("head").as_deref(), Some(&b"A\r\n\r\n"[..]));
+        assert_eq!(next_head(&mut input, &mut pending).expect("head").as_deref(), Some(&b"B\r\n\r\n"[..]));
         assert_eq!(next_head(&mut input, &mut pending).expect("end"), None);
     }
 }

@@ -61,18 +61,10 @@ impl Origin {
 
     /// The same on a given address: an IPv6 one, or that of an origin that was stopped.
     #[track_caller]
-    pub fn start_on(
-        addr: SocketAddr,
-        handler: impl Fn(Conn) -> io::Result<()> + Send + Sync + 'static,
-    ) -> Self {
-        assert!(
-            addr.ip().is_loopback(),
-            "origins listen on loopback only, not on {addr}"
-        );
+    pub fn start_on(addr: SocketAddr, handler: impl Fn(Conn) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        assert!(addr.ip().is_loopback(), "origins listen on loopback only, not on {addr}");
         let listener = TcpListener::bind(addr).unwrap_or_else(|error| panic!("{addr}: {error}"));
-        let addr = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let addr = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             addr,
             stopping: AtomicBool::new(false),
@@ -82,12 +74,8 @@ impl Origin {
             open: Mutex::new(HashMap::new()),
         });
         let serving = Arc::clone(&shared);
-        let thread =
-            std::thread::spawn(move || accept_all(&listener, &serving, &Arc::new(handler)));
-        Self {
-            shared,
-            thread: Some(thread),
-        }
+        let thread = std::thread::spawn(move || accept_all(&listener, &serving, &Arc::new(handler)));
+        Self { shared, thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -118,17 +106,13 @@ impl Origin {
     /// Waits until `n` connections were accepted.
     #[track_caller]
     pub fn await_accepted(&self, n: u64) {
-        eventually(&format!("{n} connections at the origin"), || {
-            (self.accepted() >= n).then_some(())
-        });
+        eventually(&format!("{n} connections at the origin"), || (self.accepted() >= n).then_some(()));
     }
 
     /// Waits until no connection is open.
     #[track_caller]
     pub fn await_idle(&self) {
-        eventually("no open connection at the origin", || {
-            (self.open() == 0).then_some(())
-        });
+        eventually("no open connection at the origin", || (self.open() == 0).then_some(()));
     }
 
     /// Closes the listener and the connections, and gives the address back for [`Origin::start_on`].
@@ -202,10 +186,7 @@ where
         shared.open().insert(id, second);
         let (shared, handler) = (Arc::clone(shared), Arc::clone(handler));
         threads.push(std::thread::spawn(move || {
-            let _ = handler(Conn {
-                stream,
-                shared: Arc::clone(&shared),
-            });
+            let _ = handler(Conn { stream, shared: Arc::clone(&shared) });
             // Closes: the handler's half of the socket went with it.
             shared.open().remove(&id);
         }));

@@ -25,10 +25,7 @@ impl Nginx {
         let binary = program("nginx")?;
         // nginx takes no port 0: one is looked up, and another one when somebody was quicker.
         for _ in 0..5 {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .ok()?
-                .local_addr()
-                .ok()?;
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?.local_addr().ok()?;
             let dir = TempDir::new();
             std::fs::create_dir(dir.join("html")).expect("a fresh directory");
             let path = dir.path().display();
@@ -52,11 +49,7 @@ impl Nginx {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-            let mut nginx = Self {
-                child,
-                addr: free,
-                dir,
-            };
+            let mut nginx = Self { child, addr: free, dir };
             let up = wait::within(LIMIT, || match nginx.child.try_wait() {
                 Ok(None) => TcpStream::connect(free).ok().map(|_| true),
                 _ => Some(false),
@@ -65,10 +58,7 @@ impl Nginx {
                 return Some(nginx);
             }
             let log = std::fs::read_to_string(nginx.dir.join("error.log")).unwrap_or_default();
-            assert!(
-                log.contains("Address already in use"),
-                "nginx does not start:\n{log}"
-            );
+            assert!(log.contains("Address already in use"), "nginx does not start:\n{log}");
         }
         panic!("no free port for nginx");
     }
@@ -80,8 +70,7 @@ impl Nginx {
 
     /// Puts a file under its root.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        self.dir
-            .write(std::path::Path::new("html").join(name), content);
+        self.dir.write(std::path::Path::new("html").join(name), content);
     }
 }
 
@@ -104,9 +93,6 @@ mod tests {
         };
         nginx.write("a.txt", "content");
         let answer = client::http_get(&mut client::connect(nginx.addr()), "/a.txt");
-        assert_eq!(
-            (answer.status, answer.body.as_slice()),
-            (200, &b"content"[..])
-        );
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"content"[..]));
     }
 }

@@ -26,13 +26,8 @@ impl SniRecorder {
             let len = usize::from(u16::from_be_bytes([record[3], record[4]]));
             record.resize(5 + len, 0);
             conn.read_exact(&mut record[5..])?;
-            let answer = format!(
-                "{name} {}\n",
-                server_name(&record).unwrap_or_else(|| "-".to_owned())
-            );
-            kept.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(record);
+            let answer = format!("{name} {}\n", server_name(&record).unwrap_or_else(|| "-".to_owned()));
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(record);
             conn.write_all(answer.as_bytes())?;
             tcp::drain(&mut conn)
         });
@@ -46,10 +41,7 @@ impl SniRecorder {
 
     /// The records so far, in order of arrival.
     pub fn hellos(&self) -> Vec<Vec<u8>> {
-        self.hellos
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.hellos.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -62,14 +54,8 @@ mod tests {
     fn keeps_the_hello_and_names_its_server() {
         let recorder = SniRecorder::start("one");
         let hello = ClientHello::new().server_name("www.example.cn").record();
-        assert_eq!(
-            client::exchange(recorder.addr(), &hello),
-            b"one www.example.cn\n"
-        );
-        assert_eq!(
-            client::exchange(recorder.addr(), &ClientHello::new().record()),
-            b"one -\n"
-        );
+        assert_eq!(client::exchange(recorder.addr(), &hello), b"one www.example.cn\n");
+        assert_eq!(client::exchange(recorder.addr(), &ClientHello::new().record()), b"one -\n");
         assert_eq!(recorder.hellos()[0], hello);
     }
 }

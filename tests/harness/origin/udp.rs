@@ -46,8 +46,7 @@ pub(super) struct UdpServer {
 
 impl UdpServer {
     pub(super) fn start(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap_or_else(|error| panic!("UDP socket: {error}"));
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap_or_else(|error| panic!("UDP socket: {error}"));
         let addr = socket.local_addr().expect("a bound socket has an address");
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
@@ -65,11 +64,7 @@ impl UdpServer {
                 }
             }
         });
-        Self {
-            addr,
-            stopping,
-            thread: Some(thread),
-        }
+        Self { addr, stopping, thread: Some(thread) }
     }
 }
 

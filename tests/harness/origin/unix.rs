@@ -21,8 +21,7 @@ impl UnixEcho {
     #[track_caller]
     pub fn start(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let listener =
-            UnixListener::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let listener = UnixListener::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
         let thread = std::thread::spawn(move || {
@@ -34,11 +33,7 @@ impl UnixEcho {
                 std::thread::spawn(move || echo(stream));
             }
         });
-        Self {
-            path,
-            stopping,
-            thread: Some(thread),
-        }
+        Self { path, stopping, thread: Some(thread) }
     }
 
     /// Where it listens.

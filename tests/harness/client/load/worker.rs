@@ -48,10 +48,7 @@ impl Worker {
             }
             events.clear();
             // Wakes now and then to see the end of its time.
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: 50_000_000,
-            };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
             let _ = epoll::wait(&poller, spare_capacity(&mut events), Some(&timeout));
             for event in &events {
                 let n = event.data.u64() as usize;
@@ -96,12 +93,7 @@ impl Worker {
             });
             match opened {
                 Ok(stream) => {
-                    return Some(Client {
-                        stream,
-                        began,
-                        written: 0,
-                        received: Vec::new(),
-                    });
+                    return Some(Client { stream, began, written: 0, received: Vec::new() });
                 }
                 Err(error) => self.failed(&format!("connect: {error}")),
             }
@@ -111,11 +103,7 @@ impl Worker {
 
     fn claim(&self) -> bool {
         let taken = |left: u64| left.checked_sub(1);
-        !self.stop.load(Ordering::SeqCst)
-            && self
-                .left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
-                .is_ok()
+        !self.stop.load(Ordering::SeqCst) && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
     fn failed(&mut self, why: &str) {
@@ -163,8 +151,7 @@ fn complete(exchange: &Exchange, received: &[u8]) -> io::Result<bool> {
             if !received.starts_with(b"HTTP/1.1 200 ") {
                 return Err(wrong(&String::from_utf8_lossy(&received[..at.min(100)])));
             }
-            let length =
-                content_length(&received[..at + 4]).ok_or_else(|| wrong("no Content-Length"))?;
+            let length = content_length(&received[..at + 4]).ok_or_else(|| wrong("no Content-Length"))?;
             match received.len().cmp(&(at + 4 + length)) {
                 std::cmp::Ordering::Less => Ok(false),
                 std::cmp::Ordering::Equal => Ok(true),
