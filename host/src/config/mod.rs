@@ -1,3 +1,27 @@
 //! Reads a configuration: text → document → typed tree. Has no side effects beyond reading files.
 
+pub mod diagnostic;
 pub mod document;
+pub mod include;
+pub mod reader;
+pub mod units;
+
+#[cfg(test)]
+mod testing;
+
+pub mod address;
+mod arena;
+mod build;
+pub mod core;
+pub mod directives;
+pub mod dump;
+mod inherit;
+mod load;
+pub mod schema;
+pub mod tree;
+mod typed;
+mod validate;
+
+pub use load::{Warnings, load, load_with, modules_path, pre_parse};
+pub use schema::{ModuleDirectives, Schema};
+pub use tree::Tree;

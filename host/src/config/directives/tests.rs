@@ -1,0 +1,44 @@
+use super::*;
+use crate::config::testing::modules;
+
+fn schema() -> Schema {
+    Schema::new(&modules()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn the_listing_has_a_line_for_each_directive() {
+    let text = text(&schema());
+    assert!(text.lines().any(|l| l.starts_with("proxy_pass_tcp ")
+        && l.contains("tcp")
+        && l.contains("upstream, local")
+        && l.ends_with("A peer.")));
+    assert!(text.lines().any(|l| l.starts_with("worker_threads ") && l.contains("core")));
+}
+
+#[test]
+fn json_tells_everything_the_table_says() {
+    let all = json(&schema());
+    let find =
+        |name: &str| all.as_array().into_iter().flatten().find(|d| d["name"] == name).cloned().unwrap_or_default();
+    let peer = find("proxy_pass_tcp");
+    assert_eq!(peer["role"], "peer");
+    assert_eq!(peer["module"], "tcp");
+    assert!(peer["props"].as_array().is_some_and(|p| p.iter().any(|p| p["name"] == "weight" && p["max"] == 65_535)));
+    assert_eq!(find("spill")["children"][0]["args"][0]["type"], "path");
+    assert_eq!(find("worker_threads")["change"], "reinit");
+}
+
+#[test]
+fn each_module_has_a_page_whose_links_lead_to_its_headings() {
+    let schema = schema();
+    let page = page("core", schema.directives(0));
+    assert!(page.contains("- [`max_connections`](#max_connections)") && page.contains("(#max_connections-1)"));
+    assert!(page.contains("| `interval` |") && page.contains("```kdl\nheartbeat interval="));
+    assert!(page.contains("at least 1") || page.contains("1 to 65535") || page.contains("0 to 1024"));
+    let dir = std::env::temp_dir().join(format!("anyproxy-pages-{}", std::process::id()));
+    let pages = markdown(&schema, &dir).expect("a directory of our own");
+    assert_eq!(pages, ["core.md", "tcp.md", "http.md", "other.md"]);
+    let written = fs::read_to_string(dir.join("tcp.md")).expect("it was written");
+    fs::remove_dir_all(&dir).expect("it is ours");
+    assert!(written.starts_with("# Directives of `tcp`") && written.contains("### factor"));
+}
