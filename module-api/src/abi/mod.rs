@@ -9,6 +9,8 @@ pub mod upstream;
 pub mod error;
 pub mod net;
 pub mod stream;
+#[cfg(unix)]
+mod fd;
 pub mod task;
 pub mod host;
 pub mod module;

@@ -65,6 +65,12 @@ impl<M: Module> At<M> {
         // SAFETY: by contract of `new`; null where there is none.
         unsafe { self.place.conf.cast::<M::Conf>().as_ref() }.expect("this call concerns a block of the configuration")
     }
+
+    /// The block's object, if the call concerns a block and the module has one for it.
+    pub fn try_conf(&self) -> Option<&M::Conf> {
+        // SAFETY: by contract of `new`; null where there is none.
+        unsafe { self.place.conf.cast::<M::Conf>().as_ref() }
+    }
 }
 
 /// A session held by a module: its open fields by `Deref`, the rest by methods. Stays on its worker.
@@ -103,6 +109,22 @@ impl<M: Module> Session<M> {
     /// The object of the block that the handler was chosen in.
     pub fn conf(&self) -> &M::Conf {
         self.at.conf()
+    }
+
+    /// As `conf`, where the module may have none.
+    pub fn try_conf(&self) -> Option<&M::Conf> {
+        self.at.try_conf()
+    }
+
+    /// This module's object for the block that the session is in now, whatever block the call concerns: the local once
+    /// it is chosen, for a connector or greeting beside the peer's own.
+    pub fn block(&self) -> Option<&M::Conf> {
+        // SAFETY: a retained session; the result is this module's and lives as long as the generation.
+        unsafe {
+            (self.vt().session_conf)(self.raw, self.at.place.inst)
+                .cast::<M::Conf>()
+                .as_ref()
+        }
     }
 
     /// The pointer, for functions of contracts.
@@ -200,6 +222,12 @@ impl<M: Module> Session<M> {
     pub fn route(&self) -> Option<u32> {
         // SAFETY: a retained session.
         u32::try_from(unsafe { (self.vt().session_route)(self.raw) }).ok()
+    }
+
+    /// This module's private value in the session, if `slot` made one. `T` is the type that `slot` is used with.
+    pub fn slot_if_made<T: 'static>(&self) -> Option<&T> {
+        // SAFETY: a retained session; the slot is this module's own, and a module uses one type for it.
+        unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst).cast::<T>().as_ref() }
     }
 
     /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
