@@ -1,8 +1,11 @@
-//! Counts what the fake host gave out, so that a test can say that all of it came back.
+//! Counts what the fake host gave out, so that a test can say that all of it came back; and the tasks that wait for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    task::{Context, Waker},
 };
 
 /// What may be left behind.
@@ -58,5 +61,30 @@ pub(crate) struct Token {
 impl Drop for Token {
     fn drop(&mut self) {
         self.live.0[self.kind as usize].fetch_sub(1, SeqCst);
+    }
+}
+
+/// Whoever waits for one object: any number of tasks, on any thread, each of which is woken.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Mutex<Vec<Waker>>);
+
+impl Waiters {
+    /// The task of `cx` waits.
+    pub(crate) fn note(&self, cx: &Context<'_>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.iter().any(|w| w.will_wake(cx.waker())) {
+            all.push(cx.waker().clone());
+        }
+    }
+
+    /// Wakes all. The list is free before: a waker may come back here.
+    pub(crate) fn wake(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }

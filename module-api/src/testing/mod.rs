@@ -173,7 +173,7 @@ impl FakeHost {
     fn next_event(&self) -> Option<u64> {
         let s = &self.state;
         let timers = s.timers.borrow();
-        let timer = timers.iter().filter(|t| t.is_awaited()).map(|t| t.at_ns.get()).min();
+        let timer = timers.iter().filter_map(std::sync::Weak::upgrade).filter_map(|t| t.awaited()).min();
         let sessions = s.sessions.borrow();
         let open = sessions.iter().filter_map(std::rc::Weak::upgrade).map(|s| (s.shared.deadline_ms.get(), s.shared.fired.get()));
         let deadline = open.filter(|(at, fired)| *at != 0 && *fired == 0).map(|(at, _)| at.saturating_mul(1_000_000)).min();
@@ -183,7 +183,7 @@ impl FakeHost {
     fn fire(&self) {
         let s = &self.state;
         let now = s.now_ns.get();
-        let timers = s.timers.borrow().clone();
+        let timers: Vec<_> = s.timers.borrow().iter().filter_map(std::sync::Weak::upgrade).collect();
         for t in timers {
             t.fire(now);
         }

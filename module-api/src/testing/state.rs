@@ -1,7 +1,7 @@
 //! What one fake host knows: its clock, queues, tables and records. One a thread; no `unsafe` in here.
 
 use super::{
-    live::Live,
+    live::{Live, Waiters},
     wire::{End, Peer},
 };
 use crate::{
@@ -21,7 +21,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::Waker,
 };
 
 /// A log record that the module wrote.
@@ -87,7 +86,7 @@ pub(crate) enum Site {
 pub(crate) struct Listening {
     pub(crate) addr: Addr,
     pub(crate) backlog: RefCell<VecDeque<End>>,
-    pub(crate) waker: RefCell<Option<Waker>>,
+    pub(crate) waiters: Waiters,
 }
 
 #[derive(Default)]
@@ -103,7 +102,7 @@ pub(crate) struct State {
     pub(crate) memory: Arc<Memory>,
 
     pub(crate) tasks: RefCell<Vec<Rc<FakeTask>>>,
-    pub(crate) timers: RefCell<Vec<Rc<FakeTimer>>>,
+    pub(crate) timers: RefCell<Vec<std::sync::Weak<FakeTimer>>>,
     pub(crate) posts: RefCell<VecDeque<Closure>>,
     pub(crate) jobs: RefCell<VecDeque<Rc<FakeJob>>>,
     pub(crate) hold_jobs: Cell<bool>,
@@ -111,17 +110,17 @@ pub(crate) struct State {
     pub(crate) sites: RefCell<HashMap<String, Site>>,
     pub(crate) next_port: Cell<u16>,
     pub(crate) adoptable: RefCell<HashMap<i64, End>>,
-    pub(crate) sockets: RefCell<HashMap<String, Weak<DatagramSocket>>>,
+    pub(crate) sockets: RefCell<HashMap<String, std::sync::Weak<DatagramSocket>>>,
     pub(crate) sent: RefCell<Vec<Sent>>,
     pub(crate) segments: Cell<u32>,
     pub(crate) send_blocked: Cell<bool>,
-    pub(crate) blocked: RefCell<Vec<Waker>>,
-    pub(crate) watches: RefCell<Vec<Weak<FakeWatch>>>,
+    pub(crate) blocked: Waiters,
+    pub(crate) watches: RefCell<Vec<std::sync::Weak<FakeWatch>>>,
     pub(crate) last_error: RefCell<Option<crate::Error>>,
     pub(crate) names: RefCell<HashMap<String, (Vec<std::net::IpAddr>, u32)>>,
 
     pub(crate) dir: RefCell<Option<PathBuf>>,
-    pub(crate) file_changes: RefCell<Vec<Weak<FileChange>>>,
+    pub(crate) file_changes: RefCell<Vec<std::sync::Weak<FileChange>>>,
 
     pub(crate) metrics: RefCell<Vec<Metric>>,
     pub(crate) cells: RefCell<HashMap<u32, &'static AtomicU64>>,
@@ -279,7 +278,7 @@ impl State {
 
     /// Delivers a datagram to a socket of the module; false: nobody is bound there, or its queue is full.
     pub(crate) fn deliver(&self, from: Addr, to: Addr, bytes: &[u8], ecn: u8) -> bool {
-        let socket = self.sockets.borrow().get(&to.to_string()).and_then(Weak::upgrade);
+        let socket = self.sockets.borrow().get(&to.to_string()).and_then(std::sync::Weak::upgrade);
         socket.is_some_and(|s| {
             let meta = Received {
                 from,

@@ -49,7 +49,7 @@ impl FakeHost {
         let l = Rc::new(Listening {
             addr,
             backlog: Default::default(),
-            waker: Default::default(),
+            waiters: Default::default(),
         });
         let old = self.state.sites.borrow_mut().insert(addr.to_string(), Site::Open(Rc::clone(&l)));
         assert!(old.is_none(), "{addr} is taken");
@@ -122,13 +122,13 @@ impl FakeHost {
     pub fn block_sends(&self, on: bool) {
         self.state.send_blocked.set(on);
         if !on {
-            self.state.blocked.take().into_iter().for_each(std::task::Waker::wake);
+            self.state.blocked.wake();
         }
     }
 
     /// A watched descriptor is ready (bits of `ready`) until the module clears them.
     pub fn set_ready(&self, fd: i64, bits: u8) {
-        let all: Vec<_> = self.state.watches.borrow().iter().filter_map(std::rc::Weak::upgrade).collect();
+        let all: Vec<_> = self.state.watches.borrow().iter().filter_map(Weak::upgrade).collect();
         all.iter().filter(|w| w.fd == fd).for_each(|w| w.set(bits));
     }
 
@@ -218,7 +218,7 @@ impl FakeHost {
     /// Whoever watches `path` (relative to `dir`, or absolute) sees a change.
     pub fn file_changed(&self, path: &str) {
         let path = self.state.dir().join(path);
-        let all: Vec<_> = self.state.file_changes.borrow().iter().filter_map(std::rc::Weak::upgrade).collect();
+        let all: Vec<_> = self.state.file_changes.borrow().iter().filter_map(Weak::upgrade).collect();
         all.iter().filter(|w| w.path == path).for_each(|w| w.fire());
     }
 

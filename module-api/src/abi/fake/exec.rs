@@ -1,21 +1,21 @@
 //! Tasks, timers, jobs and buffers of the fake host: everything runs on the test's thread when it says so.
 
-use super::{give, here, lend, net::note, take};
+use super::{give_shared, here, lend_shared, take_shared};
 use crate::abi::{
     bytes::Buf,
     error::{Error, ErrorKind, Outcome},
     host::{Job, Object, Pool},
     task::{Closure, FfiContext, FfiPoll, LocalFuture, SendFuture},
 };
-use crate::testing::live::{Kind, Token};
+use crate::testing::live::{Kind, Token, Waiters};
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     mem::ManuallyDrop,
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst},
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
 };
@@ -70,17 +70,33 @@ const RUNNING: u8 = 0;
 const ENDED: u8 = 1;
 const BROKEN: u8 = 2;
 
-/// One spawned task.
+/// A task as its handles know it.
+struct TaskShared {
+    state: AtomicU8,
+    waiters: Waiters,
+}
+
+impl TaskShared {
+    fn end(&self, how: u8) {
+        self.state.store(how, SeqCst);
+        self.waiters.wake();
+    }
+}
+
+/// One spawned task, on the thread that runs it.
 pub(crate) struct FakeTask {
     work: RefCell<Option<Work>>,
     woken: Arc<AtomicBool>,
-    state: Cell<u8>,
-    waiter: RefCell<Option<Waker>>,
+    shared: Arc<TaskShared>,
 }
 
 impl FakeTask {
     /// Polls it if it was woken; whether it was.
     pub(crate) fn turn(&self) -> bool {
+        if self.is_over() {
+            self.abort();
+            return false;
+        }
         if !self.woken.swap(false, SeqCst) {
             return false;
         }
@@ -90,20 +106,20 @@ impl FakeTask {
             Work::Send(f) => f.poll_ffi(cx),
         });
         match r {
-            FfiPoll::Pending if self.state.get() == RUNNING => {
+            FfiPoll::Pending if !self.is_over() => {
                 self.work.replace(Some(work));
             }
             // Aborted by itself: dropped here.
             FfiPoll::Pending => drop(work),
-            FfiPoll::Ready(()) => self.end(ENDED),
-            FfiPoll::Panicked => self.end(BROKEN),
+            FfiPoll::Ready(()) => self.shared.end(ENDED),
+            FfiPoll::Panicked => self.shared.end(BROKEN),
         }
         true
     }
 
     pub(crate) fn abort(&self) {
-        if self.state.get() == RUNNING {
-            self.end(BROKEN);
+        if !self.is_over() {
+            self.shared.end(BROKEN);
         }
         // Taken first: its drop may come back here.
         let work = self.work.borrow_mut().take();
@@ -111,31 +127,26 @@ impl FakeTask {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.state.get() != RUNNING
-    }
-
-    fn end(&self, how: u8) {
-        self.state.set(how);
-        let w = self.waiter.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.shared.state.load(SeqCst) != RUNNING
     }
 }
 
 fn start(work: Work) -> Object {
+    let shared = Arc::new(TaskShared {
+        state: AtomicU8::new(RUNNING),
+        waiters: Waiters::default(),
+    });
     let task = Rc::new(FakeTask {
         work: RefCell::new(Some(work)),
         woken: Arc::new(AtomicBool::new(true)),
-        state: Cell::new(RUNNING),
-        waiter: RefCell::new(None),
+        shared: Arc::clone(&shared),
     });
     let state = here();
-    state.tasks.borrow_mut().push(Rc::clone(&task));
-    give(Rc::new((task, state.live.token(Kind::Task))))
+    state.tasks.borrow_mut().push(task);
+    give_shared(Arc::new((shared, state.live.token(Kind::Task))))
 }
 
-type Held = (Rc<FakeTask>, Token);
+type Held = (Arc<TaskShared>, Token);
 
 pub(super) unsafe extern "C" fn spawn(f: LocalFuture<()>) -> Object {
     start(Work::Local(f))
@@ -145,19 +156,26 @@ pub(super) unsafe extern "C" fn spawn_process(f: SendFuture<()>) -> Object {
 }
 pub(super) unsafe extern "C" fn task_abort(t: Object) {
     // SAFETY: a handle of `start`, held by the caller.
-    unsafe { lend::<Held>(t) }.0.abort();
+    let t = unsafe { lend_shared::<Held>(t) };
+    if t.0.state.load(SeqCst) == RUNNING {
+        t.0.end(BROKEN);
+    }
+    // At once, if it is this thread's; else when its thread turns to it.
+    let state = here();
+    let task = state.tasks.borrow().iter().find(|x| Arc::ptr_eq(&x.shared, &t.0)).cloned();
+    if let Some(task) = task {
+        task.abort();
+    }
 }
 pub(super) unsafe extern "C" fn task_poll(t: Object, cx: &FfiContext<'_>) -> u8 {
     // SAFETY: as above.
-    let t = unsafe { lend::<Held>(t) };
-    if t.0.state.get() == RUNNING {
-        cx.with_context(|cx| note(&t.0.waiter, cx));
-    }
-    t.0.state.get()
+    let t = unsafe { lend_shared::<Held>(t) };
+    cx.with_context(|cx| t.0.waiters.note(cx));
+    t.0.state.load(SeqCst)
 }
 pub(super) unsafe extern "C" fn task_drop(t: Object) {
     // SAFETY: as above; given back.
-    drop(unsafe { take::<Held>(t) });
+    drop(unsafe { take_shared::<Held>(t) });
 }
 pub(super) unsafe extern "C" fn post(worker: u32, f: Closure) -> bool {
     let state = here();
@@ -175,7 +193,7 @@ pub(crate) struct FakeJob {
     job: RefCell<Option<Job>>,
     cancelled: AtomicU8,
     done: Cell<Option<bool>>,
-    waiter: RefCell<Option<Waker>>,
+    waiters: Waiters,
     _token: Token,
 }
 
@@ -187,10 +205,7 @@ impl FakeJob {
         // SAFETY: consumed once; the token outlives the call.
         let ok = unsafe { (job.finish)(job.data, wanted, &raw const self.cancelled) };
         self.done.set(Some(ok));
-        let w = self.waiter.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.waiters.wake();
     }
 }
 
@@ -215,7 +230,7 @@ pub(super) unsafe extern "C" fn job(_: Pool, job: Job) -> LocalFuture<Outcome<()
         job: RefCell::new(Some(job)),
         cancelled: AtomicU8::new(0),
         done: Cell::new(None),
-        waiter: RefCell::new(None),
+        waiters: Waiters::default(),
         _token: state.live.token(Kind::Job),
     });
     state.jobs.borrow_mut().push_back(Rc::clone(&job));
@@ -224,7 +239,7 @@ pub(super) unsafe extern "C" fn job(_: Pool, job: Job) -> LocalFuture<Outcome<()
         Some(true) => Poll::Ready(Outcome::Ok(())),
         Some(false) => Poll::Ready(Outcome::Err(Error::bare(ErrorKind::Panicked))),
         None => {
-            note(&job.0.waiter, cx);
+            job.0.waiters.note(cx);
             Poll::Pending
         }
     }))
@@ -234,56 +249,54 @@ pub(super) unsafe extern "C" fn job(_: Pool, job: Job) -> LocalFuture<Outcome<()
 
 /// One timer, on the manual clock.
 pub(crate) struct FakeTimer {
-    pub(crate) at_ns: Cell<u64>,
-    waiter: RefCell<Option<Waker>>,
+    at_ns: AtomicU64,
+    waiters: Waiters,
     _token: Token,
 }
 
 impl FakeTimer {
     /// Wakes whoever waits, if it passed.
     pub(crate) fn fire(&self, now: u64) {
-        if self.at_ns.get() <= now {
-            let w = self.waiter.borrow_mut().take();
-            if let Some(w) = w {
-                w.wake();
-            }
+        if self.at_ns.load(SeqCst) <= now {
+            self.waiters.wake();
         }
     }
 
-    /// Whether somebody waits for it.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.waiter.borrow().is_some()
+    /// When it passes, if somebody waits for that.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        (!self.waiters.is_empty()).then(|| self.at_ns.load(SeqCst))
     }
 }
 
 pub(super) unsafe extern "C" fn timer(after_ns: u64) -> Object {
     let state = here();
-    let t = Rc::new(FakeTimer {
-        at_ns: Cell::new(state.now_ns.get().saturating_add(after_ns)),
-        waiter: RefCell::new(None),
+    let t = Arc::new(FakeTimer {
+        at_ns: AtomicU64::new(state.now_ns.get().saturating_add(after_ns)),
+        waiters: Waiters::default(),
         _token: state.live.token(Kind::Timer),
     });
-    state.timers.borrow_mut().push(Rc::clone(&t));
-    give(t)
+    let mut timers = state.timers.borrow_mut();
+    timers.retain(|t| t.strong_count() > 0);
+    timers.push(Arc::downgrade(&t));
+    give_shared(t)
 }
 pub(super) unsafe extern "C" fn timer_reset(t: Object, after_ns: u64) {
     // SAFETY: a handle of `timer`, held by the caller.
-    let t = unsafe { lend::<FakeTimer>(t) };
-    t.at_ns.set(here().now_ns.get().saturating_add(after_ns));
+    let t = unsafe { lend_shared::<FakeTimer>(t) };
+    t.at_ns.store(here().now_ns.get().saturating_add(after_ns), SeqCst);
 }
 pub(super) unsafe extern "C" fn timer_poll(t: Object, cx: &FfiContext<'_>) -> u8 {
     // SAFETY: as above.
-    let t = unsafe { lend::<FakeTimer>(t) };
-    if t.at_ns.get() <= here().now_ns.get() {
+    let t = unsafe { lend_shared::<FakeTimer>(t) };
+    if t.at_ns.load(SeqCst) <= here().now_ns.get() {
         return 1;
     }
-    cx.with_context(|cx| note(&t.waiter, cx));
+    cx.with_context(|cx| t.waiters.note(cx));
     0
 }
 pub(super) unsafe extern "C" fn timer_drop(t: Object) {
     // SAFETY: as above; given back.
-    let t = unsafe { take::<FakeTimer>(t) };
-    here().timers.borrow_mut().retain(|o| !Rc::ptr_eq(o, &t));
+    drop(unsafe { take_shared::<FakeTimer>(t) });
 }
 
 // ---- buffers
@@ -293,7 +306,7 @@ pub(super) unsafe extern "C" fn timer_drop(t: Object) {
 pub(crate) struct Memory {
     pub(crate) limit: AtomicUsize,
     used: AtomicUsize,
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Waiters,
 }
 
 impl Default for Memory {
@@ -301,7 +314,7 @@ impl Default for Memory {
         Self {
             limit: AtomicUsize::new(usize::MAX),
             used: AtomicUsize::new(0),
-            waiting: Mutex::default(),
+            waiting: Waiters::default(),
         }
     }
 }
@@ -314,8 +327,7 @@ impl Memory {
 
     /// Wakes all who wait for a buffer.
     pub(crate) fn wake(&self) {
-        let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        all.into_iter().for_each(Waker::wake);
+        self.waiting.wake();
     }
 }
 
@@ -350,6 +362,5 @@ pub(super) unsafe extern "C" fn buf(size: usize) -> Buf {
 }
 
 pub(super) unsafe extern "C" fn buf_wait(cx: &FfiContext<'_>) {
-    let w = cx.with_context(|cx| cx.waker().clone());
-    here().memory.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(w);
+    cx.with_context(|cx| here().memory.waiting.note(cx));
 }

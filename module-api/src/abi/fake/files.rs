@@ -1,22 +1,22 @@
 //! Files of the fake host: the real file system, done at once. A relative path lies in the host's temporary directory.
 
-use super::{give, here, lend, net::note, take};
+use super::{give_shared, here, lend_shared, take_shared};
 use crate::abi::{
     bytes::{Buf, Str},
     error::{Error, ErrorKind, Outcome},
     host::Object,
     task::{FfiContext, LocalFuture},
 };
-use crate::testing::live::{Kind, Token};
+use crate::testing::live::{Kind, Token, Waiters};
 use std::{
-    cell::{Cell, RefCell},
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::PathBuf,
 
-    rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
-    task::Waker,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 /// An open file: may be used from any thread, so not counted by `Rc`.
@@ -28,17 +28,6 @@ struct OpenFile {
 
 fn path(text: &str) -> PathBuf {
     here().dir().join(text)
-}
-
-/// # Safety
-/// `f` is a handle of `open` that is held.
-unsafe fn held(f: Object) -> Arc<OpenFile> {
-    let p = f.cast_const().cast::<OpenFile>();
-    // SAFETY: by contract.
-    unsafe {
-        Arc::increment_strong_count(p);
-        Arc::from_raw(p)
-    }
 }
 
 fn outcome<T>(r: io::Result<T>) -> Outcome<T> {
@@ -61,22 +50,18 @@ impl Outcome<File> {
     fn map_object(self, append: bool) -> Outcome<Object> {
         match self {
             Self::Err(e) => Outcome::Err(e),
-            Self::Ok(file) => Outcome::Ok(
-                Arc::into_raw(Arc::new(OpenFile {
-                    file: Mutex::new(file),
-                    append,
-                    _token: here().live.token(Kind::File),
-                }))
-                .cast_mut()
-                .cast(),
-            ),
+            Self::Ok(file) => Outcome::Ok(give_shared(Arc::new(OpenFile {
+                file: Mutex::new(file),
+                append,
+                _token: here().live.token(Kind::File),
+            }))),
         }
     }
 }
 
 pub(super) unsafe extern "C" fn read(f: Object, offset: u64, mut to: Buf) -> LocalFuture<Outcome<Buf>> {
     // SAFETY: held by the caller.
-    let f = unsafe { held(f) };
+    let f = unsafe { lend_shared::<OpenFile>(f) };
     LocalFuture::new(async move {
         let read = || {
             let mut file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +76,7 @@ pub(super) unsafe extern "C" fn read(f: Object, offset: u64, mut to: Buf) -> Loc
 }
 pub(super) unsafe extern "C" fn write(f: Object, offset: u64, from: Buf) -> LocalFuture<Outcome<Buf>> {
     // SAFETY: held by the caller.
-    let f = unsafe { held(f) };
+    let f = unsafe { lend_shared::<OpenFile>(f) };
     LocalFuture::new(async move {
         let write = || {
             let mut file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,18 +89,18 @@ pub(super) unsafe extern "C" fn write(f: Object, offset: u64, from: Buf) -> Loca
 }
 pub(super) unsafe extern "C" fn sync(f: Object) -> LocalFuture<Outcome<()>> {
     // SAFETY: held by the caller.
-    let f = unsafe { held(f) };
+    let f = unsafe { lend_shared::<OpenFile>(f) };
     LocalFuture::new(async move { outcome(f.file.lock().unwrap_or_else(PoisonError::into_inner).sync_all()) })
 }
 pub(super) unsafe extern "C" fn len(f: Object) -> Outcome<u64> {
     // SAFETY: held by the caller.
-    let f = unsafe { held(f) };
+    let f = unsafe { lend_shared::<OpenFile>(f) };
     let file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
     outcome(file.metadata().map(|m| m.len()))
 }
 pub(super) unsafe extern "C" fn fd(f: Object) -> i64 {
     // SAFETY: held by the caller.
-    let f = unsafe { held(f) };
+    let f = unsafe { lend_shared::<OpenFile>(f) };
     #[cfg(unix)]
     {
         use std::os::fd::AsRawFd;
@@ -129,7 +114,7 @@ pub(super) unsafe extern "C" fn fd(f: Object) -> i64 {
 }
 pub(super) unsafe extern "C" fn drop_file(f: Object) {
     // SAFETY: given back.
-    drop(unsafe { Arc::from_raw(f.cast_const().cast::<OpenFile>()) });
+    drop(unsafe { take_shared::<OpenFile>(f) });
 }
 
 // ---- changes
@@ -137,19 +122,16 @@ pub(super) unsafe extern "C" fn drop_file(f: Object) {
 /// A path watched; the test says when it changed.
 pub(crate) struct FileChange {
     pub(crate) path: PathBuf,
-    changed: Cell<bool>,
-    waiter: RefCell<Option<Waker>>,
+    changed: AtomicBool,
+    waiters: Waiters,
     _token: Token,
 }
 
 impl FileChange {
     /// It changed.
     pub(crate) fn fire(&self) {
-        self.changed.set(true);
-        let w = self.waiter.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.changed.store(true, SeqCst);
+        self.waiters.wake();
     }
 }
 
@@ -159,25 +141,25 @@ pub(super) unsafe extern "C" fn watch(name: Str) -> Outcome<Object> {
         return Outcome::Err(Error::bare(ErrorKind::NotFound));
     }
     let state = here();
-    let w = Rc::new(FileChange {
+    let w = Arc::new(FileChange {
         path,
-        changed: Cell::new(false),
-        waiter: RefCell::default(),
+        changed: AtomicBool::new(false),
+        waiters: Waiters::default(),
         _token: state.live.token(Kind::FileWatch),
     });
-    state.file_changes.borrow_mut().push(Rc::downgrade(&w));
-    Outcome::Ok(give(w))
+    state.file_changes.borrow_mut().push(Arc::downgrade(&w));
+    Outcome::Ok(give_shared(w))
 }
 pub(super) unsafe extern "C" fn watch_poll(w: Object, cx: &FfiContext<'_>) -> u8 {
     // SAFETY: a handle of `watch`, held by the caller.
-    let w = unsafe { lend::<FileChange>(w) };
-    if w.changed.replace(false) {
+    let w = unsafe { lend_shared::<FileChange>(w) };
+    if w.changed.swap(false, SeqCst) {
         return 1;
     }
-    cx.with_context(|cx| note(&w.waiter, cx));
+    cx.with_context(|cx| w.waiters.note(cx));
     0
 }
 pub(super) unsafe extern "C" fn watch_drop(w: Object) {
     // SAFETY: as above; given back.
-    drop(unsafe { take::<FileChange>(w) });
+    drop(unsafe { take_shared::<FileChange>(w) });
 }

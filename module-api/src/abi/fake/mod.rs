@@ -31,7 +31,7 @@ use std::{
     ptr,
     rc::Rc,
     sync::{
-        Mutex, Once, PoisonError,
+        Arc, Mutex, Once, PoisonError,
         atomic::{AtomicU8, AtomicU32},
     },
 };
@@ -89,6 +89,33 @@ unsafe fn lend<T>(handle: *mut ()) -> Rc<T> {
 unsafe fn take<T>(handle: *mut ()) -> Rc<T> {
     // SAFETY: by contract.
     unsafe { Rc::from_raw(handle.cast_const().cast::<T>()) }
+}
+
+/// As `give`, for objects that modules may use and give up on any thread.
+fn give_shared<T: Send + Sync>(object: Arc<T>) -> *mut () {
+    Arc::into_raw(object).cast_mut().cast()
+}
+
+/// As `lend`.
+///
+/// # Safety
+/// `handle` is of `give_shared::<T>` and not given back.
+unsafe fn lend_shared<T: Send + Sync>(handle: *mut ()) -> Arc<T> {
+    let p = handle.cast_const().cast::<T>();
+    // SAFETY: by contract.
+    unsafe {
+        Arc::increment_strong_count(p);
+        Arc::from_raw(p)
+    }
+}
+
+/// As `take`.
+///
+/// # Safety
+/// As `lend_shared`, and it is not used again.
+unsafe fn take_shared<T: Send + Sync>(handle: *mut ()) -> Arc<T> {
+    // SAFETY: by contract.
+    unsafe { Arc::from_raw(handle.cast_const().cast::<T>()) }
 }
 
 static LOG_LEVEL: AtomicU8 = AtomicU8::new(5);

@@ -1,6 +1,6 @@
 //! Sockets, datagrams, readiness and names of the fake host: tables in memory.
 
-use super::{give, here, lend, take};
+use super::{give, give_shared, here, lend, lend_shared, take, take_shared};
 use crate::abi::{
     bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
@@ -10,28 +10,24 @@ use crate::abi::{
     task::{FfiContext, LocalFuture},
 };
 use crate::testing::{
-    live::{Kind, Token},
+    live::{Kind, Token, Waiters},
     state::{Listening, Sent, Site, State},
     wire::ends,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::VecDeque,
     future::{pending, poll_fn},
     net::SocketAddr,
     rc::Rc,
     slice,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    task::Poll,
     time::Duration,
 };
-
-/// Keeps the waker of `cx`, unless it is kept already.
-pub(crate) fn note(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut slot = slot.borrow_mut();
-    if !slot.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-        *slot = Some(cx.waker().clone());
-    }
-}
 
 // ---- streams
 
@@ -53,10 +49,7 @@ fn dial(state: &State, to: Addr, from: Addr) -> Option<Outcome<Stream>> {
 impl Listening {
     pub(crate) fn push(&self, end: crate::testing::wire::End) {
         self.backlog.borrow_mut().push_back(end);
-        let w = self.waker.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.waiters.wake();
     }
 }
 
@@ -93,7 +86,7 @@ pub(super) unsafe extern "C" fn listen(addr: Addr, _: *const SocketOptions) -> O
     let l = Rc::new(Listening {
         addr,
         backlog: RefCell::default(),
-        waker: RefCell::default(),
+        waiters: Waiters::default(),
     });
     sites.insert(addr.to_string(), Site::Open(Rc::clone(&l)));
     Outcome::Ok(give(Rc::new((l, state.live.token(Kind::Listener)))))
@@ -106,7 +99,7 @@ pub(super) unsafe extern "C" fn listener_accept(l: Object) -> LocalFuture<Outcom
         if let Some(end) = end {
             return Poll::Ready(Outcome::Ok(end.counted(&here().live)));
         }
-        note(&l.waker, cx);
+        l.waiters.note(cx);
         Poll::Pending
     }))
 }
@@ -131,24 +124,21 @@ const QUEUE: usize = 1024;
 /// A datagram socket in memory.
 pub(crate) struct DatagramSocket {
     addr: Addr,
-    queue: RefCell<VecDeque<(Received, Vec<u8>)>>,
-    reader: RefCell<Option<Waker>>,
+    queue: Mutex<VecDeque<(Received, Vec<u8>)>>,
+    readers: Waiters,
     _token: Token,
 }
 
 impl DatagramSocket {
     /// Queues one; false: it is lost.
     pub(crate) fn push(&self, meta: Received, bytes: &[u8]) -> bool {
-        let mut q = self.queue.borrow_mut();
+        let mut q = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if q.len() == QUEUE {
             return false;
         }
         q.push_back((meta, bytes.to_vec()));
         drop(q);
-        let w = self.reader.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.readers.wake();
         true
     }
 }
@@ -160,18 +150,18 @@ pub(super) unsafe extern "C" fn udp(addr: Addr, _: *const SocketOptions) -> Outc
     if sockets.get(&addr.to_string()).is_some_and(|s| s.strong_count() > 0) {
         return Outcome::Err(Error::bare(ErrorKind::AddrInUse));
     }
-    let s = Rc::new(DatagramSocket {
+    let s = Arc::new(DatagramSocket {
         addr,
-        queue: RefCell::default(),
-        reader: RefCell::default(),
+        queue: Mutex::default(),
+        readers: Waiters::default(),
         _token: state.live.token(Kind::Udp),
     });
-    sockets.insert(addr.to_string(), Rc::downgrade(&s));
-    Outcome::Ok(give(s))
+    sockets.insert(addr.to_string(), Arc::downgrade(&s));
+    Outcome::Ok(give_shared(s))
 }
 pub(super) unsafe extern "C" fn udp_addr(s: Object) -> Addr {
     // SAFETY: a handle of `udp`, held by the caller.
-    unsafe { lend::<DatagramSocket>(s) }.addr
+    unsafe { lend_shared::<DatagramSocket>(s) }.addr
 }
 pub(super) unsafe extern "C" fn udp_segments(_: Object, receive: bool) -> u32 {
     if receive { 1 } else { here().segments.get() }
@@ -185,10 +175,10 @@ pub(super) unsafe extern "C" fn udp_recv(
 ) -> isize {
     // SAFETY: as above; `n` buffers and metas are lent for the call.
     let (s, bufs, metas) =
-        unsafe { (lend::<DatagramSocket>(s), slice::from_raw_parts(bufs, n), slice::from_raw_parts_mut(meta, n)) };
+        unsafe { (lend_shared::<DatagramSocket>(s), slice::from_raw_parts(bufs, n), slice::from_raw_parts_mut(meta, n)) };
     let mut filled = 0;
     for (buf, meta) in bufs.iter().zip(metas) {
-        let Some((mut m, bytes)) = s.queue.borrow_mut().pop_front() else { break };
+        let Some((mut m, bytes)) = s.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
         // What does not fit is cut off, as a system does.
         m.len = bytes.len().min(buf.len);
         m.segment = m.len;
@@ -198,7 +188,7 @@ pub(super) unsafe extern "C" fn udp_recv(
         filled += 1;
     }
     if filled == 0 && n > 0 {
-        cx.with_context(|cx| note(&s.reader, cx));
+        cx.with_context(|cx| s.readers.note(cx));
         return crate::abi::stream::PENDING;
     }
     filled
@@ -207,7 +197,7 @@ pub(super) unsafe extern "C" fn udp_recv(
 /// Sends: to a socket of this host, or into the record.
 fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit, cx: &FfiContext<'_>) -> isize {
     if state.send_blocked.get() {
-        cx.with_context(|cx| state.blocked.borrow_mut().push(cx.waker().clone()));
+        cx.with_context(|cx| state.blocked.note(cx));
         return crate::abi::stream::PENDING;
     }
     // SAFETY: the bytes are lent for the call.
@@ -229,7 +219,7 @@ fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit, cx: 
 
 pub(super) unsafe extern "C" fn udp_send(s: Object, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
     // SAFETY: a handle of `udp`; the transmit is lent for the call.
-    let (s, t) = unsafe { (lend::<DatagramSocket>(s), &*t) };
+    let (s, t) = unsafe { (lend_shared::<DatagramSocket>(s), &*t) };
     transmit(&here(), None, s.addr, t, cx)
 }
 pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
@@ -239,7 +229,7 @@ pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>
 pub(super) unsafe extern "C" fn udp_writable(_: Object, cx: &FfiContext<'_>) -> u8 {
     let state = here();
     if state.send_blocked.get() {
-        cx.with_context(|cx| state.blocked.borrow_mut().push(cx.waker().clone()));
+        cx.with_context(|cx| state.blocked.note(cx));
         return 0;
     }
     1
@@ -249,7 +239,7 @@ pub(super) unsafe extern "C" fn last_error() -> Error {
 }
 pub(super) unsafe extern "C" fn udp_drop(s: Object) {
     // SAFETY: as above; given back.
-    drop(unsafe { take::<DatagramSocket>(s) });
+    drop(unsafe { take_shared::<DatagramSocket>(s) });
 }
 
 // ---- readiness
@@ -257,19 +247,16 @@ pub(super) unsafe extern "C" fn udp_drop(s: Object) {
 /// A descriptor watched; the test says when it is ready.
 pub(crate) struct FakeWatch {
     pub(crate) fd: i64,
-    ready: Cell<u8>,
-    waiter: RefCell<Option<Waker>>,
+    ready: AtomicU8,
+    waiters: Waiters,
     _token: Token,
 }
 
 impl FakeWatch {
     /// The bits that hold from now on, until the module clears them.
     pub(crate) fn set(&self, bits: u8) {
-        self.ready.set(self.ready.get() | bits);
-        let w = self.waiter.borrow_mut().take();
-        if let Some(w) = w {
-            w.wake();
-        }
+        self.ready.fetch_or(bits, SeqCst);
+        self.waiters.wake();
     }
 }
 
@@ -278,32 +265,32 @@ pub(super) unsafe extern "C" fn watch(fd: i64, _: u8) -> Outcome<Object> {
         return Outcome::Err(Error::bare(ErrorKind::Invalid));
     }
     let state = here();
-    let w = Rc::new(FakeWatch {
+    let w = Arc::new(FakeWatch {
         fd,
-        ready: Cell::new(0),
-        waiter: RefCell::default(),
+        ready: AtomicU8::new(0),
+        waiters: Waiters::default(),
         _token: state.live.token(Kind::Watch),
     });
-    state.watches.borrow_mut().push(Rc::downgrade(&w));
-    Outcome::Ok(give(w))
+    state.watches.borrow_mut().push(Arc::downgrade(&w));
+    Outcome::Ok(give_shared(w))
 }
 pub(super) unsafe extern "C" fn watch_poll(w: Object, cx: &FfiContext<'_>, bits: u8) -> u8 {
     // SAFETY: a handle of `watch`, held by the caller.
-    let w = unsafe { lend::<FakeWatch>(w) };
-    let now = w.ready.get() & bits;
+    let w = unsafe { lend_shared::<FakeWatch>(w) };
+    let now = w.ready.load(SeqCst) & bits;
     if now == 0 {
-        cx.with_context(|cx| note(&w.waiter, cx));
+        cx.with_context(|cx| w.waiters.note(cx));
     }
     now
 }
 pub(super) unsafe extern "C" fn watch_clear(w: Object, bits: u8) {
     // SAFETY: as above.
-    let w = unsafe { lend::<FakeWatch>(w) };
-    w.ready.set(w.ready.get() & !bits);
+    let w = unsafe { lend_shared::<FakeWatch>(w) };
+    w.ready.fetch_and(!bits, SeqCst);
 }
 pub(super) unsafe extern "C" fn watch_drop(w: Object) {
     // SAFETY: as above; given back.
-    drop(unsafe { take::<FakeWatch>(w) });
+    drop(unsafe { take_shared::<FakeWatch>(w) });
 }
 
 // ---- names
