@@ -73,7 +73,7 @@ fn by_directive(tree: &Tree) -> BTreeMap<Key<'_>, (u64, Needs)> {
             1 => Needs::Reinit,
             _ => Needs::Restart,
         };
-        let entry = map.entry(key).or_insert((Fnv::new(true), needs));
+        let entry = map.entry(key).or_insert_with(|| (Fnv::new(true), needs));
         entry.0.node(node);
         entry.0.number(u64::from(alone));
         entry.1 = entry.1.max(needs);
