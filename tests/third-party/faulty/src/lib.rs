@@ -1,0 +1,157 @@
+//! Misbehaves as it is told, for tests of the edge between host and module. In every mode its handler echoes besides.
+//! Owns the directive `faulty`; nothing in it grows without bound.
+
+mod mode;
+
+use anyproxy_module_api::*;
+use mode::{MODES, Mode};
+use std::{
+    future::{Future, pending},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Wake},
+    thread,
+    time::Duration,
+};
+
+directive! {
+    /// Echoes, and misbehaves in one way.
+    /// Absent: the local has another handler, and the module does nothing wrong.
+    "faulty", Contexts::LOCAL,
+    .args(&[ArgDesc::new("mode", Kind::Choice, "What goes wrong.").choices(MODES).required()])
+    .role(Role::Handler, "faulty")
+    .inherit(Inherit::Never)
+    .example("faulty \"panic\"")
+}
+
+export_module!(Faulty);
+
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+const BLOCK: Duration = Duration::from_millis(50);
+
+/// The module: the modes that this generation's configuration asks for, one bit each.
+#[derive(Debug, Default)]
+pub struct Faulty {
+    modes: AtomicU32,
+}
+
+impl Faulty {
+    fn has(&self, mode: Mode) -> bool {
+        self.modes.load(Relaxed) & mode.bit() != 0
+    }
+}
+
+impl Module for Faulty {
+    type Conf = Option<Mode>;
+    type Worker = Held;
+
+    fn register(registry: &mut Registry<Self>) {
+        registry.handler::<Misbehave>();
+    }
+
+    fn create() -> Self {
+        Self::default()
+    }
+
+    fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
+        let mode = scope.node("faulty").and_then(|node| node.arg(0)).and_then(|arg| Mode::of(arg.num));
+        self.modes.fetch_or(mode.map_or(0, Mode::bit), Relaxed);
+        mode
+    }
+
+    fn prepare(&self, problems: &mut Problems<'_>) -> bool {
+        assert!(!self.has(Mode::PanicPrepare), "told to panic in prepare");
+        if self.has(Mode::ErrorPrepare) {
+            problems.fail("faulty: told to fail in prepare");
+        }
+        true
+    }
+
+    fn worker_start(&self, _: u32) -> Held {
+        Held::new(self.has(Mode::Hold))
+    }
+
+    fn worker_stop(&self, _: Held) {
+        assert!(!self.has(Mode::PanicWorkerStop), "told to panic in worker_stop");
+    }
+}
+
+/// What a worker holds on to although its generation ends.
+#[derive(Debug, Default)]
+pub struct Held {
+    _tasks: Vec<Task>,
+    _timers: Vec<Sleep>,
+    _jobs: Vec<JobHandle<()>>,
+}
+
+impl Held {
+    fn new(hold: bool) -> Self {
+        if !hold {
+            return Self::default();
+        }
+        Self {
+            _tasks: vec![spawn(pending())],
+            _timers: vec![sleep(FOR_EVER)],
+            _jobs: vec![run(Pool::Blocking, |cancel| {
+                while !cancel.is_cancelled() {
+                    thread::sleep(Duration::from_millis(5));
+                }
+            })],
+        }
+    }
+}
+
+struct Misbehave;
+
+impl Handler<Faulty> for Misbehave {
+    const NAME: &'static str = "faulty";
+
+    async fn handle(session: Session<Faulty>, mut stream: Stream) -> Result<(), Error> {
+        let mode = *session.conf();
+        let _bomb = (mode == Some(Mode::PanicDrop)).then_some(Bomb);
+        let _held = Held::new(mode == Some(Mode::Hold));
+        let mut piece = [0; 4096];
+        loop {
+            let n = match stream.read(&mut piece).await? {
+                0 => return stream.shutdown().await,
+                n => n,
+            };
+            match mode {
+                Some(Mode::Panic) => panic!("told to panic in the handler"),
+                Some(Mode::PanicWaker) => wake_a_bomb().await,
+                Some(Mode::Block) => thread::sleep(BLOCK),
+                _ => {}
+            }
+            stream.write_all(&piece[..n]).await?;
+            stream.flush().await?;
+        }
+    }
+}
+
+/// Panics when it is dropped: with the future in mid-session, or at its end.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        // A second panic while one unwinds ends the process in any Rust program; that is not what is tested.
+        assert!(thread::panicking(), "told to panic in Drop");
+    }
+}
+
+/// Gives the host a waker that panics, and waits until it was called.
+async fn wake_a_bomb() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("told to panic in a waker");
+        }
+    }
+    let waker = Arc::new(Panics).into();
+    let mut timer = pin!(sleep(Duration::from_millis(1)));
+    if Future::poll(Pin::as_mut(&mut timer), &mut Context::from_waker(&waker)).is_pending() {
+        sleep(Duration::from_millis(20)).await;
+    }
+}

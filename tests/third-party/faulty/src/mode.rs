@@ -1,0 +1,63 @@
+//! The ways to misbehave, and their words in the configuration.
+
+use anyproxy_module_api::Str;
+
+/// One way to misbehave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// None: echoes, and allocates nothing for a read or a write.
+    Echo,
+    /// The handler panics at the first bytes.
+    Panic,
+    /// The handler's future panics when it is dropped.
+    PanicDrop,
+    /// A waker that the host calls panics at each piece.
+    PanicWaker,
+    /// `worker_stop` panics.
+    PanicWorkerStop,
+    /// `prepare` panics.
+    PanicPrepare,
+    /// `prepare` reports an error.
+    ErrorPrepare,
+    /// Each piece blocks the worker for 50 ms.
+    Block,
+    /// Each worker and session holds a task, a timer and a job without end.
+    Hold,
+}
+
+/// The words, in the order of `Mode`.
+pub(crate) const MODES: &[Str] = &[
+    Str::new("echo"),
+    Str::new("panic"),
+    Str::new("panic_drop"),
+    Str::new("panic_waker"),
+    Str::new("panic_worker_stop"),
+    Str::new("panic_prepare"),
+    Str::new("error_prepare"),
+    Str::new("block"),
+    Str::new("hold"),
+];
+
+impl Mode {
+    const ALL: [Self; 9] = [
+        Self::Echo,
+        Self::Panic,
+        Self::PanicDrop,
+        Self::PanicWaker,
+        Self::PanicWorkerStop,
+        Self::PanicPrepare,
+        Self::ErrorPrepare,
+        Self::Block,
+        Self::Hold,
+    ];
+
+    /// The n-th word's.
+    pub(crate) fn of(n: i64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(n).ok()?).copied()
+    }
+
+    /// Its bit in a set.
+    pub(crate) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
