@@ -78,6 +78,29 @@ pub struct Route {
     pub worker: u32,
 }
 
+impl Route {
+    /// It begins something new: the worker that received it takes it.
+    pub const NEW: Self = Self {
+        kind: 0,
+        epoch: 0,
+        worker: 0,
+    };
+    /// Nobody wants it.
+    pub const DROP: Self = Self {
+        kind: 2,
+        epoch: 0,
+        worker: 0,
+    };
+    /// It belongs to what `worker` of the generation with `epoch` began.
+    pub const fn owner(epoch: u32, worker: u32) -> Self {
+        Self {
+            kind: 1,
+            epoch,
+            worker,
+        }
+    }
+}
+
 /// A kind of listener over datagrams. The host reads the socket in batches and delivers to the owner: another worker, an
 /// older image, or the process before `--hot`.
 #[repr(C)]
