@@ -22,6 +22,20 @@ pub fn dump(tree: &Tree) -> String {
     d.out
 }
 
+/// A directive with its block on one line, redacted as in a dump: what messages show, and what names a peer's line.
+pub fn node_text(node: &Node) -> String {
+    let mut out = flat(node, false);
+    if !node.children.is_empty() {
+        out.push_str(" { ");
+        for child in node.children.iter() {
+            out.push_str(&node_text(child));
+            out.push_str("; ");
+        }
+        out.push('}');
+    }
+    out
+}
+
 struct Dump<'a> {
     tree: &'a Tree,
     out: String,

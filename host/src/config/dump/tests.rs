@@ -90,3 +90,11 @@ fn the_same_lines_in_another_order_are_a_change() {
 fn text_that_kdl_would_not_take_is_escaped() {
     assert_eq!(quoted("a\"b\\c\n\u{202e}\u{7f}é"), "\"a\\\"b\\\\c\\n\\u{202e}\\u{7f}é\"");
 }
+
+#[test]
+fn a_directive_fits_on_one_line_with_its_block() {
+    let tree = tree("net { spill { dir \"/t\"; factor 2.5; }; http_token \"x\"; }");
+    let of = |module| node_text(&tree.nodes(tree.nets[0].scope, module)[0]);
+    assert_eq!(of(1), "spill { dir \"/t\"; factor 2.5; }");
+    assert_eq!(of(2), "http_token \"***\"");
+}
