@@ -7,8 +7,8 @@ use std::{fmt, marker::PhantomData, ops::Deref, ptr, slice, str};
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Str {
-    ptr: *const u8,
-    len: usize,
+    pub(super) ptr: *const u8,
+    pub(super) len: usize,
 }
 
 // SAFETY: a `Str` is a shared borrow of immutable bytes.
@@ -73,8 +73,8 @@ impl fmt::Display for Str {
 /// A borrowed slice of ABI values.
 #[repr(C)]
 pub struct Slice<T> {
-    ptr: *const T,
-    len: usize,
+    pub(super) ptr: *const T,
+    pub(super) len: usize,
     owns: PhantomData<T>,
 }
 
@@ -150,14 +150,15 @@ impl IoVec {
 }
 
 /// An owned byte buffer that crosses without a copy: the bytes stay where the giver put them, and `release` of the
-/// giver's image takes them back. `len` bytes are initialised, `cap` bytes are allocated.
+/// giver's image takes them back. `len` bytes are content; all `cap` bytes are initialised once, so that a stream
+/// written in safe code may be lent the rest as a slice.
 #[repr(C)]
 pub struct Buf {
-    ptr: *mut u8,
-    len: usize,
-    cap: usize,
-    owner: *mut (),
-    release: Option<unsafe extern "C" fn(owner: *mut (), ptr: *mut u8, cap: usize)>,
+    pub(super) ptr: *mut u8,
+    pub(super) len: usize,
+    pub(super) cap: usize,
+    pub(super) owner: *mut (),
+    pub(super) release: Option<unsafe extern "C" fn(owner: *mut (), ptr: *mut u8, cap: usize)>,
 }
 
 // SAFETY: the bytes are owned; `release` must be callable from any thread (part of the contract of `from_raw`).
@@ -180,7 +181,7 @@ impl Buf {
     /// Wraps memory of another owner.
     ///
     /// # Safety
-    /// `ptr` has `cap` bytes, of which `len` are initialised, valid until `release(owner, ptr, cap)`, which may be
+    /// `ptr` has `cap` initialised bytes, of which `len` are content, valid until `release(owner, ptr, cap)`, which may be
     /// called from any thread, once.
     pub const unsafe fn from_raw(
         ptr: *mut u8,
@@ -284,6 +285,9 @@ impl From<Vec<u8>> for Buf {
             drop(unsafe { Vec::from_raw_parts(ptr, 0, cap) });
         }
         let mut v = std::mem::ManuallyDrop::new(bytes);
+        for b in v.spare_capacity_mut() {
+            b.write(0);
+        }
         // SAFETY: the vector's memory, released once by the same allocator.
         unsafe { Self::from_raw(v.as_mut_ptr(), v.len(), v.capacity(), ptr::null_mut(), release) }
     }

@@ -57,7 +57,7 @@ pub struct Error {
     pub reserved: u16,
     /// The system's error number, 0: none.
     pub os: i32,
-    text: Buf,
+    pub(super) text: Buf,
 }
 
 impl Error {

@@ -344,6 +344,7 @@ pub struct HostVtable {
     // ---- sessions. A pointer is valid while retained; the handler's own until its future ends.
     pub session_retain: unsafe extern "C" fn(*const SessionShared),
     pub session_release: unsafe extern "C" fn(*const SessionShared),
+    /// Texts handed out stay valid until the session ends, also when they are set anew.
     pub session_domain: unsafe extern "C" fn(*const SessionShared) -> Str,
     pub session_set_domain: unsafe extern "C" fn(*const SessionShared, Str),
     pub session_request_id: unsafe extern "C" fn(*const SessionShared) -> Str,

@@ -10,12 +10,12 @@ use std::{
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Addr {
-    family: u8,
-    reserved: u8,
-    port: u16,
-    scope: u32,
-    ip: [u8; 16],
-    path: Str,
+    pub(super) family: u8,
+    pub(super) reserved: u8,
+    pub(super) port: u16,
+    pub(super) scope: u32,
+    pub(super) ip: [u8; 16],
+    pub(super) path: Str,
 }
 
 impl Addr {

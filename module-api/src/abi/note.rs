@@ -37,11 +37,11 @@ pub const API: &str = env!("CARGO_PKG_VERSION");
 #[repr(C, align(4))]
 #[derive(Debug)]
 pub struct Note {
-    namesz: u32,
-    descsz: u32,
-    kind: u32,
-    owner: [u8; 12],
-    text: [u8; TEXT],
+    pub(super) namesz: u32,
+    pub(super) descsz: u32,
+    pub(super) kind: u32,
+    pub(super) owner: [u8; 12],
+    pub(super) text: [u8; TEXT],
 }
 
 impl Note {

@@ -114,8 +114,8 @@ pub struct StreamVtable {
 /// An owned stream. The face for module authors with `AsyncRead`-like futures is `crate::io`.
 #[repr(C)]
 pub struct Stream {
-    data: *mut (),
-    vtable: *const StreamVtable,
+    pub(super) data: *mut (),
+    pub(super) vtable: *const StreamVtable,
 }
 
 impl fmt::Debug for Stream {

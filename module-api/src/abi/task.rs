@@ -5,6 +5,7 @@
 //! holds and nothing is boxed. Any other waker crosses borrowed and is boxed only when it is cloned.
 
 use std::{
+    any::Any,
     cell::Cell,
     future::Future,
     marker::PhantomData,
@@ -44,7 +45,7 @@ pub struct FfiWakerVtable {
 #[repr(C)]
 #[derive(Debug)]
 pub struct FfiContext<'a> {
-    waker: FfiWaker,
+    pub(super) waker: FfiWaker,
     borrowed: PhantomData<&'a ()>,
 }
 
@@ -64,9 +65,13 @@ pub const fn host_primary() -> &'static FfiWakerVtable {
 }
 
 /// Host only: notes the runtime's task-waker vtable. To be called from inside a spawned task, before any module runs.
+/// The first call counts: wakers that crossed are rebuilt with the noted vtable, so it may not become another. Wakers of
+/// another one cross like any other waker.
 pub fn note_task_waker(waker: &Waker) {
-    TASK.store(ptr::from_ref(waker.vtable()).cast_mut(), Relaxed);
-    set_primary(&raw const HOST_PRIMARY);
+    let vtable = ptr::from_ref(waker.vtable()).cast_mut();
+    if TASK.compare_exchange(ptr::null_mut(), vtable, Relaxed, Relaxed).is_ok() {
+        set_primary(&raw const HOST_PRIMARY);
+    }
 }
 
 // ---- host side: the primary vtable over the runtime's task waker
@@ -77,7 +82,7 @@ unsafe fn host(data: *const ()) -> ManuallyDrop<Waker> {
 }
 unsafe extern "C" fn host_clone(data: *const ()) -> FfiWaker {
     // SAFETY: see `host`.
-    let w = ManuallyDrop::new(unsafe { (*host(data)).clone() });
+    let Some(w) = guard(|| ManuallyDrop::new(unsafe { (*host(data)).clone() })) else { return nobody() };
     FfiWaker {
         data: w.data(),
         vtable: &raw const HOST_PRIMARY,
@@ -110,7 +115,12 @@ fn primary() -> &'static FfiWakerVtable {
 }
 unsafe fn module_clone(data: *const ()) -> RawWaker {
     // SAFETY: data of a primary waker.
-    RawWaker::new(unsafe { (primary().clone)(data).data }, &MODULE)
+    let c = unsafe { (primary().clone)(data) };
+    if ptr::eq(c.vtable, PRIMARY.load(Relaxed)) {
+        return RawWaker::new(c.data, &MODULE);
+    }
+    // The host had none to give: see `nobody`.
+    RawWaker::new(Box::into_raw(Box::new(c)).cast_const().cast(), &FOREIGN_OWNED)
 }
 unsafe fn module_wake(data: *const ()) {
     // SAFETY: as above.
@@ -130,10 +140,27 @@ static MODULE: RawWakerVTable = RawWakerVTable::new(module_clone, module_wake, m
 
 unsafe extern "C" fn borrowed_clone(data: *const ()) -> FfiWaker {
     // SAFETY: data is a `&Waker` (borrowed or boxed) of this image.
-    let w = unsafe { &*data.cast::<Waker>() }.clone();
+    let Some(w) = guard(|| unsafe { &*data.cast::<Waker>() }.clone()) else { return nobody() };
     FfiWaker {
         data: Box::into_raw(Box::new(w)).cast_const().cast(),
         vtable: &raw const OWNED,
+    }
+}
+/// In place of a waker whose clone panicked: wakes nobody.
+fn nobody() -> FfiWaker {
+    unsafe extern "C" fn clone(_: *const ()) -> FfiWaker {
+        nobody()
+    }
+    unsafe extern "C" fn nothing(_: *const ()) {}
+    static NOBODY: FfiWakerVtable = FfiWakerVtable {
+        clone,
+        wake: nothing,
+        wake_by_ref: nothing,
+        drop: nothing,
+    };
+    FfiWaker {
+        data: ptr::null(),
+        vtable: &raw const NOBODY,
     }
 }
 unsafe extern "C" fn borrowed_wake_by_ref(data: *const ()) {
@@ -259,9 +286,9 @@ pub enum FfiPoll<T> {
 #[repr(C)]
 #[derive(Debug)]
 pub struct LocalFuture<T> {
-    data: *mut (),
-    poll: unsafe extern "C" fn(*mut (), &FfiContext<'_>) -> FfiPoll<T>,
-    drop: unsafe extern "C" fn(*mut ()),
+    pub(super) data: *mut (),
+    pub(super) poll: unsafe extern "C" fn(*mut (), &FfiContext<'_>) -> FfiPoll<T>,
+    pub(super) drop: unsafe extern "C" fn(*mut ()),
 }
 
 impl<T> LocalFuture<T> {
@@ -290,7 +317,10 @@ unsafe extern "C" fn poll_boxed<F: Future>(data: *mut (), cx: &FfiContext<'_>) -
     match r {
         Ok(Poll::Ready(v)) => FfiPoll::Ready(v),
         Ok(Poll::Pending) => FfiPoll::Pending,
-        Err(_) => FfiPoll::Panicked,
+        Err(payload) => {
+            discard(payload);
+            FfiPoll::Panicked
+        }
     }
 }
 
@@ -353,9 +383,9 @@ impl<T> Future for SendFuture<T> {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Closure {
-    data: *mut (),
+    pub(super) data: *mut (),
     /// Calls (`run` true) or only drops.
-    finish: unsafe extern "C" fn(*mut (), run: bool) -> bool,
+    pub(super) finish: unsafe extern "C" fn(*mut (), run: bool) -> bool,
 }
 
 // SAFETY: `new` only takes `Send` functions.
@@ -405,13 +435,19 @@ thread_local! {
 pub fn guard<R>(f: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(f)).map_or_else(
         |payload| {
-            // A payload whose Drop panics must not get out either.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            discard(payload);
             STOPPED.set(STOPPED.get().wrapping_add(1));
             None
         },
         Some,
     )
+}
+
+/// Drops what a panic carried. A payload whose drop panics must not get out either, nor what that one carries.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
 }
 
 /// Panics that `guard` stopped in this image on this thread since the last call.

@@ -80,6 +80,8 @@ impl<M: Module> ModuleUnderTest<M> {
     /// # Errors
     /// As `try_start`.
     pub fn try_start_on(host: FakeHost, config: &[Block]) -> Result<Self, Vec<Problem>> {
+        // Up to the commit a generation is made off the workers.
+        let worker = host.state.worker.take();
         let mut driver = Driver::<M>::create();
         let mut problems = Vec::new();
         let blocks = configure(&mut driver, &host.state, config, &mut problems)?;
@@ -91,7 +93,8 @@ impl<M: Module> ModuleUnderTest<M> {
             return Err(problems);
         }
         driver.commit();
-        driver.worker_start(host.state.worker.get().unwrap_or(0));
+        host.state.worker.set(worker);
+        driver.worker_start(worker.unwrap_or(0));
         let mut m = Self {
             driver: Rc::new(driver),
             host,

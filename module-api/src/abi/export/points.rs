@@ -291,8 +291,14 @@ impl<M: Module> Registry<M> {
     /// A greeting.
     pub fn greeting<G: Greeting<M>>(&mut self) -> &mut Self {
         unsafe extern "C" fn write<M: Module, G: Greeting<M>>(p: Place, r: *const ConnectRequest, out: *mut Sink) -> bool {
+            // SAFETY: lent for the call.
+            let r = unsafe { &*r };
+            if r.session.is_null() {
+                // A health check: there is no client to speak of.
+                return true;
+            }
             // SAFETY: see `listener`; the request names a live session; the sink is lent for the call.
-            guard(|| unsafe { G::write(At::new(p), &Session::new((*r).session, p), &*r, &mut *out) }).unwrap_or(false)
+            guard(|| unsafe { G::write(At::new(p), &Session::new(r.session, p), r, &mut *out) }).unwrap_or(false)
         }
         self.greetings.push(GreetingPoint {
             name: Str::new(G::NAME),

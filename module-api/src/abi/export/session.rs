@@ -9,7 +9,7 @@ use crate::abi::{
     session::{CloseReason, SessionShared},
     stream::Stream,
 };
-use std::{fmt, marker::PhantomData, ops::Deref};
+use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
 
 use super::Module;
 
@@ -71,6 +71,13 @@ impl<M: Module> At<M> {
         // SAFETY: by contract of `new`; null where there is none.
         unsafe { self.place.conf.cast::<M::Conf>().as_ref() }
     }
+}
+
+/// A module's value in a session, with its type.
+#[repr(C)]
+struct Slot<T> {
+    of: TypeId,
+    value: T,
 }
 
 /// A session held by a module: its open fields by `Deref`, the rest by methods. Stays on its worker.
@@ -231,20 +238,36 @@ impl<M: Module> Session<M> {
     }
 
     /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
+    ///
+    /// # Panics
+    /// When the module already keeps a value of another type there.
     pub fn slot<T: 'static>(&self, make: impl FnOnce() -> T) -> &T {
         unsafe extern "C" fn drop_slot<T>(data: *mut ()) {
             // SAFETY: the box made below, given up once.
-            crate::abi::task::guard(|| drop(unsafe { Box::from_raw(data.cast::<T>()) }));
+            crate::abi::task::guard(|| drop(unsafe { Box::from_raw(data.cast::<Slot<T>>()) }));
         }
-        // SAFETY: a retained session; the slot is this module's own, and a module uses one type for it.
-        unsafe {
-            let mut p = (self.vt().session_slot)(self.raw, self.at.place.inst).cast::<T>();
+        // SAFETY: a retained session.
+        let present = || unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
+        let mut p = present();
+        if p.is_null() {
+            let value = make();
+            // `make` may have asked for the slot itself: what it was given must stay.
+            p = present();
             if p.is_null() {
-                p = Box::into_raw(Box::new(make()));
-                (self.vt().session_set_slot)(self.raw, self.at.place.inst, p.cast(), drop_slot::<T>);
+                p = Box::into_raw(Box::new(Slot {
+                    of: TypeId::of::<T>(),
+                    value,
+                }))
+                .cast();
+                // SAFETY: a retained session; the slot is this module's own.
+                unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, p, drop_slot::<T>) };
             }
-            &*p
         }
+        // SAFETY: made above by this image (an instance is of one image); its type comes first, whatever the value.
+        let of = unsafe { *p.cast::<TypeId>() };
+        assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
+        // SAFETY: of this type; lives as long as the session, which is retained.
+        &unsafe { &*p.cast::<Slot<T>>() }.value
     }
 }
 

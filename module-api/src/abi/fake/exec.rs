@@ -233,7 +233,12 @@ pub(super) unsafe extern "C" fn job(_: Pool, job: Job) -> LocalFuture<Outcome<()
         waiters: Waiters::default(),
         _token: state.live.token(Kind::Job),
     });
-    state.jobs.borrow_mut().push_back(Rc::clone(&job));
+    if state.worker.get().is_none() && !state.hold_jobs.get() {
+        // Off the workers a module may block on it: nothing would run it later.
+        job.run();
+    } else {
+        state.jobs.borrow_mut().push_back(Rc::clone(&job));
+    }
     let job = Cancels(job);
     LocalFuture::new(poll_fn(move |cx| match job.0.done.get() {
         Some(true) => Poll::Ready(Outcome::Ok(())),

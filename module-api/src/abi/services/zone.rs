@@ -3,11 +3,11 @@
 use super::{host, result};
 use crate::abi::{
     bytes::{Sink, Str},
-    error::Error,
+    error::{Error, ErrorKind},
     host::{Zone, ZoneDesc},
     task::guard,
 };
-use std::{marker::PhantomData, ops::Deref, sync::atomic::Ordering::Acquire};
+use std::{any::TypeId, marker::PhantomData, ops::Deref, sync::atomic::Ordering::Acquire};
 
 /// State that outlives a generation. The same image hands it on as it is; another image gets it as bytes.
 pub trait ZoneState: Default + Send + Sync + 'static {
@@ -34,24 +34,24 @@ unsafe impl<T: ZoneState> Sync for ZoneRef<T> {}
 /// The zone `name` of this module. To be called in `prepare`.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be made, or this module keeps another type under that name.
 pub fn zone<T: ZoneState>(name: &'static str) -> Result<ZoneRef<T>, Error> {
     unsafe extern "C" fn create<T: ZoneState>() -> *mut () {
-        guard(|| Box::into_raw(Box::new(T::default())).cast()).unwrap_or(std::ptr::null_mut())
+        guard(|| boxed(T::default())).unwrap_or(std::ptr::null_mut())
     }
     unsafe extern "C" fn export<T: ZoneState>(data: *mut (), to: *mut Sink) {
         // SAFETY: made by `create` or `import`; the sink is the host's for the call.
-        guard(|| unsafe { (*to).push(&(*data.cast::<T>()).export()) });
+        guard(|| unsafe { (*to).push(&(*data.cast::<Tagged<T>>()).value.export()) });
     }
     unsafe extern "C" fn import<T: ZoneState>(schema: u32, ptr: *const u8, len: usize) -> *mut () {
         // SAFETY: the bytes are borrowed for the call.
         guard(|| T::import(schema, unsafe { std::slice::from_raw_parts(ptr, len) }))
             .flatten()
-            .map_or(std::ptr::null_mut(), |v| Box::into_raw(Box::new(v)).cast())
+            .map_or(std::ptr::null_mut(), boxed)
     }
     unsafe extern "C" fn drop_state<T>(data: *mut ()) {
         // SAFETY: given up once.
-        guard(|| drop(unsafe { Box::from_raw(data.cast::<T>()) }));
+        guard(|| drop(unsafe { Box::from_raw(data.cast::<Tagged<T>>()) }));
     }
     let desc = ZoneDesc {
         name: Str::new(name),
@@ -62,10 +62,32 @@ pub fn zone<T: ZoneState>(name: &'static str) -> Result<ZoneRef<T>, Error> {
         drop: drop_state::<T>,
     };
     // SAFETY: the description is copied during the call.
-    result(unsafe { (host().zone)(&raw const desc) }).map(|zone| ZoneRef {
+    let zone = result(unsafe { (host().zone)(&raw const desc) })?;
+    // SAFETY: made by this image's `create` or `import`, of this or of another `T`: the type comes first.
+    if unsafe { *zone.data.cast::<TypeId>() } != TypeId::of::<T>() {
+        // SAFETY: given up once.
+        unsafe { (host().zone_drop)(zone.handle) }
+        return Err(Error::new(ErrorKind::Invalid, format!("zone {name} holds another type")));
+    }
+    Ok(ZoneRef {
         zone,
         state: PhantomData,
     })
+}
+
+/// A zone's state with its type: the name alone does not say it.
+#[repr(C)]
+struct Tagged<T> {
+    of: TypeId,
+    value: T,
+}
+
+fn boxed<T: 'static>(value: T) -> *mut () {
+    Box::into_raw(Box::new(Tagged {
+        of: TypeId::of::<T>(),
+        value,
+    }))
+    .cast()
 }
 
 impl<T: ZoneState> ZoneRef<T> {
@@ -85,7 +107,7 @@ impl<T: ZoneState> Deref for ZoneRef<T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: made by this image's `create` or `import`; kept while the handle is held.
-        unsafe { &*self.zone.data.cast::<T>() }
+        &unsafe { &*self.zone.data.cast::<Tagged<T>>() }.value
     }
 }
 
