@@ -11,6 +11,11 @@
 ///     .role(Role::Handler, "hello")
 /// }
 /// ```
+///
+/// ```compile_fail
+/// use anyproxy_module_api::*;
+/// directive! { "hello", Contexts::LOCAL }
+/// ```
 #[macro_export]
 macro_rules! directive {
     ($(#[doc = $doc:literal])+ $name:literal, $contexts:expr $(, $($build:tt)*)?) => {

@@ -75,7 +75,7 @@ impl fmt::Display for Str {
 pub struct Slice<T> {
     pub(super) ptr: *const T,
     pub(super) len: usize,
-    owns: PhantomData<T>,
+    pub(super) owns: PhantomData<T>,
 }
 
 impl<T> Clone for Slice<T> {

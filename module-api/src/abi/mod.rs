@@ -20,6 +20,9 @@ pub mod root;
 pub mod services;
 pub mod export;
 #[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod layout;
+#[cfg(feature = "testing")]
 pub(crate) mod fake;
 #[doc(hidden)]
 pub mod export_macro;

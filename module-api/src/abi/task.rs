@@ -46,7 +46,7 @@ pub struct FfiWakerVtable {
 #[derive(Debug)]
 pub struct FfiContext<'a> {
     pub(super) waker: FfiWaker,
-    borrowed: PhantomData<&'a ()>,
+    pub(super) borrowed: PhantomData<&'a ()>,
 }
 
 /// The host's primary vtable as this image knows it: its own in the host, the host's in a module.
