@@ -1,0 +1,126 @@
+//! Variables and functions of templates: which names there are and whose they are, and how a session writes their
+//! values. Owns the host's own variables ([`core`]); a module's are asked of the module.
+//!
+//! While templates are compiled, [`Names`] turns names into numbers. Then [`VarTable`] keeps what was found, for the
+//! life of the generation, read by all workers without a lock.
+
+pub mod core;
+mod id;
+mod names;
+pub mod outcome;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    config::tree::{ScopeId, Server, Tree},
+    services::{
+        current::{Current, enter},
+        instance,
+    },
+    session::Session,
+    template::{Call, FuncRef, Values, VarRef},
+};
+use anyproxy_module_api::abi::{
+    bytes::Str,
+    module::{FunctionPoint, VariablePoint},
+};
+pub use id::request_id;
+pub use names::{ModuleNames, Names};
+use names::{Found, Known, Member};
+use std::{borrow::Cow, collections::HashMap};
+
+/// Every variable and function of one generation.
+#[derive(Debug)]
+pub struct VarTable {
+    known: Known,
+    members: Vec<Member>,
+    /// Servers by their block: net and number in it.
+    servers: HashMap<ScopeId, (usize, usize)>,
+}
+
+impl VarTable {
+    /// What `names` resolved, once all templates of `tree` are compiled.
+    pub fn new(names: Names, tree: &Tree) -> Self {
+        let (known, members) = names.into_parts();
+        let servers = tree.servers().map(|(net, n, server)| (server.scope, (net, n))).collect();
+        Self { known, members, servers }
+    }
+
+    /// Appends the value of the variable called `name`. False: there is no such variable, or it has no value now.
+    /// Captures are found as `re.name` only while a template of the configuration names them, so not here.
+    pub fn write_by_name(&self, session: &Session, name: &str, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let present = match self.known.find(name) {
+            Some(Found::Core(slot)) => (core::TABLE[slot as usize].write)(session, out),
+            Some(Found::Module(module, point, rest)) => ask(session, module, point, rest, out),
+            None => false,
+        };
+        if !present {
+            out.truncate(start);
+        }
+        present
+    }
+
+    /// The server of the configuration whose block this is.
+    pub(crate) fn server<'t>(&self, tree: &'t Tree, scope: ScopeId) -> Option<&'t Server> {
+        let (net, n) = self.servers.get(&scope)?;
+        tree.nets.get(*net)?.servers.get(*n)
+    }
+
+    /// Every name with its line of documentation, the host's first. A family is shown as `name<…>`.
+    pub fn documentation(&self) -> Vec<(String, String)> {
+        let host = documentation().into_iter().map(|(name, doc)| (name.to_owned(), doc.to_owned()));
+        host.chain(self.known.documentation()).collect()
+    }
+}
+
+/// The host's own variables with their lines of documentation, in the order of the reference.
+pub fn documentation() -> Vec<(&'static str, &'static str)> {
+    core::TABLE.iter().map(|v| (v.name, v.doc)).collect()
+}
+
+fn ask(session: &Session, module: u16, point: &VariablePoint, rest: &str, out: &mut Vec<u8>) -> bool {
+    let worker = &session.worker;
+    let place = worker.place(module, worker.cycle.conf(session.scope.get(), module));
+    let _who = enter(Current::in_session(session, module));
+    instance::variable(point, place, session, rest, out)
+}
+
+/// Provider 0 is the host, [`VarRef::CAPTURE`] the named groups of what matched, any other number a module.
+impl Values for Session {
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+        match var.provider {
+            0 => core::TABLE.get(var.slot as usize).is_some_and(|v| (v.write)(self, out)),
+            VarRef::CAPTURE => {
+                // Borrowed while rules are tried: what this very match captures is not there yet.
+                let Ok(captures) = self.captures.try_borrow() else { return false };
+                let value = captures.value(var.slot);
+                out.extend_from_slice(value.unwrap_or_default());
+                value.is_some()
+            }
+            _ => {
+                let Some(m) = self.worker.cycle.vars.members.get(var.slot as usize) else { return false };
+                ask(self, m.module, &m.point, &m.rest, out)
+            }
+        }
+    }
+
+    fn call(&self, func: FuncRef, call: &mut Call<'_>) -> bool {
+        let Some((module, point)) = self.worker.cycle.vars.known.function(func.slot) else { return false };
+        let _who = enter(Current::in_session(self, module));
+        run(point, call)
+    }
+}
+
+/// Calls a module's function. An argument without a value comes as an empty text, what is not UTF-8 as U+FFFD.
+fn run(point: &FunctionPoint, call: &mut Call<'_>) -> bool {
+    let mut result = Vec::new();
+    let present = {
+        let texts: Vec<Cow<'_, str>> =
+            (0..call.count()).map(|n| String::from_utf8_lossy(call.argument(n).unwrap_or_default())).collect();
+        let args: Vec<Str> = texts.iter().map(|t| Str::new(t)).collect();
+        instance::function(point, &args, &mut result)
+    };
+    call.push(&result);
+    present
+}

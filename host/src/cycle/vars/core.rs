@@ -1,0 +1,230 @@
+//! The host's own variables: name, documentation and how a session writes the value, in one table. Times are in seconds
+//! with milliseconds, sizes in bytes.
+
+use super::outcome::{is_timeout, matched_domain, status, status_text};
+use crate::{
+    config::tree::{DomainName, Server},
+    log::time::LocalTime,
+    process::process,
+    session::Session,
+    upstream::{live::PeerLive, pick::LeaseNote},
+};
+use anyproxy_module_api::abi::{net::Addr, session::CloseReason};
+use std::{
+    cell::RefCell,
+    fmt::Display,
+    io::Write,
+    sync::OnceLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A variable of the host.
+pub struct Core {
+    /// Its name.
+    pub name: &'static str,
+    /// One line of documentation.
+    pub doc: &'static str,
+    /// A module may take the name over: the host itself has no value for it.
+    pub open: bool,
+    /// Appends the value. False: it has none now; what was appended is removed by the caller.
+    pub write: fn(&Session, &mut Vec<u8>) -> bool,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Core({})", self.name)
+    }
+}
+
+const fn var(name: &'static str, doc: &'static str, write: fn(&Session, &mut Vec<u8>) -> bool) -> Core {
+    Core { name, doc, open: false, write }
+}
+
+/// Known so that a configuration loads with and without the module that gives it a value.
+const fn open(name: &'static str, doc: &'static str) -> Core {
+    Core { name, doc, open: true, write: |_, _| false }
+}
+
+/// All of them; the position is the slot.
+pub static TABLE: [Core; 51] = [
+    var("local_time", "Now, in local time: `2026-05-01T12:00:00.123+08:00` (RFC 3339).", |_, out| iso(SystemTime::now(), out)),
+    var("msec", "Now, in seconds since 1970.", |_, out| unix(SystemTime::now(), out)),
+    var("start_time", "When the connection was accepted, as `local_time`.", |s, out| iso(began(s), out)),
+    var("start_msec", "When the connection was accepted, in seconds since 1970.", |s, out| unix(began(s), out)),
+    var("session_time", "How long the session has lasted.", |s, out| seconds(s.age(), out)),
+    var("session_id", "Number of the session, unique in the process.", |s, out| show(s.shared.id, out)),
+    var("request_id", "Follows the session through a chain of hosts; made here when none came with it.", |s, out| {
+        s.ensure_request_id();
+        text(&s.request_id.borrow(), out)
+    }),
+    var("local_name", "Name of this machine.", |_, out| text(host_name(), out)),
+    var("local_protocol", "How the client reached this proxy: the kind of listener.", |s, out| {
+        let user = s.user().or_else(|| s.listener.users.first());
+        user.is_some_and(|u| text(&u.point.1.name, out))
+    }),
+    var("local_addr", "Address and port that the client connected to.", |s, out| show(s.shared.local, out)),
+    var("local_ip", "Address that the client connected to.", |s, out| ip(&s.shared.local, out)),
+    var("local_port", "Port that the client connected to.", |s, out| port(&s.shared.local, out)),
+    var("remote_addr", "Address and port of the connection's other end.", |s, out| show(s.shared.remote, out)),
+    var("remote_ip", "Address of the connection's other end.", |s, out| ip(&s.shared.remote, out)),
+    var("remote_port", "Port of the connection's other end.", |s, out| port(&s.shared.remote, out)),
+    var("client_addr", "Address and port of the client: `remote_addr`, or what a trusted header said.", |s, out| {
+        show(s.shared.client.get(), out)
+    }),
+    var("client_ip", "Address of the client.", |s, out| ip(&s.shared.client.get(), out)),
+    var("client_port", "Port of the client.", |s, out| port(&s.shared.client.get(), out)),
+    var("domain", "The domain in effect: on a shared port the one asked for, else the server's own.", domain),
+    var("local_domain", "The domain of the configuration that was matched, as written there.", |s, out| {
+        let Some(server) = server(s) else { return false };
+        matched_domain(&server.domains, &s.domain.borrow()).is_some_and(|d| show(d, out))
+    }),
+    var("remote_domain", "The domain that the client asked for.", |s, out| text(&s.domain.borrow(), out)),
+    open("ssl_domain", "The server name of the client's TLS handshake, where a module ends TLS."),
+    var("upstream_name", "Name of the upstream.", |s, out| with_pool(s, |note| {
+        note.pool.as_ref().is_some_and(|p| text(&p.name, out))
+    })),
+    var("upstream_balancer", "Balancer of the upstream.", |s, out| with_pool(s, |note| {
+        note.pool.as_ref().is_some_and(|p| text(&p.balancer_name, out))
+    })),
+    var("upstream_host", "Host of the peer as configured, without port.", |s, out| with_pool(s, |note| {
+        let (Some(pool), Some(member)) = (&note.pool, &note.member) else { return false };
+        pool.lines.get(member.line).is_some_and(|line| text(&line.host, out))
+    })),
+    var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| show(p.addr, out))),
+    var("upstream_ip", "Address of the peer.", |s, out| with_peer(s, |p| ip(&p.addr, out))),
+    var("upstream_port", "Port of the peer.", |s, out| with_peer(s, |p| port(&p.addr, out))),
+    var("upstream_protocol", "How the peer is reached: the kind of connector.", |s, out| {
+        with_peer(s, |p| text(&p.connector, out))
+    }),
+    var("upstream_connect_time", "How long the last connect took.", |s, out| with_pool(s, |note| {
+        note.connect.is_some_and(|t| seconds(t, out))
+    })),
+    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| with_pool(s, |note| show(note.tries, out))),
+    var("status", "The protocol's status; without one, a number for how the session ended (200: in order).", |s, out| {
+        status_of(s).is_some_and(|n| show(n, out))
+    }),
+    var("status_str", "The status in words.", |s, out| status_of(s).is_some_and(|n| text(status_text(n), out))),
+    var("close_reason", "Who ended the session, in which stage, and why: `client_transfer_done`.", |s, out| {
+        let code = s.shared.close_reason.get();
+        code != 0 && text(&CloseReason::name(code), out)
+    }),
+    var("is_timeout_exit", "1 when a time limit ended the session, else 0.", |s, out| {
+        show(u8::from(is_timeout(s.shared.close_reason.get())), out)
+    }),
+    var("client_bytes_sent", "Bytes sent to the client.", |s, out| show(s.shared.client_sent.get(), out)),
+    var("client_bytes_received", "Bytes received from the client.", |s, out| show(s.shared.client_received.get(), out)),
+    var("upstream_bytes_sent", "Bytes sent to the upstream.", |s, out| show(s.shared.upstream_sent.get(), out)),
+    var("upstream_bytes_received", "Bytes received from the upstream.", |s, out| {
+        show(s.shared.upstream_received.get(), out)
+    }),
+    var("stream_work_times", "Stages of the session with their offsets: `accept@0.000 route@0.001 connect@0.002`.", stages),
+    var("worker", "Number of the worker.", |s, out| show(s.worker.worker, out)),
+    var("epoch", "Number of the generation: grows with each reload.", |s, out| show(s.worker.cycle.epoch, out)),
+    var("versions", "Name and version of this program.", |_, out| text(VERSION, out)),
+    var("pid", "Number of the process.", |_, out| show(std::process::id(), out)),
+    open("is_proxy_protocol_hello", "1 when a hello header came in front of the stream."),
+    open("client_protocol_hello_size", "Size of the hello header that came."),
+    open("upstream_protocol_hello_size", "Size of the hello header that was sent."),
+    open("is_open_ebpf", "1 when the kernel relays the stream."),
+    open("open_sendfile", "1 when files are sent without copying."),
+    open("buffer_cache", "How bytes are kept for a slow side: memory or file."),
+    open("write_max_block_time", "Longest time that a write waited."),
+];
+
+const VERSION: &str = concat!("anyproxy/", env!("CARGO_PKG_VERSION"));
+
+fn text(value: &str, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(value.as_bytes());
+    !value.is_empty()
+}
+
+fn show(value: impl Display, out: &mut Vec<u8>) -> bool {
+    write!(out, "{value}").is_ok()
+}
+
+fn seconds(time: Duration, out: &mut Vec<u8>) -> bool {
+    write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis()).is_ok()
+}
+
+fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
+    addr.ip().is_some_and(|ip| show(ip, out))
+}
+
+fn port(addr: &Addr, out: &mut Vec<u8>) -> bool {
+    addr.socket().is_some_and(|s| show(s.port(), out))
+}
+
+fn iso(time: SystemTime, out: &mut Vec<u8>) -> bool {
+    thread_local! {
+        static CLOCK: RefCell<LocalTime> = RefCell::default();
+    }
+    CLOCK.try_with(|c| c.borrow_mut().write(time, out)).is_ok()
+}
+
+fn unix(time: SystemTime, out: &mut Vec<u8>) -> bool {
+    seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default(), out)
+}
+
+fn began(s: &Session) -> SystemTime {
+    SystemTime::now().checked_sub(s.age()).unwrap_or_else(|| process().started_at())
+}
+
+fn status_of(s: &Session) -> Option<u32> {
+    status(s.shared.status.get(), s.shared.close_reason.get())
+}
+
+fn server(s: &Session) -> Option<&Server> {
+    let cycle = &s.worker.cycle;
+    cycle.vars.server(&cycle.tree, s.user()?.server.scope)
+}
+
+fn domain(s: &Session, out: &mut Vec<u8>) -> bool {
+    let own = || {
+        server(s)?.domains.iter().find_map(|d| match &d.name {
+            DomainName::Exact(name) => Some(name.as_str()),
+            _ => None,
+        })
+    };
+    match if s.listener.by_domain { None } else { own() } {
+        Some(own) => text(own, out),
+        None => text(&s.domain.borrow(), out),
+    }
+}
+
+fn with_pool(s: &Session, f: impl FnOnce(&LeaseNote) -> bool) -> bool {
+    f(&s.lease.borrow())
+}
+
+fn with_peer(s: &Session, f: impl FnOnce(&PeerLive) -> bool) -> bool {
+    with_pool(s, |note| note.member.as_ref().is_some_and(|m| f(&m.live)))
+}
+
+fn stages(s: &Session, out: &mut Vec<u8>) -> bool {
+    let stages = s.stages.borrow();
+    let mut first = true;
+    if stages.first().is_none_or(|(name, _)| name.as_str() != "accept") {
+        out.extend_from_slice(b"accept@0.000");
+        first = false;
+    }
+    for (name, at) in &*stages {
+        if !std::mem::take(&mut first) {
+            out.push(b' ');
+        }
+        text(name, out);
+        out.push(b'@');
+        seconds(Duration::from_micros((*at).into()), out);
+    }
+    true
+}
+
+/// Read once. The system's own file where there is one; a call of the C library would need code of another kind.
+fn host_name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let file = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let environment = || ["COMPUTERNAME", "HOSTNAME", "HOST"].iter().find_map(|v| std::env::var(v).ok());
+        let name = file.or_else(environment).unwrap_or_default();
+        let name = name.trim();
+        if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+    })
+}

@@ -1,0 +1,232 @@
+//! Names of variables and functions, and who provides each. Knows no session: it only finds.
+
+use super::core;
+use crate::template::{Arity, FuncRef, MAX_ARGUMENTS, Resolver, VarRef, builtin_names};
+use anyproxy_module_api::abi::module::{FunctionPoint, ModuleDesc, VariablePoint};
+use std::{cell::RefCell, collections::HashMap};
+
+/// What one module registers.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleNames<'a> {
+    /// Its number; never 0.
+    pub module: u16,
+    /// Its id, for messages.
+    pub id: &'a str,
+    /// Its variables.
+    pub variables: &'a [VariablePoint],
+    /// Its functions.
+    pub functions: &'a [FunctionPoint],
+}
+
+impl<'a> ModuleNames<'a> {
+    /// Of a module's description.
+    pub fn of(module: u16, desc: &'a ModuleDesc) -> Self {
+        let (variables, functions) = (desc.variables.as_slice(), desc.functions.as_slice());
+        Self { module, id: desc.id.as_str(), variables, functions }
+    }
+}
+
+/// Everything that has a name, while templates are compiled. Put the names of captures over it with
+/// [`crate::matcher::CaptureNames::over`].
+#[derive(Debug)]
+pub struct Names {
+    known: Known,
+    members: RefCell<Members>,
+}
+
+/// Variables of modules that templates refer to; their position is the slot.
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<Member>,
+    slots: HashMap<Box<str>, VarRef>,
+}
+
+/// A variable of a module that a template refers to.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) module: u16,
+    pub(super) point: VariablePoint,
+    /// Of a member of a family: what follows the prefix.
+    pub(super) rest: Box<str>,
+}
+
+/// All names.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    exact: HashMap<Box<str>, Source>,
+    /// Longest prefix first.
+    families: Vec<Family>,
+    functions: Vec<(u16, FunctionPoint)>,
+    function_slots: HashMap<Box<str>, u32>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Core(u32),
+    Module(u16, VariablePoint),
+}
+
+#[derive(Debug)]
+struct Family {
+    prefix: Box<str>,
+    module: u16,
+    point: VariablePoint,
+}
+
+/// Where a name leads.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    Core(u32),
+    Module(u16, &'a VariablePoint, &'a str),
+}
+
+impl Names {
+    /// The host's names and those of `modules`. A variable that the host keeps open for modules (it has no value of its
+    /// own) belongs to the module that registers it; any other name may exist once.
+    ///
+    /// # Errors
+    /// All clashes and impossible names, each as one line.
+    pub fn new<'a>(modules: impl IntoIterator<Item = ModuleNames<'a>>) -> Result<Self, Vec<String>> {
+        let mut known = Known::default();
+        let mut owners = Owners::default();
+        for (slot, var) in core::TABLE.iter().enumerate() {
+            known.exact.insert(var.name.into(), Source::Core(slot as u32));
+            if !var.open {
+                owners.variables.insert(var.name.to_owned(), "the host".to_owned());
+            }
+        }
+        for module in modules {
+            known.add(&module, &mut owners);
+        }
+        known.families.sort_by_key(|f| std::cmp::Reverse(f.prefix.len()));
+        if owners.errors.is_empty() { Ok(Self { known, members: RefCell::default() }) } else { Err(owners.errors) }
+    }
+
+    pub(super) fn into_parts(self) -> (Known, Vec<Member>) {
+        (self.known, self.members.into_inner().list)
+    }
+}
+
+/// Who has a name already, and what is wrong.
+#[derive(Default)]
+struct Owners {
+    variables: HashMap<String, String>,
+    functions: HashMap<String, String>,
+    errors: Vec<String>,
+}
+
+impl Owners {
+    fn take(&mut self, what: &str, name: &str, key: String, id: &str) -> bool {
+        let possible = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if name.is_empty() || !name.bytes().all(possible) || name.starts_with("re.") {
+            self.errors.push(format!("module {id}: {name:?} cannot be the name of a {what}"));
+            return false;
+        }
+        let owners = if what == "function" { &mut self.functions } else { &mut self.variables };
+        match owners.entry(key) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(format!("module {id}"));
+                true
+            }
+            std::collections::hash_map::Entry::Occupied(taken) => {
+                let error = format!("module {id}: the {what} \"{name}\" is registered by {} already", taken.get());
+                self.errors.push(error);
+                false
+            }
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, from: &ModuleNames<'_>, owners: &mut Owners) {
+        let module = from.module;
+        for point in from.variables {
+            let name = point.name.as_str();
+            // A family and a variable may have the same text: the exact name wins.
+            let (what, key) = if point.prefix { ("family", format!("{name}<")) } else { ("variable", name.to_owned()) };
+            if !owners.take(what, name, key, from.id) {
+                continue;
+            }
+            if point.prefix {
+                self.families.push(Family { prefix: name.into(), module, point: *point });
+            } else {
+                self.exact.insert(name.into(), Source::Module(module, *point));
+            }
+        }
+        for point in from.functions {
+            let name = point.name.as_str();
+            if builtin_names().any(|b| b == name) {
+                owners.errors.push(format!("module {}: the function \"{name}\" is the host's own", from.id));
+            } else if usize::from(point.arity) > MAX_ARGUMENTS {
+                let error = format!("module {}: \"{name}\" takes more than {MAX_ARGUMENTS} arguments", from.id);
+                owners.errors.push(error);
+            } else if owners.take("function", name, name.to_owned(), from.id) {
+                self.function_slots.insert(name.into(), self.functions.len() as u32);
+                self.functions.push((module, *point));
+            }
+        }
+    }
+
+    /// An exact name, or the family with the longest prefix.
+    pub(super) fn find<'a>(&'a self, name: &'a str) -> Option<Found<'a>> {
+        match self.exact.get(name) {
+            Some(Source::Core(slot)) => return Some(Found::Core(*slot)),
+            Some(Source::Module(module, point)) => return Some(Found::Module(*module, point, "")),
+            None => {}
+        }
+        self.families.iter().find_map(|f| {
+            let rest = name.strip_prefix(&*f.prefix).filter(|rest| !rest.is_empty())?;
+            Some(Found::Module(f.module, &f.point, rest))
+        })
+    }
+
+    /// A function by the slot that [`Resolver::function`] gave.
+    pub(super) fn function(&self, slot: u32) -> Option<(u16, &FunctionPoint)> {
+        self.functions.get(slot as usize).map(|(module, point)| (*module, point))
+    }
+
+    /// Names and documentation of modules, by name.
+    pub(super) fn documentation(&self) -> impl Iterator<Item = (String, String)> {
+        let exact = self.exact.values().filter_map(|source| match source {
+            Source::Core(_) => None,
+            Source::Module(_, point) => Some((point.name.to_string(), point.doc.to_string())),
+        });
+        let families = self.families.iter().map(|f| (format!("{}<…>", f.prefix), f.point.doc.to_string()));
+        let functions = self.functions.iter().map(|(_, f)| (format!("{}(…)", f.name), f.doc.to_string()));
+        let mut all: Vec<_> = exact.chain(families).chain(functions).collect();
+        all.sort();
+        all.into_iter()
+    }
+}
+
+impl Resolver for Names {
+    fn variable(&self, name: &str) -> Option<VarRef> {
+        let (module, point, rest) = match self.known.find(name)? {
+            Found::Core(slot) => return Some(VarRef::new(0, slot)),
+            Found::Module(module, point, rest) => (module, point, rest),
+        };
+        let Members { list, slots } = &mut *self.members.borrow_mut();
+        if let Some(var) = slots.get(name) {
+            return Some(*var);
+        }
+        let var = VarRef::new(module.into(), list.len() as u32);
+        list.push(Member { module, point: *point, rest: rest.into() });
+        slots.insert(name.into(), var);
+        Some(var)
+    }
+
+    fn function(&self, name: &str) -> Option<FuncRef> {
+        let slot = *self.known.function_slots.get(name)?;
+        let (module, point) = self.known.function(slot)?;
+        Some(FuncRef { provider: module.into(), slot, arity: Arity::exactly(point.arity.into()) })
+    }
+
+    fn names(&self, each: &mut dyn FnMut(&str)) {
+        self.known.exact.keys().for_each(|name| each(name));
+        self.known.families.iter().for_each(|f| each(&format!("{}<…>", f.prefix)));
+    }
+
+    fn function_names(&self, each: &mut dyn FnMut(&str)) {
+        self.known.function_slots.keys().for_each(|name| each(name));
+    }
+}

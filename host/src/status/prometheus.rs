@@ -1,0 +1,202 @@
+//! Counters that live outside the metrics registry as Prometheus text (exposition format 0.0.4): listeners, servers,
+//! upstreams and peers. Rendered from the counters when somebody reads, to be appended to the registry's text; no name
+//! here may be registered there, so all begin with `anyproxy_`.
+
+use crate::{
+    cycle::listener_stats::ListenerStats,
+    metrics::{BUCKETS, Kind, Snapshot, upper_bound},
+    upstream::{live::PeerLive, pool::Pool},
+};
+use std::{
+    fmt::{Display, Write},
+    sync::atomic::Ordering::Relaxed,
+};
+
+/// A name's text so far: every series of one name stands together under its `HELP` and `TYPE`.
+#[derive(Debug)]
+pub struct Family<'a> {
+    name: &'a str,
+    out: &'a mut String,
+}
+
+type Labels<'l> = &'l [(&'l str, &'l str)];
+
+impl<'a> Family<'a> {
+    /// Begins a name: `help` is one sentence.
+    pub fn new(out: &'a mut String, name: &'a str, kind: Kind, help: &str) -> Self {
+        let _ = write!(out, "# HELP {name} ");
+        escaped(out, help, false);
+        let _ = writeln!(out, "\n# TYPE {name} {}", kind.name());
+        Self { name, out }
+    }
+
+    /// One series.
+    pub fn sample(&mut self, labels: Labels<'_>, value: impl Display) {
+        self.line("", labels, None, value);
+    }
+
+    /// One histogram of microseconds, in seconds, with the powers of two as bounds.
+    pub fn times(&mut self, labels: Labels<'_>, times: &Snapshot) {
+        let mut total = 0;
+        for (n, count) in times.counts.iter().enumerate().take(BUCKETS - 1) {
+            total += count;
+            if n % 2 == 0
+                && let Some(bound) = upper_bound(n)
+            {
+                self.line("_bucket", labels, Some(&(bound as f64 / 1e6).to_string()), total);
+            }
+        }
+        self.line("_bucket", labels, Some("+Inf"), times.count());
+        self.line("_sum", labels, None, times.sum as f64 / 1e6);
+        self.line("_count", labels, None, times.count());
+    }
+
+    fn line(&mut self, suffix: &str, labels: Labels<'_>, bound: Option<&str>, value: impl Display) {
+        self.out.push_str(self.name);
+        self.out.push_str(suffix);
+        let mut open = '{';
+        for (name, value) in labels.iter().copied().chain(bound.map(|b| ("le", b))) {
+            let _ = write!(self.out, "{open}{name}=\"");
+            escaped(self.out, value, true);
+            self.out.push('"');
+            open = ',';
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.out, "{} {value}", if open == ',' { "}" } else { "" });
+    }
+}
+
+/// The format escapes backslash and line feed everywhere, the quote in label values.
+fn escaped(out: &mut String, text: &str, quote: bool) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quote => out.push_str("\\\""),
+            _ => out.push(c),
+        }
+    }
+}
+
+/// Appends the series of listeners (`what` = `listener`, named by address) or servers (`server`, named by their name).
+/// Entries with the same name count as one name's series only if they are the same counters: give each once.
+pub fn traffic(out: &mut String, what: &str, entries: &[(&str, &ListenerStats)]) {
+    if entries.is_empty() {
+        return;
+    }
+    let name = |tail: &str| format!("anyproxy_{what}_{tail}");
+    let mut each = |tail: &str, kind, help: &str, value: &dyn Fn(&ListenerStats) -> u64| {
+        let name = name(tail);
+        let mut family = Family::new(out, &name, kind, help);
+        for (of, stats) in entries {
+            family.sample(&[(what, of)], value(stats));
+        }
+    };
+    each("sessions", Kind::Gauge, "Sessions now.", &|s| s.now().into());
+    each("connections_total", Kind::Counter, "Connections accepted.", &ListenerStats::connections);
+    each("shed_total", Kind::Counter, "Sessions ended or refused by a limit.", &|s| s.shed.load(Relaxed));
+    each("malformed_total", Kind::Counter, "Sessions with malformed first bytes.", &|s| s.malformed.load(Relaxed));
+    each("accept_errors_total", Kind::Counter, "Failures of accept.", &|s| s.accept_errors.load(Relaxed));
+
+    let bytes = name("bytes_total");
+    let mut family = Family::new(out, &bytes, Kind::Counter, "Bytes of sessions that ended.");
+    for (of, stats) in entries {
+        let b = stats.bytes();
+        for (side, direction, n) in [
+            ("client", "received", b.client_received),
+            ("client", "sent", b.client_sent),
+            ("upstream", "received", b.upstream_received),
+            ("upstream", "sent", b.upstream_sent),
+        ] {
+            family.sample(&[(what, of), ("side", side), ("direction", direction)], n);
+        }
+    }
+    let closes = name("closes_total");
+    let mut family = Family::new(out, &closes, Kind::Counter, "Sessions that ended, by who, stage and cause.");
+    for (of, stats) in entries {
+        for (reason, n) in stats.closes() {
+            family.sample(&[(what, of), ("reason", &reason)], n);
+        }
+    }
+    let session = name("session_seconds");
+    let mut family = Family::new(out, &session, Kind::Histogram, "How long sessions lasted.");
+    for (of, stats) in entries {
+        family.times(&[(what, of)], &stats.session_time());
+    }
+    let connect = name("connect_seconds");
+    let mut family = Family::new(out, &connect, Kind::Histogram, "How long connects to peers took.");
+    for (of, stats) in entries {
+        family.times(&[(what, of)], &stats.connect_time());
+    }
+}
+
+/// Appends the series of upstreams and their peers.
+pub fn upstreams(out: &mut String, pools: &[&Pool]) {
+    if pools.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, kind, help: &str, value: &dyn Fn(&Pool) -> u64| {
+        let mut family = Family::new(out, name, kind, help);
+        for pool in pools {
+            family.sample(&[("upstream", &pool.name)], value(pool));
+        }
+    };
+    each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.in_flight.load(Relaxed).into());
+    each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| p.waiting.load(Relaxed) as u64);
+    each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| p.retries.load(Relaxed));
+    each("anyproxy_upstream_no_peer_total", Kind::Counter, "Sessions that found no usable peer.", &|p| {
+        p.no_peer.load(Relaxed)
+    });
+    each("anyproxy_upstream_queue_timeouts_total", Kind::Counter, "Sessions that waited too long.", &|p| {
+        p.queue_timeouts.load(Relaxed)
+    });
+    let sets: Vec<_> = pools.iter().map(|p| p.set.load()).collect();
+    peers(out, sets.iter().flat_map(|set| set.members.iter().map(|m| &*m.live)));
+}
+
+/// Appends the series of peers. One that is named several times is shown once: a series may stand only once.
+pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>) {
+    let mut seen = std::collections::HashSet::new();
+    let peers: Vec<_> = peers.into_iter().filter(|p| seen.insert(p.state.id)).collect();
+    if peers.is_empty() {
+        return;
+    }
+    let addresses: Vec<_> = peers.iter().map(|p| p.addr.to_string()).collect();
+    let labels = |n: usize| [("upstream", &*peers[n].upstream), ("peer", &*addresses[n]), ("protocol", &*peers[n].connector)];
+    let mut each = |name: &str, kind, help: &str, value: &dyn Fn(&PeerLive) -> u64| {
+        let mut family = Family::new(out, name, kind, help);
+        for (n, peer) in peers.iter().enumerate() {
+            family.sample(&labels(n), value(peer));
+        }
+    };
+    each("anyproxy_peer_usable", Kind::Gauge, "1 while the peer may get new connections.", &|p| {
+        p.state.is_usable().into()
+    });
+    each("anyproxy_peer_in_flight", Kind::Gauge, "Uses now.", &|p| p.state.in_flight.load(Relaxed).into());
+    each("anyproxy_peer_weight", Kind::Gauge, "Weight.", &|p| p.state.weight.load(Relaxed).into());
+    each("anyproxy_peer_picked_total", Kind::Counter, "Uses begun.", &|p| p.counts.picked.load(Relaxed));
+    each("anyproxy_peer_connect_failures_total", Kind::Counter, "Connects that failed.", &|p| {
+        p.counts.connect_failures.load(Relaxed)
+    });
+    each("anyproxy_peer_failures_total", Kind::Counter, "Uses that failed later.", &|p| p.counts.failures.load(Relaxed));
+    each("anyproxy_peer_ejections_total", Kind::Counter, "Times it was ejected.", &|p| p.counts.ejections.load(Relaxed));
+    let mut family = Family::new(out, "anyproxy_peer_bytes_total", Kind::Counter, "Bytes of uses that ended.");
+    for (n, peer) in peers.iter().enumerate() {
+        for (direction, count) in [("sent", &peer.counts.sent), ("received", &peer.counts.received)] {
+            let [a, b, c] = labels(n);
+            family.sample(&[a, b, c, ("direction", direction)], count.load(Relaxed));
+        }
+    }
+    let mut family = Family::new(out, "anyproxy_peer_checks_total", Kind::Counter, "Health checks, by result.");
+    for (n, peer) in peers.iter().enumerate() {
+        for (result, count) in [("passed", &peer.counts.checks_passed), ("failed", &peer.counts.checks_failed)] {
+            let [a, b, c] = labels(n);
+            family.sample(&[a, b, c, ("result", result)], count.load(Relaxed));
+        }
+    }
+    let mut family =
+        Family::new(out, "anyproxy_peer_response_seconds", Kind::Gauge, "Moving average of the response time.");
+    for (n, peer) in peers.iter().enumerate() {
+        family.sample(&labels(n), peer.state.ewma_ns.load(Relaxed) as f64 / 1e9);
+    }
+}
