@@ -99,3 +99,6 @@ impl DatagramEndpoint for Echo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

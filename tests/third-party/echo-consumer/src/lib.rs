@@ -72,3 +72,6 @@ impl Handler<EchoConsumer> for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

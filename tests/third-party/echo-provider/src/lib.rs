@@ -77,3 +77,6 @@ impl Action<EchoProvider> for Status {
         Ok(format!("{{\"calls\":{}}}", module.calls.load(Relaxed)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ impl Handler<Faulty> for Misbehave {
 
     async fn handle(session: Session<Faulty>, mut stream: Stream) -> Result<(), Error> {
         let mode = *session.conf();
-        let _bomb = (mode == Some(Mode::PanicDrop)).then_some(Bomb);
+        let _bomb = (mode == Some(Mode::PanicDrop)).then(|| Bomb);
         let _held = Held::new(mode == Some(Mode::Hold));
         let mut piece = [0; 4096];
         loop {
@@ -155,3 +155,6 @@ async fn wake_a_bomb() {
         sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

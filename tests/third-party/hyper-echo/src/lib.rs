@@ -150,3 +150,6 @@ fn echo(request: Request<Incoming>, max: u64) -> Response<Echo> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

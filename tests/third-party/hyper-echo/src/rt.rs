@@ -68,7 +68,7 @@ pub(crate) struct Worker;
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Worker {
     fn execute(&self, future: F) {
-        // Let go, not ended: the session owns it.
+        // Let go, not ended: it ends with its connection, or with the generation.
         drop(spawn(future));
     }
 }

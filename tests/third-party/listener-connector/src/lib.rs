@@ -70,3 +70,6 @@ impl Connector<ListenerConnector> for Dial {
         connect(request.addr, &options).await.map(xor::wrap)
     }
 }
+
+#[cfg(test)]
+mod tests;

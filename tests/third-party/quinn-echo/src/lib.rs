@@ -178,3 +178,6 @@ impl Action<QuinnEcho> for Status {
         Ok(json)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,7 @@ impl AsyncUdpSocket for Socket {
             self.sent_runs.fetch_add(u64::from(size < from.contents.len()), Relaxed);
         }
         if let Some(ip) = from.src_ip {
-            to = to.from(SocketAddr::new(ip, 0).into());
+            to = to.from(SocketAddr::new(ip, self.inner.addr().port()).into());
         }
         Ok(self.inner.try_send(&to)?)
     }

@@ -113,3 +113,6 @@ impl Action<RustlsEcho> for Certificate {
         Ok(format!("{{\"certificate\":\"{}\"}}", tls.certificate.replace('\r', "").replace('\n', "\\n")))
     }
 }
+
+#[cfg(test)]
+mod tests;

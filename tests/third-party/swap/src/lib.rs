@@ -68,3 +68,6 @@ impl Action<Swap> for Status {
         Ok(format!("{{\"version\":{VERSION:?}}}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

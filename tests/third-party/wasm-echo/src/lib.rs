@@ -154,3 +154,6 @@ impl Guest {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;
