@@ -142,9 +142,7 @@ impl Reader {
 
 /// The fatal alert a server answers when it serves no such name: TLS 1.2 record, level fatal, unrecognized_name (RFC
 /// 6066 §3, RFC 8446 §6).
-pub fn unrecognized_name_alert() -> [u8; 7] {
-    [21, 3, 3, 0, 2, 2, 112]
-}
+pub const UNRECOGNIZED_NAME_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// A verdict if the first bytes already rule TLS out.
 fn first_bytes(received: &[u8]) -> Option<Outcome> {

@@ -272,7 +272,7 @@ fn the_largest_hello_is_read_and_splitting_it_finely_is_refused() {
 #[test]
 fn the_alert_is_fatal_unrecognized_name() {
     assert_eq!(
-        unrecognized_name_alert(),
+        UNRECOGNIZED_NAME_ALERT,
         [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70]
     );
 }

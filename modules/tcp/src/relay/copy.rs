@@ -1,0 +1,253 @@
+//! One direction by copying: read, write at once, keep what was not taken. A buffer is held only while there are bytes
+//! in it, and grows once reads fill it. A direction that proves long is spliced, where that was asked for.
+
+use super::{
+    pipe::{Moved, Pipe},
+    pump::{Fault, Io, READS},
+};
+use crate::Tcp;
+use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, ready};
+use std::task::{Context, Poll, ready};
+
+/// Reads in a row that fill the buffer before it grows.
+const FULL_TO_GROW: u8 = 2;
+/// As many in a row prove a direction long, whatever the other one does.
+const FULL_TO_SPLICE: u8 = 16;
+/// After the other side spoke, a piece below this is no long transfer any more.
+const SHORT: usize = 16 << 10;
+
+/// The state of one direction.
+pub(super) struct Flow {
+    buf: Buf,
+    /// Bytes of `buf` that the target has.
+    sent: usize,
+    /// Bytes since the other direction last carried any.
+    run: u64,
+    /// Reads in a row that filled the buffer.
+    full: u8,
+    ended: bool,
+    /// Bytes were accepted and not flushed.
+    dirty: bool,
+    may_splice: bool,
+    splicing: bool,
+    /// While splicing: the other direction carried bytes since the last piece.
+    turned: bool,
+    /// While splicing; after it, as long as there are bytes in it.
+    pipe: Option<Pipe>,
+}
+
+impl Flow {
+    pub(super) fn new(may_splice: bool) -> Self {
+        Self {
+            buf: Buf::new(),
+            sent: 0,
+            run: 0,
+            full: 0,
+            ended: false,
+            dirty: false,
+            may_splice,
+            splicing: false,
+            turned: false,
+            pipe: None,
+        }
+    }
+
+    /// Writes what is held. Ready: nothing is held.
+    fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
+        while self.sent < self.buf.len() {
+            match io.to.poll_write(cx, &self.buf[self.sent..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io.target(Error::bare(ErrorKind::BrokenPipe)))),
+                Poll::Ready(Ok(n)) => {
+                    self.sent += n;
+                    self.dirty = true;
+                    io.sent(n);
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(io.target(e))),
+                Poll::Pending => {
+                    io.blocked();
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.buf.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads into an empty buffer. Ready: bytes, or the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
+        if let Some(pipe) = &mut self.pipe {
+            // Splicing failed with bytes under way.
+            self.buf = ready!(poll_buf(cx, io.conf.read_buffer));
+            let r = pipe.read_into(&mut self.buf);
+            if pipe.held() == 0 {
+                self.pipe = None;
+            }
+            return Poll::Ready(r.map_err(|error| Fault { who: Who::Proxy, error }));
+        }
+        let bulk = self.full >= FULL_TO_GROW;
+        let size = if bulk { io.conf.write_buffer } else { io.conf.read_buffer };
+        if self.buf.capacity() == 0 {
+            // A direction that waits holds no buffer.
+            let _: u8 = ready!(io.from.poll_ready(cx, ready::READ));
+            self.buf = match buf(size) {
+                Some(b) => b,
+                None => ready!(poll_buf(cx, io.conf.read_buffer)),
+            };
+        } else if self.buf.capacity() < size {
+            self.buf = buf(size).unwrap_or_else(|| std::mem::take(&mut self.buf));
+        }
+        match ready!(io.from.poll_read_buf(cx, &mut self.buf)) {
+            Ok(0) => self.ended = true,
+            Ok(n) => {
+                io.received(n);
+                self.run += n as u64;
+                let filled = n == self.buf.capacity();
+                self.full = if filled { self.full.saturating_add(1) } else { 0 };
+            }
+            Err(e) => return Poll::Ready(Err(io.source(e))),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands accepted bytes on, before waiting.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Result<(), Fault> {
+        if self.dirty {
+            match io.to.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.dirty = false;
+                    io.unblocked();
+                }
+                Poll::Ready(Err(e)) => return Err(io.target(e)),
+                Poll::Pending => io.blocked(),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_copy(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
+        for _ in 0..READS {
+            ready!(self.poll_write(cx, io))?;
+            if self.ended {
+                self.buf = Buf::new();
+                return io.to.poll_shutdown(cx).map_err(|e| io.target(e));
+            }
+            if self.may_splice && self.is_long(io.conf.splice_after) && self.start_splicing(io) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_fill(cx, io)?.is_pending() {
+                self.buf = Buf::new();
+                self.poll_flush(cx, io)?;
+                return Poll::Pending;
+            }
+        }
+        // What is held goes out in the next turn, which is soon.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_long(&self, after: u64) -> bool {
+        (self.run >= after || self.full >= FULL_TO_SPLICE) && self.pipe.is_none()
+    }
+
+    /// Sets a pipe up; false: it cannot be, now or ever.
+    fn start_splicing(&mut self, io: &mut Io<'_>) -> bool {
+        let plain = io.from.raw_fd().is_some() && io.to.raw_fd().is_some();
+        let worker = io.session.worker();
+        self.pipe = if plain { worker.pipes.take() } else { None };
+        if self.pipe.is_none() {
+            self.may_splice = false;
+            return false;
+        }
+        worker.splices.add(1);
+        self.buf = Buf::new();
+        self.splicing = true;
+        self.turned = false;
+        true
+    }
+
+    /// Goes back to copying. What is still in the pipe is read from it first.
+    fn stop_splicing(&mut self, io: &Io<'_>) {
+        self.splicing = false;
+        (self.run, self.full) = (0, 0);
+        if let Some(pipe) = self.pipe.take_if(|p| p.held() == 0) {
+            io.session.worker().pipes.give(pipe);
+        }
+    }
+
+    /// Ready: it is over with splicing.
+    fn poll_splice(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
+        let mut pieces = 0;
+        while let Some(pipe) = &mut self.pipe {
+            if pipe.held() > 0 {
+                match pipe.drain(io.to) {
+                    Moved::Bytes(0) => return Poll::Ready(Err(io.target(Error::bare(ErrorKind::BrokenPipe)))),
+                    Moved::Bytes(n) => io.spliced(n),
+                    Moved::Again => {
+                        io.to.clear_ready(ready::WRITE);
+                        if io.to.poll_ready(cx, ready::WRITE).is_pending() {
+                            io.blocked();
+                            return Poll::Pending;
+                        }
+                    }
+                    Moved::Unsupported => break,
+                    Moved::Failed(e) => return Poll::Ready(Err(io.target(e))),
+                }
+                continue;
+            }
+            if self.ended {
+                self.stop_splicing(io);
+                return Poll::Ready(Ok(()));
+            }
+            if pieces == READS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            pieces += 1;
+            let _: u8 = ready!(io.from.poll_ready(cx, ready::READ));
+            // The pipe is empty, so "again" speaks of the source.
+            match pipe.fill(io.from) {
+                Moved::Bytes(0) => self.ended = true,
+                Moved::Bytes(n) => {
+                    io.received(n);
+                    if std::mem::take(&mut self.turned) && n < SHORT {
+                        // Another answer, and no long one so far: it is read out of the pipe and copied.
+                        self.stop_splicing(io);
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Moved::Again => io.from.clear_ready(ready::READ),
+                Moved::Unsupported => break,
+                Moved::Failed(e) => return Poll::Ready(Err(io.source(e))),
+            }
+        }
+        self.may_splice = false;
+        self.stop_splicing(io);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl super::pump::Flow for Flow {
+    fn poll(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            if self.splicing {
+                ready!(self.poll_splice(cx, io))?;
+            }
+            let r = ready!(self.poll_copy(cx, io));
+            if r.is_err() || !self.splicing {
+                return Poll::Ready(r);
+            }
+        }
+    }
+
+    fn turned(&mut self) {
+        self.run = 0;
+        self.turned = true;
+    }
+
+    fn end(&mut self, session: &Session<Tcp>) {
+        if let Some(pipe) = self.pipe.take().filter(|p| p.held() == 0) {
+            session.worker().pipes.give(pipe);
+        }
+    }
+}
