@@ -27,6 +27,8 @@ pub use abi::{
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
     upstream::{Outcome, PeerRef, PeerState, Pick, PickCx},
 };
+/// The socket of `services`; `Listener` itself is the extension point.
+pub use abi::services::Listener as SocketListener;
 pub use tracing;
 
 #[doc(hidden)]

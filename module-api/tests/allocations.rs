@@ -59,7 +59,9 @@ fn allocations(f: impl FnOnce()) -> usize {
 
 /// Polls `f` once as a task of the fake host does.
 fn as_task<R>(host: &FakeHost, mut f: impl FnMut(&mut Context<'_>) -> R) -> R {
-    let Poll::Ready(r) = host.poll_once(&mut poll_fn(|cx| Poll::Ready(f(cx)))) else { unreachable!("it is ready at once") };
+    let Poll::Ready(r) = host.poll_once(&mut poll_fn(|cx| Poll::Ready(f(cx)))) else {
+        unreachable!("it is ready at once")
+    };
     r
 }
 
@@ -128,10 +130,7 @@ unsafe fn foreign<'a>(data: *const ()) -> &'a Foreign {
 }
 unsafe extern "C" fn clone(data: *const ()) -> FfiWaker {
     unsafe { foreign(data) }.holds.fetch_add(1, SeqCst);
-    FfiWaker {
-        data,
-        vtable: &raw const PRIMARY,
-    }
+    FfiWaker { data, vtable: &raw const PRIMARY }
 }
 unsafe extern "C" fn wake(data: *const ()) {
     let f = unsafe { foreign(data) };
@@ -144,40 +143,26 @@ unsafe extern "C" fn wake_by_ref(data: *const ()) {
 unsafe extern "C" fn give_up(data: *const ()) {
     unsafe { foreign(data) }.holds.fetch_sub(1, SeqCst);
 }
-static PRIMARY: FfiWakerVtable = FfiWakerVtable {
-    clone,
-    wake,
-    wake_by_ref,
-    drop: give_up,
-};
+static PRIMARY: FfiWakerVtable = FfiWakerVtable { clone, wake, wake_by_ref, drop: give_up };
 /// The same functions under another address: a waker that is not the host's primary.
-static OTHER: FfiWakerVtable = FfiWakerVtable {
-    clone: other_clone,
-    wake,
-    wake_by_ref,
-    drop: give_up,
-};
+static OTHER: FfiWakerVtable = FfiWakerVtable { clone: other_clone, wake, wake_by_ref, drop: give_up };
 unsafe extern "C" fn other_clone(data: *const ()) -> FfiWaker {
     unsafe { foreign(data) }.holds.fetch_add(1, SeqCst);
-    FfiWaker {
-        data,
-        vtable: &raw const OTHER,
-    }
+    FfiWaker { data, vtable: &raw const OTHER }
 }
 
 /// Calls `f` with a context as another image lends it.
 fn lent<R>(to: &Foreign, vtable: &'static FfiWakerVtable, f: impl FnOnce(&FfiContext<'_>) -> R) -> R {
-    let waker = FfiWaker {
-        data: ptr::from_ref(to).cast(),
-        vtable,
-    };
+    let waker = FfiWaker { data: ptr::from_ref(to).cast(), vtable };
     // A context is its waker and nothing else: `tests/layout.rs` holds it to that.
     f(unsafe { &*(&raw const waker).cast::<FfiContext<'_>>() })
 }
 
 /// Makes `PRIMARY` the host's table in this image, as the loading of a module does.
 fn be_a_module() {
-    use anyproxy_module_api::{Module, Problems, Registry, Scope, abi::export::init, abi::host::HostVtable, abi::services};
+    use anyproxy_module_api::{
+        Module, Problems, Registry, Scope, abi::export::init, abi::host::HostVtable, abi::services,
+    };
     struct Nothing;
     impl Module for Nothing {
         type Conf = ();
@@ -216,7 +201,8 @@ fn a_hosts_waker_is_itself_in_a_module_and_on_the_way_back_and_costs_nothing() {
                     assert!(ptr::eq(raw.vtable, &raw const PRIMARY), "it crosses back as the host's own");
                     back.with_context(|again| assert!(kept.will_wake(again.waker())));
                 });
-                kept.clone().wake();
+                let second = kept.clone();
+                second.wake();
                 kept.wake_by_ref();
             });
         })
@@ -336,7 +322,7 @@ fn a_waker_that_panics_stops_at_the_edge() {
     fn boom(_: *const ()) {
         panic!("in wake")
     }
-    static PANICKING: RawWakerVTable = RawWakerVTable::new(|p| clone(p), |p| boom(p), |p| boom(p), |_| {});
+    static PANICKING: RawWakerVTable = RawWakerVTable::new(clone, boom, boom, |_| {});
     let waker = unsafe { Waker::new(ptr::null(), &PANICKING) };
     let mut cx = Context::from_waker(&waker);
     quietly(|| {
@@ -344,7 +330,8 @@ fn a_waker_that_panics_stops_at_the_edge() {
             f.with_context(|cx| {
                 cx.waker().wake_by_ref();
                 let nobody = cx.waker().clone();
-                nobody.clone().wake();
+                let second = nobody.clone();
+                second.wake();
                 nobody.wake();
             });
         });

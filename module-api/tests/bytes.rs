@@ -1,6 +1,6 @@
 //! Text, buffers, sinks and errors as they cross.
 
-use anyproxy_module_api::{Addr, Buf, CloseReason, Error, ErrorKind, Sink, Slice, Str, Who, Stage, Cause};
+use anyproxy_module_api::{Addr, Buf, Cause, CloseReason, Error, ErrorKind, Sink, Slice, Stage, Str, Who};
 use std::{
     fmt::Write,
     io,

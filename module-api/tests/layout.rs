@@ -113,7 +113,8 @@ fn a_field_moved_retyped_or_removed_is_a_break() {
 #[test]
 fn a_table_with_its_size_in_front_may_grow_at_the_end_only() {
     let released = lines("HostVtable 16 8\n  size 0 8 usize\n  log 8 8 fn()");
-    let (broken, grown) = compare(&released, &lines("HostVtable 24 8\n  size 0 8 usize\n  log 8 8 fn()\n  more 16 8 fn()"));
+    let (broken, grown) =
+        compare(&released, &lines("HostVtable 24 8\n  size 0 8 usize\n  log 8 8 fn()\n  more 16 8 fn()"));
     assert_eq!((broken.len(), grown.len()), (0, 1));
     let (broken, _) = compare(&released, &lines("HostVtable 24 8\n  size 0 8 usize\n  more 8 8 fn()\n  log 16 8 fn()"));
     assert!(!broken.is_empty());

@@ -448,7 +448,7 @@ impl<S: StreamImpl> Table<S> {
     };
 
     unsafe extern "C" fn bind(d: *mut (), cx: &FfiContext<'_>) {
-        // SAFETY (here and below): `d` is the box of `Stream::new`, used exclusively, by the table's contract.
+        // SAFETY: here and below `d` is the box of `Stream::new`, used exclusively, by the table's contract.
         unsafe {
             call::<S>(d, |h| {
                 cx.with_context(|cx| h.stream.bind(cx));

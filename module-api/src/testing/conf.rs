@@ -4,7 +4,10 @@
 //! types and units, inherits. It knows no KDL, includes or modules other than the one under test.
 
 use super::{state::State, typed::typed};
-use crate::{ArgDesc, Contexts, DirectiveDesc, Inherit, Node, Prop, Repeat, ScopeKind, Slice, Span, Str, Value, abi::fake::interned};
+use crate::{
+    ArgDesc, Contexts, DirectiveDesc, Inherit, Node, Prop, Repeat, ScopeKind, Slice, Span, Str, Value,
+    abi::fake::interned,
+};
 use std::time::Duration;
 
 /// A value as a test writes it. A text is read by the directive's table: `"5s"` is a time where a time is wanted.
@@ -68,12 +71,7 @@ pub struct Directive {
 impl Directive {
     /// A directive without arguments.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            args: Vec::new(),
-            props: Vec::new(),
-            children: Vec::new(),
-        }
+        Self { name: name.to_owned(), args: Vec::new(), props: Vec::new(), children: Vec::new() }
     }
 
     /// Adds an argument.
@@ -110,12 +108,7 @@ pub struct Block {
 impl Block {
     /// A block of any kind.
     pub const fn new(kind: ScopeKind) -> Self {
-        Self {
-            kind,
-            name: String::new(),
-            directives: Vec::new(),
-            blocks: Vec::new(),
-        }
+        Self { kind, name: String::new(), directives: Vec::new(), blocks: Vec::new() }
     }
     /// The top level with `common` and its like.
     pub const fn main() -> Self {
@@ -139,10 +132,7 @@ impl Block {
     }
     /// `upstream "name"`.
     pub fn upstream(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::new(ScopeKind::Upstream)
-        }
+        Self { name: name.to_owned(), ..Self::new(ScopeKind::Upstream) }
     }
     /// Adds a directive.
     #[must_use]
@@ -174,13 +164,7 @@ pub(crate) struct Compiled {
 /// # Errors
 /// What the host would say, one line each.
 pub(crate) fn compile(config: &[Block], table: &[DirectiveDesc], state: &State) -> Result<Vec<Compiled>, Vec<String>> {
-    let mut c = Compiler {
-        table,
-        state,
-        line: 0,
-        out: Vec::new(),
-        errors: Vec::new(),
-    };
+    let mut c = Compiler { table, state, line: 0, out: Vec::new(), errors: Vec::new() };
     let (main, rest): (Vec<_>, Vec<_>) = config.iter().partition(|b| b.kind == ScopeKind::Main);
     let mut top = Block::main();
     for b in main {
@@ -202,7 +186,9 @@ struct Compiler<'a> {
 
 const fn contexts(kind: ScopeKind) -> Contexts {
     match kind {
-        ScopeKind::Main => Contexts::MAIN.or(Contexts::COMMON).or(Contexts::SOCKET).or(Contexts::TUNNEL).or(Contexts::EBPF),
+        ScopeKind::Main => {
+            Contexts::MAIN.or(Contexts::COMMON).or(Contexts::SOCKET).or(Contexts::TUNNEL).or(Contexts::EBPF)
+        }
         ScopeKind::Net => Contexts::NET,
         ScopeKind::Server => Contexts::SERVER,
         ScopeKind::Local => Contexts::LOCAL,
@@ -231,14 +217,7 @@ impl Compiler<'_> {
         let says = !own.is_empty() || parent.is_none();
         nodes.extend(own);
         let me = self.out.len();
-        self.out.push(Compiled {
-            kind: b.kind,
-            name: interned(&b.name),
-            nodes,
-            own: says,
-            parent,
-            span,
-        });
+        self.out.push(Compiled { kind: b.kind, name: interned(&b.name), nodes, own: says, parent, span });
         for inner in &b.blocks {
             self.block(inner, Some(me));
         }
@@ -251,7 +230,8 @@ impl Compiler<'_> {
             return Vec::new();
         }
         let keeps = |n: &&Node| {
-            let rule = self.table.iter().find(|t| t.name.as_str() == n.name.as_str()).map_or(Inherit::Never, |t| t.inherit);
+            let rule =
+                self.table.iter().find(|t| t.name.as_str() == n.name.as_str()).map_or(Inherit::Never, |t| t.inherit);
             let mut same = own.iter().filter(|o| o.name.as_str() == n.name.as_str());
             match rule {
                 Inherit::Never => false,
@@ -264,13 +244,7 @@ impl Compiler<'_> {
 
     fn span(&mut self) -> Span {
         self.line += 1;
-        Span {
-            file: Str::new("test.kdl"),
-            line: self.line,
-            column: 1,
-            offset: 0,
-            len: 0,
-        }
+        Span { file: Str::new("test.kdl"), line: self.line, column: 1, offset: 0, len: 0 }
     }
 
     fn node(&mut self, d: &Directive, desc: &DirectiveDesc) -> Node {

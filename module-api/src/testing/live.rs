@@ -27,8 +27,19 @@ pub(crate) enum Kind {
 }
 
 const NAMES: [&str; 13] = [
-    "task", "timer", "stream", "listener", "datagram socket", "watch", "resolved name", "file", "file watch", "zone", "lease",
-    "buffer", "job",
+    "task",
+    "timer",
+    "stream",
+    "listener",
+    "datagram socket",
+    "watch",
+    "resolved name",
+    "file",
+    "file watch",
+    "zone",
+    "lease",
+    "buffer",
+    "job",
 ];
 
 /// The counters; shared by everything counted, which may be dropped on any thread.
@@ -38,10 +49,7 @@ pub(crate) struct Live(Arc<[AtomicI64; NAMES.len()]>);
 impl Live {
     pub(crate) fn token(&self, kind: Kind) -> Token {
         self.0[kind as usize].fetch_add(1, SeqCst);
-        Token {
-            live: self.clone(),
-            kind,
-        }
+        Token { live: self.clone(), kind }
     }
 
     /// `2 stream, 1 lease`; empty: nothing is held.

@@ -40,6 +40,7 @@ mod conf;
 pub(crate) mod live;
 mod module;
 pub(crate) mod relay;
+mod running;
 mod session;
 pub(crate) mod state;
 mod tables;
@@ -47,7 +48,8 @@ mod typed;
 pub(crate) mod wire;
 
 pub use conf::{Block, Directive, Given};
-pub use module::{FakeBalancer, FakeEndpoint, ModuleUnderTest, Problem, Running};
+pub use module::{ModuleUnderTest, Problem};
+pub use running::{FakeBalancer, FakeEndpoint, Running};
 pub use session::FakeSession;
 pub use state::{Attempt, LogRecord, Metric, Sent};
 pub use tables::Server;
@@ -130,7 +132,8 @@ impl FakeHost {
     /// # Panics
     /// When it waits for what nothing here will do.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.try_run(future).expect("the future waits for what nothing in this test will do (time passes in advance only)")
+        self.try_run(future)
+            .expect("the future waits for what nothing in this test will do (time passes in advance only)")
     }
 
     /// As `run`; `None` when it waits for what nothing here will do. The future is dropped then.
@@ -175,8 +178,12 @@ impl FakeHost {
         let timers = s.timers.borrow();
         let timer = timers.iter().filter_map(std::sync::Weak::upgrade).filter_map(|t| t.awaited()).min();
         let sessions = s.sessions.borrow();
-        let open = sessions.iter().filter_map(std::rc::Weak::upgrade).map(|s| (s.shared.deadline_ms.get(), s.shared.fired.get()));
-        let deadline = open.filter(|(at, fired)| *at != 0 && *fired == 0).map(|(at, _)| at.saturating_mul(1_000_000)).min();
+        let open = sessions
+            .iter()
+            .filter_map(std::rc::Weak::upgrade)
+            .map(|s| (s.shared.deadline_ms.get(), s.shared.fired.get()));
+        let deadline =
+            open.filter(|(at, fired)| *at != 0 && *fired == 0).map(|(at, _)| at.saturating_mul(1_000_000)).min();
         timer.into_iter().chain(deadline).min()
     }
 

@@ -1,22 +1,15 @@
 //! One module on the fake host: its life from a configuration to its end, and every extension point as a call.
 
 use super::{
-    Block, FakeHost, FakeSession, Peer,
+    Block, FakeBalancer, FakeEndpoint, FakeHost, FakeSession, Peer, Running,
     conf::compile,
     state::{Conf, State},
 };
 use crate::{
-    Addr, Connect, Error, Look, LookOut, Module, Outcome, Pick, PickCx, Received, Route, ScopeKind, Slice, SocketOptions, Str,
-    Stream, Task, Verdict,
-    abi::{
-        conf::ScopeView,
-        error,
-        fake::{BalancerObject, Driver, EndpointObject},
-        task::LocalFuture,
-    },
-    spawn,
+    Addr, Connect, Error, Look, LookOut, Module, Route, ScopeKind, Slice, SocketOptions, Str, Stream, Verdict,
+    abi::{conf::ScopeView, fake::Driver},
 };
-use std::{cell::RefCell, future::Future, rc::Rc};
+use std::rc::Rc;
 
 /// What a module said of its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,13 +88,7 @@ impl<M: Module> ModuleUnderTest<M> {
         driver.commit();
         host.state.worker.set(worker);
         driver.worker_start(worker.unwrap_or(0));
-        let mut m = Self {
-            driver: Rc::new(driver),
-            host,
-            at: blocks.len() - 1,
-            blocks,
-            warnings: problems,
-        };
+        let mut m = Self { driver: Rc::new(driver), host, at: blocks.len() - 1, blocks, warnings: problems };
         m.select(m.at);
         Ok(m)
     }
@@ -127,7 +114,8 @@ impl<M: Module> ModuleUnderTest<M> {
         host.run_until_stalled();
         let held = host.held();
         assert!(held.is_empty(), "the module was stopped and still holds: {held}");
-        let sessions: usize = host.state.sessions.borrow().iter().filter_map(std::rc::Weak::upgrade).map(|s| s.module_holds()).sum();
+        let sessions: usize =
+            host.state.sessions.borrow().iter().filter_map(std::rc::Weak::upgrade).map(|s| s.module_holds()).sum();
         assert_eq!(sessions, 0, "the module was stopped and still holds sessions");
     }
 
@@ -166,7 +154,10 @@ impl<M: Module> ModuleUnderTest<M> {
         let conf = self.block();
         self.host.state.conf.set(Conf(conf));
         let driver = Rc::downgrade(&self.driver);
-        self.host.state.module_variable.replace(Some(Rc::new(move |s, name| driver.upgrade()?.variable(name, conf, s))));
+        self.host
+            .state
+            .module_variable
+            .replace(Some(Rc::new(move |s, name| driver.upgrade()?.variable(name, conf, s))));
     }
 
     /// `Session::peer_conf` gives the object of block `n` from now on.
@@ -215,7 +206,13 @@ impl<M: Module> ModuleUnderTest<M> {
     ///
     /// # Panics
     /// When it waits for what nothing in the test will do.
-    pub fn connect(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Result<Stream, Error> {
+    pub fn connect(
+        &self,
+        name: &str,
+        session: &FakeSession,
+        addr: impl Into<Addr>,
+        host: &str,
+    ) -> Result<Stream, Error> {
         let r = request(session, addr.into(), host);
         match self.driver.connect(name, self.block(), &r) {
             Some(f) => self.host.run(f).into(),
@@ -303,12 +300,7 @@ fn configure<M: Module>(
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<(ScopeKind, *const ())>, Vec<Problem>> {
     let compiled = compile(config, driver.desc.directives.as_slice(), state).map_err(|errors| {
-        let to = |message| Problem {
-            line: None,
-            message,
-            help: String::new(),
-            warning: false,
-        };
+        let to = |message| Problem { line: None, message, help: String::new(), warning: false };
         errors.into_iter().map(to).collect::<Vec<_>>()
     })?;
     let mut blocks: Vec<(ScopeKind, *const ())> = Vec::new();
@@ -344,109 +336,5 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 fn request(session: &FakeSession, addr: Addr, host: &str) -> Connect {
-    Connect {
-        addr,
-        host: Str::new(crate::intern(host)),
-        session: session.0.pointer(),
-        timeout_ms: 0,
-    }
-}
-
-/// Something of the module that runs on a session: it goes on in `FakeHost::run_until_stalled` and `advance`.
-#[derive(Debug)]
-pub struct Running<T> {
-    /// The test's end of the stream.
-    pub client: Peer,
-    /// The session.
-    pub session: FakeSession,
-    task: Task,
-    result: Rc<RefCell<Option<Result<T, Error>>>>,
-}
-
-impl<T: 'static> Running<T> {
-    fn new(f: LocalFuture<error::Outcome<T>>, session: FakeSession, client: Peer) -> Self {
-        let result = Rc::new(RefCell::new(None));
-        let (to, shared) = (Rc::clone(&result), Rc::clone(&session.0));
-        let task = spawn(async move {
-            shared.note_waker().await;
-            // Not a hold of the module's.
-            drop(shared);
-            let r = Guarded(f).await;
-            *to.borrow_mut() = Some(r);
-        });
-        Self {
-            client,
-            session,
-            task,
-            result,
-        }
-    }
-
-    /// The result, once it ended; a panic is `Panicked`. It is given once.
-    pub fn result(&mut self) -> Option<Result<T, Error>> {
-        self.result.borrow_mut().take()
-    }
-
-    /// Ends it where it is, as the end of its session's scope does.
-    pub fn abort(&self) {
-        self.task.abort();
-    }
-}
-
-impl<T> Drop for Running<T> {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A future whose panic is a value.
-struct Guarded<T>(LocalFuture<error::Outcome<T>>);
-
-impl<T> Future for Guarded<T> {
-    type Output = Result<T, Error>;
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        use crate::abi::task::FfiPoll;
-        match self.0.poll_ffi(cx) {
-            FfiPoll::Ready(r) => std::task::Poll::Ready(r.into()),
-            FfiPoll::Pending => std::task::Poll::Pending,
-            FfiPoll::Panicked => std::task::Poll::Ready(Err(Error::bare(crate::ErrorKind::Panicked))),
-        }
-    }
-}
-
-/// One balancer object; dropped before the module stops.
-pub struct FakeBalancer(BalancerObject);
-
-impl std::fmt::Debug for FakeBalancer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FakeBalancer")
-    }
-}
-
-impl FakeBalancer {
-    /// Asks it.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
-        self.0.pick(cx)
-    }
-
-    /// Tells it how a use ended.
-    pub fn done(&mut self, peer: u32, outcome: &Outcome) {
-        self.0.done(peer, outcome);
-    }
-}
-
-/// One endpoint of a datagram listener; dropped before the module stops.
-pub struct FakeEndpoint(EndpointObject);
-
-impl std::fmt::Debug for FakeEndpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FakeEndpoint")
-    }
-}
-
-impl FakeEndpoint {
-    /// Delivers one datagram, or a run of equal ones (`meta.segment`).
-    pub fn deliver(&self, meta: &Received, bytes: &[u8]) {
-        self.0.deliver(meta, bytes);
-    }
+    Connect { addr, host: Str::new(crate::intern(host)), session: session.0.pointer(), timeout_ms: 0 }
 }

@@ -89,6 +89,21 @@ pub(crate) struct Listening {
     pub(crate) waiters: Waiters,
 }
 
+/// What a module lent to others under a key.
+pub(crate) struct Lent {
+    pub(crate) kind: String,
+    pub(crate) data: *const (),
+}
+
+/// A contract that the test offers.
+pub(crate) struct Offered {
+    pub(crate) id: String,
+    pub(crate) major: u16,
+    pub(crate) minor: u16,
+    pub(crate) layout: u64,
+    pub(crate) table: *const (),
+}
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) live: Live,
@@ -128,9 +143,9 @@ pub(crate) struct State {
     pub(crate) zones: RefCell<HashMap<String, std::sync::Weak<ZoneEntry>>>,
     pub(crate) imports: RefCell<HashMap<String, (u32, Vec<u8>)>>,
     pub(crate) image: Cell<u32>,
-    pub(crate) published: RefCell<HashMap<(u32, String), (String, *const ())>>,
+    pub(crate) published: RefCell<HashMap<(u32, String), Lent>>,
     pub(crate) scope_parents: RefCell<HashMap<u32, u32>>,
-    pub(crate) contracts: RefCell<Vec<(String, u16, u16, u64, *const ())>>,
+    pub(crate) contracts: RefCell<Vec<Offered>>,
 
     pub(crate) sessions: RefCell<Vec<Weak<SessionObject>>>,
     pub(crate) next_session: Cell<u64>,
@@ -168,10 +183,7 @@ pub(crate) struct PageClock(pub(crate) Box<Clock>);
 
 impl Default for PageClock {
     fn default() -> Self {
-        Self(Box::new(Clock {
-            now_ms: AtomicU64::new(0),
-            unix_ms: AtomicU64::new(0),
-        }))
+        Self(Box::new(Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0) }))
     }
 }
 
@@ -280,13 +292,7 @@ impl State {
     pub(crate) fn deliver(&self, from: Addr, to: Addr, bytes: &[u8], ecn: u8) -> bool {
         let socket = self.sockets.borrow().get(&to.to_string()).and_then(std::sync::Weak::upgrade);
         socket.is_some_and(|s| {
-            let meta = Received {
-                from,
-                to,
-                len: bytes.len(),
-                segment: bytes.len(),
-                ecn,
-            };
+            let meta = Received { from, to, len: bytes.len(), segment: bytes.len(), ecn };
             s.push(meta, bytes)
         })
     }

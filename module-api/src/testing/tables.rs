@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, FakeHost, LogRecord, Metric, Peer, Sent,
-    state::{Listening, Site},
+    state::{Listening, Offered, Site},
     wire::ends,
 };
 use crate::{Addr, ErrorKind, Outcome, Stream};
@@ -46,11 +46,7 @@ impl FakeHost {
     /// When there is one.
     pub fn server(&self, addr: impl Into<Addr>) -> Server {
         let addr = self.state.bound(addr.into());
-        let l = Rc::new(Listening {
-            addr,
-            backlog: Default::default(),
-            waiters: Default::default(),
-        });
+        let l = Rc::new(Listening { addr, backlog: Default::default(), waiters: Default::default() });
         let old = self.state.sites.borrow_mut().insert(addr.to_string(), Site::Open(Rc::clone(&l)));
         assert!(old.is_none(), "{addr} is taken");
         Server(l)
@@ -249,6 +245,7 @@ impl FakeHost {
 
     /// Offers the table of a contract, which must stay valid as long as this host.
     pub fn provide(&self, id: &str, version: (u16, u16), layout: u64, table: *const ()) {
-        self.state.contracts.borrow_mut().push((id.to_owned(), version.0, version.1, layout, table));
+        let (major, minor) = version;
+        self.state.contracts.borrow_mut().push(Offered { id: id.to_owned(), major, minor, layout, table });
     }
 }

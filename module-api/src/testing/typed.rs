@@ -54,7 +54,8 @@ fn with_unit(text: &str, units: &[(&str, f64)]) -> Result<i64, String> {
     if text == "0" {
         return Ok(0);
     }
-    let unit = units.iter().find_map(|(u, by)| text.strip_suffix(u).and_then(|n| n.parse::<f64>().ok()).map(|n| n * by));
+    let unit =
+        units.iter().find_map(|(u, by)| text.strip_suffix(u).and_then(|n| n.parse::<f64>().ok()).map(|n| n * by));
     unit.map(|n| n as i64).ok_or_else(|| {
         let names: Vec<_> = units.iter().map(|u| u.0).collect();
         format!("{text:?} is not a number with a unit of {}", names.join(" "))

@@ -199,12 +199,7 @@ pub(crate) fn ends(a: Addr, b: Addr) -> (End, End) {
         rx: Rc::clone(rx),
         tx: Rc::clone(tx),
         ahead: VecDeque::new(),
-        info: StreamInfo {
-            peer,
-            local,
-            protocol: crate::Str::new("tcp"),
-            ..StreamInfo::default()
-        },
+        info: StreamInfo { peer, local, protocol: crate::Str::new("tcp"), ..StreamInfo::default() },
         stuttered: Cell::new(false),
         reset_on_drop: false,
         options: Rc::clone(&options),

@@ -216,8 +216,10 @@ impl<M: Module> Registry<M> {
             s: *const SessionShared,
             stream: Stream,
         ) -> LocalFuture<Outcome<Stream>> {
-            // SAFETY (here and in every thunk below): the host passes this module's objects and a live session.
-            future(|| L::accept(unsafe { Session::new(s, p) }, stream))
+            future(|| {
+                // SAFETY: here and in every thunk below the host passes this module's objects and a live session.
+                L::accept(unsafe { Session::new(s, p) }, stream)
+            })
         }
         self.listeners.push(ListenerPoint {
             name: Str::new(L::NAME),

@@ -1,6 +1,6 @@
 //! Metrics, zones and what modules lend each other, in the fake host.
 
-use super::here;
+use super::{give_shared, here, take_shared};
 use crate::abi::{
     bytes::{Sink, Str},
     error::{Error, ErrorKind, Outcome},
@@ -9,7 +9,7 @@ use crate::abi::{
 use crate::testing::{
     Metric,
     live::{Kind, Token},
-    state::State,
+    state::{Lent, Offered, State},
 };
 use std::{
     ptr,
@@ -69,6 +69,11 @@ impl ZoneEntry {
     }
 }
 
+// SAFETY: the state is `Send + Sync` by `ZoneState`, and the description is constant.
+unsafe impl Send for ZoneEntry {}
+// SAFETY: as above.
+unsafe impl Sync for ZoneEntry {}
+
 impl Drop for ZoneEntry {
     fn drop(&mut self) {
         // SAFETY: given up once.
@@ -93,11 +98,7 @@ pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
         }
     };
     state.zones.borrow_mut().insert(name, Arc::downgrade(&entry));
-    Outcome::Ok(Zone {
-        data: entry.data,
-        frozen: &raw const entry.frozen,
-        handle: Arc::into_raw(entry).cast_mut().cast(),
-    })
+    Outcome::Ok(Zone { data: entry.data, frozen: &raw const entry.frozen, handle: give_shared(entry) })
 }
 
 fn fresh(state: &State, desc: ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> Option<Arc<ZoneEntry>> {
@@ -118,8 +119,8 @@ fn fresh(state: &State, desc: ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> Option
 }
 
 pub(super) unsafe extern "C" fn zone_drop(handle: Object) {
-    // SAFETY: a handle of `zone`, given back. Its state is `Send + Sync` by `ZoneState`.
-    drop(unsafe { Arc::from_raw(handle.cast_const().cast::<ZoneEntry>()) });
+    // SAFETY: a handle of `zone`, given back.
+    drop(unsafe { take_shared::<ZoneEntry>(handle) });
 }
 
 pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *const ()) -> bool {
@@ -129,7 +130,7 @@ pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *
     if all.contains_key(&key) {
         return false;
     }
-    all.insert(key, (kind.as_str().to_owned(), data));
+    all.insert(key, Lent { kind: kind.as_str().to_owned(), data });
     true
 }
 pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *const () {
@@ -137,7 +138,7 @@ pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *cons
     let (all, parents) = (state.published.borrow(), state.scope_parents.borrow());
     let mut at = Some(scope);
     while let Some(scope) = at {
-        if let Some((k, data)) = all.get(&(scope, key.as_str().to_owned())) {
+        if let Some(Lent { kind: k, data }) = all.get(&(scope, key.as_str().to_owned())) {
             return if k == kind.as_str() { *data } else { ptr::null() };
         }
         at = parents.get(&scope).copied();
@@ -147,6 +148,6 @@ pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *cons
 pub(super) unsafe extern "C" fn contract(id: Str, major: u16, minor: u16, layout: u64) -> *const () {
     let state = here();
     let all = state.contracts.borrow();
-    let fits = |c: &&(String, u16, u16, u64, *const ())| c.0 == id.as_str() && c.1 == major && c.2 >= minor && c.3 == layout;
-    all.iter().find(fits).map_or(ptr::null(), |c| c.4)
+    let fits = |c: &&Offered| c.id == id.as_str() && c.major == major && c.minor >= minor && c.layout == layout;
+    all.iter().find(fits).map_or(ptr::null(), |c| c.table)
 }

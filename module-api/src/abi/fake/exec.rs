@@ -132,10 +132,7 @@ impl FakeTask {
 }
 
 fn start(work: Work) -> Object {
-    let shared = Arc::new(TaskShared {
-        state: AtomicU8::new(RUNNING),
-        waiters: Waiters::default(),
-    });
+    let shared = Arc::new(TaskShared { state: AtomicU8::new(RUNNING), waiters: Waiters::default() });
     let task = Rc::new(FakeTask {
         work: RefCell::new(Some(work)),
         woken: Arc::new(AtomicBool::new(true)),
@@ -316,11 +313,7 @@ pub(crate) struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            limit: AtomicUsize::new(usize::MAX),
-            used: AtomicUsize::new(0),
-            waiting: Waiters::default(),
-        }
+        Self { limit: AtomicUsize::new(usize::MAX), used: AtomicUsize::new(0), waiting: Waiters::default() }
     }
 }
 
@@ -358,10 +351,7 @@ pub(super) unsafe extern "C" fn buf(size: usize) -> Buf {
     }
     // The whole of a buffer is initialised: see `Buf::from_raw`.
     let mut bytes = ManuallyDrop::new(vec![0_u8; size].into_boxed_slice());
-    let owner = Box::new(Lent {
-        memory: Arc::clone(m),
-        _token: state.live.token(Kind::Buffer),
-    });
+    let owner = Box::new(Lent { memory: Arc::clone(m), _token: state.live.token(Kind::Buffer) });
     // SAFETY: `size` initialised bytes, given back once by `release`, on any thread.
     unsafe { Buf::from_raw(bytes.as_mut_ptr(), 0, size, Box::into_raw(owner).cast(), release) }
 }

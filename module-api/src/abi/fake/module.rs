@@ -60,10 +60,7 @@ fn with_report<R>(to: &mut Vec<Problem>, f: impl FnOnce(*mut Report) -> R) -> R 
             warning,
         });
     }
-    let mut report = Report {
-        data: ptr::from_mut(to).cast(),
-        push,
-    };
+    let mut report = Report { data: ptr::from_mut(to).cast(), push };
     f(&raw mut report)
 }
 
@@ -86,13 +83,7 @@ impl<M: Module> Driver<M> {
         // SAFETY: see above.
         let inst = unsafe { (desc.life.create)() };
         assert!(!inst.is_null(), "Module::create panicked");
-        Self {
-            desc,
-            inst,
-            worker: ptr::null_mut(),
-            confs: Vec::new(),
-            module: PhantomData,
-        }
+        Self { desc, inst, worker: ptr::null_mut(), confs: Vec::new(), module: PhantomData }
     }
 
     /// The object of one block; `None`: a problem was reported.
@@ -158,20 +149,28 @@ impl<M: Module> Driver<M> {
     }
 
     const fn place(&self, conf: *const ()) -> Place {
-        Place {
-            inst: self.inst,
-            worker: self.worker,
-            conf,
-        }
+        Place { inst: self.inst, worker: self.worker, conf }
     }
 
-    pub(crate) fn handle(&self, name: &str, conf: *const (), s: &Rc<SessionObject>, stream: Stream) -> LocalFuture<Outcome<()>> {
+    pub(crate) fn handle(
+        &self,
+        name: &str,
+        conf: *const (),
+        s: &Rc<SessionObject>,
+        stream: Stream,
+    ) -> LocalFuture<Outcome<()>> {
         let p = point!(self.handlers, name);
         // SAFETY: see above.
         unsafe { (p.handle)(self.place(conf), s.pointer(), stream) }
     }
 
-    pub(crate) fn accept(&self, name: &str, conf: *const (), s: &Rc<SessionObject>, stream: Stream) -> LocalFuture<Outcome<Stream>> {
+    pub(crate) fn accept(
+        &self,
+        name: &str,
+        conf: *const (),
+        s: &Rc<SessionObject>,
+        stream: Stream,
+    ) -> LocalFuture<Outcome<Stream>> {
         let p = point!(self.listeners, name);
         match p.accept {
             // SAFETY: see above.
@@ -195,7 +194,12 @@ impl<M: Module> Driver<M> {
     }
 
     /// Connects; `None`: the connector is a plain socket, which the host connects.
-    pub(crate) fn connect(&self, name: &str, conf: *const (), r: &ConnectRequest) -> Option<LocalFuture<Outcome<Stream>>> {
+    pub(crate) fn connect(
+        &self,
+        name: &str,
+        conf: *const (),
+        r: &ConnectRequest,
+    ) -> Option<LocalFuture<Outcome<Stream>>> {
         // SAFETY: see above.
         point!(self.connectors, name).connect.map(|f| unsafe { f(self.place(conf), ptr::from_ref(r)) })
     }

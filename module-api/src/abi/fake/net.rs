@@ -83,11 +83,7 @@ pub(super) unsafe extern "C" fn listen(addr: Addr, _: *const SocketOptions) -> O
     if sites.contains_key(&addr.to_string()) {
         return Outcome::Err(Error::bare(ErrorKind::AddrInUse));
     }
-    let l = Rc::new(Listening {
-        addr,
-        backlog: RefCell::default(),
-        waiters: Waiters::default(),
-    });
+    let l = Rc::new(Listening { addr, backlog: RefCell::default(), waiters: Waiters::default() });
     sites.insert(addr.to_string(), Site::Open(Rc::clone(&l)));
     Outcome::Ok(give(Rc::new((l, state.live.token(Kind::Listener)))))
 }
@@ -174,8 +170,9 @@ pub(super) unsafe extern "C" fn udp_recv(
     n: usize,
 ) -> isize {
     // SAFETY: as above; `n` buffers and metas are lent for the call.
-    let (s, bufs, metas) =
-        unsafe { (lend_shared::<DatagramSocket>(s), slice::from_raw_parts(bufs, n), slice::from_raw_parts_mut(meta, n)) };
+    let (s, bufs, metas) = unsafe {
+        (lend_shared::<DatagramSocket>(s), slice::from_raw_parts(bufs, n), slice::from_raw_parts_mut(meta, n))
+    };
     let mut filled = 0;
     for (buf, meta) in bufs.iter().zip(metas) {
         let Some((mut m, bytes)) = s.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
@@ -206,12 +203,7 @@ fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit, cx: 
     let size = if t.segment == 0 { t.len.max(1) } else { t.segment };
     for piece in bytes.chunks(size) {
         if !state.deliver(from, t.to, piece, t.ecn) {
-            state.sent.borrow_mut().push(Sent {
-                listener,
-                from,
-                to: t.to,
-                bytes: piece.to_vec(),
-            });
+            state.sent.borrow_mut().push(Sent { listener, from, to: t.to, bytes: piece.to_vec() });
         }
     }
     t.len.cast_signed()
@@ -306,10 +298,7 @@ pub(super) unsafe extern "C" fn resolve(host: Str, port: u16) -> LocalFuture<Out
         let Some((ips, ttl_s)) = found else {
             return Outcome::Err(Error::new(ErrorKind::NotFound, format!("{name}: not in the fake host's table")));
         };
-        let to = |ip| Resolved {
-            addr: SocketAddr::new(ip, port).into(),
-            ttl_s,
-        };
+        let to = |ip| Resolved { addr: SocketAddr::new(ip, port).into(), ttl_s };
         let list: Vec<_> = ips.into_iter().map(to).collect();
         Outcome::Ok(give(Rc::new((list, state.live.token(Kind::Resolved)))))
     })

@@ -25,10 +25,7 @@ struct FakeLease {
 }
 
 fn lease() -> Rc<FakeLease> {
-    Rc::new(FakeLease {
-        connect_ns: Cell::new(0),
-        _token: here().live.token(Kind::Lease),
-    })
+    Rc::new(FakeLease { connect_ns: Cell::new(0), _token: here().live.token(Kind::Lease) })
 }
 
 /// One connect, as the script says; without a script there is no peer.
@@ -51,10 +48,7 @@ async fn attempt() -> Result<Stream, Error> {
 pub(super) unsafe extern "C" fn connect(_: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
     LocalFuture::new(async {
         let stream = attempt().await;
-        let with_lease = |stream| Connected {
-            stream,
-            lease: give(lease()),
-        };
+        let with_lease = |stream| Connected { stream, lease: give(lease()) };
         stream.map(with_lease).into()
     })
 }
@@ -106,6 +100,10 @@ pub(super) unsafe extern "C" fn done(l: Object, outcome: *const PeerOutcome) {
         here().outcomes.borrow_mut().push(*outcome);
     }
 }
-pub(super) unsafe extern "C" fn relay(_: *const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>> {
+pub(super) unsafe extern "C" fn relay(
+    _: *const SessionShared,
+    client: Stream,
+    upstream: Stream,
+) -> LocalFuture<Outcome<()>> {
     LocalFuture::new(async move { copy_both(client, upstream).await.into() })
 }

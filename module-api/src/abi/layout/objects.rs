@@ -6,14 +6,21 @@ use crate::abi::{
     conf::{DirectiveDesc, ScopeView},
     error::{Error, Outcome},
     host::{Received, Report},
-    module::{ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, DatagramPoint, FunctionPoint, GreetingPoint, HandlerPoint, HookPoint, Life, ListenerPoint, Look, LookOut, ModuleDesc, Phase, Place, PrereadPoint, ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict},
+    module::{
+        ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, DatagramPoint, FunctionPoint, GreetingPoint,
+        HandlerPoint, HookPoint, Life, ListenerPoint, Look, LookOut, ModuleDesc, Phase, Place, PrereadPoint,
+        ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict,
+    },
     net::{Addr, SocketOptions},
     session::{Cause, SessionShared, Stage, Who},
     stream::{RawSocket, Stream, StreamInfo, StreamVtable},
     task::{FfiContext, LocalFuture},
     upstream::{Outcome as PeerOutcome, PeerRef, PeerState, Pick, PickCx},
 };
-use std::{cell::Cell, sync::atomic::{AtomicU8, AtomicU32, AtomicU64}};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64},
+};
 
 pub(super) fn list(out: &mut Vec<String>) {
     structs! { out:

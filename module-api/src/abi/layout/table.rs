@@ -5,7 +5,10 @@ use crate::abi::{
     bytes::{Buf, Sink, Slice, Str},
     conf::Span,
     error::{Error, Outcome},
-    host::{Clock, Connected, HostVtable, Job, MetricDesc, MetricKind, Object, PeerInfo, Pool, Received, RecvBuf, Report, Resolved, Transmit, Zone, ZoneDesc},
+    host::{
+        Clock, Connected, HostVtable, Job, MetricDesc, MetricKind, Object, PeerInfo, Pool, Received, RecvBuf, Report,
+        Resolved, Transmit, Zone, ZoneDesc,
+    },
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,

@@ -3,7 +3,9 @@
 use super::{enums, structs};
 use crate::abi::{
     bytes::{Buf, IoVec, Sink, Slice, Str},
-    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span, Value},
+    conf::{
+        ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span, Value,
+    },
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions},
     task::{Closure, FfiContext, FfiPoll, FfiWaker, FfiWakerVtable, LocalFuture},

@@ -82,6 +82,14 @@ impl File {
         result(unsafe { (host().file_len)(self.0) })
     }
 
+    /// Whether there is nothing in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.len()? == 0)
+    }
+
     /// The descriptor, for `Stream::poll_sendfile`; stays the file's.
     pub fn fd(&self) -> i64 {
         // SAFETY: the host's object.

@@ -152,6 +152,7 @@ pub fn run<T: Send + 'static>(pool: Pool, f: impl FnOnce(Cancel<'_>) -> T + Send
             // SAFETY: the box made below, consumed once; the token outlives the call.
             let f = unsafe { Box::from_raw(data.cast::<F>()) };
             if run {
+                // SAFETY: as above.
                 f(Cancel(unsafe { &*cancelled }));
             }
         })

@@ -1,0 +1,292 @@
+//! A module with one of each extension point.
+
+use anyproxy_module_api::*;
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    task::Poll,
+    time::Duration,
+};
+
+directive! {
+    /// A time.
+    "all_time", Contexts::MSL.or(Contexts::MAIN),
+    .args(&[ArgDesc::new("time", Kind::Time, "How long.").required().bounds(0, 60_000_000_000)])
+}
+directive! {
+    /// Words, parents first.
+    "all_word", Contexts::MSL,
+    .args(&[ArgDesc::new("word", Kind::Text, "A word.").required().repeated()])
+    .props(&[ArgDesc::new("size", Kind::Size, "A size."), ArgDesc::new("how", Kind::Choice, "How.").choices(&[Str::new("a"), Str::new("b")])])
+    .append()
+    .inherit(Inherit::Append)
+}
+directive! {
+    /// Refused by the module.
+    "all_bad", Contexts::LOCAL
+}
+directive! {
+    /// Fails in `prepare`.
+    "all_fail", Contexts::MAIN
+}
+
+thread_local! {
+    static LIFE: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn note(step: &'static str) {
+    LIFE.with(|l| l.borrow_mut().push(step));
+}
+
+pub(crate) fn life() -> Vec<&'static str> {
+    LIFE.take()
+}
+
+#[derive(Default)]
+pub(crate) struct All {
+    fail: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Conf {
+    pub(crate) kind: u8,
+    pub(crate) outer: Option<u8>,
+    pub(crate) time: Duration,
+    pub(crate) words: Vec<String>,
+}
+
+impl Module for All {
+    type Conf = Conf;
+    type Worker = Cell<u32>;
+    fn register(r: &mut Registry<Self>) {
+        r.handler::<Wait>()
+            .preread::<Hello>()
+            .hook::<Gate>()
+            .variable::<Word>()
+            .variable::<Family>()
+            .function::<Upper>();
+        r.action::<Status>().greeting::<Line>().balancer::<Last>("last", "The last one.").datagram_listener::<Drops>();
+        r.listener::<Shake>().connector::<Dial>();
+    }
+    fn create() -> Self {
+        note("create");
+        Self::default()
+    }
+    fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
+        if let Some(bad) = scope.node("all_bad") {
+            problems.error(&bad.span, "bad as it is", "leave it out");
+        }
+        if scope.node("all_fail").is_some() {
+            self.fail.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let words = scope.all("all_word").flat_map(|n| n.args.as_slice());
+        Conf {
+            kind: scope.kind() as u8,
+            outer: scope.parent().map(|p| p.kind),
+            time: scope.node("all_time").and_then(|n| n.arg(0)).map_or(Duration::ZERO, Value::time),
+            words: words.map(|w| w.text.as_str().to_owned()).collect(),
+        }
+    }
+    fn prepare(&self, problems: &mut Problems<'_>) -> bool {
+        note("prepare");
+        assert_eq!(worker(), None, "off the workers");
+        if self.fail.load(std::sync::atomic::Ordering::Relaxed) {
+            problems.fail("it cannot be");
+        }
+        true
+    }
+    fn abort(&self) {
+        note("abort");
+    }
+    fn commit(&self) {
+        note("commit");
+    }
+    fn worker_start(&self, worker: u32) -> Cell<u32> {
+        note("worker_start");
+        Cell::new(worker)
+    }
+    fn drain(&self, _: &Cell<u32>) {
+        note("drain");
+    }
+    fn worker_stop(&self, _: Cell<u32>) {
+        note("worker_stop");
+    }
+}
+
+impl Drop for All {
+    fn drop(&mut self) {
+        note("stop");
+    }
+}
+
+/// Ends by deadline or kill; keeps a slot.
+pub(crate) struct Wait;
+impl Handler<All> for Wait {
+    const NAME: &'static str = "wait";
+    async fn handle(session: Session<All>, _stream: Stream) -> Result<(), Error> {
+        session.slot(|| Cell::new(1)).set(2);
+        session.stage("waiting");
+        session.deadline_ms.set(now_ms() + 500);
+        poll_fn(|_| match (session.fired.get(), session.kill.get()) {
+            (0, 0) => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+        let cause = if session.kill.get() != 0 { Cause::Killed } else { Cause::Timeout };
+        session.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
+        session.close(CloseReason::new(Who::Client, Stage::Accept, Cause::Done));
+        assert_eq!(session.slot(|| Cell::new(1)).get(), 2);
+        Ok(())
+    }
+}
+
+pub(crate) struct Hello;
+impl Preread<All> for Hello {
+    const NAME: &'static str = "hello";
+    const HEADER: bool = false;
+    const ON_DOMAIN: bool = true;
+    const MAX: u32 = 64;
+    fn wanted(at: At<All>) -> bool {
+        !at.conf().words.is_empty()
+    }
+    fn look(session: &Session<All>, bytes: &[u8], out: &mut LookOut) -> Look {
+        match bytes.iter().position(|b| *b == b'\n') {
+            Some(n) => {
+                session.set_domain(&String::from_utf8_lossy(&bytes[..n]));
+                out.consumed = n + 1;
+                Look::Found
+            }
+            None => Look::More,
+        }
+    }
+}
+
+pub(crate) struct Gate;
+impl Hook<All> for Gate {
+    const NAME: &'static str = "all.gate";
+    const PHASE: Phase = Phase::Access;
+    fn check(_: At<All>, session: &Session<All>) -> Verdict {
+        match session.status.get() {
+            0 => Verdict::Pass,
+            1 => Verdict::Deny,
+            2 => Verdict::Ask,
+            _ => panic!("as a hook may"),
+        }
+    }
+    async fn run(session: Session<All>) -> bool {
+        session.domain() == "good"
+    }
+}
+
+pub(crate) struct Word;
+impl Variable<All> for Word {
+    const NAME: &'static str = "all_first";
+    const DOC: &'static str = "The first word.";
+    fn write(session: &Session<All>, _: &str, out: &mut Sink) -> bool {
+        session.conf().words.first().is_some_and(|w| {
+            out.push(w.as_bytes());
+            true
+        })
+    }
+}
+
+pub(crate) struct Family;
+impl Variable<All> for Family {
+    const NAME: &'static str = "all_x_";
+    const DOC: &'static str = "Its own name.";
+    const PREFIX: bool = true;
+    fn write(_: &Session<All>, rest: &str, out: &mut Sink) -> bool {
+        out.push(rest.as_bytes());
+        !rest.is_empty()
+    }
+}
+
+pub(crate) struct Upper;
+impl Function for Upper {
+    const NAME: &'static str = "upper";
+    const DOC: &'static str = "Upper case.";
+    const ARITY: u8 = 1;
+    fn call(args: &[Str], out: &mut Sink) -> bool {
+        out.push(args[0].to_uppercase().as_bytes());
+        true
+    }
+}
+
+pub(crate) struct Status;
+impl Action<All> for Status {
+    const NAME: &'static str = "";
+    const DOC: &'static str = "Status.";
+    fn run(_: &All, args: &str) -> Result<String, String> {
+        if args.is_empty() { Ok("{}".to_owned()) } else { Err(format!("what is {args}")) }
+    }
+}
+
+pub(crate) struct Line;
+impl Greeting<All> for Line {
+    const NAME: &'static str = "line";
+    const ORDER: i32 = 0;
+    fn write(_: At<All>, session: &Session<All>, request: &Connect, out: &mut Sink) -> bool {
+        out.push(format!("{} to {}\n", session.client.get(), request.host).as_bytes());
+        request.host.as_str() != "nobody"
+    }
+}
+
+pub(crate) struct Last {
+    done: u32,
+}
+impl From<u64> for Last {
+    fn from(_: u64) -> Self {
+        Self { done: 0 }
+    }
+}
+impl BalancerImpl for Last {
+    fn pick(&mut self, cx: &PickCx) -> Pick {
+        assert!(self.done < 2, "as a balancer may");
+        (0..cx.peers.len()).rev().find(|n| cx.can_pick(*n)).map_or(Pick::None, |n| Pick::Peer(n as u32))
+    }
+    fn done(&mut self, _: u32, _: &Outcome) {
+        self.done += 1;
+    }
+}
+
+pub(crate) struct Drops;
+pub(crate) struct Endpoint(u32);
+impl DatagramListener<All> for Drops {
+    const NAME: &'static str = "drops";
+    type Endpoint = Endpoint;
+    fn route(_: &All, datagram: &[u8]) -> Route {
+        if datagram.is_empty() { Route::DROP } else { Route::owner(1, datagram[0].into()) }
+    }
+    fn start(_: At<All>, listener: u32, _: Addr) -> Endpoint {
+        Endpoint(listener)
+    }
+}
+impl DatagramEndpoint for Endpoint {
+    fn deliver(&self, meta: &Received, bytes: &[u8]) {
+        // A refusal is lost, as a datagram may be.
+        let _ = DatagramSocket(self.0).try_send(&Transmit::new(meta.from, bytes));
+    }
+}
+
+pub(crate) struct Shake;
+impl Listener<All> for Shake {
+    const NAME: &'static str = "shake";
+    fn options(_: At<All>, options: &mut SocketOptions) {
+        options.backlog = 7;
+    }
+    async fn accept(_: Session<All>, mut stream: Stream) -> Result<Stream, Error> {
+        let mut b = [0; 2];
+        stream.read_exact(&mut b).await?;
+        if &b == b"hi" { Ok(stream) } else { Err(Error::bare(ErrorKind::Invalid)) }
+    }
+}
+
+pub(crate) struct Dial;
+impl Connector<All> for Dial {
+    const NAME: &'static str = "dial";
+    async fn connect(_: At<All>, request: Connect) -> Result<Stream, Error> {
+        let mut s = connect(request.addr, &SocketOptions::default()).await?;
+        s.write_all(request.host.as_bytes()).await?;
+        Ok(s)
+    }
+}
