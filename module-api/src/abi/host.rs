@@ -59,7 +59,7 @@ unsafe impl Send for Job {}
 pub struct Transmit {
     /// Where to.
     pub to: Addr,
-    /// Address to send from; `Addr::NONE`: the socket's.
+    /// Address to send from, of which the port is not looked at; `Addr::NONE`: the socket's.
     pub from: Addr,
     /// First byte.
     pub ptr: *const u8,
