@@ -59,7 +59,7 @@ fn a_stream_comes_back_in_runs_of_datagrams() {
     let endpoint = endpoint.expect("an endpoint");
     drop(spawn(async move { to.set(exchange(endpoint, config, server).await.len()) }));
     // quinn reads the true clock to pace itself; its timers are the host's.
-    for _ in 0..500 {
+    for _ in 0..20_000 {
         module.host().run_until_stalled();
         if done.get() != 0 {
             break;
@@ -67,7 +67,6 @@ fn a_stream_comes_back_in_runs_of_datagrams() {
         thread::sleep(Duration::from_millis(1));
         module.host().advance(Duration::from_millis(1));
     }
-    for l in module.host().logged().iter().take(60) { println!("{l:?}"); }
     assert_eq!(done.get(), SIZE);
     let status = module.action("", "").expect("it has one");
     assert!(status.starts_with(&format!("{{\"address\":\"{server}\",\"gso\":16,")), "{status}");
