@@ -10,6 +10,7 @@ use wasmtime::{
 
 directive! {
     /// Answers each piece that is received with what a component makes of it: capitals.
+    /// A piece that begins with a zero byte makes the component run without end, until it is ended after a second.
     /// Absent: the local has another handler.
     "wasm_echo", Contexts::LOCAL,
     .role(Role::Handler, "wasm_echo")
