@@ -49,6 +49,12 @@ pub fn modules_path(document: &Document) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The document's `common` alone: what can be read without any module.
+pub fn common_only(document: &Document) -> Document {
+    let nodes = document.nodes.iter().filter(|n| n.name == "common").cloned().collect();
+    Document { sources: document.sources.clone(), nodes, warnings: Diagnostics::default() }
+}
+
 fn beside(document: &Document, place: Place, path: &str) -> String {
     let Some(source) = document.sources.get(place.file as usize) else {
         return path.to_owned();

@@ -22,6 +22,6 @@ pub mod tree;
 mod typed;
 mod validate;
 
-pub use load::{Warnings, load, load_with, modules_path, pre_parse};
+pub use load::{Warnings, common_only, load, load_with, modules_path, pre_parse};
 pub use schema::{ModuleDirectives, Schema};
 pub use tree::Tree;

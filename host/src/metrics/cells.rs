@@ -151,6 +151,11 @@ impl Worker {
         self.bump(histogram.0 + SUM, value);
     }
 
+    /// A cell by number: it stays where it is as long as the process lives.
+    pub fn cell(&self, index: u32) -> Option<&AtomicU64> {
+        self.block.cell(index)
+    }
+
     fn bump(&self, index: u32, n: u64) {
         if let Some(cell) = self.block.cell(index) {
             cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);

@@ -35,6 +35,11 @@ impl<T> WaitQueue<T> {
         self.timeout = timeout;
     }
 
+    /// How long one may wait.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Lines up `item`, or gives it back when the queue is full. The ticket is for leaving early.
     pub fn push(&mut self, now: Duration, item: T) -> Result<Ticket, T> {
         if self.waiters.len() >= self.size {

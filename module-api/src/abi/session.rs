@@ -33,14 +33,23 @@ pub struct SessionShared {
     pub kill: Cell<u8>,
     /// 1: its generation is retired: finish the present exchange, start no other.
     pub draining: Cell<u8>,
+    /// 1: it waits for the client to ask for something; may be ended to make room.
+    pub idle: Cell<u8>,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
     /// The client: the socket's peer, or what a trusted header said.
     pub client: Cell<Addr>,
     /// The socket's peer.
     pub remote: Addr,
     /// The socket's own address.
     pub local: Addr,
+}
+
+impl SessionShared {
+    /// Whether it may be ended to make room for others.
+    pub fn is_idle(&self) -> bool {
+        self.idle.get() != 0
+    }
 }
 
 /// Who ended a session.

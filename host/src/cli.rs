@@ -1,0 +1,356 @@
+//! The command line: what to do, and the client side of the control socket.
+
+use crate::{
+    config::{
+        self, Schema, directives,
+        diagnostic::{Diagnostics, Style},
+        dump, include,
+    },
+    control::{self, Options, exit},
+    cycle::{build, settings::Settings},
+    process,
+};
+use serde_json::{Value, json};
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+const HELP: &str = "\
+anyproxy: a proxy whose protocols are modules
+
+  anyproxy -c FILE                 serve (in the foreground)
+  anyproxy -c FILE -t [--json]     check the configuration
+  anyproxy -c FILE -T              print the effective configuration, with the origin of each value
+  anyproxy -c FILE -V              versions: host, ABI, modules that FILE loads
+  anyproxy -c FILE -s WHAT         reload, reinit, reopen, quit, stop: asks the running process and waits
+  anyproxy -c FILE --hot PIDFILE   take over the sockets of the process in PIDFILE
+  anyproxy ctl COMMAND             status, metrics [--json], sessions [show|kill ID], dump,
+                                   peer ready|drain|maint|weight PEER [N] [--upstream NAME],
+                                   log-level [LEVEL] [--client ADDRESS], MODULE ACTION [JSON]
+  anyproxy directives [NAME]       every directive of the host and of the modules [--json | --markdown DIR]
+
+  -c FILE          configuration (default: conf/main.kdl)
+  --control PATH   control socket (default: as the configuration says)
+  -h, --help       this text
+
+Exit codes: 0 well, 1 configuration or refused request, 2 command line, 3 a socket cannot be bound, 4 failed while running.
+";
+
+#[derive(Debug, Default)]
+struct Args {
+    config: Option<PathBuf>,
+    control: Option<PathBuf>,
+    hot: Option<PathBuf>,
+    signal: Option<String>,
+    markdown: Option<PathBuf>,
+    upstream: Option<String>,
+    client: Option<String>,
+    check: bool,
+    dump: bool,
+    version: bool,
+    json: bool,
+    help: bool,
+    words: Vec<String>,
+}
+
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Args, lexopt::Error> {
+    use lexopt::prelude::{Long, Short, Value, ValueExt};
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut a = Args::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('c') | Long("config") => a.config = Some(parser.value()?.into()),
+            Long("control") => a.control = Some(parser.value()?.into()),
+            Long("hot") => a.hot = Some(parser.value()?.into()),
+            Short('s') | Long("signal") => a.signal = Some(parser.value()?.string()?),
+            Long("markdown") => a.markdown = Some(parser.value()?.into()),
+            Long("upstream") => a.upstream = Some(parser.value()?.string()?),
+            Long("client") => a.client = Some(parser.value()?.string()?),
+            Short('t') => a.check = true,
+            Short('T') => a.dump = true,
+            Short('V') | Long("version") => a.version = true,
+            Long("json") => a.json = true,
+            Short('h') | Long("help") => a.help = true,
+            Value(word) => a.words.push(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(a)
+}
+
+/// Does what the command line says; the exit code.
+pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
+    let a = match parse(args) {
+        Ok(a) => a,
+        Err(e) => return usage(&e.to_string()),
+    };
+    if a.help {
+        print!("{HELP}");
+        return 0;
+    }
+    let config = a.config.clone().unwrap_or_else(|| "conf/main.kdl".into());
+    match a.words.split_first() {
+        None => {}
+        Some((word, rest)) if word == "ctl" => return ctl(&a, rest, &config),
+        Some((word, rest)) if word == "directives" => return list(&a, rest, &config),
+        Some((word, _)) => return usage(&format!("there is no command \"{word}\"")),
+    }
+    if let Some(what) = &a.signal {
+        if !["reload", "reinit", "reopen", "quit", "stop", "check"].contains(&what.as_str()) {
+            return usage(&format!("-s {what}: there are reload, reinit, reopen, quit, stop and check"));
+        }
+        return request(&a, &config, &json!({ "cmd": what }), |_| String::new());
+    }
+    if let Err(e) = setup() {
+        eprintln!("anyproxy: cannot start: {e}");
+        return exit::RUNNING;
+    }
+    if a.version {
+        return version(a.config.as_deref());
+    }
+    if a.check || a.dump {
+        return check(&a, &config);
+    }
+    control::run(Options { config, control: a.control, hot: a.hot })
+}
+
+fn usage(text: &str) -> i32 {
+    eprintln!("anyproxy: {text}\nTry anyproxy --help.");
+    exit::USAGE
+}
+
+/// What every use of modules needs.
+fn setup() -> std::io::Result<()> {
+    crate::services::crash::install();
+    let p = process::start()?;
+    let subscriber = crate::log::Subscriber::new(p.error_log.clone(), crate::services::log::current_session);
+    // Only a second call could fail.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|info| {
+        let at = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = info.payload_as_str().unwrap_or("panic");
+        tracing::error!("panic at {at}: {text}");
+        process::process().error_log.flush(Duration::from_secs(1));
+    }));
+    Ok(())
+}
+
+fn check(a: &Args, config: &Path) -> i32 {
+    match build::build(config) {
+        Ok(built) => {
+            if a.dump {
+                print!("{}", dump::dump(&built.cycle.tree));
+                return 0;
+            }
+            if a.json {
+                println!("{}", built.warnings.to_json());
+                return 0;
+            }
+            eprint!("{}", built.warnings.render(Style::of_stderr()));
+            eprintln!("{}: the configuration is well", config.display());
+            0
+        }
+        Err(d) => {
+            if a.json {
+                println!("{}", d.to_json());
+            } else {
+                eprint!("{}", d.render(Style::of_stderr()));
+            }
+            exit::CONFIG
+        }
+    }
+}
+
+fn version(config: Option<&Path>) -> i32 {
+    use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, RUSTC, TARGET};
+    println!("anyproxy {} (ABI {ABI_MAJOR}.{ABI_MINOR}, rustc {RUSTC}, {TARGET})", env!("CARGO_PKG_VERSION"));
+    let Some(config) = config else { return 0 };
+    match include::load(config).and_then(|d| build::images(&d)) {
+        Ok(images) => {
+            for i in images {
+                let f = &i.facts;
+                println!(
+                    "  {} {} (ABI {}.{}, module-api {}, rustc {}, {} KiB, {:016x}) {}",
+                    f.id, f.version, f.abi.0, f.abi.1, f.api, f.rustc, i.size / 1024, i.hash, i.path.display()
+                );
+            }
+            0
+        }
+        Err(d) => {
+            eprint!("{}", d.render(Style::of_stderr()));
+            exit::CONFIG
+        }
+    }
+}
+
+/// Modules for `directives`: those of the configuration given, else all beside the executable.
+fn all_images(a: &Args, config: &Path) -> Result<Vec<Arc<crate::loader::Image>>, Diagnostics> {
+    if a.config.is_some() {
+        return include::load(config).and_then(|d| build::images(&d));
+    }
+    let dir = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_default();
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.ok().map(|e| e.path()))
+        .filter(|p| {
+            let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            name.starts_with(&format!("{}anyproxy_", std::env::consts::DLL_PREFIX)) && name.ends_with(std::env::consts::DLL_SUFFIX)
+        })
+        .collect();
+    paths.sort();
+    let mut images = Vec::new();
+    for p in paths {
+        match process::process().images.load(&p) {
+            Ok(i) => images.push(i),
+            Err(e) => eprintln!("anyproxy: {}: {e}", p.display()),
+        }
+    }
+    Ok(images)
+}
+
+fn list(a: &Args, names: &[String], config: &Path) -> i32 {
+    if let Err(e) = setup() {
+        eprintln!("anyproxy: cannot start: {e}");
+        return exit::RUNNING;
+    }
+    let images = match all_images(a, config) {
+        Ok(i) => i,
+        Err(d) => {
+            eprint!("{}", d.render(Style::of_stderr()));
+            return exit::CONFIG;
+        }
+    };
+    let modules: Vec<config::ModuleDirectives> = images.iter().map(|i| build::directives_of(i)).collect();
+    let schema = match Schema::new(&modules) {
+        Ok(s) => s,
+        Err(d) => {
+            eprint!("{}", d.render(Style::of_stderr()));
+            return exit::CONFIG;
+        }
+    };
+    if let Some(dir) = &a.markdown {
+        return match std::fs::create_dir_all(dir).and_then(|()| directives::markdown(&schema, dir)) {
+            Ok(pages) => {
+                println!("{}", pages.join("\n"));
+                0
+            }
+            Err(e) => {
+                eprintln!("anyproxy: {}: {e}", dir.display());
+                exit::RUNNING
+            }
+        };
+    }
+    if a.json {
+        println!("{}", directives::json(&schema));
+        return 0;
+    }
+    let text = directives::text(&schema);
+    if names.is_empty() {
+        print!("{text}");
+    } else {
+        for line in text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))) {
+            println!("{line}");
+        }
+    }
+    0
+}
+
+fn ctl(a: &Args, words: &[String], config: &Path) -> i32 {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let request_of = match words.as_slice() {
+        [] => return usage("ctl: what? see anyproxy --help"),
+        ["status"] => json!({ "cmd": "status" }),
+        ["metrics"] if a.json => json!({ "cmd": "metrics", "format": "json" }),
+        ["metrics"] => json!({ "cmd": "metrics" }),
+        ["sessions"] => json!({ "cmd": "sessions" }),
+        ["sessions", action, id] => match id.parse::<u64>() {
+            Ok(id) => json!({ "cmd": "sessions", "action": action, "id": id }),
+            Err(_) => return usage("ctl sessions: a session is named by its number"),
+        },
+        ["dump"] => json!({ "cmd": "dump" }),
+        ["peer", action, peer] => json!({ "cmd": "peer", "action": action, "peer": peer, "upstream": a.upstream }),
+        ["peer", "weight", peer, n] => match n.parse::<u32>() {
+            Ok(n) => json!({ "cmd": "peer", "action": "weight", "peer": peer, "weight": n, "upstream": a.upstream }),
+            Err(_) => return usage("ctl peer weight: the weight is a number"),
+        },
+        ["log-level"] => json!({ "cmd": "log-level", "client": a.client }),
+        ["log-level", level] => json!({ "cmd": "log-level", "level": level, "client": a.client }),
+        [one @ ("reload" | "reinit" | "reopen" | "quit" | "stop" | "check")] => json!({ "cmd": one }),
+        [module, action] => json!({ "cmd": "module", "module": module, "action": action }),
+        [module, action, args] => {
+            let args: Value = serde_json::from_str(args).unwrap_or_else(|_| Value::String((*args).to_owned()));
+            json!({ "cmd": "module", "module": module, "action": action, "args": args })
+        }
+        _ => return usage(&format!("ctl {}: not understood", words.join(" "))),
+    };
+    request(a, config, &request_of, |v| match v {
+        Value::String(text) => text.trim_end().to_owned(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    })
+}
+
+/// Where the running process listens: works when the configuration on disk is broken, as long as it can be read at all.
+fn control_path(a: &Args, config: &Path) -> PathBuf {
+    if let Some(p) = &a.control {
+        return p.clone();
+    }
+    let options = Options { config: config.to_owned(), control: None, hot: None };
+    let settings = include::load(config)
+        .ok()
+        .and_then(|d| config::load(&config::common_only(&d), &[]).ok())
+        .map(|(tree, _)| Settings::of(&tree));
+    match settings {
+        Some(s) => control::socket::path(&options, &s),
+        None => config.parent().unwrap_or(Path::new(".")).join("anyproxy.sock"),
+    }
+}
+
+#[cfg(unix)]
+fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> String) -> i32 {
+    let path = control_path(a, config);
+    let fail = |e: std::io::Error| {
+        eprintln!("anyproxy: {}: {e}; is it running? --control names its control socket", path.display());
+        exit::CONFIG
+    };
+    let stream = match std::os::unix::net::UnixStream::connect(&path) {
+        Ok(s) => s,
+        Err(e) => return fail(e),
+    };
+    let mut line = String::new();
+    let asked = (&stream).write_all(format!("{request}\n").as_bytes());
+    if let Err(e) = asked.and_then(|()| BufReader::new(&stream).read_line(&mut line)) {
+        return fail(e);
+    }
+    let answer: Value = serde_json::from_str(&line).unwrap_or_default();
+    if answer.get("ok") == Some(&Value::Bool(true)) {
+        let result = answer.get("result").unwrap_or(&Value::Null);
+        for key in ["warnings", "not_applied"] {
+            match result.get(key) {
+                Some(Value::String(t)) if !t.is_empty() => eprint!("{t}"),
+                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).for_each(|t| eprintln!("anyproxy: not applied: {t}")),
+                _ => {}
+            }
+        }
+        let text = show(result);
+        if !text.is_empty() {
+            println!("{text}");
+        }
+        return 0;
+    }
+    match answer.get("error").and_then(Value::as_str) {
+        Some(e) => eprintln!("{}", e.trim_end()),
+        None => eprintln!("anyproxy: the running process ended before it answered"),
+    }
+    exit::CONFIG
+}
+
+#[cfg(not(unix))]
+fn request(_: &Args, _: &Path, _: &Value, _: impl Fn(&Value) -> String) -> i32 {
+    eprintln!("anyproxy: the control socket is not there on this platform");
+    exit::RUNNING
+}

@@ -1,0 +1,272 @@
+//! What an operator may ask of the running process, by control socket or signal.
+
+use super::Control;
+use crate::{
+    config::dump,
+    cycle::settings::level_of,
+    process::process,
+    status,
+    upstream::live::{PeerLive, Said},
+};
+use anyproxy_module_api::abi::session::Cause;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Everything about the process.
+    Status,
+    /// Metrics: as JSON, or Prometheus text.
+    Metrics(bool),
+    /// Sessions now.
+    Sessions,
+    /// One session.
+    Session(u64),
+    /// End a session.
+    Kill(u64),
+    /// A word about a peer: upstream, peer, word.
+    Peer(String, String, Said),
+    /// The error log's level, or that for one client.
+    LogLevel(Option<String>, Option<std::net::IpAddr>),
+    /// The effective configuration.
+    Dump,
+    /// Next generation.
+    Reload,
+    /// Next generation on new threads.
+    Reinit,
+    /// Log files anew.
+    Reopen,
+    /// End gracefully.
+    Quit,
+    /// End now.
+    Stop,
+    /// Check the configuration only.
+    Check,
+    /// An action of a module: id, name, JSON arguments.
+    Module(String, String, String),
+}
+
+impl Request {
+    /// From `{"cmd": …}`.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(v: &Value) -> Result<Self, String> {
+        let text = |key: &str| v.get(key).and_then(Value::as_str).map(str::to_owned);
+        let need = |key: &str| text(key).ok_or_else(|| format!("\"{key}\" is missing"));
+        let id = || v.get("id").and_then(Value::as_u64).ok_or("\"id\" is missing, a session's number");
+        let cmd = need("cmd")?;
+        Ok(match cmd.as_str() {
+            "status" => Self::Status,
+            "metrics" => Self::Metrics(text("format").is_none_or(|f| f != "json")),
+            "sessions" => match text("action").as_deref() {
+                None | Some("list") => Self::Sessions,
+                Some("show") => Self::Session(id()?),
+                Some("kill") => Self::Kill(id()?),
+                Some(other) => return Err(format!("sessions {other}: there are list, show and kill")),
+            },
+            "peer" => Self::Peer(text("upstream").unwrap_or_default(), need("peer")?, said(v, &need("action")?)?),
+            "log-level" => {
+                let client = text("client").map(|c| c.parse().map_err(|_| format!("{c} is not an address")));
+                let level = text("level");
+                if let Some(l) = level.as_deref().filter(|l| !["error", "warn", "info", "debug", "trace"].contains(l)) {
+                    return Err(format!("level {l}: there are error, warn, info, debug and trace"));
+                }
+                Self::LogLevel(level, client.transpose()?)
+            }
+            "dump" => Self::Dump,
+            "reload" => Self::Reload,
+            "reinit" => Self::Reinit,
+            "reopen" => Self::Reopen,
+            "quit" => Self::Quit,
+            "stop" => Self::Stop,
+            "check" => Self::Check,
+            "module" => {
+                let args = v.get("args").map_or_else(|| "null".to_owned(), ToString::to_string);
+                Self::Module(need("module")?, need("action")?, args)
+            }
+            other => return Err(format!("there is no command {other}")),
+        })
+    }
+}
+
+fn said(v: &Value, word: &str) -> Result<Said, String> {
+    Ok(match word {
+        "ready" => Said::Ready,
+        "drain" => Said::Drain,
+        "maint" => Said::Maint,
+        "weight" => {
+            let n = v.get("weight").and_then(Value::as_u64).filter(|n| *n <= 65_535);
+            Said::Weight(n.ok_or("\"weight\" is missing, a number up to 65535")? as u32)
+        }
+        other => return Err(format!("peer {other}: there are ready, drain, maint and weight")),
+    })
+}
+
+impl Control {
+    /// Does what is asked.
+    pub(super) async fn answer(&mut self, request: Request) -> Result<Value, String> {
+        match request {
+            Request::Status => Ok(self.status().await),
+            Request::Metrics(text) => Ok(self.metrics(text)),
+            Request::Sessions => Ok(Value::Array(self.sessions(None).await)),
+            Request::Session(id) => {
+                self.sessions(Some(id)).await.pop().ok_or_else(|| format!("there is no session {id}"))
+            }
+            Request::Kill(id) => self.kill(id).await,
+            Request::Peer(upstream, peer, word) => self.peer(&upstream, &peer, word),
+            Request::LogLevel(level, client) => log_level(level.as_deref(), client),
+            Request::Dump => Ok(Value::String(dump::dump(&self.cycle.tree))),
+            Request::Reload => self.reload().await,
+            Request::Reinit => self.reinit().await,
+            Request::Reopen => self.reopen(),
+            Request::Quit => {
+                self.quit();
+                Ok(json!({ "quitting": true }))
+            }
+            Request::Stop => {
+                self.stop_now = true;
+                Ok(json!({ "stopping": true }))
+            }
+            Request::Check => self.check().await,
+            Request::Module(id, name, args) => self.module(&id, &name, &args),
+        }
+    }
+
+    async fn check(&self) -> Result<Value, String> {
+        let path = self.options.config.clone();
+        let built = super::built(&path).await.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
+        let changes: Vec<_> = dump::changes(&self.cycle.tree, &built.cycle.tree)
+            .into_iter()
+            .map(|(name, needs)| json!({ "directive": name, "needs": format!("{needs:?}").to_lowercase() }))
+            .collect();
+        tracing::info!("the configuration is well");
+        Ok(json!({ "hash": format!("{:016x}", built.cycle.hash), "changes": changes }))
+    }
+
+    async fn status(&self) -> Value {
+        let mut workers = Vec::new();
+        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+            if let Some(v) = w.ask(|w| status::worker(w)).await {
+                workers.push(v);
+            }
+        }
+        let listeners: Vec<_> = self
+            .cycle
+            .listeners
+            .iter()
+            .map(|l| {
+                let bound = self.sockets.get(&l.key);
+                status::listener(l, bound.map_or(l.label.as_str(), |b| b.address.as_str()), bound.map_or(0, |b| b.sockets.len()))
+            })
+            .collect();
+        let retired: Vec<_> = self
+            .retired
+            .values()
+            .map(|r| json!({ "epoch": r.cycle.epoch, "hash": format!("{:016x}", r.cycle.hash), "workers_left": r.workers.len() }))
+            .collect();
+        let mut modules = serde_json::Map::new();
+        for (n, i) in self.cycle.modules() {
+            if let Some(a) = i.desc().actions.as_slice().iter().find(|a| a.name.is_empty()) {
+                let text = i.action(&self.cycle, n, a, "null");
+                let value = match text {
+                    Ok(t) => serde_json::from_str(&t).unwrap_or(Value::String(t)),
+                    Err(e) => json!({ "error": e }),
+                };
+                modules.insert(i.image.facts.id.clone(), value);
+            }
+        }
+        status::whole(&status::Parts {
+            cycle: &self.cycle,
+            workers,
+            listeners,
+            retired,
+            modules: Value::Object(modules),
+            reloads: self.reloads,
+            failed_reloads: self.failed_reloads,
+            last_error: self.last_error.as_deref(),
+            quitting: self.quitting.is_some(),
+        })
+    }
+
+    fn metrics(&self, text: bool) -> Value {
+        if text { Value::String(status::prometheus(&self.cycle)) } else { status::metrics_json(&self.cycle) }
+    }
+
+    async fn sessions(&self, only: Option<u64>) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+            let some = w
+                .ask(move |w| {
+                    let mut rows = Vec::new();
+                    w.each_session(|s| {
+                        if only.is_none_or(|id| id == s.shared.id) {
+                            rows.push(status::session(s));
+                        }
+                    });
+                    rows
+                })
+                .await;
+            rows.extend(some.unwrap_or_default());
+        }
+        rows
+    }
+
+    async fn kill(&self, id: u64) -> Result<Value, String> {
+        let mut n = 0;
+        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+            n += w.ask(move |w| w.kill_sessions(Cause::Killed, |s| s.shared.id == id)).await.unwrap_or(0);
+        }
+        if n == 0 { Err(format!("there is no session {id}")) } else { Ok(json!({ "killed": n })) }
+    }
+
+    fn peer(&self, upstream: &str, peer: &str, word: Said) -> Result<Value, String> {
+        let pools = self.cycle.pools.iter().filter(|p| upstream.is_empty() || p.name == upstream);
+        let found: Vec<Arc<PeerLive>> = pools
+            .flat_map(|p| p.set.load().members.clone())
+            .map(|m| m.live)
+            .filter(|l| l.host == peer || l.addr.to_string() == peer)
+            .collect();
+        if found.is_empty() {
+            return Err(format!("there is no peer {peer}{}", if upstream.is_empty() { String::new() } else { format!(" in {upstream}") }));
+        }
+        for l in &found {
+            process().peers.say(l, word);
+        }
+        tracing::info!(peer, upstream, "an operator says {word:?}");
+        Ok(json!({ "peers": found.len() }))
+    }
+
+    fn module(&self, id: &str, name: &str, args: &str) -> Result<Value, String> {
+        let (n, i) = self
+            .cycle
+            .modules()
+            .find(|(_, i)| i.image.facts.id == id)
+            .ok_or_else(|| format!("module {id} is not loaded"))?;
+        let point = i.desc().actions.as_slice().iter().find(|a| a.name.as_str() == name && !name.is_empty());
+        let point = point.ok_or_else(|| {
+            let names: Vec<_> = i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
+            format!("module {id} has no action {name}; there are: {}", names.join(", "))
+        })?;
+        let text = i.action(&self.cycle, n, point, args)?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+}
+
+fn log_level(level: Option<&str>, client: Option<std::net::IpAddr>) -> Result<Value, String> {
+    let log = &process().error_log;
+    match (level, client) {
+        (_, Some(ip)) => {
+            if !log.set_client_level(ip, level.map(level_of)) {
+                return Err("there are too many clients with a level of their own".to_owned());
+            }
+        }
+        (Some(l), None) => log.set_level(level_of(l)),
+        (None, None) => {}
+    }
+    crate::services::log::refresh();
+    let clients: Vec<_> = log.client_levels().iter().map(|(ip, l)| json!({ "client": ip.to_string(), "level": format!("{l:?}").to_lowercase() })).collect();
+    Ok(json!({ "most_verbose": log.most_verbose().map(|l| format!("{l:?}").to_lowercase()), "clients": clients }))
+}
+

@@ -1,0 +1,667 @@
+//! The process's own loop on the main thread: generations, workers and sockets, and what an operator asks for.
+//!
+//! A reload builds the next generation off the loop, binds and prepares, starts it on every worker, and only then switches.
+//! Whatever fails before the switch changes nothing.
+
+pub mod commands;
+pub mod socket;
+
+use crate::{
+    config::diagnostic::{Diagnostics, Style},
+    cycle::{
+        Cycle, build,
+        prepare::{self, Failure, Sockets},
+        settings::Settings,
+    },
+    log,
+    process::process,
+    services::{buffers, current::running_on, dns, jobs, platform},
+    worker::{Message, WorkerHandle, accept::Assigned},
+};
+use anyproxy_module_api::abi::session::Cause;
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::Ordering::Relaxed,
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Exit codes.
+pub mod exit {
+    /// Configuration.
+    pub const CONFIG: i32 = 1;
+    /// Command line.
+    pub const USAGE: i32 = 2;
+    /// A socket cannot be bound.
+    pub const BIND: i32 = 3;
+    /// Something failed while running.
+    pub const RUNNING: i32 = 4;
+}
+
+/// What happens to the process's loop.
+pub enum Event {
+    /// An operator asks; the answer is JSON or an error text.
+    Ask(commands::Request, oneshot::Sender<Result<serde_json::Value, String>>),
+    /// A generation left a worker.
+    Left {
+        /// The generation.
+        epoch: u32,
+        /// The worker's id.
+        worker: u32,
+    },
+}
+
+static EVENTS: OnceLock<mpsc::UnboundedSender<Event>> = OnceLock::new();
+static RUNTIME: OnceLock<tokio::runtime::Handle> = OnceLock::new();
+static MAILBOXES: RwLock<Vec<mpsc::UnboundedSender<Message>>> = RwLock::new(Vec::new());
+
+/// The runtime of the process's own loop.
+///
+/// # Panics
+/// Before `run`.
+pub fn runtime() -> &'static tokio::runtime::Handle {
+    RUNTIME.get().expect("the loop runs before any module does")
+}
+
+/// A worker's mailbox, by its number among those at work.
+pub fn worker_mailbox(index: u32) -> Option<mpsc::UnboundedSender<Message>> {
+    MAILBOXES.read().unwrap_or_else(PoisonError::into_inner).get(index as usize).cloned()
+}
+
+/// Number of workers at work.
+pub fn worker_count() -> u32 {
+    MAILBOXES.read().unwrap_or_else(PoisonError::into_inner).len() as u32
+}
+
+/// A generation ended on a worker.
+pub fn generation_left(epoch: u32, worker: u32) {
+    if let Some(tell) = EVENTS.get() {
+        // The loop may have ended: nobody counts any more.
+        let _ = tell.send(Event::Left { epoch, worker });
+    }
+}
+
+/// Asks the loop, from any thread.
+///
+/// # Errors
+/// What the loop says.
+pub async fn ask(request: commands::Request) -> Result<serde_json::Value, String> {
+    let (tx, rx) = oneshot::channel();
+    let sent = EVENTS.get().is_some_and(|e| e.send(Event::Ask(request, tx)).is_ok());
+    if !sent {
+        return Err("the process is ending".to_owned());
+    }
+    rx.await.unwrap_or_else(|_| Err("the process is ending".to_owned()))
+}
+
+/// What the command line says about running.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The control socket, if said.
+    pub control: Option<PathBuf>,
+    /// Take over from the process whose number is in this file.
+    pub hot: Option<PathBuf>,
+}
+
+/// A generation that was replaced and still has sessions.
+struct Retired {
+    cycle: Arc<Cycle>,
+    workers: HashSet<u32>,
+    deadline: Option<Instant>,
+}
+
+/// The process's loop.
+pub struct Control {
+    options: Options,
+    cycle: Arc<Cycle>,
+    workers: Vec<WorkerHandle>,
+    /// Workers that were replaced by reinit and still have sessions, with the time when those are ended.
+    leaving: Vec<(WorkerHandle, Instant)>,
+    sockets: Sockets,
+    retired: HashMap<u32, Retired>,
+    shared_accepts: HashMap<u64, tokio::task::AbortHandle>,
+    control_path: PathBuf,
+    reloads: u64,
+    failed_reloads: u64,
+    last_error: Option<String>,
+    /// Once quitting: when sessions are ended.
+    quitting: Option<Instant>,
+    stop_now: bool,
+}
+
+/// Runs the process until it is told to end; the exit code.
+pub fn run(options: Options) -> i32 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(r) => r,
+        Err(e) => {
+            eprintln!("anyproxy: cannot start: {e}");
+            return exit::RUNNING;
+        }
+    };
+    let _ = RUNTIME.set(runtime.handle().clone());
+    let (tell, events) = mpsc::unbounded_channel();
+    let _ = EVENTS.set(tell);
+    let code = runtime.block_on(async {
+        note_task_waker().await;
+        match Control::start(options).await {
+            Ok(control) => control.serve(events).await,
+            Err(code) => code,
+        }
+    });
+    process().error_log.flush(Duration::from_secs(2));
+    // Tasks of modules on this loop are dropped while everything they may touch is still there.
+    drop(runtime);
+    process().writer.stop();
+    code
+}
+
+/// The bridge must know how this runtime's task wakers look before any module runs.
+async fn note_task_waker() {
+    let noted = tokio::spawn(std::future::poll_fn(|cx| {
+        anyproxy_module_api::abi::task::note_task_waker(cx.waker());
+        std::task::Poll::Ready(())
+    }));
+    // It cannot fail: it does nothing else.
+    let _ = noted.await;
+}
+
+fn report(diagnostics: &Diagnostics) {
+    eprint!("{}", diagnostics.render(Style::of_stderr()));
+}
+
+/// Builds a generation off the loop: reading and compiling may take long.
+async fn built(path: &Path) -> Result<build::Built, Diagnostics> {
+    let (tx, rx) = oneshot::channel();
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        let _ = tx.send(build::build(&path));
+    });
+    rx.await.unwrap_or_else(|_| {
+        let text = "reading the configuration panicked; this is a fault of anyproxy";
+        Err(crate::config::diagnostic::Diagnostic::error("internal", text).into())
+    })
+}
+
+async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<Sockets, Failure> {
+    let (tx, rx) = oneshot::channel();
+    let cycle = Arc::clone(cycle);
+    std::thread::spawn(move || {
+        let _ = tx.send(prepare::prepare(&cycle, &have, workers));
+    });
+    rx.await.unwrap_or_else(|_| Err(Failure::Bind("preparing panicked".to_owned())))
+}
+
+fn apply(settings: &Settings) -> std::io::Result<()> {
+    let targets: Vec<_> = settings.error_log.iter().map(|(t, l)| (log::Target::new(t), *l)).collect();
+    process().error_log.set_targets(&targets)?;
+    crate::services::log::refresh();
+    buffers::set_limit(settings.memory_limit);
+    dns::configure(&settings.resolver, settings.resolver_timeout);
+    jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
+    let files = platform::raise_open_files(settings.max_open_file_limit);
+    if settings.max_open_file_limit > files {
+        tracing::warn!(wanted = settings.max_open_file_limit, got = files, "max_open_file_limit: the system allows less");
+    }
+    if let Some(bytes) = settings.memlock_rlimit
+        && !platform::raise_locked_memory(bytes)
+    {
+        tracing::warn!(wanted = bytes, "memlock_rlimit: the system refused");
+    }
+    // Each session needs a descriptor or two; a few stay for files and logs.
+    let by_files = u32::try_from(files.saturating_sub(64).max(1)).unwrap_or(u32::MAX);
+    let max = if settings.max_connections == 0 { by_files } else { settings.max_connections };
+    process().max_sessions.store(max, Relaxed);
+    Ok(())
+}
+
+fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
+    let cpus = platform::cpus();
+    let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
+    (0..settings.worker_threads)
+        .map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()])))
+        .collect()
+}
+
+fn publish(workers: &[WorkerHandle]) {
+    *MAILBOXES.write().unwrap_or_else(PoisonError::into_inner) = workers.iter().map(WorkerHandle::mailbox).collect();
+}
+
+impl Control {
+    /// Reads, prepares and starts; the exit code when it cannot.
+    async fn start(options: Options) -> Result<Self, i32> {
+        let built = match built(&options.config).await {
+            Ok(b) => b,
+            Err(d) => {
+                report(&d);
+                return Err(exit::CONFIG);
+            }
+        };
+        if !built.warnings.is_empty() {
+            report(&built.warnings);
+        }
+        let cycle = built.cycle;
+        let settings = &cycle.settings;
+        if let Err(e) = apply(settings) {
+            eprintln!("anyproxy: error_log: {e}");
+            return Err(exit::CONFIG);
+        }
+        let inherited = crate::upgrade::inherited(&options, &cycle).await.map_err(|e| {
+            eprintln!("anyproxy: {e}");
+            exit::RUNNING
+        })?;
+        let have = inherited.keys().copied().collect();
+        let mut sockets = match prepared(&cycle, have, settings.worker_threads).await {
+            Ok(s) => s,
+            Err(Failure::Bind(text)) => {
+                eprintln!("anyproxy: {text}");
+                return Err(exit::BIND);
+            }
+            Err(Failure::Module(d)) => {
+                report(&d);
+                return Err(exit::CONFIG);
+            }
+        };
+        sockets.extend(inherited);
+        if let Err(text) = crate::privileges::drop_to(settings) {
+            eprintln!("anyproxy: {text}");
+            return Err(exit::RUNNING);
+        }
+        let workers = start_workers(settings).map_err(|e| {
+            eprintln!("anyproxy: cannot start workers: {e}");
+            exit::RUNNING
+        })?;
+        publish(&workers);
+        let control_path = socket::path(&options, settings);
+        let mut me = Self {
+            options,
+            cycle: Arc::clone(&cycle),
+            workers,
+            leaving: Vec::new(),
+            sockets,
+            retired: HashMap::new(),
+            shared_accepts: HashMap::new(),
+            control_path,
+            reloads: 0,
+            failed_reloads: 0,
+            last_error: None,
+            quitting: None,
+            stop_now: false,
+        };
+        me.go_live(&cycle).await;
+        if let Err(e) = socket::listen(&me.control_path) {
+            eprintln!("anyproxy: control socket {}: {e}", me.control_path.display());
+            return Err(exit::RUNNING);
+        }
+        if let Err(e) = me.write_pid() {
+            eprintln!("anyproxy: pid: {e}");
+            return Err(exit::RUNNING);
+        }
+        me.announce();
+        crate::upgrade::taken_over(&me.options).await;
+        crate::systemd::ready();
+        Ok(me)
+    }
+
+    fn write_pid(&self) -> std::io::Result<()> {
+        match &self.cycle.settings.pid {
+            Some(path) => std::fs::write(path, format!("{}\n", std::process::id())),
+            None => Ok(()),
+        }
+    }
+
+    fn announce(&self) {
+        let modules: Vec<_> = self.cycle.modules().map(|(_, i)| i.image.facts.id.clone()).collect();
+        let listeners: Vec<_> = self
+            .cycle
+            .listeners
+            .iter()
+            .map(|l| self.sockets.get(&l.key).map_or_else(|| l.label.clone(), |b| b.address.clone()))
+            .collect();
+        tracing::info!(
+            "anyproxy {} configuration {:016x}, modules {}, {} workers, listening on {}",
+            env!("CARGO_PKG_VERSION"),
+            self.cycle.hash,
+            modules.join(" "),
+            self.workers.len(),
+            listeners.join(" "),
+        );
+    }
+
+    /// Starts the generation on every worker, commits, and switches.
+    async fn go_live(&mut self, cycle: &Arc<Cycle>) {
+        for w in &self.workers {
+            let c = Arc::clone(cycle);
+            w.ask(move |w| drop(w.start_generation(c))).await;
+        }
+        prepare::commit(cycle);
+        self.sockets.retain(|key, _| cycle.listeners.iter().any(|l| l.key == *key));
+        let epoch = cycle.epoch;
+        let shares: Vec<_> = self.workers.iter().map(|w| self.share_of(w.index, cycle)).collect();
+        for (w, share) in self.workers.iter().zip(shares) {
+            w.ask(move |w| {
+                w.switch_to(epoch);
+                w.accept_from(share);
+            })
+            .await;
+        }
+        self.accept_for_all(cycle);
+        crate::upgrade::offer(&self.sockets);
+    }
+
+    /// The sockets that a worker accepts from.
+    fn share_of(&self, worker: u32, cycle: &Arc<Cycle>) -> Vec<Assigned> {
+        let mut out = Vec::new();
+        for l in &cycle.listeners {
+            let Some(bound) = self.sockets.get(&l.key) else { continue };
+            if !l.options.reuseport && l.datagram.is_none() {
+                continue;
+            }
+            for (n, s) in bound.sockets.iter().enumerate() {
+                if n % self.workers.len() != worker as usize {
+                    continue;
+                }
+                match s.try_clone() {
+                    Ok(socket) => {
+                        let datagram = l.datagram.is_some();
+                        out.push(Assigned { key: l.key.wrapping_add(n as u64), listener: l.key, socket, datagram });
+                    }
+                    Err(e) => tracing::error!(listener = bound.label, "cannot share the socket: {e}"),
+                }
+            }
+        }
+        out
+    }
+
+    /// Without reuseport: one accept loop here hands connections round.
+    fn accept_for_all(&mut self, cycle: &Arc<Cycle>) {
+        let wanted: HashSet<_> = cycle
+            .listeners
+            .iter()
+            .filter(|l| !l.options.reuseport && l.datagram.is_none())
+            .map(|l| l.key)
+            .collect();
+        self.shared_accepts.retain(|key, task| {
+            let keep = wanted.contains(key);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for key in wanted {
+            if self.shared_accepts.contains_key(&key) {
+                continue;
+            }
+            let Some(socket) = self.sockets.get(&key).and_then(|b| b.sockets.first()) else { continue };
+            match socket.try_clone().and_then(|s| crate::worker::accept::share(key, s)) {
+                Ok(task) => {
+                    self.shared_accepts.insert(key, task);
+                }
+                Err(e) => tracing::error!("cannot accept: {e}"),
+            }
+        }
+    }
+
+    /// The loop.
+    async fn serve(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> i32 {
+        let mut signals = crate::signal::Signals::new();
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Left { epoch, worker }) => self.left(epoch, worker),
+                    Some(Event::Ask(request, reply)) => {
+                        let answer = self.answer(request).await;
+                        // Whoever asked may have gone.
+                        let _ = reply.send(answer);
+                    }
+                    None => break,
+                },
+                request = signals.next(self.cycle.settings.stop_graceful) => {
+                    if let Err(e) = self.answer(request).await {
+                        tracing::error!("{e}");
+                    }
+                }
+                _ = tick.tick() => self.turn(),
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        self.end().await
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_now
+            || (self.quitting.is_some()
+                && self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)).all(WorkerHandle::has_ended))
+    }
+
+    /// Deadlines of what was retired, the watchdog, systemd's watchdog.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        crate::services::timers::tick();
+        crate::systemd::alive();
+        for (epoch, r) in &mut self.retired {
+            if r.deadline.is_some_and(|d| d <= now) {
+                r.deadline = None;
+                let epoch = *epoch;
+                for w in &self.workers {
+                    w.post(move |w| {
+                        w.kill_sessions(Cause::Shutdown, |s| s.worker.cycle.epoch == epoch);
+                    });
+                }
+            }
+        }
+        for (w, deadline) in &self.leaving {
+            if *deadline <= now {
+                w.post(|w| {
+                    w.kill_sessions(Cause::Shutdown, |_| true);
+                });
+            }
+        }
+        if self.quitting.is_some_and(|d| d <= now) {
+            for w in &self.workers {
+                w.post(|w| {
+                    w.kill_sessions(Cause::Shutdown, |_| true);
+                });
+            }
+        }
+        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());
+        self.leaving = stay;
+        for (w, _) in gone {
+            w.join();
+        }
+        self.watch_workers();
+    }
+
+    /// Reports a worker that did not return to its loop.
+    fn watch_workers(&self) {
+        let limit = self.cycle.settings.watchdog;
+        if limit.is_zero() {
+            return;
+        }
+        let now = process().now().as_millis() as u64;
+        for w in &self.workers {
+            let turn = w.turn.load(Relaxed);
+            if turn != 0
+                && now > turn + limit.as_millis() as u64
+                && let Some(more) = process().error_log.once_a_second(&format!("watchdog {}", w.id))
+            {
+                let running = self.cycle.tree.modules.get(usize::from(running_on(w.id).1)).map_or("?", String::as_str);
+                tracing::error!(worker = w.index, stuck_ms = now - turn, running, more, "a worker does not return to its loop");
+            }
+        }
+    }
+
+    fn left(&mut self, epoch: u32, worker: u32) {
+        let Some(r) = self.retired.get_mut(&epoch) else { return };
+        r.workers.remove(&worker);
+        if r.workers.is_empty()
+            && let Some(r) = self.retired.remove(&epoch)
+        {
+            r.cycle.end_process_tasks();
+            // Stopping modules may take long; the loop goes on meanwhile.
+            std::thread::spawn(move || drop(r.cycle));
+        }
+    }
+
+    /// Builds the next generation and switches to it.
+    async fn reload(&mut self) -> Result<serde_json::Value, String> {
+        crate::systemd::reloading();
+        let result = self.try_reload(false).await;
+        crate::systemd::ready();
+        self.note_reload(result)
+    }
+
+    fn note_reload(&mut self, result: Result<serde_json::Value, String>) -> Result<serde_json::Value, String> {
+        match &result {
+            Ok(_) => {
+                self.reloads += 1;
+                self.last_error = None;
+            }
+            Err(e) => {
+                self.failed_reloads += 1;
+                self.last_error = Some(e.clone());
+                tracing::error!("reload failed, the configuration before goes on:\n{e}");
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&mut self, reinit: bool) -> Result<serde_json::Value, String> {
+        if self.quitting.is_some() {
+            return Err("the process is ending".to_owned());
+        }
+        let began = Instant::now();
+        let built = built(&self.options.config).await.map_err(|d| d.render(Style::PLAIN))?;
+        let warnings = built.warnings.render(Style::PLAIN);
+        let cycle = built.cycle;
+        let needs: Vec<_> = crate::config::dump::changes(&self.cycle.tree, &cycle.tree)
+            .into_iter()
+            .filter(|(_, n)| !reinit && *n != crate::config::dump::Needs::Reload)
+            .map(|(name, n)| format!("{name} needs {n:?}").to_lowercase())
+            .collect();
+        let have = self.sockets.keys().copied().collect();
+        let workers = if reinit { cycle.settings.worker_threads } else { self.workers.len() };
+        let new = match prepared(&cycle, have, workers).await {
+            Ok(s) => s,
+            Err(Failure::Bind(text)) => return Err(text),
+            Err(Failure::Module(d)) => return Err(d.render(Style::PLAIN)),
+        };
+        if let Err(e) = apply(&cycle.settings) {
+            prepare::abort_modules(&cycle, cycle.start_order().len());
+            return Err(format!("error_log: {e}"));
+        }
+        if reinit {
+            let fresh = match start_workers(&cycle.settings) {
+                Ok(w) => w,
+                Err(e) => {
+                    prepare::abort_modules(&cycle, cycle.start_order().len());
+                    return Err(format!("cannot start workers: {e}"));
+                }
+            };
+            self.replace_workers(fresh);
+        }
+        self.sockets.extend(new);
+        let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
+        let ids = self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)).map(|w| w.id).collect();
+        let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
+        self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
+        self.go_live(&cycle).await;
+        if reinit {
+            self.dismiss();
+        }
+        let ms = began.elapsed().as_millis() as u64;
+        tracing::info!(epoch = cycle.epoch, ms, "configuration {:016x} is live", cycle.hash);
+        Ok(serde_json::json!({
+            "epoch": cycle.epoch,
+            "hash": format!("{:016x}", cycle.hash),
+            "ms": ms,
+            "warnings": warnings,
+            "not_applied": needs,
+        }))
+    }
+
+    /// New workers take the place of the present ones, which go on with their sessions.
+    fn replace_workers(&mut self, fresh: Vec<WorkerHandle>) {
+        let deadline = Instant::now() + self.cycle.settings.shutdown_timeout;
+        let old = std::mem::replace(&mut self.workers, fresh);
+        self.leaving.extend(old.into_iter().map(|w| (w, deadline)));
+        publish(&self.workers);
+    }
+
+    /// The replaced workers accept no more, and end with their last session.
+    fn dismiss(&self) {
+        for (w, _) in &self.leaving {
+            w.post(|w| w.leave_when_done());
+        }
+    }
+
+    async fn reinit(&mut self) -> Result<serde_json::Value, String> {
+        crate::systemd::reloading();
+        let result = self.try_reload(true).await;
+        crate::systemd::ready();
+        let result = self.note_reload(result);
+        if result.is_ok() {
+            self.reopen()?;
+        }
+        result
+    }
+
+    fn reopen(&self) -> Result<serde_json::Value, String> {
+        match process().writer.reopen(Duration::from_secs(5)) {
+            Ok(failed) if failed.is_empty() => Ok(serde_json::json!({ "reopened": true })),
+            Ok(failed) => Err(failed.iter().map(|(t, e)| format!("{t}: {e}")).collect::<Vec<_>>().join("; ")),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// Accepts no more; ends when the last session has, or at `shutdown_timeout`. A second time: at once.
+    fn quit(&mut self) {
+        if self.quitting.is_some() {
+            self.stop_now = true;
+            return;
+        }
+        crate::systemd::stopping();
+        tracing::info!("quitting: no new connections, sessions may end within {:?}", self.cycle.settings.shutdown_timeout);
+        self.quitting = Some(Instant::now() + self.cycle.settings.shutdown_timeout);
+        for (_, task) in self.shared_accepts.drain() {
+            task.abort();
+        }
+        self.sockets.clear();
+        crate::upgrade::offer(&self.sockets);
+        for w in &self.workers {
+            w.post(|w| w.leave_when_done());
+        }
+    }
+
+    async fn end(mut self) -> i32 {
+        crate::systemd::stopping();
+        for (_, task) in self.shared_accepts.drain() {
+            task.abort();
+        }
+        self.cycle.end_process_tasks();
+        let workers: Vec<_> = self.workers.drain(..).chain(self.leaving.drain(..).map(|(w, _)| w)).collect();
+        publish(&[]);
+        for w in &workers {
+            w.post(|w| w.stop());
+        }
+        let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(WorkerHandle::join));
+        if crate::services::timers::within(Duration::from_secs(5), joined).await.is_none() {
+            tracing::error!("a worker did not end; leaving it behind");
+        }
+        socket::remove(&self.control_path);
+        if let Some(pid) = &self.cycle.settings.pid {
+            let _ = std::fs::remove_file(pid);
+        }
+        tracing::info!("ended");
+        0
+    }
+}

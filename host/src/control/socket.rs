@@ -1,0 +1,106 @@
+//! The control socket: a Unix socket of mode 0600, one JSON object a line in each direction.
+//!
+//! `{"cmd":"status"}` → `{"ok":true,"result":{…}}` or `{"ok":false,"error":"…"}`.
+
+use super::{Options, ask, commands};
+use crate::cycle::settings::Settings;
+use serde_json::{Value, json};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+/// Longest line taken.
+const LINE: u64 = 1 << 20;
+/// A client that says nothing for so long is let go.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// Where the socket is: as said, else beside the pid file, else beside the configuration.
+pub fn path(options: &Options, settings: &Settings) -> PathBuf {
+    if let Some(p) = options.control.clone().or_else(|| settings.control.clone()) {
+        return p;
+    }
+    let beside = settings.pid.as_deref().unwrap_or(&options.config);
+    beside.parent().unwrap_or(Path::new(".")).join("anyproxy.sock")
+}
+
+/// Listens; a socket that nobody answers on is replaced.
+///
+/// # Errors
+/// When the path cannot be used, or another process answers there.
+pub fn listen(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            // The process that is taken over: its socket moves aside by being unlinked, it holds the old one.
+            if !crate::upgrade::is_hot() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another anyproxy answers there"));
+            }
+        }
+        std::fs::remove_file(path)?;
+    }
+    // Made under a mask that leaves it to its owner from the first moment on.
+    let listener = crate::privileges::with_umask(0o177, || UnixListener::bind(path))?;
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(serve(stream));
+                }
+                Err(e) => {
+                    tracing::warn!("control socket: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Removes the socket's name, if it is still ours.
+pub fn remove(path: &Path) {
+    if !crate::upgrade::was_taken_over() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+async fn serve(stream: UnixStream) {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let read = tokio::time::timeout(SILENCE, (&mut stream).take(LINE).read_line(&mut line)).await;
+        match read {
+            Ok(Ok(n)) if n > 0 && line.ends_with('\n') => {}
+            _ => return,
+        }
+        if crate::upgrade::is_request(&line) {
+            crate::upgrade::hand_over(stream.into_inner()).await;
+            return;
+        }
+        let mut answer = answer(&line).await.to_string();
+        answer.push('\n');
+        if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(line: &str) -> Value {
+    let request = match serde_json::from_str(line) {
+        Ok(v) => commands::Request::parse(&v),
+        Err(e) => Err(format!("not a JSON object: {e}")),
+    };
+    let result = match request {
+        Ok(r) => ask(r).await,
+        Err(e) => Err(e),
+    };
+    match result {
+        Ok(v) => json!({ "ok": true, "result": v }),
+        Err(e) => json!({ "ok": false, "error": e }),
+    }
+}

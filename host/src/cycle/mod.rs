@@ -1,0 +1,149 @@
+//! A generation: one configuration with its module instances, immutable once built. Workers and sessions hold it; when
+//! the last lets go, modules stop in reverse order of their contracts.
+
+pub mod access_log;
+pub mod build;
+pub mod listener;
+pub mod listener_stats;
+pub mod prepare;
+pub mod settings;
+pub mod shared;
+pub mod vars;
+
+use crate::{
+    config::tree::{ScopeId, Tree},
+    metrics,
+    services::instance::{Conf, Instance},
+    template::Template,
+    upstream::pool::Pool,
+};
+use anyproxy_module_api::abi::module::{GreetingPoint, HookPoint, Phase, RelayPoint};
+use std::sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64};
+
+/// Counters of a generation.
+#[derive(Debug, Default)]
+pub struct CycleStats {
+    /// Panics of modules that were stopped.
+    pub panics: AtomicU64,
+}
+
+/// A generation.
+pub struct Cycle {
+    /// Its number in this process, from 1.
+    pub epoch: u32,
+    /// Hash of its configuration.
+    pub hash: u64,
+    /// Its configuration.
+    pub tree: Arc<Tree>,
+    /// What `common` says.
+    pub settings: settings::Settings,
+    /// Compiled templates, by number.
+    pub templates: Vec<Template>,
+    /// Variables.
+    pub vars: vars::VarTable,
+    /// Listeners, in the order of the file.
+    pub listeners: Vec<Arc<listener::Listener>>,
+    /// Upstreams, by number.
+    pub pools: Vec<Arc<Pool>>,
+    /// Greetings to peers, in order.
+    pub greetings: Vec<(u16, GreetingPoint)>,
+    /// Relays, the most wanted first.
+    pub relays: Vec<(u16, RelayPoint)>,
+    /// Access logs, by scope.
+    pub logs: access_log::Plans,
+    /// What modules lend each other.
+    pub published: shared::Published,
+    /// Owner of the metrics that modules register.
+    pub metrics_owner: metrics::Owner,
+    /// Counters.
+    pub stats: CycleStats,
+    hooks: [Vec<(u16, HookPoint)>; 3],
+    start_order: Vec<u16>,
+    confs: Vec<Conf>,
+    owned: Vec<(u16, Conf)>,
+    process_tasks: Mutex<Vec<tokio::task::AbortHandle>>,
+    me: Weak<Self>,
+    // Dropped last, in the order of `stop`.
+    instances: Vec<Option<Instance>>,
+}
+
+impl std::fmt::Debug for Cycle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cycle({})", self.epoch)
+    }
+}
+
+impl Cycle {
+    /// A module by number. Number 0 is the host itself and has no instance.
+    ///
+    /// # Panics
+    /// On a number that no module has: numbers come from the tree.
+    pub fn instance(&self, module: u16) -> &Instance {
+        self.instances[usize::from(module)].as_ref().expect("numbers from 1 are modules")
+    }
+
+    /// A module's id.
+    pub fn module_id(&self, module: u16) -> &str {
+        &self.tree.modules[usize::from(module)]
+    }
+
+    /// The number of the module whose instance this is; 0: none.
+    pub fn module_of(&self, instance: *const ()) -> u16 {
+        let at = self.instances.iter().position(|i| i.as_ref().is_some_and(|i| std::ptr::eq(i.as_ptr(), instance)));
+        at.unwrap_or(0) as u16
+    }
+
+    /// Modules by number, with their numbers.
+    pub fn modules(&self) -> impl Iterator<Item = (u16, &Instance)> {
+        self.instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n as u16, i)))
+    }
+
+    /// A module's object for a block.
+    #[inline]
+    pub fn conf(&self, scope: ScopeId, module: u16) -> Conf {
+        self.confs[scope.0 as usize * self.tree.modules.len() + usize::from(module)]
+    }
+
+    /// Hooks of a phase, in order.
+    #[inline]
+    pub fn hooks(&self, phase: Phase) -> &[(u16, HookPoint)] {
+        &self.hooks[phase as usize]
+    }
+
+    /// Modules in the order of start: providers of contracts before those that need them.
+    pub fn start_order(&self) -> &[u16] {
+        &self.start_order
+    }
+
+    /// Another hold on it.
+    pub fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    /// A task on the process's loop that ends with it.
+    pub fn note_process_task(&self, task: tokio::task::AbortHandle) {
+        let mut tasks = self.process_tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|t| !t.is_finished());
+        tasks.push(task);
+    }
+
+    /// Ends its tasks on the process's loop: called when the last worker has left it.
+    pub fn end_process_tasks(&self) {
+        for task in self.process_tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Cycle {
+    fn drop(&mut self) {
+        for (module, conf) in self.owned.drain(..).rev() {
+            if let Some(i) = &self.instances[usize::from(module)] {
+                i.drop_conf(conf);
+            }
+        }
+        for module in self.start_order.iter().rev() {
+            self.instances[usize::from(*module)] = None;
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What differs between systems about descriptors and sockets. Everything else of the host is the same everywhere.
+
+use anyproxy_module_api::abi::{bytes::IoVec, net::SocketOptions};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+};
+
+#[cfg(unix)]
+mod imp {
+    use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+
+    pub(crate) fn raw_fd(s: &impl AsRawFd) -> i64 {
+        s.as_raw_fd().into()
+    }
+    pub(crate) fn into_raw_fd(s: impl IntoRawFd) -> i64 {
+        s.into_raw_fd().into()
+    }
+    pub(crate) fn socket_from_raw_fd(fd: i64) -> std::io::Result<socket2::Socket> {
+        let fd = i32::try_from(fd).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        // SAFETY: the caller gives the descriptor up; a number that is none fails at the first call on it.
+        Ok(unsafe { socket2::Socket::from_raw_fd(fd) })
+    }
+}
+
+pub(crate) use imp::{into_raw_fd, raw_fd, socket_from_raw_fd};
+
+/// The pieces as the system takes them; at most 64, the rest is for the next write.
+pub(crate) fn io_slices<'a>(from: &'a [IoVec]) -> super::stream::Slices<'a> {
+    let mut slices = [IoSlice::new(&[]); 64];
+    for (to, v) in slices.iter_mut().zip(from) {
+        // SAFETY: the caller's pieces are valid for as long as `from` is lent.
+        *to = IoSlice::new(unsafe { std::slice::from_raw_parts(v.ptr, v.len) });
+    }
+    slices
+}
+
+/// A stream socket with its options set, not yet bound or connected.
+pub(crate) fn stream_socket(addr: &SocketAddr, o: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    apply(&socket, o)?;
+    Ok(socket)
+}
+
+/// Sets what the options say; a number of 0 leaves the system's value.
+pub(crate) fn apply(s: &Socket, o: &SocketOptions) -> io::Result<()> {
+    if o.nodelay {
+        s.set_tcp_nodelay(true)?;
+    }
+    if o.send_buffer > 0 {
+        s.set_send_buffer_size(o.send_buffer as usize)?;
+    }
+    if o.recv_buffer > 0 {
+        s.set_recv_buffer_size(o.recv_buffer as usize)?;
+    }
+    if o.keepalive_s > 0 {
+        let time = std::time::Duration::from_secs(o.keepalive_s.into());
+        s.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(time))?;
+    }
+    if o.tos > 0 {
+        s.set_tos_v4(o.tos)?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        if o.user_timeout_ms > 0 {
+            s.set_tcp_user_timeout(Some(std::time::Duration::from_millis(o.user_timeout_ms.into())))?;
+        }
+        if o.mark > 0 {
+            s.set_mark(o.mark)?;
+        }
+        if o.transparent {
+            s.set_ip_transparent_v4(true)?;
+        }
+    }
+    Ok(())
+}
+
+/// Joins small writes until it is set back (TCP_CORK).
+pub(crate) fn set_cork(s: &SockRef<'_>, on: bool) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return s.set_tcp_cork(on);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (s, on);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Sends from a file to a socket without a copy through this process.
+#[cfg(target_os = "linux")]
+pub(crate) fn sendfile(to: i64, file: i64, offset: u64, len: usize) -> io::Result<usize> {
+    let mut at = offset.cast_signed();
+    // SAFETY: plain numbers; `at` is ours for the call.
+    let n = unsafe { libc::sendfile(to as i32, file as i32, &raw mut at, len) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n.unsigned_abs()) }
+}
+
+/// Elsewhere the caller reads and writes.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sendfile(_: i64, _: i64, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Keeps the running thread on one processor.
+#[cfg(target_os = "linux")]
+pub(crate) fn pin_thread(cpu: usize) {
+    // SAFETY: a zeroed set is an empty one; the macro's bounds hold for `cpu` below its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if cpu < libc::CPU_SETSIZE as usize {
+            libc::CPU_SET(cpu, &mut set);
+            // A refusal (a narrower cgroup) leaves the thread where the system likes it.
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+        }
+    }
+}
+
+/// Elsewhere threads stay where the system likes them.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn pin_thread(_: usize) {}
+
+/// Processors that this process may run on, in order.
+#[cfg(target_os = "linux")]
+pub(crate) fn cpus() -> Vec<usize> {
+    // SAFETY: the set is ours for the call.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
+            return Vec::new();
+        }
+        (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &set)).collect()
+    }
+}
+
+/// Elsewhere unknown.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cpus() -> Vec<usize> {
+    Vec::new()
+}
+
+/// Asks for a limit of open files; what holds afterwards. 0: as many as the hard limit.
+#[cfg(unix)]
+pub(crate) fn raise_open_files(want: u64) -> u64 {
+    // SAFETY: the structure is ours for the calls.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 0;
+        }
+        let now = limit.rlim_cur;
+        let want = if want == 0 { limit.rlim_max } else { want };
+        if want > limit.rlim_max {
+            // Root may raise the hard limit; others get what there is.
+            let more = libc::rlimit { rlim_cur: want, rlim_max: want };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const more) == 0 {
+                return want;
+            }
+        }
+        limit.rlim_cur = want.min(limit.rlim_max).max(now);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur
+    }
+}
+
+/// Asks for locked memory; false: refused.
+#[cfg(unix)]
+pub(crate) fn raise_locked_memory(bytes: u64) -> bool {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the structure is ours for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) == 0 }
+}
+
+/// Low priority for the running thread: computations must not delay the workers.
+#[cfg(target_os = "linux")]
+pub(crate) fn lower_priority() {
+    // SAFETY: plain numbers; on Linux this concerns the calling thread only.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+}
+
+/// Elsewhere all threads are alike.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lower_priority() {}

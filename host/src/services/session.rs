@@ -1,0 +1,152 @@
+//! Sessions as modules see them: the functions of the table that take a session's pointer, and the slots that modules
+//! keep in it.
+
+use super::current::Current;
+use crate::session::Session;
+use anyproxy_module_api::abi::{
+    bytes::{Sink, Str},
+    session::SessionShared,
+};
+use std::{cell::RefCell, rc::Rc};
+
+/// The session behind the pointer that modules hold.
+///
+/// # Safety
+/// The pointer came from `Session::shared_ptr` and the session is alive on this thread.
+unsafe fn of<'a>(shared: *const SessionShared) -> &'a Session {
+    // SAFETY: `shared` is the first field of a `repr(C)` structure.
+    unsafe { &*shared.cast::<Session>() }
+}
+
+/// Holds a session by its pointer.
+pub(super) fn hold(shared: *const SessionShared) -> Rc<Session> {
+    // SAFETY: by contract of the table's functions: alive, of this thread; every session lives in an `Rc`.
+    unsafe {
+        let p = shared.cast::<Session>();
+        Rc::increment_strong_count(p);
+        Rc::from_raw(p)
+    }
+}
+
+/// One module's private value in a session.
+#[derive(Debug)]
+pub struct Slot {
+    module: *const (),
+    data: *mut (),
+    drop: unsafe extern "C" fn(*mut ()),
+}
+
+/// The private values of all modules in one session.
+#[derive(Debug, Default)]
+pub struct Slots(RefCell<Vec<Slot>>);
+
+impl Slots {
+    /// Gives all values up, in their modules' names.
+    pub fn clear(&self, session: &Session) {
+        for slot in self.0.take() {
+            let module = session.worker.cycle.module_of(slot.module);
+            let _who = super::current::enter(Current::in_session(session, module));
+            // SAFETY: given up once; the function belongs to the value.
+            unsafe { (slot.drop)(slot.data) }
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn retain(s: *const SessionShared) {
+    // SAFETY: see `hold`.
+    unsafe { Rc::increment_strong_count(s.cast::<Session>()) }
+}
+
+pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
+    // SAFETY: gives back what `retain` took.
+    unsafe { Rc::decrement_strong_count(s.cast::<Session>()) }
+}
+
+pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    // The text stays until it is set anew.
+    Str::new(s.domain.borrow().as_str())
+}
+
+pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, domain: Str) {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    *s.domain.borrow_mut() = domain.as_str().to_owned();
+}
+
+pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    s.ensure_request_id();
+    Str::new(s.request_id.borrow().as_str())
+}
+
+pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str) {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    *s.request_id.borrow_mut() = id.as_str().to_owned();
+}
+
+pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str) {
+    // SAFETY: see `of`.
+    unsafe { of(s) }.stage(name);
+}
+
+pub(super) unsafe extern "C" fn slot(s: *const SessionShared, module: *const ()) -> *mut () {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    s.slots.0.borrow().iter().find(|x| x.module == module).map_or(std::ptr::null_mut(), |x| x.data)
+}
+
+pub(super) unsafe extern "C" fn set_slot(
+    s: *const SessionShared,
+    module: *const (),
+    data: *mut (),
+    drop: unsafe extern "C" fn(*mut ()),
+) {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    let old = {
+        let mut slots = s.slots.0.borrow_mut();
+        let at = slots.iter().position(|x| x.module == module);
+        let old = at.map(|at| slots.swap_remove(at));
+        slots.push(Slot { module, data, drop });
+        old
+    };
+    if let Some(old) = old {
+        // SAFETY: given up once.
+        unsafe { (old.drop)(old.data) }
+    }
+}
+
+pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, absent: bool, out: *mut Sink) -> bool {
+    // SAFETY: see `of`; the sink is lent for the call.
+    let (s, out) = unsafe { (of(s), &mut *out) };
+    let mut text = Vec::new();
+    let known = s.render(template, absent, &mut text);
+    out.push(&text);
+    known
+}
+
+pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out: *mut Sink) -> bool {
+    // SAFETY: see `of`; the sink is lent for the call.
+    let (s, out) = unsafe { (of(s), &mut *out) };
+    let mut text = Vec::new();
+    let has = s.variable(name.as_str(), &mut text);
+    out.push(&text);
+    has
+}
+
+pub(super) unsafe extern "C" fn conf(s: *const SessionShared, module: *const ()) -> *const () {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    let module = s.worker.cycle.module_of(module);
+    s.worker.cycle.conf(s.scope.get(), module).as_ptr()
+}
+
+pub(super) unsafe extern "C" fn route(s: *const SessionShared) -> i32 {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    s.choose_local().map_or(-1, |n| n as i32)
+}

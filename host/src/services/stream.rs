@@ -1,0 +1,310 @@
+//! Streams over the system's sockets. Reads never issue a second call to see EAGAIN: tokio's `poll_read` clears
+//! readiness on a short read, and so does this.
+
+use anyproxy_module_api::abi::{
+    bytes::{Buf, IoVec},
+    error::{Error, ErrorKind},
+    net::{Addr, SocketOptions},
+    stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
+};
+use std::{
+    io::{self, ErrorKind as Io, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+use super::platform;
+
+/// What a socket of either family can do.
+trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
+    const PROTOCOL: &'static str;
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R>;
+    fn fd(&self) -> i64;
+    fn into_fd(self) -> io::Result<i64>;
+    fn as_ref(&self) -> socket2::SockRef<'_>;
+}
+
+macro_rules! socket {
+    ($type:ty, $protocol:literal) => {
+        impl Socket for $type {
+            const PROTOCOL: &'static str = $protocol;
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+            fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+                self.try_io(interest, f)
+            }
+            fn fd(&self) -> i64 {
+                platform::raw_fd(self)
+            }
+            fn into_fd(self) -> io::Result<i64> {
+                self.into_std().map(platform::into_raw_fd)
+            }
+            fn as_ref(&self) -> socket2::SockRef<'_> {
+                socket2::SockRef::from(self)
+            }
+        }
+    };
+}
+
+socket!(TcpStream, "tcp");
+socket!(UnixStream, "unix");
+
+struct HostStream<S> {
+    /// `None` once the raw socket was given up.
+    socket: Option<S>,
+    /// Bytes that are read before the socket's.
+    ahead: Option<(Buf, usize)>,
+    peer: Addr,
+    local: Addr,
+}
+
+/// A stream over a connected TCP socket of this runtime.
+pub fn tcp(socket: TcpStream, peer: Addr, local: Addr) -> Stream {
+    Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local })
+}
+
+/// A stream over a connected Unix socket of this runtime.
+pub fn unix(socket: UnixStream, peer: Addr, local: Addr) -> Stream {
+    Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local })
+}
+
+/// A stream over a connected, non-blocking descriptor.
+///
+/// # Errors
+/// When the descriptor is not one.
+pub fn adopt(fd: i64) -> Result<Stream, Error> {
+    adopt_with(fd, Addr::NONE, Addr::NONE)
+}
+
+/// The same with addresses that are known; those that are not are asked for.
+///
+/// # Errors
+/// When the descriptor is not one.
+pub fn adopt_with(fd: i64, peer: Addr, local: Addr) -> Result<Stream, Error> {
+    let socket = platform::socket_from_raw_fd(fd).map_err(Error::from)?;
+    let addr = socket.local_addr().map_err(Error::from)?;
+    let ask = |known: Addr, a: Option<std::net::SocketAddr>| if known == Addr::NONE { a.map_or(known, Addr::from) } else { known };
+    let peer = ask(peer, socket.peer_addr().ok().and_then(|a| a.as_socket()));
+    let local = ask(local, addr.as_socket());
+    socket.set_nonblocking(true).map_err(Error::from)?;
+    if addr.is_unix() {
+        return Ok(unix(UnixStream::from_std(socket.into()).map_err(Error::from)?, peer, local));
+    }
+    Ok(tcp(TcpStream::from_std(socket.into()).map_err(Error::from)?, peer, local))
+}
+
+impl<S: Socket> HostStream<S> {
+    fn socket(&mut self) -> Result<&mut S, Error> {
+        self.socket.as_mut().ok_or(Error::bare(ErrorKind::Unsupported))
+    }
+
+    fn read_ahead(&mut self, to: &mut [u8]) -> Option<usize> {
+        let (buf, at) = self.ahead.as_mut()?;
+        let rest = &buf[*at..];
+        let n = rest.len().min(to.len());
+        to[..n].copy_from_slice(&rest[..n]);
+        *at += n;
+        if *at == buf.len() {
+            self.ahead = None;
+        }
+        Some(n)
+    }
+}
+
+fn err<T>(e: io::Error) -> Poll<Result<T, Error>> {
+    Poll::Ready(Err(e.into()))
+}
+
+impl<S: Socket> StreamImpl for HostStream<S> {
+    fn state(&self) -> u8 {
+        let Some(s) = &self.socket else { return ready::HUP };
+        // No system call: the closure does nothing, so only the cached readiness speaks.
+        let mut bits = 0;
+        if self.ahead.is_some() || s.try_io(Interest::READABLE, || Ok(())).is_ok() {
+            bits |= ready::READ;
+        }
+        if s.try_io(Interest::WRITABLE, || Ok(())).is_ok() {
+            bits |= ready::WRITE;
+        }
+        bits
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<Result<usize, Error>> {
+        if self.ahead.is_some() {
+            return Poll::Ready(Ok(self.read_ahead(to).unwrap_or(0)));
+        }
+        let mut to = ReadBuf::new(to);
+        match Pin::new(self.socket()?).poll_read(cx, &mut to) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(to.filled().len())),
+            Poll::Ready(Err(e)) => err(e),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        Pin::new(self.socket()?).poll_write(cx, from).map_err(Into::into)
+    }
+
+    fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
+        let slices = platform::io_slices(from);
+        Pin::new(self.socket()?).poll_write_vectored(cx, &slices[..from.len().min(slices.len())]).map_err(Into::into)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Every accepted write is with the system already.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match Pin::new(self.socket()?).poll_shutdown(cx) {
+            // The peer is gone already: there is nobody to tell.
+            Poll::Ready(Err(e)) if e.kind() == Io::NotConnected => Poll::Ready(Ok(())),
+            other => other.map_err(Into::into),
+        }
+    }
+
+    fn info(&self) -> StreamInfo {
+        StreamInfo {
+            peer: self.peer,
+            local: self.local,
+            protocol: anyproxy_module_api::Str::new(S::PROTOCOL),
+            ..StreamInfo::default()
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
+        let Some(s) = &self.socket else { return Poll::Ready(ready::HUP) };
+        let mut found = 0;
+        if bits & ready::READ != 0 && (self.ahead.is_some() || s.poll_read_ready(cx).is_ready()) {
+            found |= ready::READ;
+        }
+        if bits & ready::WRITE != 0 && s.poll_write_ready(cx).is_ready() {
+            found |= ready::WRITE;
+        }
+        if found == 0 { Poll::Pending } else { Poll::Ready(found) }
+    }
+
+    fn clear_ready(&mut self, bits: u8) {
+        let Some(s) = &self.socket else { return };
+        let would_block = || Err::<(), _>(io::Error::from(Io::WouldBlock));
+        // A closure that says EAGAIN is how readiness is cleared; its result says nothing.
+        if bits & ready::READ != 0 {
+            let _ = s.try_io(Interest::READABLE, would_block);
+        }
+        if bits & ready::WRITE != 0 {
+            let _ = s.try_io(Interest::WRITABLE, would_block);
+        }
+    }
+
+    fn raw_fd(&self) -> i64 {
+        match (&self.socket, &self.ahead) {
+            (Some(s), None) => s.fd(),
+            _ => -1,
+        }
+    }
+
+    fn poll_sendfile(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: i64,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize, Error>> {
+        let s = self.socket()?;
+        loop {
+            match s.poll_write_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(e)) => return err(e),
+                Poll::Ready(Ok(())) => {}
+            }
+            match s.try_io(Interest::WRITABLE, || platform::sendfile(s.fd(), file, offset, len)) {
+                Err(e) if e.kind() == Io::WouldBlock => {}
+                other => return Poll::Ready(other.map_err(Into::into)),
+            }
+        }
+    }
+
+    fn take_raw(&mut self) -> Option<RawSocket> {
+        let fd = self.socket.take()?.into_fd().ok()?;
+        let mut read_ahead = Buf::new();
+        if let Some((buf, at)) = self.ahead.take() {
+            read_ahead = buf[at..].to_vec().into();
+        }
+        Some(RawSocket { fd, read_ahead, write_behind: Buf::new(), can_recv: true, can_send: true })
+    }
+
+    fn set_reset(&mut self) {
+        if let Some(s) = &self.socket {
+            // Closing must not wait and must not be polite: the other side learns of an abort.
+            let _ = s.as_ref().set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    fn unread(&mut self, bytes: Buf) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.ahead = Some(match self.ahead.take() {
+            None => (bytes, 0),
+            Some((old, at)) => ([&bytes[..], &old[at..]].concat().into(), 0),
+        });
+    }
+
+    fn set_option(&mut self, name: &str, value: i64) -> bool {
+        let Some(s) = &self.socket else { return false };
+        let s = s.as_ref();
+        let set = match name {
+            "linger" => {
+                s.set_linger((value >= 0).then(|| std::time::Duration::from_secs(value.unsigned_abs())))
+            }
+            "nodelay" => s.set_tcp_nodelay(value != 0),
+            "cork" => platform::set_cork(&s, value != 0),
+            _ => return false,
+        };
+        set.is_ok()
+    }
+}
+
+/// Connects a socket of this runtime.
+///
+/// # Errors
+/// What the system says; `TimedOut`.
+pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
+    if options.connect_timeout_ms == 0 {
+        return connect_now(to, options).await;
+    }
+    let limit = std::time::Duration::from_millis(options.connect_timeout_ms.into());
+    match tokio::time::timeout(limit, connect_now(to, options)).await {
+        Ok(r) => r,
+        Err(_) => Err(Error::bare(ErrorKind::TimedOut)),
+    }
+}
+
+async fn connect_now(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
+    let Some(addr) = to.socket() else {
+        let Some(path) = to.path() else { return Err(Error::new(ErrorKind::Invalid, "no address to connect to")) };
+        let socket = UnixStream::connect(path).await.map_err(Error::from)?;
+        return Ok(unix(socket, to, Addr::NONE));
+    };
+    let socket = platform::stream_socket(&addr, options).map_err(Error::from)?;
+    if let Some(source) = options.source.socket() {
+        socket.bind(&source.into()).map_err(Error::from)?;
+    }
+    let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
+    let socket = socket.connect(addr).await.map_err(Error::from)?;
+    // Asked for only when something wants it: one system call less a connection.
+    Ok(tcp(socket, to, Addr::NONE))
+}
+
+/// As many pieces as one gathered write takes.
+pub type Slices<'a> = [IoSlice<'a>; 64];

@@ -1,0 +1,79 @@
+//! Time: one clock read a turn of the loop, published for modules; timers over the runtime's.
+
+use anyproxy_module_api::abi::{
+    host::{Clock, Object},
+    task::FfiContext,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    task::Poll,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+thread_local! {
+    static CLOCK: Clock = const { Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0) } };
+}
+
+/// Reads the clock and publishes it on this thread.
+pub fn tick() {
+    // At the very end of a thread nobody looks any more.
+    let _ = CLOCK.try_with(|c| {
+        // One more than the true value: 0 means "no deadline".
+        c.now_ms.store(crate::process::process().now().as_millis() as u64 + 1, Relaxed);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        c.unix_ms.store(unix.as_millis() as u64, Relaxed);
+    });
+}
+
+/// This thread's published milliseconds since the process began.
+pub fn now_ms() -> u64 {
+    CLOCK.try_with(|c| c.now_ms.load(Relaxed)).unwrap_or(0)
+}
+
+pub(super) unsafe extern "C" fn clock() -> *const Clock {
+    CLOCK.with(|c| {
+        if c.now_ms.load(Relaxed) == 0 {
+            tick();
+        }
+        std::ptr::from_ref(c)
+    })
+}
+
+/// Runs `f` for at most `limit`; `None`: it took longer.
+pub async fn within<F: Future>(limit: Duration, f: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, f).await.ok()
+}
+
+type Timer = Pin<Box<tokio::time::Sleep>>;
+
+fn limited(ns: u64) -> Duration {
+    // The runtime's wheel ends after two years; nobody waits that long.
+    Duration::from_nanos(ns).min(Duration::from_secs(365 * 24 * 3600))
+}
+
+pub(super) unsafe extern "C" fn timer(after_ns: u64) -> Object {
+    let timer: Timer = Box::pin(tokio::time::sleep(limited(after_ns)));
+    Box::into_raw(Box::new(timer)).cast()
+}
+
+pub(super) unsafe extern "C" fn timer_reset(timer: Object, after_ns: u64) {
+    // SAFETY: an object of `timer`, used by one task.
+    let timer = unsafe { &mut *timer.cast::<Timer>() };
+    timer.as_mut().reset(tokio::time::Instant::now() + limited(after_ns));
+}
+
+pub(super) unsafe extern "C" fn timer_poll(timer: Object, cx: &FfiContext<'_>) -> u8 {
+    // SAFETY: as above.
+    let timer = unsafe { &mut *timer.cast::<Timer>() };
+    cx.with_context(|cx| match timer.as_mut().poll(cx) {
+        Poll::Ready(()) => 1,
+        Poll::Pending => 0,
+    })
+}
+
+pub(super) unsafe extern "C" fn timer_drop(timer: Object) {
+    // SAFETY: given up once.
+    drop(unsafe { Box::from_raw(timer.cast::<Timer>()) });
+}

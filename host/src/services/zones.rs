@@ -1,0 +1,142 @@
+//! State that outlives a generation: one owner at a time, passed on as a pointer within an image and as bytes to another
+//! image or process.
+
+use super::current::current;
+use crate::loader::Image;
+use anyproxy_module_api::abi::{
+    bytes::Sink,
+    error::{Error, ErrorKind, Outcome},
+    host::{Object, Zone, ZoneDesc},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+/// All zones of the process, by module and name.
+#[derive(Debug, Default)]
+pub struct Zones {
+    live: Mutex<HashMap<(String, String), Arc<ZoneCell>>>,
+    /// From the process before this one: schema and bytes.
+    handed: Mutex<HashMap<(String, String), (u32, Vec<u8>)>>,
+}
+
+/// One zone in one image.
+#[derive(Debug)]
+struct ZoneCell {
+    /// Whose functions these are; images are never closed, so the hold is for identity.
+    image: Arc<Image>,
+    desc: ZoneDesc,
+    data: *mut (),
+    frozen: AtomicU8,
+}
+
+// SAFETY: the state is `Send + Sync` by the contract of `ZoneState`.
+unsafe impl Send for ZoneCell {}
+// SAFETY: as above.
+unsafe impl Sync for ZoneCell {}
+
+impl ZoneCell {
+    /// Freezes the state and takes it out as bytes.
+    fn export(&self) -> (u32, Vec<u8>) {
+        self.frozen.store(1, Ordering::Release);
+        let mut out = Vec::new();
+        let mut sink = Sink::to_vec(&mut out);
+        // SAFETY: the state of this image's own functions; the sink is lent for the call.
+        unsafe { (self.desc.export)(self.data, &raw mut sink) };
+        (self.desc.schema, out)
+    }
+}
+
+impl Drop for ZoneCell {
+    fn drop(&mut self) {
+        // SAFETY: the last holder is gone.
+        unsafe { (self.desc.drop)(self.data) }
+    }
+}
+
+impl Zones {
+    /// Everything as bytes, for the process that takes over: (module, name, schema, bytes).
+    pub fn export(&self) -> Vec<(String, String, u32, Vec<u8>)> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.iter()
+            .map(|((module, name), cell)| {
+                let (schema, bytes) = cell.export();
+                (module.clone(), name.clone(), schema, bytes)
+            })
+            .collect()
+    }
+
+    /// What the process before this one handed over.
+    pub fn import(&self, zones: Vec<(String, String, u32, Vec<u8>)>) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.extend(zones.into_iter().map(|(m, n, s, b)| ((m, n), (s, b))));
+    }
+
+    /// Names of all zones with the number of holders, for status.
+    pub fn list(&self) -> Vec<(String, String, usize)> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.iter().map(|((m, n), c)| (m.clone(), n.clone(), Arc::strong_count(c) - 1)).collect()
+    }
+
+    /// Forgets zones that no generation holds.
+    pub fn sweep(&self) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.retain(|_, cell| Arc::strong_count(cell) > 1);
+    }
+
+    fn take(&self, module: &str, image: &Arc<Image>, desc: &ZoneDesc) -> Result<Zone, Error> {
+        let key = (module.to_owned(), desc.name.as_str().to_owned());
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = live.get(&key);
+        let cell = match before {
+            Some(cell) if Arc::ptr_eq(&cell.image, image) && cell.frozen.load(Ordering::Acquire) == 0 => {
+                Arc::clone(cell)
+            }
+            _ => {
+                let exported = before.map(|c| c.export());
+                let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                let data = make(desc, exported.or(handed));
+                if data.is_null() {
+                    return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
+                }
+                let cell = Arc::new(ZoneCell { image: Arc::clone(image), desc: *desc, data, frozen: AtomicU8::new(0) });
+                live.insert(key, Arc::clone(&cell));
+                cell
+            }
+        };
+        let (data, frozen) = (cell.data, &raw const cell.frozen);
+        Ok(Zone { data, frozen, handle: Arc::into_raw(cell).cast_mut().cast() })
+    }
+}
+
+fn make(desc: &ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> *mut () {
+    if let Some((schema, bytes)) = bytes {
+        // SAFETY: the module's own function; the bytes are lent for the call.
+        let data = unsafe { (desc.import)(schema, bytes.as_ptr(), bytes.len()) };
+        if !data.is_null() {
+            return data;
+        }
+        tracing::warn!(zone = desc.name.as_str(), "an older form was not understood; it starts empty");
+    }
+    // SAFETY: the module's own function.
+    unsafe { (desc.create)() }
+}
+
+pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
+    let who = current();
+    let Some(cycle) = who.cycle() else {
+        return Outcome::Err(Error::new(ErrorKind::Unsupported, "zones are taken in prepare"));
+    };
+    // SAFETY: lent for the call.
+    let desc = unsafe { &*desc };
+    crate::process::process().zones.take(cycle.module_id(who.module), &cycle.instance(who.module).image, desc).into()
+}
+
+pub(super) unsafe extern "C" fn zone_drop(handle: Object) {
+    // SAFETY: the Arc of `take`, given back once.
+    drop(unsafe { Arc::from_raw(handle.cast_const().cast::<ZoneCell>()) });
+}

@@ -1,0 +1,612 @@
+//! The life of a connection, from accept to access log, in one file. Knows no protocol: each step that does is a module's.
+//!
+//! ```text
+//! accept → headers in front (preread) → access hooks → domain (preread) → server → the listener's own handshake
+//!        → local, by rules → hooks → handler → log
+//! ```
+
+use crate::{
+    config::tree::ScopeId,
+    cycle::{
+        listener::{Listener, User},
+        vars,
+    },
+    matcher::CaptureValues,
+    process::process,
+    services::{
+        buffers,
+        current::{Current, enter},
+        instance,
+        session::Slots,
+        timers,
+    },
+    template::Absent,
+    upstream::{pick::LeaseNote, pool::Pool},
+    worker::{Worker, generation::WorkerGen},
+};
+use anyproxy_module_api::abi::{
+    bytes::{Buf, Str},
+    error::{Error, ErrorKind, Outcome},
+    module::{HookPoint, Look, LookOut, Phase, PrereadPoint, Verdict},
+    net::Addr,
+    session::{Cause, CloseReason, SessionShared, Stage, Who},
+    stream::Stream,
+    task::{FfiPoll, LocalFuture},
+};
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// Most stages noted for `${stream_work_times}`.
+const STAGES: usize = 64;
+
+/// One accepted connection. Lives on one worker.
+#[repr(C)]
+pub struct Session {
+    /// The part open to modules; first, so that its pointer is the session's.
+    pub shared: SessionShared,
+    /// The generation it belongs to.
+    pub worker: Rc<WorkerGen>,
+    /// The listener that accepted it.
+    pub listener: Rc<Listener>,
+    /// The block it is in now: the listener's first, then its server's, then its local's.
+    pub scope: Cell<ScopeId>,
+    /// Index of its server among the listener's users; `None` until chosen.
+    pub user: Cell<Option<usize>>,
+    /// Index of its local in the server.
+    pub local: Cell<Option<usize>>,
+    /// The domain asked for.
+    pub domain: RefCell<String>,
+    /// Follows the session through a chain of hosts.
+    pub request_id: RefCell<String>,
+    /// Named groups of what matched.
+    pub captures: RefCell<CaptureValues>,
+    /// What modules keep.
+    pub slots: Slots,
+    /// Stages with their offset in microseconds.
+    pub stages: RefCell<Vec<(Str, u32)>>,
+    /// The peer in use, for logs.
+    pub lease: RefCell<LeaseNote>,
+    /// Wakes the session's task: deadline, kill.
+    waker: RefCell<Option<Waker>>,
+    started: Duration,
+    counted_client: Cell<bool>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({} {})", self.shared.id, self.shared.remote)
+    }
+}
+
+/// Why the life of a session ended early.
+type Ended<T> = Result<T, CloseReason>;
+
+/// Starts the session of a connection accepted by `listener`.
+pub fn start(worker: &Rc<Worker>, generation: &Rc<WorkerGen>, listener: &Rc<Listener>, stream: Stream, remote: Addr, local: Addr) {
+    let session = Rc::new(Session {
+        shared: SessionShared {
+            id: process().session_id(),
+            started_ms: timers::now_ms(),
+            deadline_ms: Cell::new(0),
+            client_received: Cell::new(0),
+            client_sent: Cell::new(0),
+            upstream_received: Cell::new(0),
+            upstream_sent: Cell::new(0),
+            close_reason: Cell::new(0),
+            status: Cell::new(0),
+            fired: Cell::new(0),
+            kill: Cell::new(0),
+            draining: Cell::new(0),
+            idle: Cell::new(0),
+            reserved: [0; 4],
+            client: Cell::new(remote),
+            remote,
+            local,
+        },
+        worker: Rc::clone(generation),
+        listener: Rc::clone(listener),
+        scope: Cell::new(listener.early_scope),
+        user: Cell::new(None),
+        local: Cell::new(None),
+        domain: RefCell::default(),
+        request_id: RefCell::default(),
+        captures: RefCell::default(),
+        slots: Slots::default(),
+        stages: RefCell::default(),
+        lease: RefCell::default(),
+        waker: RefCell::default(),
+        started: process().now(),
+        counted_client: Cell::new(false),
+    });
+    let key = worker.enter(&session);
+    let life = Life { session, worker: Rc::clone(worker), key };
+    let task = crate::services::tasks::spawn_local(async move {
+        let reason = life.session.live(stream).await;
+        life.session.close(reason);
+    });
+    worker.note_task(key, task);
+}
+
+/// Ends the session's books however its task ends: returned, panicked or dropped with the runtime.
+struct Life {
+    session: Rc<Session>,
+    worker: Rc<Worker>,
+    key: usize,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let s = &self.session;
+        s.close(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic));
+        s.finish();
+        s.slots.clear(s);
+        self.worker.leave(self.key, s);
+    }
+}
+
+impl Session {
+    /// The pointer that modules hold.
+    pub fn shared_ptr(&self) -> *const SessionShared {
+        &raw const self.shared
+    }
+
+    /// Notes why it ended; the first reason counts.
+    pub fn close(&self, reason: CloseReason) {
+        if self.shared.close_reason.get() == 0 {
+            self.shared.close_reason.set(reason.code());
+        }
+    }
+
+    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped.
+    pub fn kill(&self, reason: CloseReason) {
+        self.close(reason);
+        self.shared.kill.set(1);
+        self.wake();
+    }
+
+    /// Wakes its task.
+    pub fn wake(&self) {
+        if let Some(w) = &*self.waker.borrow() {
+            w.wake_by_ref();
+        }
+    }
+
+    /// Time since it began.
+    pub fn age(&self) -> Duration {
+        process().now().saturating_sub(self.started)
+    }
+
+    /// Notes a stage.
+    pub fn stage(&self, name: Str) {
+        let mut stages = self.stages.borrow_mut();
+        if stages.len() < STAGES {
+            stages.push((name, u32::try_from(self.age().as_micros()).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Makes a request id if none came with the session.
+    pub fn ensure_request_id(&self) {
+        let mut id = self.request_id.borrow_mut();
+        if id.is_empty() {
+            *id = vars::request_id(self.shared.id);
+        }
+    }
+
+    /// Renders a template of the configuration.
+    pub fn render(&self, template: u32, absent: bool, out: &mut Vec<u8>) -> bool {
+        let Some(t) = self.worker.cycle.templates.get(template as usize) else { return false };
+        t.render(self, out, if absent { Absent::Dash } else { Absent::Empty });
+        true
+    }
+
+    /// Writes a variable by name.
+    pub fn variable(&self, name: &str, out: &mut Vec<u8>) -> bool {
+        self.worker.cycle.vars.write_by_name(self, name, out)
+    }
+
+    /// The upstream of its local.
+    pub fn pool(&self) -> Option<Arc<Pool>> {
+        let local = &self.user()?.server.locals[self.local.get()?];
+        local.pool.map(|n| Arc::clone(&self.worker.cycle.pools[n]))
+    }
+
+    /// The listener's user that is its server.
+    pub fn user(&self) -> Option<&User> {
+        self.user.get().map(|n| &self.listener.users[n])
+    }
+
+    // ---- the life, top down
+
+    async fn live(self: &Rc<Self>, stream: Stream) -> CloseReason {
+        poll_fn(|cx| {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
+        match self.steps(stream).await {
+            Ok(reason) | Err(reason) => reason,
+        }
+    }
+
+    async fn steps(self: &Rc<Self>, mut stream: Stream) -> Ended<CloseReason> {
+        self.count_client()?;
+        let mut refusal = None;
+        if self.listener.prereads_headers() {
+            // Boxed: rare, and the buffer's state must not weigh on every session.
+            stream = Box::pin(self.preread_headers(stream)).await?;
+        }
+        self.hooks(Phase::Access).await?;
+        if self.listener.by_domain {
+            (stream, refusal) = Box::pin(self.preread_domain(stream)).await?;
+        }
+        if let Err(reason) = self.choose_server() {
+            if let Some(bytes) = refusal {
+                // The client is told in its own protocol; whether it listens is not our concern.
+                let _ = timers::within(Duration::from_secs(1), refuse(&mut stream, bytes)).await;
+            }
+            return Err(reason);
+        }
+        stream = self.handshake(stream).await?;
+        if self.choose_local().is_none() {
+            return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
+        }
+        self.hooks(Phase::Routed).await?;
+        self.handle(stream).await
+    }
+
+    fn count_client(&self) -> Ended<()> {
+        let limit = self.worker.cycle.settings.max_connections_per_client;
+        let Some(ip) = self.shared.remote.ip().filter(|_| limit > 0) else { return Ok(()) };
+        if process().clients.enter(ip, limit) {
+            self.counted_client.set(true);
+            return Ok(());
+        }
+        self.listener.stats.shed.fetch_add(1, Relaxed);
+        if let Some(more) = process().error_log.once_a_second("max_connections_per_client") {
+            tracing::warn!(client = %ip, more, "max_connections_per_client reached; the connection is closed");
+        }
+        Err(CloseReason::new(Who::Client, Stage::Accept, Cause::Limit))
+    }
+
+    async fn preread_headers(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
+        let wanted: Vec<_> = self.listener.header_prereads.iter().collect();
+        let mut reader = Preread::new(self, stream);
+        // Each kind of header may come once, in any order (a hello in a PROXY connection).
+        let mut left = wanted;
+        while !left.is_empty() {
+            match reader.look(&left).await? {
+                Found::By(n, _) => {
+                    left.remove(n);
+                }
+                Found::Nobody(_) => break,
+            }
+        }
+        Ok(reader.into_stream())
+    }
+
+    async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Option<&'static [u8]>)> {
+        if !self.domain.borrow().is_empty() {
+            // A trusted header named it already.
+            return Ok((stream, None));
+        }
+        let all: Vec<_> = self.listener.domain_prereads.iter().collect();
+        let mut reader = Preread::new(self, stream);
+        let refusal = match reader.look(&all).await? {
+            Found::By(_, refusal) | Found::Nobody(refusal) => refusal,
+        };
+        Ok((reader.into_stream(), refusal))
+    }
+
+    fn choose_server(&self) -> Ended<()> {
+        let user = if self.listener.by_domain {
+            let domain = self.domain.borrow();
+            self.listener.user_of(domain.as_bytes(), &mut self.captures.borrow_mut())
+        } else {
+            Some(0)
+        };
+        let user = user.ok_or(CloseReason::new(Who::Client, Stage::Route, Cause::NoRoute))?;
+        self.user.set(Some(user));
+        self.scope.set(self.listener.users[user].server.scope);
+        Ok(())
+    }
+
+    async fn handshake(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
+        let Some(user) = self.user() else { return Ok(stream) };
+        let (module, point) = &user.point;
+        let place = self.worker.place(*module, self.worker.cycle.conf(self.scope.get(), *module));
+        let accept = {
+            let _who = enter(Current::in_session(self, *module));
+            match instance::accept(point, place, self, stream) {
+                Ok(future) => future,
+                Err(stream) => return Ok(stream),
+            }
+        };
+        let failed = |cause| CloseReason::new(Who::Client, Stage::Handshake, cause);
+        match self.run(*module, accept).await? {
+            Ok(stream) => Ok(stream),
+            Err(e) => Err(failed(cause_of(&e))),
+        }
+    }
+
+    /// Chooses the local by its rules; its index in the server.
+    pub fn choose_local(&self) -> Option<usize> {
+        let server = &self.user()?.server;
+        let scratch = &mut *self.worker.scratch.borrow_mut();
+        let captures = &mut *self.captures.borrow_mut();
+        let local = server.rules.choose(scratch, captures, |input, out| {
+            let template = server.rule_inputs[input];
+            self.worker.cycle.templates[template as usize].render(self, out, Absent::Empty);
+            true
+        })?;
+        self.local.set(Some(local));
+        self.scope.set(server.locals[local].scope);
+        Some(local)
+    }
+
+    async fn hooks(self: &Rc<Self>, phase: Phase) -> Ended<()> {
+        for (module, hook) in self.worker.cycle.hooks(phase) {
+            if !self.hook(*module, hook).await? {
+                return Err(CloseReason::new(Who::Proxy, Stage::Access, Cause::Denied));
+            }
+        }
+        Ok(())
+    }
+
+    async fn hook(self: &Rc<Self>, module: u16, hook: &HookPoint) -> Ended<bool> {
+        let place = self.worker.place(module, self.worker.cycle.conf(self.scope.get(), module));
+        let verdict = {
+            let _who = enter(Current::in_session(self, module));
+            instance::check(hook, place, self)
+        };
+        match verdict {
+            Verdict::Pass => Ok(true),
+            Verdict::Deny => Ok(false),
+            Verdict::Ask => {
+                let future = {
+                    let _who = enter(Current::in_session(self, module));
+                    instance::run_hook(hook, place, self)
+                };
+                match future {
+                    Some(f) => self.run_plain(module, f).await,
+                    None => Ok(false),
+                }
+            }
+        }
+    }
+
+    async fn handle(self: &Rc<Self>, stream: Stream) -> Ended<CloseReason> {
+        let no_route = CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute);
+        let user = self.user().ok_or(no_route)?;
+        let local = &user.server.locals[self.local.get().ok_or(no_route)?];
+        let (module, point) = local.handler.as_ref().ok_or(no_route)?;
+        let place = self.worker.place(*module, self.worker.cycle.conf(local.scope, *module));
+        let future = {
+            let _who = enter(Current::in_session(self, *module));
+            instance::handle(point, place, self, stream)
+        };
+        match self.run(*module, future).await? {
+            Ok(()) => Ok(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done)),
+            Err(e) if e.kind == ErrorKind::Panicked => {
+                crate::services::panicked(&self.worker.cycle, *module, "a handler");
+                Err(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic))
+            }
+            Err(e) => {
+                tracing::debug!(session = self.shared.id, "handler: {e}");
+                Err(CloseReason::new(Who::Proxy, Stage::Transfer, cause_of(&e)))
+            }
+        }
+    }
+
+    /// Runs a module's future in its name, to its end.
+    pub async fn run<T>(self: &Rc<Self>, module: u16, future: LocalFuture<Outcome<T>>) -> Ended<Result<T, Error>> {
+        self.run_plain(module, future).await.map(Into::into)
+    }
+
+    async fn run_plain<T>(self: &Rc<Self>, module: u16, mut future: LocalFuture<T>) -> Ended<T> {
+        let end = poll_fn(|cx| {
+            let _who = enter(Current::in_session(self, module));
+            match future.poll_ffi(cx) {
+                FfiPoll::Ready(v) => Poll::Ready(Some(v)),
+                FfiPoll::Panicked => Poll::Ready(None),
+                FfiPoll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        let _who = enter(Current::in_session(self, module));
+        drop(future);
+        end.ok_or_else(|| {
+            crate::services::panicked(&self.worker.cycle, module, "a session");
+            CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic)
+        })
+    }
+
+    /// Counters and logs; once, when it is over.
+    fn finish(&self) {
+        if self.counted_client.get()
+            && let Some(ip) = self.shared.remote.ip()
+        {
+            process().clients.leave(ip);
+        }
+        let cycle = &self.worker.cycle;
+        for (module, hook) in cycle.hooks(Phase::Log) {
+            let place = self.worker.place(*module, cycle.conf(self.scope.get(), *module));
+            let _who = enter(Current::in_session(self, *module));
+            instance::check(hook, place, self);
+        }
+        self.listener.stats.count(self);
+        if let Some(user) = self.user() {
+            user.server.stats.count(self);
+        }
+        crate::cycle::access_log::write(self, false);
+    }
+}
+
+/// What a preread found.
+enum Found {
+    /// This one of those asked; what to send back if no server matches.
+    By(usize, Option<&'static [u8]>),
+    /// None of them; the same.
+    Nobody(Option<&'static [u8]>),
+}
+
+/// Reads the first bytes until one of several prereads knows them.
+struct Preread<'a> {
+    session: &'a Rc<Session>,
+    stream: Stream,
+    bytes: Buf,
+    deadline: tokio::time::Instant,
+}
+
+impl<'a> Preread<'a> {
+    fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
+        let limit = session.worker.cycle.settings.preread_timeout;
+        Self { session, stream, bytes: Buf::new(), deadline: tokio::time::Instant::now() + limit }
+    }
+
+    fn reason(who: Who, cause: Cause) -> CloseReason {
+        CloseReason::new(who, Stage::Preread, cause)
+    }
+
+    async fn look(&mut self, asked: &[&(u16, PrereadPoint)]) -> Ended<Found> {
+        let mut out_of = vec![false; asked.len()];
+        let mut refusal = None;
+        loop {
+            let mut more = false;
+            for (n, (module, point)) in asked.iter().enumerate() {
+                if out_of[n] {
+                    continue;
+                }
+                let mut out = LookOut::default();
+                let verdict = self.ask(*module, point, &mut out);
+                if !out.refusal.is_empty() {
+                    refusal = Some(out.refusal.as_slice());
+                }
+                match verdict {
+                    Look::Found => {
+                        self.consume(out.consumed);
+                        return Ok(Found::By(n, refusal));
+                    }
+                    Look::Malformed => return Err(self.malformed(point, &out)),
+                    Look::NotMine => out_of[n] = true,
+                    Look::More if self.bytes.len() >= point.max as usize => {
+                        out.reason = Str::new("longer than allowed");
+                        return Err(self.malformed(point, &out));
+                    }
+                    Look::More => more = true,
+                }
+            }
+            if !more {
+                return Ok(Found::Nobody(refusal));
+            }
+            if self.read().await? == 0 {
+                // The client said all it will say: the protocol that waits for more cannot be it.
+                return Ok(Found::Nobody(refusal));
+            }
+        }
+    }
+
+    fn ask(&self, module: u16, point: &PrereadPoint, out: &mut LookOut) -> Look {
+        let worker = &self.session.worker;
+        let place = worker.place(module, worker.cycle.conf(self.session.scope.get(), module));
+        let _who = enter(Current::in_session(self.session, module));
+        instance::look(point, place, self.session, &self.bytes, out)
+    }
+
+    fn malformed(&self, point: &PrereadPoint, out: &LookOut) -> CloseReason {
+        let s = self.session;
+        s.listener.stats.malformed.fetch_add(1, Relaxed);
+        if let Some(more) = process().error_log.once_a_second("preread") {
+            let (preread, reason) = (point.name.as_str(), out.reason.as_str());
+            tracing::warn!(session = s.shared.id, client = %s.shared.remote, preread, reason, more, "malformed first bytes");
+        }
+        Self::reason(Who::Client, Cause::Malformed)
+    }
+
+    async fn read(&mut self) -> Ended<usize> {
+        let mut room = poll_fn(|cx| match buffers::take((self.bytes.len() + 1).max(16 << 10)) {
+            b if b.capacity() > 0 => Poll::Ready(b),
+            _ => {
+                buffers::wait(cx.waker());
+                Poll::Pending
+            }
+        });
+        if self.bytes.len() == self.bytes.capacity() {
+            let mut larger = Pin::new(&mut room).await;
+            larger.push(&self.bytes);
+            self.bytes = larger;
+        }
+        let (stream, bytes, session) = (&mut self.stream, &mut self.bytes, self.session);
+        let read = poll_fn(|cx| {
+            if session.shared.kill.get() != 0 {
+                return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
+            }
+            stream.poll_read_buf(cx, bytes)
+        });
+        match tokio::time::timeout_at(self.deadline, read).await {
+            Err(_) => Err(Self::reason(Who::Client, Cause::Timeout)),
+            Ok(Err(e)) => Err(Self::reason(Who::Client, cause_of(&e))),
+            Ok(Ok(n)) => {
+                let count = &session.shared.client_received;
+                count.set(count.get() + n as u64);
+                Ok(n)
+            }
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        let rest = self.bytes[n.min(self.bytes.len())..].to_vec();
+        self.bytes.clear();
+        self.bytes.push(&rest);
+    }
+
+    /// The stream with what was read and not consumed in front again.
+    fn into_stream(mut self) -> Stream {
+        let count = &self.session.shared.client_received;
+        // What is put back will be counted by whoever reads it.
+        count.set(count.get() - self.bytes.len() as u64);
+        self.stream.unread(std::mem::take(&mut self.bytes));
+        self.stream
+    }
+}
+
+async fn refuse(stream: &mut Stream, bytes: &[u8]) {
+    if stream.write_all(bytes).await.is_ok() {
+        let _ = stream.shutdown().await;
+        // Read what the client still sends: closing with unread bytes resets, and the answer would be lost.
+        let mut rest = [0; 4096];
+        for _ in 0..64 {
+            match stream.read(&mut rest).await {
+                Ok(n) if n > 0 => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The cause that an error stands for.
+pub fn cause_of(e: &Error) -> Cause {
+    match e.kind {
+        ErrorKind::Refused => Cause::Refused,
+        ErrorKind::Reset | ErrorKind::BrokenPipe => Cause::Reset,
+        ErrorKind::TimedOut => Cause::Timeout,
+        ErrorKind::UnexpectedEof => Cause::Closed,
+        ErrorKind::Limit => Cause::Limit,
+        ErrorKind::Permission => Cause::Denied,
+        ErrorKind::Cancelled => Cause::Killed,
+        ErrorKind::Panicked => Cause::Panic,
+        ErrorKind::Invalid => Cause::Malformed,
+        ErrorKind::NoPeer => Cause::NoPeer,
+        ErrorKind::Unreachable | ErrorKind::NotFound => Cause::Unreachable,
+        ErrorKind::Unsupported => Cause::Protocol,
+        ErrorKind::Other | ErrorKind::AddrInUse | ErrorKind::Exists | ErrorKind::StorageFull | ErrorKind::WouldBlock => {
+            Cause::Internal
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `--hot`: a new process takes over the listening sockets and zones of a running one by its control socket, and tells it
+//! to end once it is ready itself. Also LISTEN_FDS of systemd.
+//!
+//! ```text
+//! new → old   {"cmd":"hot"}
+//! old → new   one line of JSON, and the sockets as ancillary data, in the order of the line
+//! new → old   {"taken":true}       only when the new one serves; anything else: the old one goes on
+//! ```
+
+use crate::{
+    control::{Options, ask, commands::Request},
+    cycle::{
+        Cycle,
+        prepare::{Bound, Sockets},
+        settings::Settings,
+    },
+    process::process,
+    services::platform,
+    upstream::identity::{Entry, Override},
+};
+use serde_json::{Value, json};
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+};
+
+/// Sockets in one message: the system takes 253 at most.
+const BATCH: usize = 128;
+
+static HOT: AtomicBool = AtomicBool::new(false);
+static TAKEN: AtomicBool = AtomicBool::new(false);
+/// The connection to the process before, kept until this one is ready.
+static BEFORE: Mutex<Option<UnixStream>> = Mutex::new(None);
+/// The sockets of this process as they would be handed over: kept in step by the loop.
+static OFFER: Mutex<Vec<Offered>> = Mutex::new(Vec::new());
+
+/// A listener's sockets, to be handed over.
+#[derive(Debug)]
+pub struct Offered {
+    /// The listener's key.
+    pub key: u64,
+    /// For messages.
+    pub label: String,
+    /// The actual address.
+    pub address: String,
+    /// Descriptors of its sockets.
+    pub sockets: Vec<socket2::Socket>,
+}
+
+/// Whether this process takes over from another.
+pub fn is_hot() -> bool {
+    HOT.load(Relaxed)
+}
+
+/// Whether another process took over from this one.
+pub fn was_taken_over() -> bool {
+    TAKEN.load(Relaxed)
+}
+
+/// Whether a line on the control socket asks for a take-over.
+pub fn is_request(line: &str) -> bool {
+    line.trim() == "{\"cmd\":\"hot\"}"
+}
+
+/// What would be handed over from now on.
+pub fn offer(sockets: &Sockets) {
+    let offered = sockets.iter().map(|(key, b)| Offered {
+        key: *key,
+        label: b.label.clone(),
+        address: b.address.clone(),
+        sockets: b.sockets.iter().filter_map(|s| s.try_clone().ok()).collect(),
+    });
+    *OFFER.lock().unwrap_or_else(PoisonError::into_inner) = offered.collect();
+}
+
+// ---- the new process
+
+/// The sockets that this process starts with: from the process before (`--hot`), or from systemd.
+///
+/// # Errors
+/// In words, when `--hot` cannot be done.
+pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, String> {
+    let Some(pid_file) = &options.hot else { return Ok(from_systemd(cycle)) };
+    HOT.store(true, Relaxed);
+    let path = control_of(options, &cycle.settings, pid_file);
+    let fail = |e: io::Error| format!("--hot {}: {}: {e}", pid_file.display(), path.display());
+    let mut stream = UnixStream::connect(&path).await.map_err(fail)?;
+    stream.write_all(b"{\"cmd\":\"hot\"}\n").await.map_err(fail)?;
+    let (line, descriptors) = receive(&stream).await.map_err(fail)?;
+    let offer: Value = serde_json::from_str(&line).map_err(|e| format!("--hot: the running process answers strangely: {e}"))?;
+    if let Some(e) = offer.get("error").and_then(Value::as_str) {
+        return Err(format!("--hot: {e}"));
+    }
+    take_state(&offer);
+    let wanted: Vec<u64> = cycle.listeners.iter().map(|l| l.key).collect();
+    let mut descriptors = descriptors.into_iter();
+    let mut sockets = Sockets::new();
+    for s in offer.get("sockets").and_then(Value::as_array).into_iter().flatten() {
+        let count = s.get("count").and_then(Value::as_u64).unwrap_or(0) as usize;
+        let got: Vec<_> = descriptors.by_ref().take(count).map(socket2::Socket::from).collect();
+        let key = s.get("key").and_then(Value::as_str).and_then(|k| k.parse().ok()).unwrap_or(0);
+        let text = |k: &str| s.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // What the new configuration does not name is closed here; the old process drains its queue.
+        if wanted.contains(&key) && !got.is_empty() {
+            sockets.insert(key, Bound { label: text("label"), address: text("address"), sockets: got });
+        }
+    }
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    Ok(sockets)
+}
+
+fn control_of(options: &Options, settings: &Settings, pid_file: &std::path::Path) -> PathBuf {
+    let said = options.control.clone().or_else(|| settings.control.clone());
+    said.unwrap_or_else(|| pid_file.parent().unwrap_or(std::path::Path::new(".")).join("anyproxy.sock"))
+}
+
+async fn receive(stream: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
+    let mut text = Vec::new();
+    let mut descriptors = Vec::new();
+    loop {
+        stream.readable().await?;
+        let mut bytes = vec![0; 64 << 10];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+        let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
+        let read = stream.try_io(tokio::io::Interest::READABLE, || {
+            let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
+            let r = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
+            Ok(r.bytes)
+        });
+        let n = match read {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(e) => return Err(e),
+        };
+        for message in control.drain() {
+            if let rustix::net::RecvAncillaryMessage::ScmRights(fds) = message {
+                descriptors.extend(fds);
+            }
+        }
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        text.extend_from_slice(&bytes[..n]);
+        if text.last() == Some(&b'\n') {
+            let text = String::from_utf8(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            // The document is the last line; batches of descriptors come with lines of their own before it.
+            let last = text.lines().last().unwrap_or_default();
+            if last != "+" {
+                return Ok((last.to_owned(), descriptors));
+            }
+            return Box::pin(async {
+                let (line, more) = receive(stream).await?;
+                descriptors.extend(more);
+                Ok((line, descriptors))
+            })
+            .await;
+        }
+    }
+}
+
+fn take_state(offer: &Value) {
+    let mut zones = Vec::new();
+    for z in offer.get("zones").and_then(Value::as_array).into_iter().flatten() {
+        let text = |k: &str| z.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let schema = z.get("schema").and_then(Value::as_u64).unwrap_or(0) as u32;
+        zones.push((text("module"), text("name"), schema, from_hex(&text("bytes"))));
+    }
+    process().zones.import(zones);
+    let mut said = Vec::new();
+    for p in offer.get("peers").and_then(Value::as_array).into_iter().flatten() {
+        let hash = |k: &str| p.get(k).and_then(Value::as_str).and_then(|t| t.parse().ok()).unwrap_or(0);
+        let number = |k: &str| p.get(k).and_then(Value::as_u64);
+        let what = Override { admin: number("admin").map(|n| n as u8), weight: number("weight").map(|n| n as u32) };
+        said.push(Entry { peer: hash("peer"), line: hash("line"), said: what });
+    }
+    process().peers.import_said(said);
+}
+
+/// This process serves: the one before may end.
+pub async fn taken_over(_: &Options) {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut stream) = before {
+        crate::systemd::main_pid();
+        if let Err(e) = stream.write_all(b"{\"taken\":true}\n").await {
+            tracing::warn!("--hot: the process before does not hear that it may end: {e}");
+        }
+    }
+}
+
+fn from_systemd(cycle: &Cycle) -> Sockets {
+    let number = |name: &str| std::env::var(name).ok().and_then(|t| t.parse::<u32>().ok());
+    let mut sockets = Sockets::new();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return sockets;
+    }
+    for fd in 3..3 + i64::from(number("LISTEN_FDS").unwrap_or(0).min(4096)) {
+        let Ok(socket) = platform::socket_from_raw_fd(fd) else { continue };
+        let Ok(addr) = socket.local_addr() else { continue };
+        let text = addr.as_socket().map_or_else(
+            || format!("unix:{}", addr.as_pathname().unwrap_or(std::path::Path::new("")).display()),
+            |a| a.to_string(),
+        );
+        match cycle.listeners.iter().find(|l| l.address.to_string() == text) {
+            Some(l) => {
+                let entry = Bound { label: l.label.clone(), address: text, sockets: Vec::new() };
+                sockets.entry(l.key).or_insert(entry).sockets.push(socket);
+            }
+            None => tracing::warn!(address = text, "LISTEN_FDS: no listener of the configuration has this address"),
+        }
+    }
+    sockets
+}
+
+// ---- the process that is taken over
+
+/// Hands everything over on a connection of the control socket, and ends when the other says that it serves.
+pub async fn hand_over(mut stream: UnixStream) {
+    let (document, fds) = document();
+    if let Err(e) = send(&stream, &document, &fds).await {
+        tracing::error!("--hot: handing over failed: {e}");
+        return;
+    }
+    drop(fds);
+    let mut line = String::new();
+    let mut reader = BufReader::new(&mut stream);
+    let taken = reader.read_line(&mut line).await.is_ok() && line.contains("\"taken\":true");
+    if !taken {
+        tracing::error!("--hot: the new process did not start; this one goes on");
+        return;
+    }
+    tracing::info!("--hot: another process took over");
+    TAKEN.store(true, Relaxed);
+    // Sessions go on here until they end, or `shutdown_timeout`.
+    if let Err(e) = ask(Request::Quit).await {
+        tracing::error!("--hot: {e}");
+    }
+}
+
+fn document() -> (String, Vec<socket2::Socket>) {
+    let offer = OFFER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut fds = Vec::new();
+    let mut sockets = Vec::new();
+    for o in offer.iter() {
+        sockets.push(json!({ "key": o.key.to_string(), "label": o.label, "address": o.address, "count": o.sockets.len() }));
+        fds.extend(o.sockets.iter().filter_map(|s| s.try_clone().ok()));
+    }
+    let zones: Vec<_> = process()
+        .zones
+        .export()
+        .into_iter()
+        .map(|(module, name, schema, bytes)| json!({ "module": module, "name": name, "schema": schema, "bytes": to_hex(&bytes) }))
+        .collect();
+    let peers: Vec<_> = process()
+        .peers
+        .said()
+        .into_iter()
+        .map(|e| json!({ "peer": e.peer.to_string(), "line": e.line.to_string(), "admin": e.said.admin, "weight": e.said.weight }))
+        .collect();
+    let version = env!("CARGO_PKG_VERSION");
+    (json!({ "version": version, "sockets": sockets, "zones": zones, "peers": peers }).to_string(), fds)
+}
+
+async fn send(stream: &UnixStream, document: &str, sockets: &[socket2::Socket]) -> io::Result<()> {
+    let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+    for batch in fds.chunks(BATCH) {
+        loop {
+            stream.writable().await?;
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+            let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+            control.push(rustix::net::SendAncillaryMessage::ScmRights(batch));
+            let sent = stream.try_io(tokio::io::Interest::WRITABLE, || {
+                let flags = rustix::net::SendFlags::NOSIGNAL;
+                Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(b"+\n")], &mut control, flags)?)
+            });
+            match sent {
+                Ok(_) => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    let mut rest = document.as_bytes().to_vec();
+    rest.push(b'\n');
+    let mut rest = rest.as_slice();
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        // Writing to a `String` does not fail.
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.filter_map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect()
+}

@@ -1,0 +1,205 @@
+//! The live state of peers: of the process, not of a generation. A peer is found again after a reload by its identity.
+
+use super::identity::Overrides;
+use anyproxy_module_api::abi::{
+    net::Addr,
+    upstream::{PeerState, admin, health},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// One peer: one address of one line of one upstream.
+#[derive(Debug)]
+pub struct PeerLive {
+    /// What balancers see.
+    pub state: PeerState,
+    /// Its upstream's name.
+    pub upstream: String,
+    /// As written.
+    pub host: String,
+    /// The address.
+    pub addr: Addr,
+    /// The connector's name.
+    pub connector: String,
+    /// Names its line: an operator's word holds until this changes.
+    pub line: AtomicU64,
+    /// Since when it is usable, process clock in ms: start of `slow_start`; 0: it always was.
+    pub usable_since_ms: AtomicU64,
+    /// When `ewma_ns` was last fed, process clock in ns.
+    ewma_at: AtomicU64,
+    /// Counters for status.
+    pub counts: Counts,
+}
+
+/// What status shows of a peer.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Uses begun.
+    pub picked: AtomicU64,
+    /// Connects that failed.
+    pub connect_failures: AtomicU64,
+    /// Uses that failed later.
+    pub failures: AtomicU64,
+    /// Bytes to it.
+    pub sent: AtomicU64,
+    /// Bytes from it.
+    pub received: AtomicU64,
+    /// Times it was ejected.
+    pub ejections: AtomicU64,
+    /// Health checks that passed.
+    pub checks_passed: AtomicU64,
+    /// Health checks that failed.
+    pub checks_failed: AtomicU64,
+}
+
+/// What an operator says of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Use it.
+    Ready,
+    /// No new connections.
+    Drain,
+    /// Out of use.
+    Maint,
+    /// Another weight.
+    Weight(u32),
+}
+
+/// All peers that some generation still names, and what operators said.
+#[derive(Debug, Default)]
+pub struct Peers {
+    live: Mutex<HashMap<u64, Weak<PeerLive>>>,
+    said: Mutex<Overrides>,
+}
+
+/// What makes a peer.
+#[derive(Clone, Debug)]
+pub struct PeerSpec<'a> {
+    /// Identity.
+    pub id: u64,
+    /// Fingerprint of its line.
+    pub line: u64,
+    /// Its upstream's name.
+    pub upstream: &'a str,
+    /// As written.
+    pub host: &'a str,
+    /// The address.
+    pub addr: Addr,
+    /// The connector's name.
+    pub connector: &'a str,
+    /// Configured weight.
+    pub weight: u32,
+    /// Configured limit.
+    pub max_connections: u32,
+    /// Whether it is a backup.
+    pub backup: bool,
+}
+
+impl Peers {
+    /// The peer of `spec`: the one that lives, with the configuration's values and what an operator said of this very
+    /// line, or a new one.
+    pub fn get(&self, spec: &PeerSpec<'_>) -> Arc<PeerLive> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = live.get(&spec.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let peer = Arc::new(PeerLive {
+                state: PeerState::new(spec.id, spec.weight),
+                upstream: spec.upstream.to_owned(),
+                host: spec.host.to_owned(),
+                addr: spec.addr,
+                connector: spec.connector.to_owned(),
+                line: AtomicU64::new(spec.line),
+                usable_since_ms: AtomicU64::new(0),
+                ewma_at: AtomicU64::new(0),
+                counts: Counts::default(),
+            });
+            live.insert(spec.id, Arc::downgrade(&peer));
+            peer
+        });
+        drop(live);
+        peer.line.store(spec.line, Relaxed);
+        peer.state.max_connections.store(spec.max_connections, Relaxed);
+        peer.state.backup.store(u8::from(spec.backup), Relaxed);
+        peer.state.removed.store(0, Relaxed);
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).of(spec.id);
+        peer.state.weight.store(said.weight.unwrap_or(spec.weight), Relaxed);
+        peer.state.admin.store(said.admin.unwrap_or(admin::READY), Relaxed);
+        peer
+    }
+
+    /// An operator's word about a peer.
+    pub fn say(&self, peer: &PeerLive, word: Said) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = said.of(peer.state.id);
+        match word {
+            Said::Ready => now.admin = Some(admin::READY),
+            Said::Drain => now.admin = Some(admin::DRAIN),
+            Said::Maint => now.admin = Some(admin::MAINT),
+            Said::Weight(w) => now.weight = Some(w),
+        }
+        said.set(peer.state.id, peer.line.load(Relaxed), now);
+        if let Some(a) = now.admin {
+            peer.state.admin.store(a, Relaxed);
+        }
+        if let Some(w) = now.weight {
+            peer.state.weight.store(w, Relaxed);
+        }
+    }
+
+    /// Forgets what was said of lines that are not among `lines` any more, and peers that nobody names.
+    pub fn carry(&self, lines: &std::collections::HashSet<u64>) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).carry(lines);
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, p| p.strong_count() > 0);
+    }
+
+    /// What operators said, for another process.
+    pub fn said(&self) -> Vec<super::identity::Entry> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).entries()
+    }
+
+    /// Takes over what was said in the process before.
+    pub fn import_said(&self, entries: Vec<super::identity::Entry>) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).import(entries);
+    }
+}
+
+impl PeerLive {
+    /// Takes in one sample of its response time.
+    pub fn observe(&self, now: Duration, sample_ns: u64) {
+        const TAU: Duration = Duration::from_secs(10);
+        let now_ns = now.as_nanos() as u64;
+        let at = self.ewma_at.swap(now_ns, Relaxed);
+        let elapsed = Duration::from_nanos(now_ns.saturating_sub(at));
+        // Two workers may race; the average forgives a lost sample.
+        let next = super::ewma::next(self.state.ewma_ns.load(Relaxed), sample_ns.max(1), elapsed, TAU);
+        self.state.ewma_ns.store(next, Relaxed);
+    }
+
+    /// Health checks or resolution changed their mind.
+    pub fn set_health(&self, now: Duration, to: u8) {
+        let before = self.state.health.swap(to, Relaxed);
+        if before != to && to == health::UP {
+            self.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+        }
+    }
+
+    /// For status: one word for what it is now.
+    pub fn condition(&self) -> &'static str {
+        let s = &self.state;
+        match (s.removed.load(Relaxed), s.admin.load(Relaxed), s.health.load(Relaxed), s.ejected.load(Relaxed)) {
+            (1, ..) => "removed",
+            (_, admin::DRAIN, ..) => "drain",
+            (_, admin::MAINT, ..) => "maint",
+            (_, _, health::DOWN, _) => "down",
+            (_, _, health::UNRESOLVED, _) => "unresolved",
+            (_, _, _, 1) => "ejected",
+            _ => "ready",
+        }
+    }
+}
+

@@ -1,0 +1,261 @@
+//! The upkeep of pools: resolves names, checks health, returns ejected peers, ramps up new ones, ends waits that took too
+//! long. One task a pool, on the first worker of the generation that serves.
+
+use super::{
+    health::{Change, HealthCheck},
+    pick,
+    pool::Pool,
+    resolve::{Schedule, diff, normalise},
+    slow_start::Ramp,
+};
+use crate::{
+    process::process,
+    services::{current::{Current, enter}, dns, instance, tasks, timers},
+    worker::generation::WorkerGen,
+};
+use anyproxy_module_api::abi::{net::Addr, upstream::health};
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Longest sleep of a pool's task: what others change is seen within this.
+const TURN: Duration = Duration::from_secs(1);
+/// How often a ramp moves.
+const RAMP: Duration = Duration::from_millis(250);
+
+/// Starts the upkeep of every pool that needs any.
+pub fn start(generation: &Rc<WorkerGen>) {
+    for pool in &generation.cycle.pools {
+        let needed = pool.ejector.is_some()
+            || !pool.slow_start.is_zero()
+            || pool.lines.iter().any(|l| l.is_name || l.heartbeat.is_some());
+        if needed {
+            let task = tasks::spawn_local(run(Rc::clone(generation), Arc::clone(pool)));
+            generation.upkeep.borrow_mut().push(task);
+        }
+    }
+}
+
+enum Event {
+    Resolved(usize, Result<Vec<(Addr, u32)>, String>),
+    Checked(u64, super::health::CheckId, Result<(), String>),
+}
+
+struct Upkeep {
+    generation: Rc<WorkerGen>,
+    pool: Arc<Pool>,
+    names: HashMap<usize, (Schedule, bool)>,
+    addresses: Vec<Vec<Addr>>,
+    checks: HashMap<u64, HealthCheck>,
+    tell: mpsc::UnboundedSender<Event>,
+}
+
+async fn run(generation: Rc<WorkerGen>, pool: Arc<Pool>) {
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let now = process().now();
+    let names = pool.lines.iter().enumerate().filter(|(_, l)| l.is_name);
+    let names = names.map(|(n, l)| (n, (Schedule::new(l.refresh, now), false))).collect();
+    let mut addresses = vec![Vec::new(); pool.lines.len()];
+    for m in &pool.set.load().members {
+        addresses[m.line].push(m.live.addr);
+    }
+    let mut upkeep = Upkeep { generation, pool, names, addresses, checks: HashMap::new(), tell };
+    loop {
+        let wait = upkeep.turn();
+        tokio::select! {
+            event = heard.recv() => if let Some(e) = event { upkeep.hear(e) },
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Upkeep {
+    /// Does what is due; how long until something else is.
+    fn turn(&mut self) -> Duration {
+        let now = process().now();
+        let mut next = now + TURN;
+        self.resolve(now, &mut next);
+        self.check(now, &mut next);
+        self.give_back(now, &mut next);
+        self.ramp(now, &mut next);
+        next.saturating_sub(now).max(Duration::from_millis(5))
+    }
+
+    fn resolve(&mut self, now: Duration, next: &mut Duration) {
+        for (n, (schedule, asking)) in &mut self.names {
+            if *asking {
+                continue;
+            }
+            if !schedule.is_due(now) {
+                if let Some(at) = schedule.next() {
+                    *next = (*next).min(at);
+                }
+                continue;
+            }
+            *asking = true;
+            let (n, tell) = (*n, self.tell.clone());
+            let line = &self.pool.lines[n];
+            let (host, port) = (line.host.clone(), line.port);
+            let task = tasks::spawn_local(async move {
+                let answer = dns::lookup(&host, port).await;
+                let answer = answer.map(|l| l.iter().map(|r| (r.addr, r.ttl_s)).collect()).map_err(|e| e.to_string());
+                // The pool's task may have ended meanwhile.
+                let _ = tell.send(Event::Resolved(n, answer));
+            });
+            self.generation.upkeep.borrow_mut().push(task);
+        }
+        self.generation.upkeep.borrow_mut().retain(|t| !t.is_finished());
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Resolved(n, answer) => self.resolved(n, answer),
+            Event::Checked(peer, id, result) => self.checked(peer, id, result),
+        }
+    }
+
+    fn resolved(&mut self, n: usize, answer: Result<Vec<(Addr, u32)>, String>) {
+        let now = process().now();
+        let line = &self.pool.lines[n];
+        let Some((schedule, asking)) = self.names.get_mut(&n) else { return };
+        *asking = false;
+        match answer {
+            Ok(list) if !list.is_empty() => {
+                let ttl = list.iter().map(|(_, ttl)| *ttl).min().map(|s| Duration::from_secs(s.into()));
+                schedule.resolved(now, ttl, pick::random());
+                let sockets = list.iter().filter_map(|(a, _)| a.socket()).collect();
+                let new: Vec<_> = normalise(sockets);
+                let old: Vec<_> = self.addresses[n].iter().filter_map(Addr::socket).collect();
+                let change = diff(&old, &new);
+                if !change.is_empty() {
+                    let (added, removed) = (change.added.len(), change.removed.len());
+                    tracing::info!(upstream = self.pool.name, peer = line.text, added, removed, "addresses changed");
+                    self.addresses[n] = new.into_iter().map(Addr::from).collect();
+                    self.pool.replace(self.addresses.clone());
+                }
+            }
+            other => {
+                schedule.failed(now, pick::random());
+                let why = other.err().unwrap_or_else(|| "no address".to_owned());
+                let kept = self.addresses[n].len();
+                if schedule.failures() == 1 || schedule.failures() % 10 == 0 {
+                    tracing::warn!(upstream = self.pool.name, peer = line.text, kept, "cannot be resolved: {why}");
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, now: Duration, next: &mut Duration) {
+        let set = self.pool.set.load_full();
+        self.checks.retain(|id, _| set.members.iter().any(|m| m.live.state.id == *id));
+        for m in &set.members {
+            let Some(policy) = self.pool.lines[m.line].heartbeat else { continue };
+            let up = m.live.state.health.load(Relaxed) != health::DOWN;
+            let id = m.live.state.id;
+            let check = self
+                .checks
+                .entry(id)
+                .or_insert_with(|| HealthCheck::new(policy, now, pick::random()).with_state(up));
+            if let Some(change) = check.expire(now) {
+                apply(&self.pool.name, &m.live, change, "no answer in time");
+            }
+            if let Some((check_id, limit)) = check.start(now, pick::random()) {
+                let (generation, pool, member, tell) =
+                    (Rc::clone(&self.generation), Arc::clone(&self.pool), m.clone(), self.tell.clone());
+                let task = tasks::spawn_local(async move {
+                    let result = match timers::within(limit, ask(&generation, &pool, &member)).await {
+                        Some(r) => r.map_err(|e| e.to_string()),
+                        None => Err("no answer in time".to_owned()),
+                    };
+                    let _ = tell.send(Event::Checked(id, check_id, result));
+                });
+                self.generation.upkeep.borrow_mut().push(task);
+            }
+            *next = (*next).min(now + check.next_check(now));
+        }
+    }
+
+    fn checked(&mut self, peer: u64, id: super::health::CheckId, result: Result<(), String>) {
+        let set = self.pool.set.load_full();
+        let Some(m) = set.members.iter().find(|m| m.live.state.id == peer) else { return };
+        let count = if result.is_ok() { &m.live.counts.checks_passed } else { &m.live.counts.checks_failed };
+        count.fetch_add(1, Relaxed);
+        let Some(check) = self.checks.get_mut(&peer) else { return };
+        let change = check.finish(id, result.is_ok());
+        if let Some(change) = change {
+            apply(&self.pool.name, &m.live, change, result.as_ref().err().map_or("", String::as_str));
+            if change == Change::Up {
+                self.pool.wake_one();
+            }
+        }
+    }
+
+    fn give_back(&self, now: Duration, next: &mut Duration) {
+        let Some(ejector) = &self.pool.ejector else { return };
+        let mut ejector = ejector.lock().unwrap_or_else(PoisonError::into_inner);
+        let back = ejector.expire(now);
+        if let Some(at) = ejector.next_return() {
+            *next = (*next).min(at);
+        }
+        drop(ejector);
+        for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
+            m.live.state.ejected.store(0, Relaxed);
+            m.live.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+            tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
+            self.pool.wake_one();
+        }
+    }
+
+    fn ramp(&self, now: Duration, next: &mut Duration) {
+        if self.pool.slow_start.is_zero() {
+            return;
+        }
+        for m in &self.pool.set.load().members {
+            let since = m.live.usable_since_ms.load(Relaxed);
+            let mut ramp = Ramp::full();
+            if since > 0 {
+                ramp.begin(Duration::from_millis(since));
+            }
+            m.live.state.ramp.store(ramp.thousandths(now, self.pool.slow_start), Relaxed);
+            if ramp.next_change(now, self.pool.slow_start).is_some() {
+                *next = (*next).min(now + RAMP);
+            }
+        }
+    }
+}
+
+async fn ask(
+    generation: &Rc<WorkerGen>,
+    pool: &Pool,
+    member: &super::pool::Member,
+) -> Result<(), anyproxy_module_api::Error> {
+    let stream = pick::connect(pool, member, generation, std::ptr::null()).await?;
+    let line = &pool.lines[member.line];
+    let place = generation.place(line.module, generation.cycle.conf(line.scope, line.module));
+    let future = {
+        let _who = enter(Current::on_worker(generation, line.module));
+        instance::check_peer(&line.connector, place, stream)
+    };
+    match future {
+        Some(f) => f.await.into(),
+        None => Ok(()),
+    }
+}
+
+fn apply(upstream: &str, live: &super::live::PeerLive, change: Change, why: &str) {
+    let now = process().now();
+    match change {
+        Change::Up => {
+            live.set_health(now, health::UP);
+            tracing::info!(upstream, peer = %live.addr, "peer is up");
+        }
+        Change::Down => {
+            live.set_health(now, health::DOWN);
+            tracing::warn!(upstream, peer = %live.addr, "peer is down: {why}");
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! Choosing a peer and connecting to it: pick, wait, connect, retry; and what a use of a peer leaves behind.
+
+use super::{
+    budget::RetryBudget,
+    eject::Reason,
+    pool::{Member, PeerSet, Pool},
+};
+use crate::{
+    cycle::Cycle,
+    process::process,
+    services::{
+        current::{Current, enter},
+        instance::{self, Balancer},
+        net,
+    },
+    session::Session,
+    worker::generation::WorkerGen,
+};
+use anyproxy_module_api::abi::{
+    bytes::Slice,
+    error::{Error, ErrorKind},
+    module::ConnectRequest,
+    net::{Addr, SocketOptions},
+    session::SessionShared,
+    stream::Stream,
+    upstream::{Outcome, Pick, PickCx},
+};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// Retries in ten seconds that a worker may make whatever the share says.
+const LEAST_RETRIES: u32 = 3;
+
+/// One pool on one worker.
+#[derive(Debug)]
+pub struct PoolWorker {
+    /// One balancer a tier.
+    balancers: [Option<Balancer>; 2],
+    budget: RetryBudget,
+    version: u64,
+}
+
+impl PoolWorker {
+    /// Balancers of the pool for this worker.
+    pub fn new(pool: &Pool, cycle: &Cycle) -> Self {
+        let (module, point) = &pool.balancer;
+        let make = || Balancer::create(point, cycle.instance(*module), random());
+        Self { balancers: [make(), make()], budget: RetryBudget::new(pool.budget_percent, LEAST_RETRIES), version: 0 }
+    }
+
+    /// Gives the balancers up.
+    pub fn end(&mut self) {
+        self.balancers = [None, None];
+    }
+}
+
+thread_local! {
+    static RANDOM: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Random bits that need not be secret (splitmix64, seeded by the process).
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    RANDOM.with(|r| {
+        if r.get() == 0 {
+            r.set(std::hash::RandomState::new().build_hasher().finish() | 1);
+        }
+        let next = r.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        r.set(next);
+        let z = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+/// What a session's log shows of its peer.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseNote {
+    /// The peer.
+    pub member: Option<Member>,
+    /// The pool.
+    pub pool: Option<Arc<Pool>>,
+    /// Time the connect took.
+    pub connect: Option<Duration>,
+    /// Peers tried.
+    pub tries: u32,
+}
+
+/// One counted use of one peer.
+#[derive(Debug)]
+pub struct Lease {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// The peer.
+    pub member: Member,
+    /// The generation that uses it.
+    pub worker: Rc<WorkerGen>,
+    /// The session.
+    pub session: Option<Rc<Session>>,
+    /// Time the connect took, nanoseconds.
+    pub connect_ns: u64,
+    version: u64,
+    tier: usize,
+    index: u32,
+    done: bool,
+    bytes: (u64, u64),
+}
+
+enum Attempt {
+    Lease(Lease),
+    Wait,
+    None,
+}
+
+/// Chooses a peer of `pool`; waits in the pool's queue while all are at their limit.
+///
+/// # Errors
+/// `NoPeer`; `TimedOut` in the queue; `Limit` when the queue is full.
+pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    loop {
+        match attempt(pool, worker, session, key, tried) {
+            Attempt::Lease(l) => return Ok(l),
+            Attempt::None => {
+                pool.no_peer.fetch_add(1, Relaxed);
+                return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));
+            }
+            Attempt::Wait => wait(pool).await?,
+        }
+    }
+}
+
+fn attempt(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Attempt {
+    if pool.max_connections != 0 && pool.in_flight.load(Relaxed) >= pool.max_connections {
+        return Attempt::Wait;
+    }
+    let set = pool.set.load();
+    let mut waits = false;
+    let Some(state) = worker.pools.get(pool.index) else { return Attempt::None };
+    let mut state = state.borrow_mut();
+    state.version = set.version;
+    for (tier, peers) in set.tiers.iter().enumerate() {
+        let Some(balancer) = state.balancers[tier].as_mut().filter(|_| !peers.refs.is_empty()) else { continue };
+        // A peer may fill up between the question and the answer, by another worker: ask again, not for ever.
+        for _ in 0..4 {
+            match ask(balancer, &set, tier, key, tried, worker, pool) {
+                Pick::Peer(n) => {
+                    let Some(&m) = peers.members.get(n as usize) else { return Attempt::None };
+                    let member = &set.members[m];
+                    if !enter_peer(member) {
+                        waits = true;
+                        continue;
+                    }
+                    pool.in_flight.fetch_add(1, Relaxed);
+                    return Attempt::Lease(Lease {
+                        pool: Arc::clone(pool),
+                        member: member.clone(),
+                        worker: Rc::clone(worker),
+                        session: session.cloned(),
+                        connect_ns: 0,
+                        version: set.version,
+                        tier,
+                        index: n,
+                        done: false,
+                        bytes: session.map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
+                    });
+                }
+                Pick::Wait => {
+                    waits = true;
+                    break;
+                }
+                Pick::None => break,
+            }
+        }
+        if waits {
+            // Backups are for when no ordinary peer is usable, not for when they are busy.
+            return Attempt::Wait;
+        }
+    }
+    Attempt::None
+}
+
+fn enter_peer(member: &Member) -> bool {
+    let s = &member.live.state;
+    let max = s.max_connections.load(Relaxed);
+    if s.in_flight.fetch_add(1, Relaxed) >= max && max != 0 {
+        s.in_flight.fetch_sub(1, Relaxed);
+        return false;
+    }
+    member.live.counts.picked.fetch_add(1, Relaxed);
+    true
+}
+
+fn ask(balancer: &mut Balancer, set: &PeerSet, tier: usize, key: &[u8], tried: &[u64], worker: &WorkerGen, pool: &Pool) -> Pick {
+    let refs = &set.tiers[tier].refs;
+    let mut bits = [0_u64; 16];
+    let mut many = Vec::new();
+    let words = refs.len().div_ceil(64);
+    let bits: &mut [u64] = if words <= bits.len() {
+        &mut bits[..words]
+    } else {
+        many.resize(words, 0);
+        &mut many
+    };
+    if !tried.is_empty() {
+        for (n, p) in refs.iter().enumerate() {
+            if tried.contains(&p.state().id) {
+                bits[n / 64] |= 1 << (n % 64);
+            }
+        }
+    }
+    let cx = PickCx {
+        peers: Slice::new(refs),
+        key: Slice::new(key),
+        tried: Slice::new(bits),
+        version: set.version,
+        random: random(),
+        now_ms: crate::services::timers::now_ms(),
+    };
+    let _who = enter(Current::on_worker(worker, pool.balancer.0));
+    balancer.pick(&cx)
+}
+
+async fn wait(pool: &Pool) -> Result<(), Error> {
+    let (tx, rx) = oneshot::channel();
+    let (ticket, until) = {
+        let mut queue = pool.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = process().now();
+        let Ok(ticket) = queue.push(now, tx) else {
+            let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
+            return Err(Error::new(ErrorKind::Limit, text));
+        };
+        pool.waiting.store(queue.len(), Relaxed);
+        (ticket, queue.timeout())
+    };
+    let turn = crate::services::timers::within(until, rx).await;
+    if turn.is_none() {
+        let mut queue = pool.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.cancel(ticket);
+        pool.waiting.store(queue.len(), Relaxed);
+        pool.queue_timeouts.fetch_add(1, Relaxed);
+        let text = format!("waited too long for a peer of upstream \"{}\"", pool.name);
+        return Err(Error::new(ErrorKind::TimedOut, text));
+    }
+    Ok(())
+}
+
+impl Lease {
+    /// Connects to the peer and greets it.
+    ///
+    /// # Errors
+    /// What the connector says; `TimedOut`.
+    pub async fn connect(&mut self) -> Result<Stream, Error> {
+        let began = process().now();
+        let line = &self.pool.lines[self.member.line];
+        let limit = line.connect_timeout;
+        let stream = match crate::services::timers::within(limit, self.connect_now()).await {
+            Some(r) => r?,
+            None => return Err(Error::bare(ErrorKind::TimedOut)),
+        };
+        let took = process().now().saturating_sub(began);
+        self.connect_ns = (took.as_nanos() as u64).max(1);
+        if let Some(s) = &self.session {
+            s.lease.borrow_mut().connect = Some(took);
+        }
+        Ok(stream)
+    }
+
+    async fn connect_now(&self) -> Result<Stream, Error> {
+        let session = self.session.as_ref().map_or(std::ptr::null(), |s| s.shared_ptr());
+        let mut stream = connect(&self.pool, &self.member, &self.worker, session).await?;
+        if let Some(s) = &self.session {
+            greet(&self.pool, &self.member, s, &mut stream).await?;
+        }
+        Ok(stream)
+    }
+
+    /// Ends the use and says how it went.
+    pub fn finish(mut self, outcome: &Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: &Outcome) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let (live, pool) = (&self.member.live, &self.pool);
+        live.state.in_flight.fetch_sub(1, Relaxed);
+        pool.in_flight.fetch_sub(1, Relaxed);
+        if let Some(s) = &self.session {
+            live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
+            live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
+        }
+        let good = outcome.failure == 0;
+        match outcome.failure {
+            0 => {}
+            1 => {
+                live.counts.connect_failures.fetch_add(1, Relaxed);
+            }
+            _ => {
+                live.counts.failures.fetch_add(1, Relaxed);
+            }
+        }
+        let sample = if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
+        if good && sample > 0 {
+            live.observe(process().now(), sample);
+        }
+        self.report(good);
+        self.tell_balancer(outcome);
+        pool.wake_one();
+    }
+
+    fn report(&self, good: bool) {
+        let Some(ejector) = &self.pool.ejector else { return };
+        let id = self.member.live.state.id;
+        let ejection = ejector.lock().unwrap_or_else(PoisonError::into_inner).result(id, good, process().now());
+        if let Some(e) = ejection {
+            self.member.live.state.ejected.store(1, Relaxed);
+            self.member.live.counts.ejections.fetch_add(1, Relaxed);
+            let why = match e.reason {
+                Reason::Consecutive(n) => format!("{n} failures in a row"),
+                Reason::Percent(n) => format!("{n}% of its uses failed"),
+            };
+            tracing::warn!(upstream = self.pool.name, peer = %self.member.live.addr, "peer ejected: {why}");
+        }
+    }
+
+    fn tell_balancer(&self, outcome: &Outcome) {
+        let Some(state) = self.worker.pools.get(self.pool.index) else { return };
+        // A lease that a balancer drops while it is asked: nothing to tell.
+        let Ok(mut state) = state.try_borrow_mut() else { return };
+        if state.version != self.version {
+            return;
+        }
+        if let Some(b) = state.balancers[self.tier].as_mut() {
+            let _who = enter(Current::on_worker(&self.worker, self.pool.balancer.0));
+            b.done(self.index, outcome);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
+    }
+}
+
+/// Connects to a member, without greeting.
+///
+/// # Errors
+/// What the connector says.
+pub async fn connect(pool: &Pool, member: &Member, worker: &Rc<WorkerGen>, session: *const SessionShared) -> Result<Stream, Error> {
+    let line = &pool.lines[member.line];
+    let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
+    let request = request(line, member, session);
+    let future = {
+        let _who = enter(Current::on_worker(worker, line.module));
+        instance::connect(&line.connector, place, &request)
+    };
+    if let Some(future) = future {
+        return future.await.into();
+    }
+    let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+    instance::connector_options(&line.connector, place, &mut options);
+    options.connect_timeout_ms = 0;
+    net::connect(member.live.addr, &options).await
+}
+
+fn request(line: &super::pool::Line, member: &Member, session: *const SessionShared) -> ConnectRequest {
+    ConnectRequest {
+        addr: member.live.addr,
+        host: anyproxy_module_api::Str::new(&line.host),
+        session,
+        timeout_ms: u32::try_from(line.connect_timeout.as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+async fn greet(pool: &Pool, member: &Member, session: &Rc<Session>, stream: &mut Stream) -> Result<(), Error> {
+    let worker = &session.worker;
+    if worker.cycle.greetings.is_empty() {
+        return Ok(());
+    }
+    let line = &pool.lines[member.line];
+    let request = request(line, member, session.shared_ptr());
+    let mut bytes = Vec::new();
+    for (module, point) in &worker.cycle.greetings {
+        let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
+        let _who = enter(Current::in_session(session, *module));
+        if !instance::greet(point, place, &request, &mut bytes) {
+            return Err(Error::new(ErrorKind::Invalid, format!("the greeting \"{}\" cannot be written", point.name)));
+        }
+    }
+    if !bytes.is_empty() {
+        stream.write_all(&bytes).await?;
+        let sent = &session.shared.upstream_sent;
+        sent.set(sent.get() + bytes.len() as u64);
+    }
+    Ok(())
+}
+
+/// Chooses a peer for the session and connects, trying others as the upstream's `retry` says.
+///
+/// # Errors
+/// The last attempt's.
+pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<(Stream, Lease), Error> {
+    let worker = &session.worker;
+    let began = process().now();
+    let client = session.shared.client.get();
+    if let Some(state) = worker.pools.get(pool.index) {
+        state.borrow_mut().budget.request(began);
+    }
+    let mut tried = Vec::new();
+    loop {
+        let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
+            Ok(l) => l,
+            Err(e) => return Err(e),
+        };
+        {
+            let mut note = session.lease.borrow_mut();
+            note.member = Some(lease.member.clone());
+            note.pool = Some(Arc::clone(pool));
+            note.tries += 1;
+        }
+        let error = match lease.connect().await {
+            Ok(stream) => return Ok((stream, lease)),
+            Err(e) => e,
+        };
+        let peer = lease.member.live.addr;
+        tried.push(lease.member.live.state.id);
+        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+        if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
+            tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
+        }
+        let now = process().now();
+        let may_retry = (tried.len() as u32) < pool.attempts
+            && now.saturating_sub(began) < pool.retry_timeout
+            && session.shared.kill.get() == 0
+            && worker.pools.get(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
+        if !may_retry {
+            return Err(error);
+        }
+        pool.retries.fetch_add(1, Relaxed);
+    }
+}

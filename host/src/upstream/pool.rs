@@ -1,0 +1,390 @@
+//! One upstream in one generation: its peers as they stand now, and what its configuration says.
+
+use super::{
+    eject::{self, Ejector},
+    health,
+    identity::{line_id, peer_id},
+    live::{PeerLive, PeerSpec},
+    queue::WaitQueue,
+    resolve::Refresh,
+};
+use crate::{
+    config::tree::{ScopeId, Tree, UpstreamTree},
+    process::process,
+    services::instance::Instance,
+};
+use anyproxy_module_api::abi::{
+    bytes::Str,
+    conf::Node,
+    module::{BalancerPoint, ConnectorPoint},
+    net::Addr,
+    upstream::PeerRef,
+};
+use arc_swap::ArcSwap;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// One line of the upstream: a peer as written, which may be several addresses.
+#[derive(Debug)]
+pub struct Line {
+    /// The module whose connector it is.
+    pub module: u16,
+    /// The connector.
+    pub connector: ConnectorPoint,
+    /// The block of its options.
+    pub scope: ScopeId,
+    /// As written, `host:port`.
+    pub text: String,
+    /// The host part.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether the host is a name to resolve.
+    pub is_name: bool,
+    /// Fingerprint of the line.
+    pub id: u64,
+    weight: u32,
+    max_connections: u32,
+    backup: bool,
+    /// Active checks.
+    pub heartbeat: Option<health::Policy>,
+    /// When its name is resolved again.
+    pub refresh: Refresh,
+    /// Limit of one connect.
+    pub connect_timeout: Duration,
+}
+
+/// A peer in the set.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its live state.
+    pub live: Arc<PeerLive>,
+    /// Index of its line.
+    pub line: usize,
+}
+
+/// The peers at one time. Replaced as a whole.
+#[derive(Debug, Default)]
+pub struct PeerSet {
+    /// Changes with every replacement.
+    pub version: u64,
+    /// All of them, in file order.
+    pub members: Vec<Member>,
+    /// Ordinary ones, then backups.
+    pub tiers: [Tier; 2],
+}
+
+/// Peers that are chosen among together.
+#[derive(Debug, Default)]
+pub struct Tier {
+    /// As a balancer sees them.
+    pub refs: Vec<PeerRef>,
+    /// Their index in `members`.
+    pub members: Vec<usize>,
+}
+
+/// One upstream in one generation.
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its place in `Tree::upstreams`.
+    pub index: usize,
+    /// Its block.
+    pub scope: ScopeId,
+    /// The balancer's name.
+    pub balancer_name: String,
+    /// The balancer and its module.
+    pub balancer: (u16, BalancerPoint),
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// The peers now.
+    pub set: ArcSwap<PeerSet>,
+    /// Tries in all.
+    pub attempts: u32,
+    /// Retries in percent of sessions.
+    pub budget_percent: u32,
+    /// No new try after this long.
+    pub retry_timeout: Duration,
+    /// Sessions at one time; 0: no limit.
+    pub max_connections: u32,
+    /// Uses now.
+    pub in_flight: AtomicU32,
+    /// Who waits for a peer.
+    pub queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
+    /// How many wait: looked at without the lock.
+    pub waiting: AtomicUsize,
+    /// Passive ejection.
+    pub ejector: Option<Mutex<Ejector>>,
+    /// Time of growth to the full share.
+    pub slow_start: Duration,
+    /// Counters for status.
+    pub retries: AtomicU64,
+    /// Sessions that found no peer.
+    pub no_peer: AtomicU64,
+    /// Sessions that waited too long.
+    pub queue_timeouts: AtomicU64,
+    versions: AtomicU64,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({})", self.name)
+    }
+}
+
+fn prop(node: Option<&Node>, name: &str) -> Option<i64> {
+    node.and_then(|n| n.prop(name)).map(|v| v.num)
+}
+
+fn time(node: Option<&Node>, name: &str) -> Option<Duration> {
+    prop(node, name).map(|n| Duration::from_nanos(n.unsigned_abs()))
+}
+
+/// Parts in a million as whole percent, rounded up.
+fn percent(millionths: i64) -> u32 {
+    u32::try_from((millionths + 9_999) / 10_000).unwrap_or(u32::MAX)
+}
+
+impl Pool {
+    /// The pool of an upstream, with the peers whose addresses are written as numbers. What is wrong comes as text with
+    /// the node it concerns.
+    ///
+    /// # Errors
+    /// Balancer or connector unknown.
+    pub fn build(tree: &Tree, index: usize, points: &Points<'_>) -> Result<Self, (anyproxy_module_api::Span, String, String)> {
+        let up = &tree.upstreams[index];
+        let node = |name: &str| tree.core(up.scope, name);
+        let balancer_name = points.balancer_name(tree, up);
+        let span = node("balancer").map_or(up.span, |n| n.span);
+        let Some(balancer) = points.balancer(&balancer_name) else {
+            let help = points.balancer_help(&balancer_name);
+            return Err((span, format!("unknown balancer \"{balancer_name}\""), help));
+        };
+        let mut lines = Vec::new();
+        for peer in &up.peers {
+            let Some(connector) = points.connector(peer.module, peer.point.as_str()) else {
+                let message = format!("there is no connector \"{}\" for {}", peer.point, peer.node.name);
+                return Err((peer.node.span, message, String::new()));
+            };
+            lines.push(Line::build(tree, up, peer, connector));
+        }
+        let eject = node("eject");
+        let policy = eject.map(|_| {
+            let base = time(eject, "time").unwrap_or(Duration::from_secs(10));
+            eject::Policy {
+                consecutive: prop(eject, "consecutive").map_or(5, |n| n as u32),
+                percent: prop(eject, "error_rate").map_or(0, percent),
+                least_uses: 5,
+                interval: time(eject, "interval").unwrap_or(Duration::from_secs(10)),
+                base,
+                most: base.saturating_mul(32).min(Duration::from_secs(3600)),
+                max_share: prop(eject, "max_share").map_or(50, percent),
+            }
+        });
+        let retry = node("retry");
+        let queue = node("queue");
+        let pool = Self {
+            name: up.name.as_str().to_owned(),
+            index,
+            scope: up.scope,
+            balancer_name,
+            balancer,
+            lines,
+            set: ArcSwap::default(),
+            attempts: prop(retry, "attempts").map_or(3, |n| n as u32),
+            budget_percent: prop(retry, "budget").map_or(20, percent),
+            retry_timeout: time(retry, "timeout").unwrap_or(Duration::from_secs(10)),
+            max_connections: node("max_connections").and_then(|n| n.arg(0)).map_or(0, |v| v.num as u32),
+            in_flight: AtomicU32::new(0),
+            queue: Mutex::new(WaitQueue::new(
+                prop(queue, "size").map_or(0, |n| n as usize),
+                time(queue, "timeout").unwrap_or(Duration::from_secs(5)),
+            )),
+            waiting: AtomicUsize::new(0),
+            ejector: policy.map(|p| Mutex::new(Ejector::new(p))),
+            slow_start: node("slow_start").and_then(|n| n.arg(0)).map_or(Duration::ZERO, |v| v.time()),
+            retries: AtomicU64::new(0),
+            no_peer: AtomicU64::new(0),
+            queue_timeouts: AtomicU64::new(0),
+            versions: AtomicU64::new(0),
+        };
+        let fixed = pool.lines.iter().map(Line::literal).collect();
+        pool.replace(fixed);
+        Ok(pool)
+    }
+
+    /// Puts these addresses of each line in place. Peers that stay keep their state; those that go are marked and drain.
+    pub fn replace(&self, addresses: Vec<Vec<Addr>>) {
+        let mut members = Vec::new();
+        for (n, (line, list)) in self.lines.iter().zip(&addresses).enumerate() {
+            for addr in list {
+                let text = addr.to_string();
+                let live = process().peers.get(&PeerSpec {
+                    id: peer_id(&self.name, line.connector.name.as_str(), &text),
+                    line: line.id,
+                    upstream: &self.name,
+                    host: &line.text,
+                    addr: *addr,
+                    connector: line.connector.name.as_str(),
+                    weight: line.weight,
+                    max_connections: line.max_connections,
+                    backup: line.backup,
+                });
+                members.push(Member { live, line: n });
+            }
+        }
+        let mut tiers = [Tier::default(), Tier::default()];
+        for (i, m) in members.iter().enumerate() {
+            let tier = &mut tiers[usize::from(self.lines[m.line].backup)];
+            tier.refs.push(PeerRef(&raw const m.live.state));
+            tier.members.push(i);
+        }
+        if let Some(e) = &self.ejector {
+            let mut e = e.lock().unwrap_or_else(PoisonError::into_inner);
+            e.set_peers(members.iter().map(|m| m.live.state.id));
+        }
+        let version = self.versions.fetch_add(1, Relaxed) + 1;
+        let before = self.set.swap(Arc::new(PeerSet { version, members, tiers }));
+        let now = self.set.load();
+        for gone in before.members.iter().filter(|b| !now.members.iter().any(|m| Arc::ptr_eq(&m.live, &b.live))) {
+            gone.live.state.removed.store(1, Relaxed);
+        }
+    }
+
+    /// Fingerprints of its lines.
+    pub fn line_ids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.lines.iter().map(|l| l.id)
+    }
+
+    /// Lets the next waiter try.
+    pub fn wake_one(&self) {
+        if self.waiting.load(Relaxed) == 0 {
+            return;
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, waiter)) = queue.pop() {
+            // One that gave up meanwhile passes its turn on.
+            if waiter.send(()).is_ok() {
+                break;
+            }
+        }
+        self.waiting.store(queue.len(), Relaxed);
+    }
+}
+
+impl Line {
+    fn build(tree: &Tree, up: &UpstreamTree, peer: &crate::config::tree::Peer, connector: ConnectorPoint) -> Self {
+        let node = |name: &str| tree.core(peer.scope, name);
+        let text = peer.address.as_str().to_owned();
+        let (host, port) = split(&text);
+        let is_name = !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err();
+        let heartbeat = node("heartbeat").map(|n| health::Policy {
+            interval: time(Some(n), "interval").unwrap_or(Duration::from_secs(10)),
+            timeout: time(Some(n), "timeout").unwrap_or(Duration::from_secs(3)),
+            fail: prop(Some(n), "fail").map_or(3, |n| n as u32),
+            pass: prop(Some(n), "pass").map_or(1, |n| n as u32),
+        });
+        let refresh = node("dynamic_domain").map_or(Refresh::Once, |n| {
+            time(Some(n), "interval").map_or(
+                Refresh::Ttl { least: Duration::from_secs(1), most: Duration::from_secs(3600) },
+                Refresh::Interval,
+            )
+        });
+        let id = line_id([up.name.as_str(), &text_of(&peer.node)]);
+        Self {
+            module: peer.module,
+            connector,
+            scope: peer.scope,
+            host,
+            port,
+            is_name,
+            id,
+            weight: peer.weight.into(),
+            max_connections: peer.max_connections,
+            backup: peer.backup,
+            heartbeat,
+            refresh,
+            connect_timeout: node("connect_timeout")
+                .and_then(|n| n.arg(0))
+                .map_or(Duration::from_secs(10), |v| v.time()),
+            text,
+        }
+    }
+
+    fn literal(&self) -> Vec<Addr> {
+        if let Some(path) = self.text.strip_prefix("unix:") {
+            return vec![Addr::unix(crate::services::net::interned(Str::new(path)))];
+        }
+        self.text.parse::<SocketAddr>().map(|a| vec![a.into()]).unwrap_or_default()
+    }
+}
+
+/// What a line says, for its fingerprint: everything but where it stands.
+fn text_of(node: &Node) -> String {
+    let mut out = node.name.as_str().to_owned();
+    let props = node.props.as_slice().iter().map(|p| (p.name, p.value));
+    for (name, v) in node.args.as_slice().iter().map(|v| (Str::EMPTY, *v)).chain(props) {
+        out.push_str(&format!(" {name}={}:{}", v.num, v.text));
+    }
+    for child in node.children.as_slice() {
+        out.push_str(&format!("{{{}}}", text_of(child)));
+    }
+    out
+}
+
+fn split(text: &str) -> (String, u16) {
+    match text.rsplit_once(':') {
+        Some((host, port)) => {
+            (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port.parse().unwrap_or(0))
+        }
+        None => (text.to_owned(), 0),
+    }
+}
+
+/// What modules registered that pools need.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    /// Modules by number; the host itself has none.
+    pub instances: &'a [Option<Instance>],
+}
+
+impl Points<'_> {
+    fn connector(&self, module: u16, name: &str) -> Option<ConnectorPoint> {
+        let instance = self.instances[usize::from(module)].as_ref()?;
+        instance.desc().connectors.iter().find(|c| c.name.as_str() == name).copied()
+    }
+
+    fn balancer(&self, name: &str) -> Option<(u16, BalancerPoint)> {
+        self.balancers().find(|(_, b)| b.name.as_str() == name)
+    }
+
+    fn balancers(&self) -> impl Iterator<Item = (u16, BalancerPoint)> + '_ {
+        self.instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n, i))).flat_map(|(n, i)| {
+            i.desc().balancers.as_slice().iter().map(move |b| (n as u16, *b))
+        })
+    }
+
+    fn balancer_help(&self, name: &str) -> String {
+        let names: Vec<_> = self.balancers().map(|(_, b)| b.name.as_str().to_owned()).collect();
+        if names.is_empty() {
+            return "no module that offers balancers is loaded; add load_module \"balancer\"".to_owned();
+        }
+        match crate::config::diagnostic::did_you_mean(name, names.iter().map(String::as_str)) {
+            Some(word) => format!("did you mean \"{word}\"?"),
+            None => format!("there are {}", names.join(", ")),
+        }
+    }
+
+    /// The balancer's name: as written, or `weight`, or with a single peer whatever there is.
+    fn balancer_name(&self, tree: &Tree, up: &UpstreamTree) -> String {
+        let written = tree.core(up.scope, "balancer").and_then(|n| n.arg(0)).map(|v| v.text.as_str().to_owned());
+        written.unwrap_or_else(|| "weight".to_owned())
+    }
+}

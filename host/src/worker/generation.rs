@@ -1,0 +1,139 @@
+//! One generation on one worker: the modules' worker objects, its sessions, tasks and jobs, and their end.
+
+use crate::{
+    cycle::{Cycle, listener::Listener},
+    matcher::rule::Scratch,
+    services::{
+        current::Current,
+        instance::{Conf, WorkerObject, place},
+        tasks::Tasks,
+    },
+    upstream::pick::PoolWorker,
+};
+use anyproxy_module_api::abi::module::Place;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// A generation on this worker. Sessions and tasks hold it; it ends when it is retired and they are gone.
+pub struct WorkerGen {
+    /// The generation.
+    pub cycle: Arc<Cycle>,
+    /// This worker.
+    pub worker: u32,
+    /// Balancers and budgets, one a pool.
+    pub pools: Vec<RefCell<PoolWorker>>,
+    /// Sessions of the generation here.
+    pub sessions: Cell<u32>,
+    /// Tasks that modules spawned.
+    pub tasks: Tasks,
+    /// Jobs under way whose result is wanted here.
+    pub jobs: Cell<u32>,
+    /// No new session comes any more.
+    pub retired: Cell<bool>,
+    /// Memory for choosing locals.
+    pub scratch: RefCell<Scratch>,
+    /// Host tasks that end when it is retired: health checks, resolution.
+    pub upkeep: RefCell<Vec<tokio::task::AbortHandle>>,
+    listeners: HashMap<u64, Rc<Listener>>,
+    ended: Cell<bool>,
+    objects: Vec<Cell<WorkerObject>>,
+}
+
+impl std::fmt::Debug for WorkerGen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WorkerGen({} on {})", self.cycle.epoch, self.worker)
+    }
+}
+
+impl WorkerGen {
+    /// Starts the generation's modules on this worker. A module that panics here has no worker object, and says so.
+    pub fn start(cycle: Arc<Cycle>, worker: u32) -> Rc<Self> {
+        let this = Rc::new(Self {
+            worker,
+            pools: cycle.pools.iter().map(|p| RefCell::new(PoolWorker::new(p, &cycle))).collect(),
+            sessions: Cell::new(0),
+            tasks: Tasks::default(),
+            jobs: Cell::new(0),
+            retired: Cell::new(false),
+            scratch: RefCell::default(),
+            upkeep: RefCell::default(),
+            listeners: cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect(),
+            ended: Cell::new(false),
+            objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
+            cycle,
+        });
+        for &module in this.cycle.start_order() {
+            match this.cycle.instance(module).worker_start(Current::on_worker(&this, module), worker) {
+                Some(object) => this.objects[usize::from(module)].set(object),
+                None => tracing::error!(module = this.cycle.module_id(module), "panic in worker_start"),
+            }
+        }
+        this
+    }
+
+    /// A listener by its key.
+    pub fn listener(&self, key: u64) -> Option<&Rc<Listener>> {
+        self.listeners.get(&key)
+    }
+
+    /// A module's object here.
+    pub fn object(&self, module: u16) -> WorkerObject {
+        self.objects[usize::from(module)].get()
+    }
+
+    /// The objects of a call of `module` about a block.
+    pub fn place(&self, module: u16, conf: Conf) -> Place {
+        place(self, module, conf)
+    }
+
+    /// No new session will come: tells the modules once.
+    pub fn retire(&self) {
+        if self.retired.replace(true) {
+            return;
+        }
+        for task in self.upkeep.take() {
+            task.abort();
+        }
+        for &module in self.cycle.start_order().iter().rev() {
+            self.cycle.instance(module).drain(Current::on_worker(self, module), self.object(module));
+        }
+    }
+
+    /// What still holds the generation here: sessions, tasks, jobs.
+    pub fn held_by(&self) -> (u32, usize, u32) {
+        (self.sessions.get(), self.tasks.len(), self.jobs.get())
+    }
+
+    /// Ends it if it is retired and nothing but tasks is left; true once, when it ended.
+    pub fn end_if_done(&self) -> bool {
+        if !self.retired.get() || self.sessions.get() > 0 || self.ended.get() {
+            return false;
+        }
+        self.end();
+        true
+    }
+
+    /// Drops the modules' futures while their runtime lives, then stops the modules on this worker.
+    pub fn end(&self) {
+        if self.ended.replace(true) {
+            return;
+        }
+        self.tasks.end_all();
+        for &module in self.cycle.start_order().iter().rev() {
+            let object = self.objects[usize::from(module)].replace(WorkerObject::NONE);
+            self.cycle.instance(module).worker_stop(Current::on_worker(self, module), object);
+        }
+        for pool in &self.pools {
+            pool.borrow_mut().end();
+        }
+    }
+
+    /// Whether it ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+}

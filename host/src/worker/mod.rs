@@ -1,0 +1,433 @@
+//! A worker: one thread, one current-thread runtime, its sessions and its part of each generation.
+//! Connections never move between workers; others reach one by its mailbox.
+
+pub mod accept;
+pub mod generation;
+
+use crate::{
+    cycle::Cycle,
+    process::process,
+    services::{buffers, platform, timers},
+    session::Session,
+};
+use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
+use generation::WorkerGen;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// How often deadlines are looked at.
+const SWEEP: Duration = Duration::from_millis(100);
+/// A session told to end gets this long before its task is dropped.
+const KILL_GRACE_MS: u64 = 3000;
+
+/// Something to do on a worker's thread.
+pub type Message = Box<dyn FnOnce(&Rc<Worker>) + Send>;
+
+/// A worker as the rest of the process holds it.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    /// Its number among all that this process ever had.
+    pub id: u32,
+    /// Its number among those at work.
+    pub index: u32,
+    mailbox: mpsc::UnboundedSender<Message>,
+    thread: Option<JoinHandle<()>>,
+    /// Milliseconds (process clock) of its last turn, for the watchdog.
+    pub turn: Arc<AtomicU64>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be made.
+    pub fn start(index: u32, cpu: Option<usize>) -> std::io::Result<Self> {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let id = NEXT.fetch_add(1, Relaxed);
+        let (mailbox, inbox) = mpsc::unbounded_channel();
+        let turn = Arc::new(AtomicU64::new(0));
+        let published = Arc::clone(&turn);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            if let Some(cpu) = cpu {
+                platform::pin_thread(cpu);
+            }
+            match runtime(&published) {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    run(id, index, &runtime, inbox, &published);
+                }
+                Err(e) => {
+                    let _ = ready.send(Err(e));
+                }
+            }
+        })?;
+        started.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker ended at once")))?;
+        Ok(Self { id, index, mailbox, thread: Some(thread), turn })
+    }
+
+    /// Runs `f` on the worker. False: it has ended.
+    pub fn post(&self, f: impl FnOnce(&Rc<Worker>) + Send + 'static) -> bool {
+        self.mailbox.send(Box::new(f)).is_ok()
+    }
+
+    /// Runs `f` on the worker and waits for what it says; `None`: the worker has ended.
+    pub async fn ask<R: Send + 'static>(&self, f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static) -> Option<R> {
+        let (tx, rx) = oneshot::channel();
+        self.post(move |w| {
+            // Whoever asked may have given up.
+            let _ = tx.send(f(w));
+        });
+        rx.await.ok()
+    }
+
+    /// A sender for other threads.
+    pub fn mailbox(&self) -> mpsc::UnboundedSender<Message> {
+        self.mailbox.clone()
+    }
+
+    /// Whether its thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for its thread.
+    pub fn join(mut self) {
+        if let Some(t) = self.thread.take() {
+            // A panic there was reported by the hook.
+            let _ = t.join();
+        }
+    }
+}
+
+fn runtime(turn: &Arc<AtomicU64>) -> std::io::Result<tokio::runtime::Runtime> {
+    let turn = Arc::clone(turn);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(move || {
+            timers::tick();
+            turn.store(timers::now_ms(), Relaxed);
+        })
+        .build()
+}
+
+fn run(
+    id: u32,
+    index: u32,
+    runtime: &tokio::runtime::Runtime,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    turn: &AtomicU64,
+) {
+    timers::tick();
+    crate::services::current::watch_this_thread(id);
+    let worker = Rc::new(Worker {
+        id,
+        index,
+        cells: process().metrics.worker(),
+        current: RefCell::default(),
+        generations: RefCell::default(),
+        sessions: RefCell::default(),
+        accepting: RefCell::default(),
+        logs: RefCell::default(),
+        paused: Cell::new(false),
+        leaving: Cell::new(false),
+        end: tokio::sync::Notify::new(),
+        room: tokio::sync::Notify::new(),
+    });
+    WORKER.set(Some(Rc::clone(&worker)));
+    runtime.block_on(worker.serve(inbox, turn));
+    WORKER.set(None);
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The worker of this thread.
+pub fn here() -> Option<Rc<Worker>> {
+    WORKER.try_with(|w| w.borrow().clone()).ok().flatten()
+}
+
+struct Entry {
+    session: Rc<Session>,
+    task: Option<tokio::task::AbortHandle>,
+    /// When it was told to end, worker clock; 0: it was not.
+    killed_ms: u64,
+}
+
+/// A worker, on its own thread.
+pub struct Worker {
+    /// Its number among all that this process ever had.
+    pub id: u32,
+    /// Its number among those at work.
+    pub index: u32,
+    /// Its metrics.
+    pub cells: crate::metrics::Worker,
+    current: RefCell<Option<Rc<WorkerGen>>>,
+    generations: RefCell<Vec<Rc<WorkerGen>>>,
+    sessions: RefCell<slab::Slab<Entry>>,
+    accepting: RefCell<HashMap<u64, accept::Accepting>>,
+    /// Buffers of access logs, by target.
+    pub logs: RefCell<crate::cycle::access_log::Buffers>,
+    /// Accepting pauses: a limit is reached.
+    pub paused: Cell<bool>,
+    leaving: Cell<bool>,
+    end: tokio::sync::Notify,
+    /// Told when a session ended.
+    pub room: tokio::sync::Notify,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({})", self.index)
+    }
+}
+
+impl Worker {
+    async fn serve(self: &Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>, turn: &AtomicU64) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.end.notified() => break,
+                message = inbox.recv() => match message {
+                    Some(f) => f(self),
+                    None => break,
+                },
+                _ = sweep.tick() => {
+                    timers::tick();
+                    turn.store(timers::now_ms(), Relaxed);
+                    self.sweep();
+                }
+            }
+        }
+        let sessions: Vec<_> = self.sessions.borrow().iter().filter_map(|(_, e)| e.task.clone()).collect();
+        for s in sessions {
+            s.abort();
+        }
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        for generation in self.generations.take() {
+            generation.end();
+        }
+        // Aborted tasks are dropped at the runtime's next turns, while everything they may touch is still there.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        self.current.take();
+        self.logs.borrow_mut().flush();
+    }
+
+    /// The generation that new sessions get.
+    pub fn current(&self) -> Option<Rc<WorkerGen>> {
+        self.current.borrow().clone()
+    }
+
+    /// Starts a generation here, not yet serving. Its number of modules that failed to start is in the log.
+    pub fn start_generation(&self, cycle: Arc<Cycle>) -> Rc<WorkerGen> {
+        let generation = WorkerGen::start(cycle, self.index);
+        self.generations.borrow_mut().push(Rc::clone(&generation));
+        generation
+    }
+
+    /// From now on new sessions get the generation of `epoch`; the one before is retired.
+    pub fn switch_to(&self, epoch: u32) {
+        let next = self.generations.borrow().iter().find(|g| g.cycle.epoch == epoch).cloned();
+        if self.index == 0
+            && let Some(g) = &next
+        {
+            crate::upstream::maintain::start(g);
+        }
+        let before = self.current.replace(next);
+        if let Some(before) = before {
+            self.retire(&before);
+        }
+    }
+
+    /// Takes back a generation that was started and will not serve.
+    pub fn give_up(&self, epoch: u32) {
+        let given = self.generations.borrow().iter().find(|g| g.cycle.epoch == epoch).cloned();
+        if let Some(g) = given {
+            g.retire();
+            self.reap();
+        }
+    }
+
+    fn retire(&self, generation: &Rc<WorkerGen>) {
+        generation.retire();
+        for (_, e) in self.sessions.borrow().iter() {
+            if Rc::ptr_eq(&e.session.worker, generation) {
+                e.session.shared.draining.set(1);
+                e.session.wake();
+            }
+        }
+        self.reap();
+    }
+
+    /// Ends generations that nothing holds any more.
+    pub fn reap(&self) {
+        let all: Vec<_> = self.generations.borrow().clone();
+        for g in all {
+            if g.end_if_done() {
+                self.generations.borrow_mut().retain(|x| !Rc::ptr_eq(x, &g));
+                crate::control::generation_left(g.cycle.epoch, self.id);
+            }
+        }
+        if self.leaving.get() && self.sessions.borrow().is_empty() {
+            self.end.notify_one();
+        }
+    }
+
+    /// Every generation here.
+    pub fn generations(&self) -> Vec<Rc<WorkerGen>> {
+        self.generations.borrow().clone()
+    }
+
+    /// Notes a new session; its key.
+    pub fn enter(&self, session: &Rc<Session>) -> usize {
+        let g = &session.worker;
+        g.sessions.set(g.sessions.get() + 1);
+        session.listener.stats.begin();
+        self.sessions.borrow_mut().insert(Entry { session: Rc::clone(session), task: None, killed_ms: 0 })
+    }
+
+    /// Notes the task of a session, to end it by force.
+    pub fn note_task(&self, key: usize, task: tokio::task::AbortHandle) {
+        if let Some(e) = self.sessions.borrow_mut().get_mut(key) {
+            e.task = Some(task);
+        }
+    }
+
+    /// A session is over.
+    pub fn leave(&self, key: usize, session: &Session) {
+        let entry = self.sessions.borrow_mut().try_remove(key);
+        let g = &session.worker;
+        g.sessions.set(g.sessions.get().saturating_sub(1));
+        process().sessions.fetch_sub(1, Relaxed);
+        session.listener.stats.end();
+        if self.paused.get() {
+            self.room.notify_waiters();
+        }
+        drop(entry);
+        if g.retired.get() || self.leaving.get() {
+            self.reap();
+        }
+    }
+
+    /// Sessions here.
+    pub fn session_count(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// Calls `f` with each session here.
+    pub fn each_session(&self, mut f: impl FnMut(&Rc<Session>)) {
+        // Collected first: `f` may end a session.
+        let all: Vec<_> = self.sessions.borrow().iter().map(|(_, e)| Rc::clone(&e.session)).collect();
+        all.iter().for_each(&mut f);
+    }
+
+    /// Ends the sessions that `which` chooses; how many.
+    pub fn kill_sessions(&self, cause: Cause, which: impl Fn(&Session) -> bool) -> usize {
+        let mut n = 0;
+        self.each_session(|s| {
+            if which(s) {
+                s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
+                n += 1;
+            }
+        });
+        n
+    }
+
+    /// Ends idle sessions to make room: at most `most`; how many.
+    pub fn shed_idle(&self, most: usize) -> usize {
+        let mut idle: Vec<_> = self
+            .sessions
+            .borrow()
+            .iter()
+            .filter(|(_, e)| e.session.shared.is_idle() && e.killed_ms == 0)
+            .map(|(_, e)| Rc::clone(&e.session))
+            .collect();
+        idle.sort_by_key(|s| s.shared.started_ms);
+        idle.truncate(most);
+        for s in &idle {
+            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Limit));
+            s.listener.stats.shed.fetch_add(1, Relaxed);
+        }
+        idle.len()
+    }
+
+    /// Deadlines, sessions that do not obey, log buffers, memory waiters.
+    fn sweep(&self) {
+        let now = timers::now_ms();
+        let mut fired = Vec::new();
+        for (_, e) in self.sessions.borrow_mut().iter_mut() {
+            let s = &e.session.shared;
+            let deadline = s.deadline_ms.get();
+            if deadline != 0 && deadline <= now && s.fired.get() == 0 {
+                s.fired.set(1);
+                fired.push(Rc::clone(&e.session));
+            }
+            if s.kill.get() != 0 {
+                if e.killed_ms == 0 {
+                    e.killed_ms = now.max(1);
+                } else if now > e.killed_ms + KILL_GRACE_MS
+                    && let Some(t) = e.task.take()
+                {
+                    t.abort();
+                }
+            }
+        }
+        for s in fired {
+            s.wake();
+        }
+        buffers::wake_waiting();
+        self.logs.borrow_mut().tick(self);
+        self.reap();
+    }
+
+    /// No more connections: closes the accept loops, then ends when the last session has.
+    pub fn leave_when_done(&self) {
+        self.accepting.borrow_mut().clear();
+        self.leaving.set(true);
+        if let Some(g) = self.current.take() {
+            self.retire(&g);
+        }
+        self.reap();
+    }
+
+    /// Ends now: sessions are dropped.
+    pub fn stop(&self) {
+        self.accepting.borrow_mut().clear();
+        self.end.notify_one();
+    }
+
+    /// Accepts from these sockets only: new ones are begun, those not named are ended.
+    pub fn accept_from(self: &Rc<Self>, sockets: Vec<accept::Assigned>) {
+        let keep: Vec<_> = sockets.iter().map(|s| s.key).collect();
+        self.accepting.borrow_mut().retain(|key, _| keep.contains(key));
+        for socket in sockets {
+            if self.accepting.borrow().contains_key(&socket.key) {
+                continue;
+            }
+            let key = socket.key;
+            match accept::Accepting::start(self, socket) {
+                Ok(a) => {
+                    self.accepting.borrow_mut().insert(key, a);
+                }
+                Err(e) => tracing::error!("cannot accept: {e}"),
+            }
+        }
+    }
+}
