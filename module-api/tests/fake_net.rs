@@ -5,7 +5,14 @@ use anyproxy_module_api::{
     testing::{Attempt, FakeHost, pair},
     *,
 };
-use std::{cell::Cell, future::poll_fn, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    net::SocketAddr,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 fn addr(text: &str) -> Addr {
     text.parse::<SocketAddr>().expect("an address").into()
@@ -208,4 +215,34 @@ fn an_upstreams_script_is_followed_and_outcomes_are_kept() {
     assert_eq!(quiet.expect_err("the script is at its end").kind, ErrorKind::Panicked);
     drop((run, none));
     module.stop();
+}
+
+#[test]
+fn a_stream_that_claims_more_than_fits_is_believed_as_far_as_there_is_room() {
+    struct Liar;
+    impl StreamImpl for Liar {
+        fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<Result<usize, Error>> {
+            Poll::Ready(Ok(1000))
+        }
+        fn poll_write(&mut self, _: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+            Poll::Ready(Ok(from.len()))
+        }
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn info(&self) -> StreamInfo {
+            StreamInfo::default()
+        }
+        fn unread(&mut self, _: Buf) {}
+    }
+    let host = FakeHost::new();
+    let mut s = Stream::new(Liar);
+    assert_eq!(host.run(s.read(&mut [0; 4])).expect("read"), 4);
+    let mut b = Buf::from(Vec::with_capacity(8));
+    let room = b.capacity();
+    assert_eq!(host.run(s.read_buf(&mut b)).expect("read"), room);
+    assert_eq!(b.len(), room);
 }

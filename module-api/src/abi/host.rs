@@ -341,7 +341,8 @@ pub struct HostVtable {
     /// The table of a contract of another module in this generation; from `prepare` on. Null: nobody provides it.
     pub contract: unsafe extern "C" fn(id: Str, major: u16, minor: u16, layout: u64) -> *const (),
 
-    // ---- sessions. A pointer is valid while retained; the handler's own until its future ends.
+    // ---- sessions. A pointer is valid while retained; the handler's own until its future ends. A retained session keeps
+    // its generation: the SDK's `Session` holds the module's objects of it, and a module may keep a `Session`.
     pub session_retain: unsafe extern "C" fn(*const SessionShared),
     pub session_release: unsafe extern "C" fn(*const SessionShared),
     /// Texts handed out stay valid until the session ends, also when they are set anew.

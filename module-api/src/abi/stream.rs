@@ -475,7 +475,8 @@ impl<S: StreamImpl> Table<S> {
             call::<S>(d, |h| {
                 let to = std::slice::from_raw_parts_mut(to, len);
                 let r = cx.with_context(|cx| h.stream.poll_read(cx, to));
-                h.keep(r)
+                // Whoever called counts on as many bytes as there is room for, whatever the stream says.
+                h.keep(r.map_ok(|n| n.min(len)))
             })
         }
     }

@@ -244,10 +244,15 @@ impl<M: Module> Registry<M> {
             guard(|| Box::into_raw(Box::new(L::start(unsafe { At::new(p) }, listener, local))).cast()).unwrap_or(ptr::null_mut())
         }
         unsafe extern "C" fn deliver<E: DatagramEndpoint>(e: *mut (), meta: *const Received, bytes: *const u8) {
-            // SAFETY: the endpoint of `start`; meta and bytes lent for the call.
-            guard(|| unsafe { (*e.cast::<E>()).deliver(&*meta, std::slice::from_raw_parts(bytes, (*meta).len)) });
+            // SAFETY: the endpoint of `start`, null when that panicked.
+            let Some(e) = (unsafe { e.cast::<E>().as_ref() }) else { return };
+            // SAFETY: meta and bytes lent for the call.
+            guard(|| unsafe { e.deliver(&*meta, std::slice::from_raw_parts(bytes, (*meta).len)) });
         }
         unsafe extern "C" fn stop<E>(e: *mut ()) {
+            if e.is_null() {
+                return;
+            }
             // SAFETY: the endpoint of `start`, given up once.
             guard(|| drop(unsafe { Box::from_raw(e.cast::<E>()) }));
         }
@@ -413,14 +418,20 @@ impl<M: Module> Registry<M> {
             guard(|| Box::into_raw(Box::new(B::from(seed))).cast()).unwrap_or(ptr::null_mut())
         }
         unsafe extern "C" fn pick<B: BalancerImpl>(b: *mut (), cx: *const PickCx) -> Pick {
-            // SAFETY: the object of `create`, used by its own worker only; the question is lent for the call.
-            guard(|| unsafe { (*b.cast::<B>()).pick(&*cx) }).unwrap_or(Pick::None)
+            // SAFETY: the object of `create`, used by its own worker only, null when that panicked; the question is lent
+            // for the call.
+            let (b, cx) = unsafe { (b.cast::<B>().as_mut(), &*cx) };
+            b.and_then(|b| guard(|| b.pick(cx))).unwrap_or(Pick::None)
         }
         unsafe extern "C" fn done<B: BalancerImpl>(b: *mut (), peer: u32, outcome: *const PeerOutcome) {
             // SAFETY: as above.
-            guard(|| unsafe { (*b.cast::<B>()).done(peer, &*outcome) });
+            let (b, outcome) = unsafe { (b.cast::<B>().as_mut(), &*outcome) };
+            b.and_then(|b| guard(|| b.done(peer, outcome)));
         }
         unsafe extern "C" fn drop_it<B>(b: *mut ()) {
+            if b.is_null() {
+                return;
+            }
             // SAFETY: the object of `create`, given up once.
             guard(|| drop(unsafe { Box::from_raw(b.cast::<B>()) }));
         }
