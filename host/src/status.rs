@@ -1,357 +1,180 @@
-//! What status shows, as JSON: one function for each kind of thing. Pure: whoever asks has gathered the data, and sends
-//! the answer. Times are in seconds, sizes in bytes; what is not known is null.
+//! What status, metrics and the list of sessions show, gathered from the process and its generation. Times are in
+//! seconds, sizes in bytes; what is not known is null. Knows nothing of who asks and how the answer travels.
 
+pub mod json;
 pub mod prometheus;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    cycle::listener_stats::ListenerStats,
-    loader::Image,
-    metrics::Snapshot,
+    cycle::{Cycle, listener::Listener, listener_stats::ListenerStats},
+    process::process,
+    services::{buffers, jobs},
     session::Session,
-    upstream::{live::PeerLive, pool::Pool},
+    worker::Worker,
 };
-use anyproxy_module_api::abi::session::CloseReason;
-use serde_json::{Map, Value, json};
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use serde_json::{Value, json};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-/// Seconds with milliseconds.
-fn seconds(time: Duration) -> Value {
-    json!(time.as_millis() as f64 / 1000.0)
+/// What status is made of; what a worker or the process's loop alone knows was gathered there.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The generation that serves.
+    pub cycle: &'a Cycle,
+    /// See [`worker`].
+    pub workers: Vec<Value>,
+    /// See [`listener`].
+    pub listeners: Vec<Value>,
+    /// Generations before it that have not ended.
+    pub retired: Vec<Value>,
+    /// What modules say of themselves, by id.
+    pub modules: Value,
+    /// Reloads that went well.
+    pub reloads: u64,
+    /// Reloads that failed.
+    pub failed_reloads: u64,
+    /// Why the last one failed.
+    pub last_error: Option<&'a str>,
+    /// The process is ending.
+    pub quitting: bool,
 }
 
-/// The quantiles of a histogram of microseconds, in seconds.
-fn times(snapshot: &Snapshot) -> Value {
-    let quantile = |q| snapshot.quantile(q).map(|micros| micros / 1e6);
-    json!({
-        "count": snapshot.count(),
-        "sum": snapshot.sum as f64 / 1e6,
-        "p50": quantile(0.5),
-        "p90": quantile(0.9),
-        "p99": quantile(0.99),
-    })
-}
-
-/// Counters of a listener or a server.
-pub fn traffic(stats: &ListenerStats) -> Value {
-    let bytes = stats.bytes();
-    let closes: Map<String, Value> = stats.closes().into_iter().map(|(name, n)| (name, n.into())).collect();
-    json!({
-        "sessions": stats.now(),
-        "connections": stats.connections(),
-        "shed": stats.shed.load(Relaxed),
-        "malformed": stats.malformed.load(Relaxed),
-        "accept_errors": stats.accept_errors.load(Relaxed),
-        "bytes": {
-            "client_received": bytes.client_received,
-            "client_sent": bytes.client_sent,
-            "upstream_received": bytes.upstream_received,
-            "upstream_sent": bytes.upstream_sent,
-        },
-        "closes": closes,
-        "session_time": times(&stats.session_time()),
-        "connect_time": times(&stats.connect_time()),
-    })
-}
-
-/// A listener: its address, kind (`tcp`, …), number of sockets and servers.
-#[derive(Clone, Copy, Debug)]
-pub struct ListenerEntry<'a> {
-    /// As configured.
-    pub address: &'a str,
-    /// The listening point.
-    pub kind: &'a str,
-    /// Several servers share it by domain.
-    pub by_domain: bool,
-    /// Listening sockets.
-    pub sockets: usize,
-    /// Sessions at one time; 0: no limit.
-    pub max_connections: u32,
-    /// Names of its servers.
-    pub servers: &'a [String],
-    /// Counters.
-    pub stats: &'a ListenerStats,
-}
-
-/// A listener.
-pub fn listener(entry: &ListenerEntry<'_>) -> Value {
-    json!({
-        "address": entry.address,
-        "kind": entry.kind,
-        "by_domain": entry.by_domain,
-        "sockets": entry.sockets,
-        "max_connections": entry.max_connections,
-        "servers": entry.servers,
-        "traffic": traffic(entry.stats),
-    })
-}
-
-/// A server by its name (first domain, or where it stands) with the addresses it listens on.
-pub fn server(name: &str, listeners: &[String], locals: usize, stats: &ListenerStats) -> Value {
-    json!({"name": name, "listeners": listeners, "locals": locals, "traffic": traffic(stats)})
-}
-
-/// A peer.
-pub fn peer(peer: &PeerLive) -> Value {
-    let (state, counts) = (&peer.state, &peer.counts);
-    let ewma = state.ewma_ns.load(Relaxed);
-    json!({
-        // As text: the number has more digits than a JSON number keeps.
-        "id": format!("{:016x}", state.id),
-        "address": peer.addr.to_string(),
-        "host": peer.host,
-        "protocol": peer.connector,
-        "condition": peer.condition(),
-        "backup": state.backup.load(Relaxed) == 1,
-        "weight": state.weight.load(Relaxed),
-        "ramp": f64::from(state.ramp.load(Relaxed)) / 1000.0,
-        "in_flight": state.in_flight.load(Relaxed),
-        "max_connections": state.max_connections.load(Relaxed),
-        "response_time": (ewma > 0).then(|| ewma as f64 / 1e9),
-        "picked": counts.picked.load(Relaxed),
-        "connect_failures": counts.connect_failures.load(Relaxed),
-        "failures": counts.failures.load(Relaxed),
-        "sent": counts.sent.load(Relaxed),
-        "received": counts.received.load(Relaxed),
-        "ejections": counts.ejections.load(Relaxed),
-        "checks_passed": counts.checks_passed.load(Relaxed),
-        "checks_failed": counts.checks_failed.load(Relaxed),
-    })
-}
-
-/// An upstream with its peers.
-pub fn upstream(pool: &Pool) -> Value {
-    let set = pool.set.load();
-    let peers: Vec<Value> = set.members.iter().map(|m| peer(&m.live)).collect();
-    json!({
-        "name": pool.name,
-        "balancer": pool.balancer_name,
-        "in_flight": pool.in_flight.load(Relaxed),
-        "max_connections": pool.max_connections,
-        "waiting": pool.waiting.load(Relaxed),
-        "retries": pool.retries.load(Relaxed),
-        "no_peer": pool.no_peer.load(Relaxed),
-        "queue_timeouts": pool.queue_timeouts.load(Relaxed),
-        "peers": peers,
-    })
-}
-
-/// A module of a generation. `own`: what it says of itself (a JSON text, or the reason why there is none).
-pub fn module(id: &str, version: &str, image: usize, own: Option<Result<String, String>>) -> Value {
-    let mut entry = json!({"id": id, "version": version, "image": image});
-    match own {
-        // Text that is not JSON is shown as text: a module's mistake must not spoil the whole answer.
-        Some(Ok(text)) => entry["status"] = serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Some(Err(error)) => entry["error"] = error.into(),
-        None => {}
-    }
-    entry
-}
-
-/// What holds a generation on one worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holding {
-    /// The worker.
-    pub worker: u32,
-    /// Sessions.
-    pub sessions: u32,
-    /// Tasks of modules.
-    pub tasks: usize,
-    /// Jobs under way.
-    pub jobs: u32,
-    /// Modules whose tasks these are, with their number.
-    pub by_module: Vec<(String, usize)>,
-}
-
-/// A generation: what it is, and on which workers what holds it.
-pub fn generation(epoch: u32, hash: u64, serving: bool, panics: u64, holdings: &[Holding]) -> Value {
-    let workers: Vec<Value> = holdings
-        .iter()
-        .map(|h| {
-            let modules: Map<String, Value> = h.by_module.iter().map(|(id, n)| (id.clone(), (*n).into())).collect();
-            json!({"worker": h.worker, "sessions": h.sessions, "tasks": h.tasks, "jobs": h.jobs, "modules": modules})
+/// Everything about the process.
+pub fn whole(parts: &Parts<'_>) -> Value {
+    let (cycle, p) = (parts.cycle, process());
+    let modules: Vec<Value> = cycle
+        .modules()
+        .map(|(_, i)| {
+            let (facts, number) = (&i.image.facts, i.image.number);
+            json::module(&facts.id, &facts.version, number, &parts.modules[&facts.id])
         })
         .collect();
+    let images: Vec<Value> = p
+        .images
+        .all()
+        .iter()
+        .map(|image| json::image(image, None, cycle.modules().any(|(_, i)| Arc::ptr_eq(&i.image, image))))
+        .collect();
+    let zones: Vec<Value> = p.zones.list().iter().map(|(module, name, n)| json::zone(module, name, *n)).collect();
+    let (in_use, refused) = buffers::usage();
     json!({
-        "epoch": epoch,
-        "configuration": format!("{hash:016x}"),
-        "serving": serving,
-        "sessions": holdings.iter().map(|h| u64::from(h.sessions)).sum::<u64>(),
-        "panics": panics,
-        "workers": workers,
+        "process": json::process(p.now(), p.sessions.load(Relaxed), p.max_sessions.load(Relaxed)),
+        "generation": json::generation(cycle.epoch, cycle.hash, cycle.stats.panics.load(Relaxed)),
+        "retired": parts.retired,
+        "reloads": parts.reloads,
+        "failed_reloads": parts.failed_reloads,
+        "last_error": parts.last_error,
+        "quitting": parts.quitting,
+        "workers": parts.workers,
+        "listeners": parts.listeners,
+        "servers": servers(cycle),
+        "upstreams": cycle.pools.iter().map(|pool| json::upstream(pool)).collect::<Vec<_>>(),
+        "modules": modules,
+        "images": images,
+        "zones": zones,
+        "buffers": json::buffers(in_use, cycle.settings.memory_limit, refused),
+        "jobs": jobs::counts().iter().map(json::job_pool).collect::<Vec<_>>(),
+        "access_logs": cycle.logs.all().iter().map(|l| json!({"target": l.target().to_string(), "lost": l.lost()})).collect::<Vec<_>>(),
     })
 }
 
-/// A worker. `idle_for`: time since its last turn.
-pub fn worker(index: u32, sessions: usize, paused: bool, generations: &[u32], idle_for: Duration) -> Value {
-    json!({
-        "worker": index,
-        "sessions": sessions,
-        "accepting_paused": paused,
-        "generations": generations,
-        "since_last_turn": seconds(idle_for),
+/// The servers of a generation, each once, in the order of the file, with the addresses that lead to it.
+fn servers(cycle: &Cycle) -> Vec<Value> {
+    let mut seen = HashSet::new();
+    let users = cycle.listeners.iter().flat_map(|l| &l.users);
+    users
+        .filter(|u| seen.insert(Arc::as_ptr(&u.server)))
+        .map(|u| {
+            let leads = |l: &&Arc<Listener>| l.users.iter().any(|x| Arc::ptr_eq(&x.server, &u.server));
+            let addresses: Vec<String> = cycle.listeners.iter().filter(leads).map(|l| l.label.clone()).collect();
+            json::server(&u.server.name, &addresses, u.server.locals.len(), &u.server.stats)
+        })
+        .collect()
+}
+
+/// A listener: `address` with the port that the system chose, and how many sockets it has.
+pub fn listener(listener: &Listener, address: &str, sockets: usize) -> Value {
+    let servers: Vec<String> = listener.users.iter().map(|u| u.server.name.clone()).collect();
+    json::listener(&json::ListenerEntry {
+        address,
+        configured: &listener.label,
+        kind: listener.users.first().map_or("", |u| u.point.1.name.as_str()),
+        datagram: listener.datagram.is_some(),
+        by_domain: listener.by_domain,
+        sockets,
+        max_connections: listener.max_connections,
+        servers: &servers,
+        stats: &listener.stats,
     })
 }
 
-/// An image. `memory`: its private memory, where the system tells; `used_by`: epochs of the generations that run it.
-pub fn image(image: &Image, memory: Option<u64>, used_by: &[u32]) -> Value {
-    json!({
-        "module": image.facts.id,
-        "number": image.number,
-        "version": image.facts.version,
-        "abi": format!("{}.{}", image.facts.abi.0, image.facts.abi.1),
-        "rustc": image.facts.rustc,
-        "file": image.path.display().to_string(),
-        "hash": format!("{:016x}", image.hash),
-        "size": image.size,
-        "memory": memory,
-        "used_by": used_by,
-    })
+/// A worker, on its own thread.
+pub fn worker(worker: &Worker) -> Value {
+    let generations: Vec<_> = worker
+        .generations()
+        .iter()
+        .map(|g| {
+            let (sessions, tasks, jobs) = g.held_by();
+            let named = |(module, n): (u16, usize)| (g.cycle.module_id(module).to_owned(), n);
+            let by_module = g.tasks.by_module().into_iter().map(named).collect();
+            (g.cycle.epoch, g.retired.get(), json::Holding { sessions, tasks, jobs, by_module })
+        })
+        .collect();
+    json::worker(worker.id, worker.index, worker.session_count(), worker.paused.get(), &generations)
 }
 
-/// A zone.
-pub fn zone(module: &str, name: &str, holders: usize) -> Value {
-    json!({"module": module, "name": name, "holders": holders})
+/// A session with its stages, on its worker.
+pub fn session(session: &Session) -> Value {
+    json::SessionRow::of(session).json(true)
 }
 
-/// The buffer pools: bytes handed out, the limit (0: none), and how often a buffer was refused.
-pub fn buffers(in_use: usize, limit: usize, refused: usize) -> Value {
-    json!({"in_use": in_use, "limit": limit, "refused": refused})
+/// All metrics as Prometheus text: what is registered, then listeners, servers, upstreams and peers.
+pub fn prometheus(cycle: &Cycle) -> String {
+    let mut out = String::new();
+    process().metrics.prometheus(&mut out);
+    prometheus::process(&mut out, &process_numbers(cycle));
+    let names: Vec<String> = cycle.listeners.iter().map(|l| listener_name(l)).collect();
+    let listeners: Vec<(&str, &ListenerStats)> =
+        names.iter().zip(&cycle.listeners).map(|(name, l)| (name.as_str(), &*l.stats)).collect();
+    prometheus::traffic(&mut out, "listener", &listeners);
+    // Servers with one name share their counters: each once.
+    let mut seen = HashSet::new();
+    let users = cycle.listeners.iter().flat_map(|l| &l.users).filter(|u| seen.insert(u.server.name.as_str()));
+    let servers: Vec<(&str, &ListenerStats)> = users.map(|u| (u.server.name.as_str(), &*u.server.stats)).collect();
+    prometheus::traffic(&mut out, "server", &servers);
+    let pools: Vec<_> = cycle.pools.iter().map(|p| &**p).collect();
+    prometheus::upstreams(&mut out, &pools);
+    out
 }
 
-/// A pool of threads for jobs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobPool {
-    /// `blocking` or `compute`.
-    pub name: String,
-    /// Threads now.
-    pub threads: usize,
-    /// Most of them.
-    pub most: usize,
-    /// Jobs running.
-    pub running: usize,
-    /// Jobs waiting.
-    pub waiting: usize,
-    /// Jobs done.
-    pub done: u64,
+/// A datagram listener may have the address of a stream listener.
+fn listener_name(l: &Listener) -> String {
+    if l.datagram.is_some() { format!("{}/datagram", l.label) } else { l.label.clone() }
 }
 
-/// A pool of threads for jobs.
-pub fn job_pool(pool: &JobPool) -> Value {
-    json!({
-        "name": pool.name,
-        "threads": pool.threads,
-        "most": pool.most,
-        "running": pool.running,
-        "waiting": pool.waiting,
-        "done": pool.done,
-    })
-}
-
-/// The process itself.
-pub fn process(uptime: Duration, sessions: u32, max_sessions: u32) -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-        "uptime": seconds(uptime),
-        "sessions": sessions,
-        "max_connections": max_sessions,
-    })
-}
-
-/// A session as the list of sessions shows it: copied on its worker, shown elsewhere.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionRow {
-    /// Its number.
-    pub id: u64,
-    /// Its worker.
-    pub worker: u32,
-    /// Epoch of its generation.
-    pub epoch: u32,
-    /// The client.
-    pub client: String,
-    /// The connection's other end.
-    pub remote: String,
-    /// The listener's address.
-    pub listener: String,
-    /// Its server, once chosen.
-    pub server: Option<String>,
-    /// The domain asked for.
-    pub domain: String,
-    /// Its upstream and peer, once chosen.
-    pub upstream: Option<(String, String)>,
-    /// Its age.
-    pub age: Duration,
-    /// From and to the client, from and to the upstream.
-    pub bytes: [u64; 4],
-    /// Stages with their offsets in microseconds.
-    pub stages: Vec<(String, u32)>,
-    /// Its generation is retired.
-    pub draining: bool,
-    /// Told to end, with the code why.
-    pub closing: Option<u32>,
-    /// Follows it through a chain of hosts; empty: not asked for yet.
-    pub request_id: String,
-}
-
-impl SessionRow {
-    /// Of a session, on its worker.
-    pub fn of(session: &Session) -> Self {
-        let shared = &session.shared;
-        let note = session.lease.borrow();
-        let peer = note.pool.as_ref().zip(note.member.as_ref());
-        let code = shared.close_reason.get();
-        Self {
-            id: shared.id,
-            worker: session.worker.worker,
-            epoch: session.worker.cycle.epoch,
-            client: shared.client.get().to_string(),
-            remote: shared.remote.to_string(),
-            listener: session.listener.label.clone(),
-            server: session.user().map(|u| u.server.name.clone()),
-            domain: session.domain.borrow().clone(),
-            upstream: peer.map(|(pool, member)| (pool.name.clone(), member.live.addr.to_string())),
-            age: session.age(),
-            bytes: [
-                shared.client_received.get(),
-                shared.client_sent.get(),
-                shared.upstream_received.get(),
-                shared.upstream_sent.get(),
-            ],
-            stages: session.stages.borrow().iter().map(|(name, at)| (name.to_string(), *at)).collect(),
-            draining: shared.draining.get() != 0,
-            closing: (code != 0).then_some(code),
-            request_id: session.request_id.borrow().clone(),
-        }
+fn process_numbers(cycle: &Cycle) -> prometheus::ProcessNumbers {
+    let p = process();
+    let (in_use, refused) = buffers::usage();
+    prometheus::ProcessNumbers {
+        uptime: p.now(),
+        epoch: cycle.epoch,
+        sessions: p.sessions.load(Relaxed),
+        panics: cycle.stats.panics.load(Relaxed),
+        buffer_bytes: in_use as u64,
+        buffers_refused: refused as u64,
     }
+}
 
-    /// As JSON. `whole`: with its stages.
-    pub fn json(&self, whole: bool) -> Value {
-        let mut row = json!({
-            "id": self.id,
-            "worker": self.worker,
-            "epoch": self.epoch,
-            "client": self.client,
-            "remote": self.remote,
-            "listener": self.listener,
-            "server": self.server,
-            "domain": self.domain,
-            "upstream": self.upstream.as_ref().map(|(name, _)| name),
-            "peer": self.upstream.as_ref().map(|(_, peer)| peer),
-            "age": seconds(self.age),
-            "client_received": self.bytes[0],
-            "client_sent": self.bytes[1],
-            "upstream_received": self.bytes[2],
-            "upstream_sent": self.bytes[3],
-            "draining": self.draining,
-            "close_reason": self.closing.map(CloseReason::name),
-            "request_id": self.request_id,
-        });
-        if whole {
-            let stages = self.stages.iter().map(|(name, at)| json!({"stage": name, "at": f64::from(*at) / 1e6}));
-            row["stages"] = stages.collect();
-        }
-        row
-    }
+/// The same as JSON: what is registered by name, and listeners, servers and upstreams under keys of their own.
+pub fn metrics_json(cycle: &Cycle) -> Value {
+    let listeners = cycle.listeners.iter().map(|l| (listener_name(l), json::traffic(&l.stats)));
+    json!({
+        "metrics": process().metrics.json(),
+        "listeners": listeners.collect::<serde_json::Map<_, _>>(),
+        "servers": servers(cycle),
+        "upstreams": cycle.pools.iter().map(|pool| json::upstream(pool)).collect::<Vec<_>>(),
+    })
 }

@@ -1,7 +1,7 @@
 //! Access logs: which lines a session of each block writes, and the buffers in which a worker gathers them. Owns plans
 //! and buffers; files belong to [`crate::log`], values to the variables.
 //!
-//! `compile` reads the configuration and touches nothing; `Unopened::open` opens the files, in `prepare`. A session
+//! [`Plans::of`] reads the configuration and touches nothing; [`Plans::open`] opens the files, in `prepare`. A session
 //! writes by the plans of its own generation, so logs of a retired one keep working to its last session.
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         core,
         tree::{ScopeId, Tree},
     },
+    cycle::vars::outcome,
     log::{AccessLog, Buffer, Buffering, Target, Writer},
     process::process,
     session::Session,
@@ -18,59 +19,23 @@ use crate::{
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-
-use super::vars::outcome;
 
 /// How often open sessions are looked at for `interval=`: no interval is shorter.
 const SCAN: Duration = Duration::from_secs(1);
 /// A buffer that was not used for so long is given up, and its file with it when nobody else has it.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The lines of one directive, or of several that say the same.
-#[derive(Debug)]
+/// What one directive says, or several that say the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Spec {
-    target: Target,
-    format: Template,
+    key: Arc<Key>,
+    /// Number of the template; `None`: the default.
+    format: Option<u32>,
     errors_only: bool,
     interval: Option<Duration>,
-    buffering: Buffering,
-    span: Span,
-}
-
-/// Which plans each block has.
-#[derive(Debug, Default)]
-struct Scopes {
-    lists: Vec<Box<[u32]>>,
-    /// By block: into `lists`.
-    of: Vec<u32>,
-}
-
-/// The access logs of a configuration, before their files are open.
-#[derive(Debug)]
-pub struct Unopened {
-    specs: Vec<Spec>,
-    scopes: Scopes,
-}
-
-/// The access logs of a generation.
-#[derive(Default)]
-pub struct Plans {
-    plans: Vec<LogPlan>,
-    scopes: Scopes,
-    intervals: bool,
-}
-
-/// One access log.
-pub struct LogPlan {
-    format: Template,
-    errors_only: bool,
-    /// Sessions still open are logged this often too.
-    pub interval: Option<Duration>,
-    log: AccessLog,
-    key: Arc<Key>,
 }
 
 /// Lines of one target with the same buffering share a buffer.
@@ -81,53 +46,102 @@ struct Key {
     flush: Option<Duration>,
 }
 
-/// Reads `access_log` of every block. Equal ones become one plan. `templates` are those of the tree, compiled;
-/// `resolver` compiles the format of those that give none, which the directive's table documents.
-///
-/// # Errors
-/// The documented format does not compile.
-pub fn compile(tree: &Tree, templates: &[Template], resolver: &dyn Resolver) -> Result<Unopened, String> {
-    let mut specs = Vec::new();
-    let mut known = HashMap::new();
-    let mut scopes = Scopes::default();
-    let mut lists: HashMap<Box<[u32]>, u32> = HashMap::new();
-    let mut default = None;
-    for (id, scope) in tree.scopes() {
-        if let Some(parent) = scope.parent.filter(|_| tree.view(id, 0).same_as_parent) {
-            scopes.of.push(scopes.of[parent.0 as usize]);
-            continue;
-        }
-        let nodes: Vec<_> = tree.nodes(id, 0).iter().filter(|n| n.name.as_str() == "access_log").collect();
-        // `off` stands for the block as a whole.
-        let off = nodes.iter().any(|n| word(n) == "off");
-        let mut list = Vec::new();
-        for node in nodes.into_iter().filter(|_| !off) {
-            let format = match node.prop("format").and_then(|v| templates.get(v.num as usize)) {
-                Some(t) => t.clone(),
-                None => match &default {
-                    Some(t) => Template::clone(t),
-                    None => default.insert(default_format(resolver)?).clone(),
-                },
-            };
-            let spec = Spec::of(node, format);
-            let buffering = (spec.buffering.size, spec.buffering.flush);
-            let key = (spec.target.clone(), spec.format.text().to_owned(), spec.errors_only, spec.interval, buffering);
-            let n = *known.entry(key).or_insert_with(|| {
-                specs.push(spec);
-                specs.len() as u32 - 1
+/// The access logs of a generation, by block.
+#[derive(Default)]
+pub struct Plans {
+    /// With the first directive that says it.
+    specs: Vec<(Spec, Span)>,
+    /// Different lists of plans.
+    lists: Vec<Box<[u32]>>,
+    /// By block: into `lists`.
+    scopes: Vec<u32>,
+    open: OnceLock<Vec<LogPlan>>,
+}
+
+/// One open access log.
+pub struct LogPlan {
+    spec: Spec,
+    /// The default format, where it is used.
+    default: Option<Template>,
+    log: AccessLog,
+}
+
+impl Plans {
+    /// Reads `access_log` of every block. Equal ones become one plan. Writes nothing until it is opened.
+    pub fn of(tree: &Tree) -> Self {
+        let mut plans = Self::default();
+        let mut known: HashMap<Spec, u32> = HashMap::new();
+        let mut lists: HashMap<Box<[u32]>, u32> = HashMap::new();
+        for (id, scope) in tree.scopes() {
+            if let Some(parent) = scope.parent.filter(|_| tree.view(id, 0).same_as_parent) {
+                let list = plans.scopes[parent.0 as usize];
+                plans.scopes.push(list);
+                continue;
+            }
+            let nodes: Vec<_> = tree.nodes(id, 0).iter().filter(|n| n.name.as_str() == "access_log").collect();
+            // `off` stands for the block as a whole.
+            let off = nodes.iter().any(|n| word(n) == "off");
+            let mut list = Vec::new();
+            for node in nodes.into_iter().filter(|_| !off) {
+                let spec = Spec::of(node);
+                let n = *known.entry(spec.clone()).or_insert_with(|| {
+                    plans.specs.push((spec, node.span));
+                    plans.specs.len() as u32 - 1
+                });
+                if !list.contains(&n) {
+                    list.push(n);
+                }
+            }
+            let list: Box<[u32]> = list.into();
+            let n = *lists.entry(list.clone()).or_insert_with(|| {
+                plans.lists.push(list);
+                plans.lists.len() as u32 - 1
             });
-            if !list.contains(&n) {
-                list.push(n);
+            plans.scopes.push(n);
+        }
+        plans
+    }
+
+    /// Opens every file; `resolver` compiles the default format. From now on sessions write. A second call changes
+    /// nothing. All failures come together, and then nothing is open.
+    ///
+    /// # Errors
+    /// For each log that cannot be opened: its directive and one line.
+    pub fn open(&self, writer: &Writer, resolver: &dyn Resolver) -> Result<(), Vec<(Span, String)>> {
+        let mut open = Vec::new();
+        let mut errors = Vec::new();
+        for (spec, span) in &self.specs {
+            let default = if spec.format.is_some() { None } else { Some(default_format(resolver)) };
+            let log = AccessLog::open(writer, spec.key.target.clone())
+                .map_err(|e| format!("access log {} cannot be opened: {e}", spec.key.target));
+            match (default.transpose(), log) {
+                (Ok(default), Ok(log)) => open.push(LogPlan { spec: spec.clone(), default, log }),
+                (Err(text), _) | (_, Err(text)) => errors.push((*span, text)),
             }
         }
-        let list: Box<[u32]> = list.into();
-        let n = *lists.entry(list.clone()).or_insert_with(|| {
-            scopes.lists.push(list);
-            scopes.lists.len() as u32 - 1
-        });
-        scopes.of.push(n);
+        if errors.is_empty() {
+            self.open.get_or_init(|| open);
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
-    Ok(Unopened { specs, scopes })
+
+    /// The plans of a block; none before `open`.
+    fn in_scope(&self, scope: ScopeId) -> impl Iterator<Item = &LogPlan> {
+        let list = self.scopes.get(scope.0 as usize).and_then(|n| self.lists.get(*n as usize));
+        list.into_iter().flatten().filter_map(|n| self.all().get(*n as usize))
+    }
+
+    /// All of them, for status.
+    pub fn all(&self) -> &[LogPlan] {
+        self.open.get().map_or(&[], |open| open)
+    }
+
+    /// Whether any of them logs open sessions.
+    fn has_intervals(&self) -> bool {
+        self.specs.iter().any(|(spec, _)| spec.interval.is_some())
+    }
 }
 
 fn word(node: &Node) -> &str {
@@ -147,96 +161,37 @@ fn default_format(resolver: &dyn Resolver) -> Result<Template, String> {
 }
 
 impl Spec {
-    fn of(node: &Node, format: Template) -> Self {
+    fn of(node: &Node) -> Self {
         let default = Buffering::default();
         Self {
-            target: Target::new(word(node)),
-            format,
-            errors_only: node.prop("errors_only").is_some_and(|v| v.bool()),
-            interval: node.prop("interval").map(|v| v.time()),
-            buffering: Buffering {
+            key: Arc::new(Key {
+                target: Target::new(word(node)),
                 size: node.prop("buffer").map_or(default.size, |v| v.size() as usize),
                 flush: node.prop("flush").map_or(default.flush, |v| Some(v.time())),
-            },
-            span: node.span,
+            }),
+            format: node.prop("format").map(|v| v.num as u32),
+            errors_only: node.prop("errors_only").is_some_and(|v| v.bool()),
+            interval: node.prop("interval").map(|v| v.time()),
         }
-    }
-}
-
-impl Unopened {
-    /// Opens every file. All failures come together; then nothing stays open.
-    ///
-    /// # Errors
-    /// For each file that cannot be opened: the directive and one line.
-    pub fn open(self, writer: &Writer) -> Result<Plans, Vec<(Span, String)>> {
-        let mut plans = Vec::new();
-        let mut keys: HashMap<Arc<Key>, AccessLog> = HashMap::new();
-        let mut errors = Vec::new();
-        for spec in self.specs {
-            let Buffering { size, flush } = spec.buffering;
-            let key = Arc::new(Key { target: spec.target.clone(), size, flush });
-            if !keys.contains_key(&key) {
-                match AccessLog::open(writer, spec.target.clone()) {
-                    Ok(log) => {
-                        keys.insert(Arc::clone(&key), log);
-                    }
-                    Err(e) => {
-                        errors.push((spec.span, format!("access log {} cannot be opened: {e}", spec.target)));
-                        continue;
-                    }
-                }
-            }
-            let Some((key, log)) = keys.get_key_value(&key) else { continue };
-            plans.push(LogPlan {
-                format: spec.format,
-                errors_only: spec.errors_only,
-                interval: spec.interval,
-                log: log.clone(),
-                key: Arc::clone(key),
-            });
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let intervals = plans.iter().any(|p| p.interval.is_some());
-        Ok(Plans { plans, scopes: self.scopes, intervals })
-    }
-}
-
-impl Plans {
-    /// The plans of a block.
-    pub fn of(&self, scope: ScopeId) -> impl Iterator<Item = &LogPlan> {
-        let list = self.scopes.of.get(scope.0 as usize).and_then(|n| self.scopes.lists.get(*n as usize));
-        list.into_iter().flatten().filter_map(|n| self.plans.get(*n as usize))
-    }
-
-    /// All of them, for status.
-    pub fn all(&self) -> &[LogPlan] {
-        &self.plans
-    }
-
-    /// Whether any of them logs open sessions.
-    pub fn has_intervals(&self) -> bool {
-        self.intervals
     }
 }
 
 impl std::fmt::Debug for Plans {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(&self.plans).finish()
+        f.debug_list().entries(&self.specs).finish()
     }
 }
 
 impl std::fmt::Debug for LogPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LogPlan({})", self.key.target)
+        write!(f, "LogPlan({})", self.spec.key.target)
     }
 }
 
 impl LogPlan {
     /// Where it goes.
     pub fn target(&self) -> &Target {
-        &self.key.target
+        &self.spec.key.target
     }
 
     /// Lines lost since the target was opened.
@@ -245,32 +200,38 @@ impl LogPlan {
     }
 
     fn buffer(&self) -> Buffer {
-        self.log.buffer(Buffering { size: self.key.size, flush: self.key.flush })
+        let Key { size, flush, .. } = *self.spec.key;
+        self.log.buffer(Buffering { size, flush })
     }
 
-    fn wants(&self, session: &Session, open: bool) -> bool {
+    /// Whether a session that ended with this status and close reason, or is still open, is written.
+    fn wants(&self, status: u32, close: u32, open: bool) -> bool {
         if open {
-            return self.interval.is_some() && !self.errors_only;
+            return self.spec.interval.is_some() && !self.spec.errors_only;
         }
-        !self.errors_only || outcome::is_error(session.shared.status.get(), session.shared.close_reason.get())
+        !self.spec.errors_only || outcome::is_error(status, close)
     }
-}
 
-fn render(plan: &LogPlan, session: &Session, out: &mut Vec<u8>) {
-    plan.format.render_escaped(session, out, Absent::Dash, Escape::Log);
+    fn render(&self, session: &Session, out: &mut Vec<u8>) {
+        let templates = &session.worker.cycle.templates;
+        if let Some(format) = self.default.as_ref().or_else(|| templates.get(self.spec.format? as usize)) {
+            format.render_escaped(session, out, Absent::Dash, Escape::Log);
+        }
+    }
 }
 
 /// Writes the session's lines: at its end, or while it is `open` those that have an interval. An open one shows `-` for
 /// `${close_reason}`.
 pub fn write(session: &Session, open: bool) {
     let worker = here();
-    for plan in session.worker.cycle.logs.of(session.scope.get()).filter(|p| p.wants(session, open)) {
+    let (status, close) = (session.shared.status.get(), session.shared.close_reason.get());
+    for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(status, close, open)) {
         let logs = worker.as_ref().and_then(|w| w.logs.try_borrow_mut().ok());
         match logs {
-            Some(mut logs) => logs.line(plan, |out| render(plan, session, out)),
+            Some(mut logs) => logs.line(plan, |out| plan.render(session, out)),
             // The worker is gone, or a variable of this very line ended another session: a buffer of its own, handed
             // over at once, so that nothing is lost.
-            None => plan.buffer().line(Instant::now(), |out| render(plan, session, out)),
+            None => plan.buffer().line(Instant::now(), |out| plan.render(session, out)),
         }
     }
 }
@@ -302,10 +263,10 @@ impl std::fmt::Debug for Buffers {
 impl Buffers {
     fn line(&mut self, plan: &LogPlan, render: impl FnOnce(&mut Vec<u8>)) {
         let now = Instant::now();
-        if !self.open.contains_key(&plan.key) {
-            self.open.insert(Arc::clone(&plan.key), Slot { buffer: plan.buffer(), used: now });
+        if !self.open.contains_key(&plan.spec.key) {
+            self.open.insert(Arc::clone(&plan.spec.key), Slot { buffer: plan.buffer(), used: now });
         }
-        if let Some(slot) = self.open.get_mut(&plan.key) {
+        if let Some(slot) = self.open.get_mut(&plan.spec.key) {
             slot.used = now;
             slot.buffer.line(now, render);
         }
@@ -326,9 +287,9 @@ impl Buffers {
         }
         worker.each_session(|session| {
             let age = session.age();
-            for plan in session.worker.cycle.logs.of(session.scope.get()).filter(|p| p.wants(session, true)) {
-                if plan.interval.is_some_and(|i| is_due(i, age, elapsed)) {
-                    self.line(plan, |out| render(plan, session, out));
+            for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(0, 0, true)) {
+                if plan.spec.interval.is_some_and(|i| is_due(i, age, elapsed)) {
+                    self.line(plan, |out| plan.render(session, out));
                 }
             }
         });

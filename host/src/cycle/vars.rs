@@ -1,8 +1,8 @@
 //! Variables and functions of templates: which names there are and whose they are, and how a session writes their
 //! values. Owns the host's own variables ([`core`]); a module's are asked of the module.
 //!
-//! While templates are compiled, [`Names`] turns names into numbers. Then [`VarTable`] keeps what was found, for the
-//! life of the generation, read by all workers without a lock.
+//! While templates are compiled, [`VarTable`] turns names into numbers (put the names of captures over it with
+//! [`crate::matcher::CaptureNames::over`]); afterwards all workers read it without a lock.
 
 pub mod core;
 mod id;
@@ -15,35 +15,42 @@ use crate::{
     config::tree::{ScopeId, Server, Tree},
     services::{
         current::{Current, enter},
-        instance,
+        instance::{self, Instance},
     },
     session::Session,
-    template::{Call, FuncRef, Values, VarRef},
+    template::{Call, FuncRef, Resolver, Values, VarRef},
 };
 use anyproxy_module_api::abi::{
     bytes::Str,
     module::{FunctionPoint, VariablePoint},
 };
 pub use id::request_id;
-pub use names::{ModuleNames, Names};
-use names::{Found, Known, Member};
-use std::{borrow::Cow, collections::HashMap};
+use names::{Found, Known, Members, ModuleNames, Names};
+use std::{borrow::Cow, collections::HashMap, sync::OnceLock};
 
 /// Every variable and function of one generation.
 #[derive(Debug)]
 pub struct VarTable {
     known: Known,
-    members: Vec<Member>,
-    /// Servers by their block: net and number in it.
-    servers: HashMap<ScopeId, (usize, usize)>,
+    members: Members,
+    /// Servers by their block: net and number in it. Made when first asked for.
+    servers: OnceLock<HashMap<ScopeId, (usize, usize)>>,
 }
 
 impl VarTable {
-    /// What `names` resolved, once all templates of `tree` are compiled.
-    pub fn new(names: Names, tree: &Tree) -> Self {
-        let (known, members) = names.into_parts();
-        let servers = tree.servers().map(|(net, n, server)| (server.scope, (net, n))).collect();
-        Self { known, members, servers }
+    /// The host's names and those of the modules, by number. A variable that the host keeps open for modules (it has no
+    /// value of its own) belongs to the module that registers it; any other name may exist once.
+    ///
+    /// # Errors
+    /// All clashes and impossible names, in words.
+    pub fn new(instances: &[Option<Instance>]) -> Result<Self, String> {
+        let modules = instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n as u16, i)));
+        let known = Known::new(modules.map(|(n, i)| ModuleNames::of(n, i.desc()))).map_err(|errors| errors.join("; "))?;
+        Ok(Self { known, members: Members::default(), servers: OnceLock::new() })
+    }
+
+    fn resolver(&self) -> Names<'_> {
+        Names { known: &self.known, members: &self.members }
     }
 
     /// Appends the value of the variable called `name`. False: there is no such variable, or it has no value now.
@@ -63,7 +70,8 @@ impl VarTable {
 
     /// The server of the configuration whose block this is.
     pub(crate) fn server<'t>(&self, tree: &'t Tree, scope: ScopeId) -> Option<&'t Server> {
-        let (net, n) = self.servers.get(&scope)?;
+        let servers = self.servers.get_or_init(|| tree.servers().map(|(net, n, s)| (s.scope, (net, n))).collect());
+        let (net, n) = servers.get(&scope)?;
         tree.nets.get(*net)?.servers.get(*n)
     }
 
@@ -71,6 +79,24 @@ impl VarTable {
     pub fn documentation(&self) -> Vec<(String, String)> {
         let host = documentation().into_iter().map(|(name, doc)| (name.to_owned(), doc.to_owned()));
         host.chain(self.known.documentation()).collect()
+    }
+}
+
+impl Resolver for VarTable {
+    fn variable(&self, name: &str) -> Option<VarRef> {
+        self.resolver().variable(name)
+    }
+
+    fn function(&self, name: &str) -> Option<FuncRef> {
+        self.resolver().function(name)
+    }
+
+    fn names(&self, each: &mut dyn FnMut(&str)) {
+        self.resolver().names(each);
+    }
+
+    fn function_names(&self, each: &mut dyn FnMut(&str)) {
+        self.resolver().function_names(each);
     }
 }
 
@@ -99,7 +125,7 @@ impl Values for Session {
                 value.is_some()
             }
             _ => {
-                let Some(m) = self.worker.cycle.vars.members.get(var.slot as usize) else { return false };
+                let Some(m) = self.worker.cycle.vars.members.get(var.slot) else { return false };
                 ask(self, m.module, &m.point, &m.rest, out)
             }
         }

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     fmt::{Display, Write},
     sync::atomic::Ordering::Relaxed,
+    time::Duration,
 };
 
 /// A name's text so far: every series of one name stands together under its `HELP` and `TYPE`.
@@ -76,6 +77,35 @@ fn escaped(out: &mut String, text: &str, quote: bool) {
             _ => out.push(c),
         }
     }
+}
+
+/// What is counted once in the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessNumbers {
+    /// Time since it began.
+    pub uptime: Duration,
+    /// Epoch of the serving generation.
+    pub epoch: u32,
+    /// Sessions now.
+    pub sessions: u32,
+    /// Panics of modules in this generation.
+    pub panics: u64,
+    /// Bytes of buffers handed out.
+    pub buffer_bytes: u64,
+    /// Times a buffer was refused.
+    pub buffers_refused: u64,
+}
+
+/// Appends the numbers of the process.
+pub fn process(out: &mut String, n: &ProcessNumbers) {
+    let mut one = |name, kind, help, value: f64| Family::new(out, name, kind, help).sample(&[], value);
+    one("anyproxy_uptime_seconds", Kind::Gauge, "Time since the process began.", n.uptime.as_millis() as f64 / 1000.0);
+    one("anyproxy_epoch", Kind::Gauge, "Number of the serving generation.", n.epoch.into());
+    one("anyproxy_sessions", Kind::Gauge, "Sessions now.", n.sessions.into());
+    // Of the generation: a reload begins anew, which a counter may.
+    one("anyproxy_module_panics_total", Kind::Counter, "Panics of modules that were stopped.", n.panics as f64);
+    one("anyproxy_buffer_bytes", Kind::Gauge, "Bytes of buffers handed out.", n.buffer_bytes as f64);
+    one("anyproxy_buffers_refused_total", Kind::Counter, "Times a buffer was refused.", n.buffers_refused as f64);
 }
 
 /// Appends the series of listeners (`what` = `listener`, named by address) or servers (`server`, named by their name).

@@ -3,43 +3,43 @@
 use super::core;
 use crate::template::{Arity, FuncRef, MAX_ARGUMENTS, Resolver, VarRef, builtin_names};
 use anyproxy_module_api::abi::module::{FunctionPoint, ModuleDesc, VariablePoint};
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 /// What one module registers.
 #[derive(Clone, Copy, Debug)]
-pub struct ModuleNames<'a> {
+pub(super) struct ModuleNames<'a> {
     /// Its number; never 0.
-    pub module: u16,
+    pub(super) module: u16,
     /// Its id, for messages.
-    pub id: &'a str,
+    pub(super) id: &'a str,
     /// Its variables.
-    pub variables: &'a [VariablePoint],
+    pub(super) variables: &'a [VariablePoint],
     /// Its functions.
-    pub functions: &'a [FunctionPoint],
+    pub(super) functions: &'a [FunctionPoint],
 }
 
 impl<'a> ModuleNames<'a> {
     /// Of a module's description.
-    pub fn of(module: u16, desc: &'a ModuleDesc) -> Self {
+    pub(super) fn of(module: u16, desc: &'a ModuleDesc) -> Self {
         let (variables, functions) = (desc.variables.as_slice(), desc.functions.as_slice());
         Self { module, id: desc.id.as_str(), variables, functions }
     }
 }
 
-/// Everything that has a name, while templates are compiled. Put the names of captures over it with
-/// [`crate::matcher::CaptureNames::over`].
-#[derive(Debug)]
-pub struct Names {
-    known: Known,
-    members: RefCell<Members>,
+/// Variables of modules that templates refer to; their position is the slot. Grows while templates are compiled, and is
+/// read by all workers without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// Chunk `n` has room for `FIRST << n`, and never moves.
+    chunks: [OnceLock<Box<[OnceLock<Member>]>>; 24],
+    slots: Mutex<HashMap<Box<str>, VarRef>>,
 }
 
-/// Variables of modules that templates refer to; their position is the slot.
-#[derive(Debug, Default)]
-struct Members {
-    list: Vec<Member>,
-    slots: HashMap<Box<str>, VarRef>,
-}
+/// Room of the first chunk.
+const FIRST: usize = 64;
 
 /// A variable of a module that a template refers to.
 #[derive(Debug)]
@@ -80,30 +80,34 @@ pub(super) enum Found<'a> {
     Module(u16, &'a VariablePoint, &'a str),
 }
 
-impl Names {
-    /// The host's names and those of `modules`. A variable that the host keeps open for modules (it has no value of its
-    /// own) belongs to the module that registers it; any other name may exist once.
-    ///
-    /// # Errors
-    /// All clashes and impossible names, each as one line.
-    pub fn new<'a>(modules: impl IntoIterator<Item = ModuleNames<'a>>) -> Result<Self, Vec<String>> {
-        let mut known = Known::default();
-        let mut owners = Owners::default();
-        for (slot, var) in core::TABLE.iter().enumerate() {
-            known.exact.insert(var.name.into(), Source::Core(slot as u32));
-            if !var.open {
-                owners.variables.insert(var.name.to_owned(), "the host".to_owned());
-            }
-        }
-        for module in modules {
-            known.add(&module, &mut owners);
-        }
-        known.families.sort_by_key(|f| std::cmp::Reverse(f.prefix.len()));
-        if owners.errors.is_empty() { Ok(Self { known, members: RefCell::default() }) } else { Err(owners.errors) }
+impl Members {
+    /// Chunk and place in it.
+    fn place(slot: usize) -> (usize, usize) {
+        let chunk = (slot / FIRST + 1).ilog2() as usize;
+        (chunk, slot - FIRST * ((1 << chunk) - 1))
     }
 
-    pub(super) fn into_parts(self) -> (Known, Vec<Member>) {
-        (self.known, self.members.into_inner().list)
+    /// The member of a slot that `add` gave.
+    pub(super) fn get(&self, slot: u32) -> Option<&Member> {
+        let (chunk, at) = Self::place(slot as usize);
+        self.chunks.get(chunk)?.get()?.get(at)?.get()
+    }
+
+    /// The reference to the variable called `name`. `None`: there are a billion already.
+    fn add(&self, name: &str, module: u16, point: &VariablePoint, rest: &str) -> Option<VarRef> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(var) = slots.get(name) {
+            return Some(*var);
+        }
+        let slot = slots.len();
+        let (chunk, at) = Self::place(slot);
+        let room = self.chunks.get(chunk)?;
+        let room = room.get_or_init(|| (0..FIRST << chunk).map(|_| OnceLock::new()).collect());
+        // Under the lock nobody else has this place.
+        room.get(at)?.get_or_init(|| Member { module, point: *point, rest: rest.into() });
+        let var = VarRef::new(module.into(), slot as u32);
+        slots.insert(name.into(), var);
+        Some(var)
     }
 }
 
@@ -138,6 +142,25 @@ impl Owners {
 }
 
 impl Known {
+    /// The host's names and those of `modules`. A variable that the host keeps open for modules (it has no value of its
+    /// own) belongs to the module that registers it; any other name may exist once. All clashes and impossible names
+    /// come together, each as one line.
+    pub(super) fn new<'a>(modules: impl IntoIterator<Item = ModuleNames<'a>>) -> Result<Self, Vec<String>> {
+        let mut known = Self::default();
+        let mut owners = Owners::default();
+        for (slot, var) in core::TABLE.iter().enumerate() {
+            known.exact.insert(var.name.into(), Source::Core(slot as u32));
+            if !var.open {
+                owners.variables.insert(var.name.to_owned(), "the host".to_owned());
+            }
+        }
+        for module in modules {
+            known.add(&module, &mut owners);
+        }
+        known.families.sort_by_key(|f| std::cmp::Reverse(f.prefix.len()));
+        if owners.errors.is_empty() { Ok(known) } else { Err(owners.errors) }
+    }
+
     fn add(&mut self, from: &ModuleNames<'_>, owners: &mut Owners) {
         let module = from.module;
         for point in from.variables {
@@ -199,20 +222,18 @@ impl Known {
     }
 }
 
-impl Resolver for Names {
+/// Names while templates are compiled: what they refer to gets a slot in `members`.
+pub(super) struct Names<'n> {
+    pub(super) known: &'n Known,
+    pub(super) members: &'n Members,
+}
+
+impl Resolver for Names<'_> {
     fn variable(&self, name: &str) -> Option<VarRef> {
-        let (module, point, rest) = match self.known.find(name)? {
-            Found::Core(slot) => return Some(VarRef::new(0, slot)),
-            Found::Module(module, point, rest) => (module, point, rest),
-        };
-        let Members { list, slots } = &mut *self.members.borrow_mut();
-        if let Some(var) = slots.get(name) {
-            return Some(*var);
+        match self.known.find(name)? {
+            Found::Core(slot) => Some(VarRef::new(0, slot)),
+            Found::Module(module, point, rest) => self.members.add(name, module, point, rest),
         }
-        let var = VarRef::new(module.into(), list.len() as u32);
-        list.push(Member { module, point: *point, rest: rest.into() });
-        slots.insert(name.into(), var);
-        Some(var)
     }
 
     fn function(&self, name: &str) -> Option<FuncRef> {

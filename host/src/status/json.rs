@@ -1,0 +1,330 @@
+//! One function for each kind of thing that status shows. Pure: whoever asks has gathered the data.
+
+use crate::{
+    cycle::listener_stats::ListenerStats,
+    loader::Image,
+    metrics::Snapshot,
+    services::jobs,
+    session::Session,
+    upstream::{live::PeerLive, pool::Pool},
+};
+use anyproxy_module_api::abi::session::CloseReason;
+use serde_json::{Map, Value, json};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+
+/// Seconds with milliseconds.
+fn seconds(time: Duration) -> Value {
+    json!(time.as_millis() as f64 / 1000.0)
+}
+
+/// The quantiles of a histogram of microseconds, in seconds.
+fn times(snapshot: &Snapshot) -> Value {
+    let quantile = |q| snapshot.quantile(q).map(|micros| micros / 1e6);
+    json!({
+        "count": snapshot.count(),
+        "sum": snapshot.sum as f64 / 1e6,
+        "p50": quantile(0.5),
+        "p90": quantile(0.9),
+        "p99": quantile(0.99),
+    })
+}
+
+/// Counters of a listener or a server.
+pub fn traffic(stats: &ListenerStats) -> Value {
+    let bytes = stats.bytes();
+    let closes: Map<String, Value> = stats.closes().into_iter().map(|(name, n)| (name, n.into())).collect();
+    json!({
+        "sessions": stats.now(),
+        "connections": stats.connections(),
+        "shed": stats.shed.load(Relaxed),
+        "malformed": stats.malformed.load(Relaxed),
+        "accept_errors": stats.accept_errors.load(Relaxed),
+        "bytes": {
+            "client_received": bytes.client_received,
+            "client_sent": bytes.client_sent,
+            "upstream_received": bytes.upstream_received,
+            "upstream_sent": bytes.upstream_sent,
+        },
+        "closes": closes,
+        "session_time": times(&stats.session_time()),
+        "connect_time": times(&stats.connect_time()),
+    })
+}
+
+/// What status shows of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerEntry<'a> {
+    /// With the port that the system chose.
+    pub address: &'a str,
+    /// As configured.
+    pub configured: &'a str,
+    /// The listening point.
+    pub kind: &'a str,
+    /// Takes datagrams.
+    pub datagram: bool,
+    /// Several servers share it by domain.
+    pub by_domain: bool,
+    /// Listening sockets.
+    pub sockets: usize,
+    /// Sessions at one time; 0: no limit.
+    pub max_connections: u32,
+    /// Names of its servers.
+    pub servers: &'a [String],
+    /// Counters.
+    pub stats: &'a ListenerStats,
+}
+
+/// A listener.
+pub fn listener(entry: &ListenerEntry<'_>) -> Value {
+    json!({
+        "address": entry.address,
+        "configured": entry.configured,
+        "kind": entry.kind,
+        "datagram": entry.datagram,
+        "by_domain": entry.by_domain,
+        "sockets": entry.sockets,
+        "max_connections": entry.max_connections,
+        "servers": entry.servers,
+        "traffic": traffic(entry.stats),
+    })
+}
+
+/// A server by its name (first domain, or where it stands) with the addresses it listens on.
+pub fn server(name: &str, listeners: &[String], locals: usize, stats: &ListenerStats) -> Value {
+    json!({"name": name, "listeners": listeners, "locals": locals, "traffic": traffic(stats)})
+}
+
+/// A peer.
+pub fn peer(peer: &PeerLive) -> Value {
+    let (state, counts) = (&peer.state, &peer.counts);
+    let ewma = state.ewma_ns.load(Relaxed);
+    json!({
+        // As text: the number has more digits than a JSON number keeps.
+        "id": format!("{:016x}", state.id),
+        "address": peer.addr.to_string(),
+        "host": peer.host,
+        "protocol": peer.connector,
+        "condition": peer.condition(),
+        "backup": state.backup.load(Relaxed) == 1,
+        "weight": state.weight.load(Relaxed),
+        "ramp": f64::from(state.ramp.load(Relaxed)) / 1000.0,
+        "in_flight": state.in_flight.load(Relaxed),
+        "max_connections": state.max_connections.load(Relaxed),
+        "response_time": (ewma > 0).then(|| ewma as f64 / 1e9),
+        "picked": counts.picked.load(Relaxed),
+        "connect_failures": counts.connect_failures.load(Relaxed),
+        "failures": counts.failures.load(Relaxed),
+        "sent": counts.sent.load(Relaxed),
+        "received": counts.received.load(Relaxed),
+        "ejections": counts.ejections.load(Relaxed),
+        "checks_passed": counts.checks_passed.load(Relaxed),
+        "checks_failed": counts.checks_failed.load(Relaxed),
+    })
+}
+
+/// An upstream with its peers.
+pub fn upstream(pool: &Pool) -> Value {
+    let set = pool.set.load();
+    let peers: Vec<Value> = set.members.iter().map(|m| peer(&m.live)).collect();
+    json!({
+        "name": pool.name,
+        "balancer": pool.balancer_name,
+        "in_flight": pool.in_flight.load(Relaxed),
+        "max_connections": pool.max_connections,
+        "waiting": pool.waiting.load(Relaxed),
+        "retries": pool.retries.load(Relaxed),
+        "no_peer": pool.no_peer.load(Relaxed),
+        "queue_timeouts": pool.queue_timeouts.load(Relaxed),
+        "peers": peers,
+    })
+}
+
+/// A module of a generation, with what it says of itself.
+pub fn module(id: &str, version: &str, image: usize, own: &Value) -> Value {
+    json!({"id": id, "version": version, "image": image, "status": own})
+}
+
+/// What holds a generation on one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Sessions.
+    pub sessions: u32,
+    /// Tasks of modules.
+    pub tasks: usize,
+    /// Jobs under way.
+    pub jobs: u32,
+    /// Modules whose tasks these are, with their number.
+    pub by_module: Vec<(String, usize)>,
+}
+
+/// The generation that serves.
+pub fn generation(epoch: u32, hash: u64, panics: u64) -> Value {
+    json!({"epoch": epoch, "hash": format!("{hash:016x}"), "panics": panics})
+}
+
+/// A worker: its number among all ever started, and among those at work; and what holds each generation there, with
+/// the generation's epoch and whether it is retired.
+pub fn worker(id: u32, index: u32, sessions: usize, paused: bool, generations: &[(u32, bool, Holding)]) -> Value {
+    let generations: Vec<Value> = generations
+        .iter()
+        .map(|(epoch, retired, h)| {
+            let modules: Map<String, Value> = h.by_module.iter().map(|(id, n)| (id.clone(), (*n).into())).collect();
+            json!({
+                "epoch": epoch,
+                "retired": retired,
+                "sessions": h.sessions,
+                "tasks": h.tasks,
+                "jobs": h.jobs,
+                "modules": modules,
+            })
+        })
+        .collect();
+    json!({"worker": id, "index": index, "sessions": sessions, "accepting_paused": paused, "generations": generations})
+}
+
+/// An image. `memory`: its private memory, where the system tells; `serving`: the serving generation runs it.
+pub fn image(image: &Image, memory: Option<u64>, serving: bool) -> Value {
+    json!({
+        "module": image.facts.id,
+        "number": image.number,
+        "version": image.facts.version,
+        "abi": format!("{}.{}", image.facts.abi.0, image.facts.abi.1),
+        "rustc": image.facts.rustc,
+        "file": image.path.display().to_string(),
+        "hash": format!("{:016x}", image.hash),
+        "size": image.size,
+        "memory": memory,
+        "serving": serving,
+    })
+}
+
+/// A zone.
+pub fn zone(module: &str, name: &str, holders: usize) -> Value {
+    json!({"module": module, "name": name, "holders": holders})
+}
+
+/// The buffer pools: bytes handed out, the limit (0: none), and how often a buffer was refused.
+pub fn buffers(in_use: usize, limit: usize, refused: usize) -> Value {
+    json!({"in_use": in_use, "limit": limit, "refused": refused})
+}
+
+/// A pool of threads for jobs.
+pub fn job_pool(pool: &jobs::Counts) -> Value {
+    json!({
+        "name": pool.name,
+        "most": pool.most,
+        "threads": pool.threads,
+        "busy": pool.busy,
+        "waiting": pool.waiting,
+        "done": pool.done,
+        "panicked": pool.panicked,
+        "refused": pool.refused,
+    })
+}
+
+/// The process itself.
+pub fn process(uptime: Duration, sessions: u32, max_sessions: u32) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime": seconds(uptime),
+        "sessions": sessions,
+        "max_connections": max_sessions,
+    })
+}
+
+/// A session as the list of sessions shows it: copied on its worker, shown elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    /// Its number.
+    pub id: u64,
+    /// Its worker.
+    pub worker: u32,
+    /// Epoch of its generation.
+    pub epoch: u32,
+    /// The client.
+    pub client: String,
+    /// The connection's other end.
+    pub remote: String,
+    /// The listener's address.
+    pub listener: String,
+    /// Its server, once chosen.
+    pub server: Option<String>,
+    /// The domain asked for.
+    pub domain: String,
+    /// Its upstream and peer, once chosen.
+    pub upstream: Option<(String, String)>,
+    /// Its age.
+    pub age: Duration,
+    /// From and to the client, from and to the upstream.
+    pub bytes: [u64; 4],
+    /// Stages with their offsets in microseconds.
+    pub stages: Vec<(String, u32)>,
+    /// Its generation is retired.
+    pub draining: bool,
+    /// Told to end, with the code why.
+    pub closing: Option<u32>,
+    /// Follows it through a chain of hosts; empty: not asked for yet.
+    pub request_id: String,
+}
+
+impl SessionRow {
+    /// Of a session, on its worker.
+    pub fn of(session: &Session) -> Self {
+        let shared = &session.shared;
+        let note = session.lease.borrow();
+        let peer = note.pool.as_ref().zip(note.member.as_ref());
+        let code = shared.close_reason.get();
+        Self {
+            id: shared.id,
+            worker: session.worker.worker,
+            epoch: session.worker.cycle.epoch,
+            client: shared.client.get().to_string(),
+            remote: shared.remote.to_string(),
+            listener: session.listener.label.clone(),
+            server: session.user().map(|u| u.server.name.clone()),
+            domain: session.domain.borrow().clone(),
+            upstream: peer.map(|(pool, member)| (pool.name.clone(), member.live.addr.to_string())),
+            age: session.age(),
+            bytes: [
+                shared.client_received.get(),
+                shared.client_sent.get(),
+                shared.upstream_received.get(),
+                shared.upstream_sent.get(),
+            ],
+            stages: session.stages.borrow().iter().map(|(name, at)| (name.to_string(), *at)).collect(),
+            draining: shared.draining.get() != 0,
+            closing: (code != 0).then_some(code),
+            request_id: session.request_id.borrow().clone(),
+        }
+    }
+
+    /// As JSON. `whole`: with its stages.
+    pub fn json(&self, whole: bool) -> Value {
+        let mut row = json!({
+            "id": self.id,
+            "worker": self.worker,
+            "epoch": self.epoch,
+            "client": self.client,
+            "remote": self.remote,
+            "listener": self.listener,
+            "server": self.server,
+            "domain": self.domain,
+            "upstream": self.upstream.as_ref().map(|(name, _)| name),
+            "peer": self.upstream.as_ref().map(|(_, peer)| peer),
+            "age": seconds(self.age),
+            "client_received": self.bytes[0],
+            "client_sent": self.bytes[1],
+            "upstream_received": self.bytes[2],
+            "upstream_sent": self.bytes[3],
+            "draining": self.draining,
+            "close_reason": self.closing.map(CloseReason::name),
+            "request_id": self.request_id,
+        });
+        if whole {
+            let stages = self.stages.iter().map(|(name, at)| json!({"stage": name, "at": f64::from(*at) / 1e6}));
+            row["stages"] = stages.collect();
+        }
+        row
+    }
+}
