@@ -30,6 +30,32 @@ pub struct Gauge(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Histogram(u32);
 
+impl Counter {
+    /// The number of its cell.
+    pub const fn cell(self) -> u32 {
+        self.0
+    }
+}
+
+impl Gauge {
+    /// The number of its cell.
+    pub const fn cell(self) -> u32 {
+        self.0
+    }
+}
+
+impl Histogram {
+    /// The number of its first cell.
+    pub const fn cell(self) -> u32 {
+        self.0
+    }
+
+    /// The histogram whose first cell has this number. Of another number: it counts on what is there.
+    pub const fn from_cell(cell: u32) -> Self {
+        Self(cell)
+    }
+}
+
 /// What is counted, and in which unit it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Unit {

@@ -1,0 +1,454 @@
+//! The host's side of datagram listeners: reads each socket in batches and gives every datagram to the endpoint that owns
+//! it, here, on another worker, in an older generation, or in the process before this one. What nobody takes is counted.
+//!
+//! Everything about one thread's sockets and endpoints lives in that thread; other threads and processes reach it by `forward`.
+
+pub mod forward;
+
+use super::{
+    current::{Current, enter},
+    net::failed,
+    tasks::spawn_local,
+    udp::Udp,
+    waiters::Waiters,
+};
+use crate::{
+    config::address::Address,
+    process::process,
+    session,
+    worker::{self, Worker, accept, generation::WorkerGen},
+};
+use anyproxy_module_api::abi::{
+    error::{Error, ErrorKind},
+    host::{Received, Transmit},
+    module::{DatagramPoint, Route},
+    net::Addr,
+    stream::{PENDING, Stream},
+    task::{FfiContext, guard},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::poll_fn,
+    io::{self, IoSliceMut},
+    rc::Rc,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Poll, ready},
+    time::Duration,
+};
+use tokio::task::AbortHandle;
+
+/// Buffers of one batch. With GRO each holds a run of datagrams.
+const BATCH: usize = 16;
+/// Largest run.
+const RUN: usize = 64 << 10;
+/// Batches read before other tasks of the worker get their turn.
+const TURN: usize = 4;
+
+// ---- counters
+
+/// Datagrams of the process, by what became of them.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Given to an endpoint.
+    pub delivered: AtomicU64,
+    /// Passed to another worker or an older generation's worker.
+    pub passed: AtomicU64,
+    /// Passed to the process before this one.
+    pub to_predecessor: AtomicU64,
+    /// Got from the process after this one.
+    pub from_successor: AtomicU64,
+    /// The module wanted none of them.
+    pub refused: AtomicU64,
+    /// The owner has ended, or the listener has no endpoint.
+    pub no_owner: AtomicU64,
+    /// The owner's queue, the channel between the processes, or memory was full.
+    pub full: AtomicU64,
+    /// Reading failed.
+    pub errors: AtomicU64,
+}
+
+/// The process's counters.
+pub static COUNTS: Counts = Counts {
+    delivered: AtomicU64::new(0),
+    passed: AtomicU64::new(0),
+    to_predecessor: AtomicU64::new(0),
+    from_successor: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    no_owner: AtomicU64::new(0),
+    full: AtomicU64::new(0),
+    errors: AtomicU64::new(0),
+};
+
+// ---- listeners by number, as modules know them
+
+#[derive(Default)]
+struct Numbers {
+    by_key: Option<HashMap<u64, u32>>,
+    keys: Vec<u64>,
+    locals: Vec<Addr>,
+}
+
+static NUMBERS: RwLock<Numbers> = RwLock::new(Numbers { by_key: None, keys: Vec::new(), locals: Vec::new() });
+
+/// The number by which modules know a listener, for as long as the process lives.
+pub fn number(key: u64) -> u32 {
+    let mut n = NUMBERS.write().unwrap_or_else(PoisonError::into_inner);
+    let Numbers { by_key, keys, locals } = &mut *n;
+    *by_key.get_or_insert_default().entry(key).or_insert_with(|| {
+        keys.push(key);
+        locals.push(Addr::NONE);
+        keys.len() as u32 - 1
+    })
+}
+
+/// Notes where a listener is bound: to be called before its endpoints start, or they know the configured address only
+/// (which may have port 0).
+pub fn note_bound(key: u64, local: Addr) {
+    let n = number(key);
+    NUMBERS.write().unwrap_or_else(PoisonError::into_inner).locals[n as usize] = local;
+}
+
+fn key_of(number: u32) -> Option<u64> {
+    NUMBERS.read().unwrap_or_else(PoisonError::into_inner).keys.get(number as usize).copied()
+}
+
+fn bound(key: u64) -> Option<Addr> {
+    let n = number(key);
+    let local = NUMBERS.read().unwrap_or_else(PoisonError::into_inner).locals[n as usize];
+    (local != Addr::NONE).then_some(local)
+}
+
+// ---- this thread's sockets and endpoints
+
+/// A module's endpoint of one listener and generation here.
+struct Endpoint {
+    generation: Rc<WorkerGen>,
+    module: u16,
+    point: DatagramPoint,
+    object: *mut (),
+}
+
+/// A socket of a listener here.
+struct Reading {
+    key: u64,
+    socket: Rc<Udp>,
+    task: AbortHandle,
+    /// Read only for the endpoints of older generations: the configuration names it no more.
+    lingers: bool,
+}
+
+/// A listener here.
+#[derive(Default)]
+struct Here {
+    sockets: Vec<Reading>,
+    /// The newest generation's last.
+    endpoints: Vec<Rc<Endpoint>>,
+    /// Who wants to send before there is a socket.
+    waiting: Arc<Waiters>,
+}
+
+thread_local! {
+    static HERE: RefCell<HashMap<u64, Here>> = RefCell::default();
+    static MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn with_here<R>(f: impl FnOnce(&mut HashMap<u64, Here>) -> R) -> Option<R> {
+    HERE.try_with(|h| f(&mut h.borrow_mut())).ok()
+}
+
+/// Starts the endpoints of a generation on this worker: after its `worker_start`, before it serves.
+pub fn start_generation(generation: &Rc<WorkerGen>) {
+    let cycle = &generation.cycle;
+    let mut any = false;
+    for &module in cycle.start_order() {
+        for listener in &cycle.listeners {
+            let Some((owner, point, scope)) = listener.datagram else { continue };
+            if owner != module {
+                continue;
+            }
+            any = true;
+            let local = bound(listener.key).unwrap_or_else(|| match &listener.address {
+                Address::Ip(at) => (*at).into(),
+                Address::Unix(_) => Addr::NONE,
+            });
+            let place = generation.place(module, cycle.conf(scope, module));
+            let object = {
+                let _who = enter(Current::on_worker(generation, module));
+                // SAFETY: the point belongs to the module of the place.
+                unsafe { (point.start)(place, number(listener.key), local) }
+            };
+            if object.is_null() {
+                tracing::error!(module = cycle.module_id(module), listener = listener.label, "no endpoint: it panicked");
+                continue;
+            }
+            let endpoint = Rc::new(Endpoint { generation: Rc::clone(generation), module, point, object });
+            with_here(|h| h.entry(listener.key).or_default().endpoints.push(endpoint));
+        }
+    }
+    if any {
+        forward::join(generation);
+    }
+}
+
+/// Gives up the endpoints of a generation on this worker, in reverse order: before its `worker_stop`.
+pub fn stop_generation(generation: &WorkerGen) {
+    let epoch = generation.cycle.epoch;
+    forward::leave(epoch, generation.worker);
+    let mut ended = Vec::new();
+    with_here(|h| {
+        for here in h.values_mut() {
+            ended.extend(here.endpoints.extract_if(.., |e| e.generation.cycle.epoch == epoch));
+        }
+    });
+    let order = generation.cycle.start_order();
+    ended.sort_by_key(|e| std::cmp::Reverse(order.iter().position(|m| *m == e.module)));
+    for e in &ended {
+        let _who = enter(Current::on_worker(&e.generation, e.module));
+        // SAFETY: given up once: it is in no list any more, and whoever delivers now has returned.
+        unsafe { (e.point.stop)(e.object) }
+    }
+    sweep();
+}
+
+/// Lets go of what nobody needs any more: lingering sockets without endpoints, listeners without anything.
+fn sweep() {
+    with_here(|h| {
+        h.retain(|_, here| {
+            if here.endpoints.is_empty() {
+                here.sockets.retain(|s| {
+                    if s.lingers {
+                        s.task.abort();
+                    }
+                    !s.lingers
+                });
+            }
+            !(here.endpoints.is_empty() && here.sockets.is_empty())
+        });
+    });
+}
+
+/// A socket that this worker reads. Dropping it lets the socket linger for the endpoints that are there now; with the last
+/// of them it is closed.
+#[derive(Debug)]
+pub struct Receiving {
+    listener: u64,
+    key: u64,
+}
+
+impl Receiving {
+    /// Reads `socket` for `listener` from now on. `key` names the socket in the process. To be called on the worker's thread.
+    ///
+    /// # Errors
+    /// When the socket cannot be registered.
+    pub fn start(worker: &Rc<Worker>, key: u64, listener: u64, socket: socket2::Socket) -> io::Result<Self> {
+        let socket = Rc::new(Udp::new(socket)?);
+        let (worker, read) = (Rc::downgrade(worker), Rc::clone(&socket));
+        let task = spawn_local(async move {
+            loop {
+                let Some(worker) = worker.upgrade() else { break };
+                turn(&worker, listener, &read).await;
+                drop(worker);
+                tokio::task::yield_now().await;
+            }
+        });
+        let reading = Reading { key, socket, task, lingers: false };
+        let waiting = with_here(|h| {
+            let here = h.entry(listener).or_default();
+            for old in here.sockets.extract_if(.., |s| s.key == key) {
+                old.task.abort();
+            }
+            here.sockets.push(reading);
+            Arc::clone(&here.waiting)
+        });
+        if let Some(w) = waiting {
+            w.wake_all();
+        }
+        Ok(Self { listener, key })
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        with_here(|h| {
+            let sockets = h.get_mut(&self.listener).map(|here| &mut here.sockets);
+            if let Some(s) = sockets.and_then(|s| s.iter_mut().find(|s| s.key == self.key)) {
+                s.lingers = true;
+            }
+        });
+        sweep();
+    }
+}
+
+/// Reads no socket of this thread any more, because another process does from now on. They stay open for sending.
+pub fn stop_reading() {
+    with_here(|h| {
+        for s in h.values().flat_map(|here| &here.sockets) {
+            s.task.abort();
+        }
+    });
+}
+
+// ---- reading
+
+/// Reads some batches.
+async fn turn(worker: &Rc<Worker>, listener: u64, socket: &Udp) {
+    for _ in 0..TURN {
+        // The memory is this thread's one: taken and given back within one poll.
+        let read = poll_fn(|cx| {
+            let mut memory = MEMORY.take();
+            memory.resize(BATCH * RUN, 0);
+            let mut meta = [Received::default(); BATCH];
+            let result = {
+                let mut pieces = memory.chunks_exact_mut(RUN);
+                let mut bufs: [IoSliceMut<'_>; BATCH] =
+                    std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
+                socket.poll_recv(cx, &mut bufs, &mut meta)
+            };
+            if let Poll::Ready(Ok(n)) = result {
+                for (m, bytes) in meta[..n].iter().zip(memory.chunks_exact(RUN)) {
+                    route(worker, listener, m, &bytes[..m.len.min(RUN)]);
+                }
+            }
+            MEMORY.set(memory);
+            Poll::Ready(ready!(result))
+        });
+        if let Err(e) = read.await {
+            COUNTS.errors.fetch_add(1, Relaxed);
+            tracing::debug!("datagram listener: {e}");
+            // An error that stays must not become a busy loop.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// The endpoint that takes what is new: the current generation's. `None` also while the socket only lingers here.
+fn newest(worker: &Worker, listener: u64) -> Option<Rc<Endpoint>> {
+    let current = worker.current()?;
+    let of_current = |e: &&Rc<Endpoint>| Rc::ptr_eq(&e.generation, &current);
+    with_here(|h| h.get(&listener)?.endpoints.iter().rev().find(of_current).cloned()).flatten()
+}
+
+/// Any endpoint, the newest first: to ask whose a datagram is.
+fn any(listener: u64) -> Option<Rc<Endpoint>> {
+    with_here(|h| h.get(&listener)?.endpoints.last().cloned()).flatten()
+}
+
+fn of_epoch(listener: u64, epoch: u32) -> Option<Rc<Endpoint>> {
+    let is = |e: &&Rc<Endpoint>| e.generation.cycle.epoch == epoch;
+    with_here(|h| h.get(&listener)?.endpoints.iter().find(is).cloned()).flatten()
+}
+
+/// Asks whose each datagram of a run is, and gives neighbours of one owner away together.
+fn route(worker: &Worker, listener: u64, m: &Received, bytes: &[u8]) {
+    let Some(asked) = newest(worker, listener).or_else(|| any(listener)) else {
+        COUNTS.no_owner.fetch_add(1, Relaxed);
+        return;
+    };
+    let size = if m.segment == 0 { bytes.len().max(1) } else { m.segment };
+    let mut begun: Option<(Route, usize)> = None;
+    let mut at = 0;
+    loop {
+        let end = (at + size).min(bytes.len());
+        let owner = asked.owner_of(&bytes[at..end]);
+        match begun {
+            Some((same, _)) if same == owner => {}
+            Some((other, from)) => {
+                give(worker, listener, other, m, &bytes[from..at]);
+                begun = Some((owner, at));
+            }
+            None => begun = Some((owner, at)),
+        }
+        at = end;
+        if at >= bytes.len() {
+            break;
+        }
+    }
+    if let Some((owner, from)) = begun {
+        give(worker, listener, owner, m, &bytes[from..]);
+    }
+}
+
+fn give(worker: &Worker, listener: u64, owner: Route, m: &Received, bytes: &[u8]) {
+    let m = Received { len: bytes.len(), segment: m.segment.min(bytes.len()), ..*m };
+    match owner.kind {
+        0 => match newest(worker, listener) {
+            Some(e) => e.deliver(&m, bytes),
+            // A socket that lingers here is read elsewhere too, or its address is gone.
+            None => forward::to_newest(listener, &m, bytes),
+        },
+        1 => match of_epoch(listener, owner.epoch).filter(|e| e.generation.worker == owner.worker) {
+            Some(e) => e.deliver(&m, bytes),
+            None => forward::to_owner(listener, owner, &m, bytes),
+        },
+        _ => {
+            COUNTS.refused.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Endpoint {
+    fn owner_of(&self, bytes: &[u8]) -> Route {
+        let instance = self.generation.cycle.instance(self.module).as_ptr();
+        let _who = enter(Current::on_worker(&self.generation, self.module));
+        // SAFETY: the module's own point and object; the bytes are lent for the call.
+        unsafe { (self.point.route)(instance, bytes.as_ptr(), bytes.len()) }
+    }
+
+    fn deliver(&self, m: &Received, bytes: &[u8]) {
+        COUNTS.delivered.fetch_add(1, Relaxed);
+        let _who = enter(Current::on_worker(&self.generation, self.module));
+        // SAFETY: the endpoint is not given up while it is in the list or held by the caller; all is lent for the call.
+        unsafe { (self.point.deliver)(self.object, std::ptr::from_ref(m), bytes.as_ptr()) }
+    }
+}
+
+// ---- for the table
+
+pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, transmit: *const Transmit) -> isize {
+    let send = || {
+        let Some(key) = key_of(listener).filter(|_| worker::here().is_some()) else {
+            return failed(Error::new(ErrorKind::Unsupported, "a datagram listener sends on its workers only"));
+        };
+        let found = with_here(|h| {
+            let here = h.entry(key).or_default();
+            here.sockets.first().map(|s| Rc::clone(&s.socket)).ok_or_else(|| Arc::clone(&here.waiting))
+        });
+        match found {
+            // SAFETY: lent for the call.
+            Some(Ok(socket)) => socket.send(cx, unsafe { &*transmit }),
+            Some(Err(waiting)) => {
+                cx.with_context(|cx| waiting.note(cx.waker()));
+                PENDING
+            }
+            None => failed(Error::bare(ErrorKind::Cancelled)),
+        }
+    };
+    guard(send).unwrap_or_else(|| failed(Error::bare(ErrorKind::Panicked)))
+}
+
+pub(super) unsafe extern "C" fn epoch() -> u32 {
+    super::current::current().cycle().map_or(1, |c| c.epoch).max(1)
+}
+
+/// A connection that a module accepted enters its listener as a session, in the generation that accepted it: an older one
+/// must not end under its connections. False: no room, or no such listener.
+pub(super) fn accept(listener: u32, stream: Stream, client: Addr) -> bool {
+    let (Some(key), Some(worker)) = (key_of(listener), worker::here()) else { return false };
+    let max = process().max_sessions.load(Relaxed);
+    if max != 0 && process().sessions.load(Relaxed) >= max {
+        return false;
+    }
+    let local = stream.info().local;
+    if let Some(generation) = super::current::current().worker_rc()
+        && let Some(plan) = generation.listener(key)
+    {
+        process().sessions.fetch_add(1, Relaxed);
+        session::start(&worker, &generation, plan, stream, client, local);
+        return true;
+    }
+    accept::begin_here(key, stream, client, local)
+}

@@ -1,0 +1,185 @@
+//! Peers of a session's upstream for modules: a lease crosses as an object; and the relay that joins two streams.
+
+use super::{
+    current::{Current, enter},
+    instance,
+    net::{at_once, stopped},
+    session::hold,
+};
+use crate::{
+    session::Session,
+    upstream::{
+        pick::{self, Lease},
+        pool::Pool,
+    },
+};
+use anyproxy_module_api::abi::{
+    bytes::Str,
+    error::{Error, ErrorKind, Outcome},
+    host::{Connected, Object, PeerInfo},
+    session::SessionShared,
+    stream::Stream,
+    task::{FfiPoll, LocalFuture, guard},
+    upstream::Outcome as PeerOutcome,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+fn pool(session: &Session) -> Result<Arc<Pool>, Error> {
+    session.pool().ok_or_else(|| Error::new(ErrorKind::NoPeer, "this place of the configuration names no upstream"))
+}
+
+/// A future, or at once the error that it cannot be.
+fn future<T: 'static>(f: impl FnOnce() -> Result<LocalFuture<Outcome<T>>, Error>) -> LocalFuture<Outcome<T>> {
+    guard(f).unwrap_or(Err(Error::bare(ErrorKind::Panicked))).unwrap_or_else(|e| at_once(Err(e)))
+}
+
+fn object(lease: Lease) -> Object {
+    Box::into_raw(Box::new(lease)).cast()
+}
+
+/// The lease behind an object.
+///
+/// # Safety
+/// An object of `lease_pick` or `connect_upstream` that is not yet given up.
+unsafe fn of<'a>(lease: Object) -> &'a Lease {
+    // SAFETY: by contract.
+    unsafe { &*lease.cast::<Lease>() }
+}
+
+pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
+    let session = hold(s);
+    future(|| {
+        let pool = pool(&session)?;
+        Ok(LocalFuture::new(async move {
+            let connected = pick::connect_session(&session, &pool).await;
+            connected.map(|(stream, lease)| Connected { stream, lease: object(lease) }).into()
+        }))
+    })
+}
+
+pub(super) unsafe extern "C" fn lease_pick(s: *const SessionShared, key: Str) -> LocalFuture<Outcome<Object>> {
+    let session = hold(s);
+    future(|| {
+        let pool = pool(&session)?;
+        let client = session.shared.client.get();
+        let key = if key.is_empty() { client.key().to_vec() } else { key.as_bytes().to_vec() };
+        Ok(LocalFuture::new(async move {
+            let worker = Rc::clone(&session.worker);
+            pick::pick(&pool, &worker, Some(&session), &key, &[]).await.map(object).into()
+        }))
+    })
+}
+
+pub(super) unsafe extern "C" fn lease_connect(lease: Object) -> LocalFuture<Outcome<Stream>> {
+    future(|| {
+        Ok(LocalFuture::new(async move {
+            // SAFETY: the caller keeps the lease, and does nothing else with it, while it waits.
+            unsafe { &mut *lease.cast::<Lease>() }.connect().await.into()
+        }))
+    })
+}
+
+pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
+    // SAFETY: see `of`.
+    let lease = unsafe { of(lease) };
+    guard(|| {
+        let live = &lease.member.live;
+        let at = lease.pool.set.load().members.iter().position(|m| Arc::ptr_eq(&m.live, live));
+        // The texts are the peer's, which the lease holds.
+        PeerInfo {
+            upstream: Str::new(&live.upstream),
+            host: Str::new(&live.host),
+            addr: live.addr,
+            connector: Str::new(&live.connector),
+            id: live.state.id,
+            connect_ns: lease.connect_ns,
+            index: at.map_or(u32::MAX, |n| n as u32),
+        }
+    })
+    .unwrap_or_default()
+}
+
+pub(super) unsafe extern "C" fn lease_conf(lease: Object, module: *const ()) -> *const () {
+    // SAFETY: see `of`.
+    let lease = unsafe { of(lease) };
+    guard(|| {
+        let cycle = &lease.worker.cycle;
+        let scope = lease.pool.lines[lease.member.line].scope;
+        cycle.conf(scope, cycle.module_of(module)).as_ptr()
+    })
+    .unwrap_or(std::ptr::null())
+}
+
+pub(super) unsafe extern "C" fn lease_done(lease: Object, outcome: *const PeerOutcome) {
+    // SAFETY: given up once; the outcome is lent for the call.
+    guard(|| unsafe { Box::from_raw(lease.cast::<Lease>()).finish(&*outcome) });
+}
+
+/// A relay's future in its module's name.
+struct Relaying {
+    future: Option<LocalFuture<Outcome<()>>>,
+    session: Rc<Session>,
+    module: u16,
+}
+
+impl Future for Relaying {
+    type Output = Outcome<()>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<()>> {
+        let this = &mut *self;
+        let _who = enter(Current::in_session(&this.session, this.module));
+        let Some(f) = this.future.as_mut() else { return Poll::Ready(Outcome::Ok(())) };
+        match f.poll_ffi(cx) {
+            FfiPoll::Pending => Poll::Pending,
+            FfiPoll::Ready(r) => Poll::Ready(r),
+            FfiPoll::Panicked => {
+                super::panicked(&this.session.worker.cycle, this.module, "a relay");
+                Poll::Ready(Outcome::Err(Error::bare(ErrorKind::Panicked)))
+            }
+        }
+    }
+}
+
+impl Drop for Relaying {
+    fn drop(&mut self) {
+        let _who = enter(Current::in_session(&self.session, self.module));
+        self.future = None;
+    }
+}
+
+pub(super) unsafe extern "C" fn relay(
+    s: *const SessionShared,
+    client: Stream,
+    upstream: Stream,
+) -> LocalFuture<Outcome<()>> {
+    let session = hold(s);
+    let worker = Rc::clone(&session.worker);
+    future(|| {
+        for (module, point) in &worker.cycle.relays {
+            let place = worker.place(*module, worker.cycle.conf(session.scope.get(), *module));
+            let _who = enter(Current::in_session(&session, *module));
+            if instance::relay_takes(point, place, &session, &client, &upstream) {
+                let future = instance::relay_run(point, place, &session, client, upstream);
+                let relaying = Relaying { future: Some(future), session: Rc::clone(&session), module: *module };
+                return Ok(LocalFuture::new(relaying));
+            }
+        }
+        Err(Error::new(ErrorKind::Unsupported, "no module that is loaded relays these streams"))
+    })
+}
+
+/// For the table: see `datagram::accept`.
+pub(super) unsafe extern "C" fn session_accept(
+    listener: u32,
+    stream: Stream,
+    client: *const anyproxy_module_api::abi::net::Addr,
+) -> bool {
+    // SAFETY: lent for the call.
+    let client = unsafe { *client };
+    matches!(stopped(|| Ok(super::datagram::accept(listener, stream, client))), Outcome::Ok(true))
+}
