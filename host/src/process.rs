@@ -37,7 +37,7 @@ pub struct Process {
     /// What outlives generations.
     pub zones: Zones,
     /// Sessions now.
-    pub sessions: AtomicU32,
+    pub sessions: &'static AtomicU32,
     /// `max_connections`; 0: none.
     pub max_sessions: AtomicU32,
     /// Generations begun; the next one's epoch.
@@ -84,7 +84,7 @@ pub fn start() -> std::io::Result<&'static Process> {
         error_log,
         peers: Peers::default(),
         zones: Zones::default(),
-        sessions: AtomicU32::new(0),
+        sessions: &crate::services::table::SESSIONS,
         max_sessions: AtomicU32::new(0),
         epochs: AtomicU32::new(1),
         listeners: Mutex::default(),

@@ -316,6 +316,11 @@ impl Tree {
         self.scopes.iter().enumerate().map(|(n, s)| (ScopeId(n as u32), s))
     }
 
+    /// Number of blocks.
+    pub fn scope_count(&self) -> usize {
+        self.scopes.len()
+    }
+
     /// What a module sees of a block.
     pub fn view(&self, scope: ScopeId, module: u16) -> &View {
         &self.views[scope.0 as usize * self.modules.len() + module as usize]

@@ -209,9 +209,9 @@ impl Builder<'_> {
         let templates = self.templates(&tree, &vars, &names);
         let (confs, owned) = self.confs(&tree, &instances);
         let pools = self.pools(&tree, &instances);
-        let broken = self.wrong.has_errors();
         let settings = Settings::of(&tree);
         let logs = access_log::Plans::of(&tree);
+        let broken = self.wrong.has_errors();
         let mut made = Cycle {
             epoch: process().epochs.fetch_add(1, Relaxed),
             hash: config::dump::config_hash(&tree),

@@ -51,6 +51,13 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
             .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e))))?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
     }
+    cycle.logs.open(&process().writer, &cycle.vars).map_err(|errors| {
+        let mut wrong = Diagnostics::default();
+        for (s, text) in errors {
+            wrong.push(Diagnostic::error("access_log", format!("{}:{}:{}: {text}", s.file, s.line, s.column)));
+        }
+        Failure::Module(wrong)
+    })?;
     modules(cycle)?;
     Ok(new)
 }

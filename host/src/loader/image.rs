@@ -13,7 +13,7 @@ use std::{
 };
 
 /// After how many images of one module a warning is due: each holds memory until the process ends.
-pub const MANY_IMAGES: usize = 8;
+const MANY_IMAGES: usize = 8;
 
 /// A module's code in this process.
 #[derive(Debug)]
@@ -30,6 +30,26 @@ pub struct Image {
     pub path: PathBuf,
     /// Number of the image among those of its module, from 1.
     pub number: usize,
+}
+
+impl Image {
+    /// Bytes of memory that only this process has of the image, where the system tells.
+    pub fn private_memory(&self) -> Option<u64> {
+        // The copy was unlinked: the system marks the name of the mapping, which still holds the hash.
+        let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+        let name = format!("libanyproxy_{}-{:016x}", self.facts.id, self.hash);
+        let mut inside = false;
+        let mut sum = 0;
+        for line in maps.lines() {
+            if let Some(rest) = line.strip_prefix("Private_Dirty:") {
+                let kib: u64 = rest.trim().trim_end_matches("kB").trim().parse().unwrap_or(0);
+                sum += if inside { kib * 1024 } else { 0 };
+            } else if line.contains('-') && line.contains(' ') && !line.contains("kB") {
+                inside = line.contains(&name);
+            }
+        }
+        Some(sum)
+    }
 }
 
 /// All images of the process.
@@ -69,6 +89,9 @@ impl Images {
             return Err(format!("says it is {} in its header and {} in its code", facts.id, desc.id));
         }
         let number = loaded.values().filter(|i| i.facts.id == facts.id).count() + 1;
+        if number > MANY_IMAGES {
+            tracing::warn!(module = facts.id, images = number, "many images of one module: each holds memory until the process ends");
+        }
         let image = Arc::new(Image {
             facts,
             desc,

@@ -2,15 +2,29 @@
 //! image gets. The only place besides the loader where the host touches raw pointers.
 
 pub mod buffers;
+pub mod contracts;
+pub mod crash;
 pub mod crash;
 pub mod current;
+pub mod datagram;
+pub mod dns;
+pub mod file_watch;
+pub mod files;
 pub mod instance;
+pub mod jobs;
+pub mod log;
+pub mod metrics;
+pub mod net;
 pub mod platform;
 pub mod session;
 pub mod stream;
 pub mod table;
 pub mod tasks;
 pub mod timers;
+pub mod udp;
+pub mod upstream;
+pub mod waiters;
+pub mod watch;
 pub mod zones;
 
 use crate::cycle::Cycle;

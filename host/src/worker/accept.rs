@@ -192,7 +192,8 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
 /// When the socket cannot be registered.
 pub fn share(listener: u64, socket: socket2::Socket) -> io::Result<AbortHandle> {
     let socket = Socket::new(socket)?;
-    let task = tokio::spawn(async move {
+    // On the process's loop, which is one thread: streams are handed on as descriptors.
+    let task = tasks::spawn_local(async move {
         let mut next = 0_u32;
         loop {
             shared_room().await;
@@ -212,7 +213,7 @@ pub fn share(listener: u64, socket: socket2::Socket) -> io::Result<AbortHandle> 
             }
         }
     });
-    Ok(task.abort_handle())
+    Ok(task)
 }
 
 async fn shared_room() {
@@ -228,7 +229,9 @@ async fn shared_room() {
         for n in 0..crate::control::worker_count() {
             if let Some(mailbox) = crate::control::worker_mailbox(n) {
                 // A worker that has ended sheds nothing.
-                let _ = mailbox.send(Box::new(|w| drop(w.shed_idle(1))));
+                let _ = mailbox.send(Box::new(|w| {
+                    w.shed_idle(1);
+                }));
             }
         }
         tokio::time::sleep(PAUSE).await;
