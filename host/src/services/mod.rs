@@ -4,7 +4,6 @@
 pub mod buffers;
 pub mod contracts;
 pub mod crash;
-pub mod crash;
 pub mod current;
 pub mod datagram;
 pub mod dns;
