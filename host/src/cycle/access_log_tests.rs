@@ -19,7 +19,7 @@ static DIRECTIVES: [DirectiveDesc; 2] = [
 ];
 
 fn tree(text: &str, file: &Path) -> Tree {
-    let document = include::load_text(file, text).expect("the text is KDL");
+    let document = include::load_text(file.to_str().expect("UTF-8"), text).expect("the text is KDL");
     match load(&document, &[ModuleDirectives::new("x", &DIRECTIVES)]) {
         Ok((tree, _)) => tree,
         Err(wrong) => panic!("{wrong}"),

@@ -182,9 +182,9 @@ struct Cells {
 
 impl Times {
     fn add(&self, time: Duration) {
-        let cells = self.0.get_or_init(|| {
-            Box::new(Cells { counts: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) })
-        });
+        let cells = self
+            .0
+            .get_or_init(|| Box::new(Cells { counts: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }));
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         cells.counts[bucket_of(micros)].fetch_add(1, Relaxed);
         cells.sum.fetch_add(micros, Relaxed);

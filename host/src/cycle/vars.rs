@@ -45,7 +45,8 @@ impl VarTable {
     /// All clashes and impossible names, in words.
     pub fn new(instances: &[Option<Instance>]) -> Result<Self, String> {
         let modules = instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n as u16, i)));
-        let known = Known::new(modules.map(|(n, i)| ModuleNames::of(n, i.desc()))).map_err(|errors| errors.join("; "))?;
+        let known =
+            Known::new(modules.map(|(n, i)| ModuleNames::of(n, i.desc()))).map_err(|errors| errors.join("; "))?;
         Ok(Self { known, members: Members::default(), servers: OnceLock::new() })
     }
 

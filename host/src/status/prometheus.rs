@@ -172,7 +172,9 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
         }
     };
     each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.in_flight.load(Relaxed).into());
-    each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| p.waiting.load(Relaxed) as u64);
+    each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| {
+        p.waiting.load(Relaxed) as u64
+    });
     each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| p.retries.load(Relaxed));
     each("anyproxy_upstream_no_peer_total", Kind::Counter, "Sessions that found no usable peer.", &|p| {
         p.no_peer.load(Relaxed)
@@ -192,7 +194,8 @@ pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>
         return;
     }
     let addresses: Vec<_> = peers.iter().map(|p| p.addr.to_string()).collect();
-    let labels = |n: usize| [("upstream", &*peers[n].upstream), ("peer", &*addresses[n]), ("protocol", &*peers[n].connector)];
+    let labels =
+        |n: usize| [("upstream", &*peers[n].upstream), ("peer", &*addresses[n]), ("protocol", &*peers[n].connector)];
     let mut each = |name: &str, kind, help: &str, value: &dyn Fn(&PeerLive) -> u64| {
         let mut family = Family::new(out, name, kind, help);
         for (n, peer) in peers.iter().enumerate() {
@@ -208,8 +211,12 @@ pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>
     each("anyproxy_peer_connect_failures_total", Kind::Counter, "Connects that failed.", &|p| {
         p.counts.connect_failures.load(Relaxed)
     });
-    each("anyproxy_peer_failures_total", Kind::Counter, "Uses that failed later.", &|p| p.counts.failures.load(Relaxed));
-    each("anyproxy_peer_ejections_total", Kind::Counter, "Times it was ejected.", &|p| p.counts.ejections.load(Relaxed));
+    each("anyproxy_peer_failures_total", Kind::Counter, "Uses that failed later.", &|p| {
+        p.counts.failures.load(Relaxed)
+    });
+    each("anyproxy_peer_ejections_total", Kind::Counter, "Times it was ejected.", &|p| {
+        p.counts.ejections.load(Relaxed)
+    });
     let mut family = Family::new(out, "anyproxy_peer_bytes_total", Kind::Counter, "Bytes of uses that ended.");
     for (n, peer) in peers.iter().enumerate() {
         for (direction, count) in [("sent", &peer.counts.sent), ("received", &peer.counts.received)] {

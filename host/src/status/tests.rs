@@ -91,7 +91,10 @@ fn labels_and_help_are_escaped() {
 fn text_has_every_family_once_and_every_series_once() {
     let (a, b) = (used(), ListenerStats::default());
     let mut out = String::new();
-    prometheus::process(&mut out, &prometheus::ProcessNumbers { uptime: Duration::from_millis(1500), ..Default::default() });
+    prometheus::process(
+        &mut out,
+        &prometheus::ProcessNumbers { uptime: Duration::from_millis(1500), ..Default::default() },
+    );
     prometheus::traffic(&mut out, "listener", &[("0.0.0.0:80", &a), ("[::]:80", &b)]);
     prometheus::traffic(&mut out, "server", &[("www.example.cn", &a)]);
     prometheus::traffic(&mut out, "nothing", &[]);

@@ -47,7 +47,9 @@ const fn open(name: &'static str, doc: &'static str) -> Core {
 
 /// All of them; the position is the slot.
 pub static TABLE: [Core; 51] = [
-    var("local_time", "Now, in local time: `2026-05-01T12:00:00.123+08:00` (RFC 3339).", |_, out| iso(SystemTime::now(), out)),
+    var("local_time", "Now, in local time: `2026-05-01T12:00:00.123+08:00` (RFC 3339).", |_, out| {
+        iso(SystemTime::now(), out)
+    }),
     var("msec", "Now, in seconds since 1970.", |_, out| unix(SystemTime::now(), out)),
     var("start_time", "When the connection was accepted, as `local_time`.", |s, out| iso(began(s), out)),
     var("start_msec", "When the connection was accepted, in seconds since 1970.", |s, out| unix(began(s), out)),
@@ -80,29 +82,33 @@ pub static TABLE: [Core; 51] = [
     }),
     var("remote_domain", "The domain that the client asked for.", |s, out| text(&s.domain.borrow(), out)),
     open("ssl_domain", "The server name of the client's TLS handshake, where a module ends TLS."),
-    var("upstream_name", "Name of the upstream.", |s, out| with_pool(s, |note| {
-        note.pool.as_ref().is_some_and(|p| text(&p.name, out))
-    })),
-    var("upstream_balancer", "Balancer of the upstream.", |s, out| with_pool(s, |note| {
-        note.pool.as_ref().is_some_and(|p| text(&p.balancer_name, out))
-    })),
-    var("upstream_host", "Host of the peer as configured, without port.", |s, out| with_pool(s, |note| {
-        let (Some(pool), Some(member)) = (&note.pool, &note.member) else { return false };
-        pool.lines.get(member.line).is_some_and(|line| text(&line.host, out))
-    })),
+    var("upstream_name", "Name of the upstream.", |s, out| {
+        with_pool(s, |note| note.pool.as_ref().is_some_and(|p| text(&p.name, out)))
+    }),
+    var("upstream_balancer", "Balancer of the upstream.", |s, out| {
+        with_pool(s, |note| note.pool.as_ref().is_some_and(|p| text(&p.balancer_name, out)))
+    }),
+    var("upstream_host", "Host of the peer as configured, without port.", |s, out| {
+        with_pool(s, |note| {
+            let (Some(pool), Some(member)) = (&note.pool, &note.member) else { return false };
+            pool.lines.get(member.line).is_some_and(|line| text(&line.host, out))
+        })
+    }),
     var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| show(p.addr, out))),
     var("upstream_ip", "Address of the peer.", |s, out| with_peer(s, |p| ip(&p.addr, out))),
     var("upstream_port", "Port of the peer.", |s, out| with_peer(s, |p| port(&p.addr, out))),
     var("upstream_protocol", "How the peer is reached: the kind of connector.", |s, out| {
         with_peer(s, |p| text(&p.connector, out))
     }),
-    var("upstream_connect_time", "How long the last connect took.", |s, out| with_pool(s, |note| {
-        note.connect.is_some_and(|t| seconds(t, out))
-    })),
-    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| with_pool(s, |note| show(note.tries, out))),
-    var("status", "The protocol's status; without one, a number for how the session ended (200: in order).", |s, out| {
-        status_of(s).is_some_and(|n| show(n, out))
+    var("upstream_connect_time", "How long the last connect took.", |s, out| {
+        with_pool(s, |note| note.connect.is_some_and(|t| seconds(t, out)))
     }),
+    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| with_pool(s, |note| show(note.tries, out))),
+    var(
+        "status",
+        "The protocol's status; without one, a number for how the session ended (200: in order).",
+        |s, out| status_of(s).is_some_and(|n| show(n, out)),
+    ),
     var("status_str", "The status in words.", |s, out| status_of(s).is_some_and(|n| text(status_text(n), out))),
     var("close_reason", "Who ended the session, in which stage, and why: `client_transfer_done`.", |s, out| {
         let code = s.shared.close_reason.get();
@@ -117,7 +123,11 @@ pub static TABLE: [Core; 51] = [
     var("upstream_bytes_received", "Bytes received from the upstream.", |s, out| {
         show(s.shared.upstream_received.get(), out)
     }),
-    var("stream_work_times", "Stages of the session with their offsets: `accept@0.000 route@0.001 connect@0.002`.", stages),
+    var(
+        "stream_work_times",
+        "Stages of the session with their offsets: `accept@0.000 route@0.001 connect@0.002`.",
+        stages,
+    ),
     var("worker", "Number of the worker.", |s, out| show(s.worker.worker, out)),
     var("epoch", "Number of the generation: grows with each reload.", |s, out| show(s.worker.cycle.epoch, out)),
     var("versions", "Name and version of this program.", |_, out| text(VERSION, out)),

@@ -36,7 +36,12 @@ static FIRST: [VariablePoint; 4] = [
 static SECOND: [VariablePoint; 2] = [variable("http_request_x_", true), variable("cache_status", false)];
 static FUNCTIONS: [FunctionPoint; 1] = [function("sha", 2)];
 
-const fn module<'a>(module: u16, id: &'a str, variables: &'a [VariablePoint], functions: &'a [FunctionPoint]) -> ModuleNames<'a> {
+const fn module<'a>(
+    module: u16,
+    id: &'a str,
+    variables: &'a [VariablePoint],
+    functions: &'a [FunctionPoint],
+) -> ModuleNames<'a> {
     ModuleNames { module, id, variables, functions }
 }
 
@@ -100,11 +105,8 @@ fn names_that_clash_or_cannot_be_written_are_all_told() {
         variable("http_", true),
     ];
     static CALLS: [FunctionPoint; 3] = [function("lower", 1), function("sha", 1), function("many", 9)];
-    let all = [
-        module(1, "http", &FIRST, &FUNCTIONS),
-        module(2, "cache", &SECOND, &[]),
-        module(3, "mine", &MINE, &CALLS),
-    ];
+    let all =
+        [module(1, "http", &FIRST, &FUNCTIONS), module(2, "cache", &SECOND, &[]), module(3, "mine", &MINE, &CALLS)];
     let errors = Known::new(all).expect_err("clashes");
     let expected = [
         "the variable \"client_addr\" is registered by the host already",
