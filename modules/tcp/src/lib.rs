@@ -35,6 +35,7 @@ impl Module for Tcp {
             .handler::<relay::Handle>()
             .relay::<relay::Copy>()
             .relay::<relay::Splice>()
+            .relay::<relay::Shaped>()
             .preread::<preread::Hello>()
             .preread::<preread::ProxyProtocol>()
             .preread::<preread::Tls>()

@@ -8,10 +8,8 @@ mod copy;
 #[cfg_attr(not(target_os = "linux"), path = "relay/pipe_none.rs")]
 mod pipe;
 mod pump;
-//mod shaped;
-//mod spill;
-//#[cfg(test)]
-//mod tests;
+mod shaped;
+mod spill;
 
 pub(crate) use pipe::Pipes;
 
@@ -140,3 +138,18 @@ impl Relay<Tcp> for Splice {
     }
 }
 
+/// Limits, joins and stores.
+pub(crate) struct Shaped;
+
+impl Relay<Tcp> for Shaped {
+    const NAME: &'static str = "shaped";
+    const PRIORITY: i32 = 20;
+
+    fn takes(at: At<Tcp>, _: &Session<Tcp>, _: &Stream, _: &Stream) -> bool {
+        at.try_conf().is_some_and(conf::Conf::is_shaped)
+    }
+
+    fn run(session: Session<Tcp>, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
+        Pump::new(Kind::Shaped, session, client, upstream, shaped::Flow::new)
+    }
+}

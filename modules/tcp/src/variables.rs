@@ -14,7 +14,7 @@ pub(crate) fn register(registry: &mut Registry<Tcp>) {
         .variable::<UpstreamHelloSize>()
         .variable::<OpenSplice>()
         .variable::<BufferCache>()
-        .variable::<IsTimeoutExit>()
+        
         .variable::<WriteMaxBlockTime>()
         .variable::<StreamStreamInfo>();
 }
@@ -90,13 +90,6 @@ variable!(
         };
         put(out, format_args!("{}", known(session).map_or("none", place)))
     }
-);
-
-variable!(
-    IsTimeoutExit,
-    "is_timeout_exit",
-    "`true` when a time limit ended the session, else `false`.",
-    |session, out| put(out, format_args!("{}", session.close_reason.get() & 255 == Cause::Timeout as u32))
 );
 
 variable!(

@@ -10,9 +10,7 @@ use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, re
 use std::task::{Context, Poll, ready};
 
 /// Reads in a row that fill the buffer before it grows.
-const FULL_TO_GROW: u8 = 2;
-/// As many in a row prove a direction long, whatever the other one does.
-const FULL_TO_SPLICE: u8 = 16;
+const FULL_TO_GROW: u32 = 2;
 /// After the other side spoke, a piece below this is no long transfer any more.
 const SHORT: usize = 16 << 10;
 
@@ -23,8 +21,9 @@ pub(super) struct Flow {
     sent: usize,
     /// Bytes since the other direction last carried any.
     run: u64,
-    /// Reads in a row that filled the buffer.
-    full: u8,
+    /// Reads in a row that filled the buffer, and their bytes.
+    full: u32,
+    full_run: u64,
     ended: bool,
     /// Bytes were accepted and not flushed.
     dirty: bool,
@@ -43,6 +42,7 @@ impl Flow {
             sent: 0,
             run: 0,
             full: 0,
+            full_run: 0,
             ended: false,
             dirty: false,
             may_splice,
@@ -89,7 +89,7 @@ impl Flow {
         let size = if bulk { io.conf.write_buffer } else { io.conf.read_buffer };
         if self.buf.capacity() == 0 {
             // A direction that waits holds no buffer.
-            let _: u8 = ready!(io.from.poll_ready(cx, ready::READ));
+            ready!(io.poll_source(cx));
             self.buf = match buf(size) {
                 Some(b) => b,
                 None => ready!(poll_buf(cx, io.conf.read_buffer)),
@@ -97,15 +97,20 @@ impl Flow {
         } else if self.buf.capacity() < size {
             self.buf = buf(size).unwrap_or_else(|| std::mem::take(&mut self.buf));
         }
-        match ready!(io.from.poll_read_buf(cx, &mut self.buf)) {
-            Ok(0) => self.ended = true,
-            Ok(n) => {
+        match io.from.poll_read_buf(cx, &mut self.buf) {
+            Poll::Pending => {
+                io.waits();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(0)) => self.ended = true,
+            Poll::Ready(Ok(n)) => {
                 io.received(n);
                 self.run += n as u64;
                 let filled = n == self.buf.capacity();
-                self.full = if filled { self.full.saturating_add(1) } else { 0 };
+                (self.full, self.full_run) =
+                    if filled { (self.full.saturating_add(1), self.full_run + n as u64) } else { (0, 0) };
             }
-            Err(e) => return Poll::Ready(Err(io.source(e))),
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(io.source(e))),
         }
         Poll::Ready(Ok(()))
     }
@@ -147,14 +152,18 @@ impl Flow {
     }
 
     fn is_long(&self, after: u64) -> bool {
-        (self.run >= after || self.full >= FULL_TO_SPLICE) && self.pipe.is_none()
+        // Full reads in a row are a long transfer, even when the other side speaks in between.
+        self.run.max(self.full_run) >= after && self.pipe.is_none()
     }
 
     /// Sets a pipe up; false: it cannot be, now or ever.
     fn start_splicing(&mut self, io: &mut Io<'_>) -> bool {
-        let plain = io.from.raw_fd().is_some() && io.to.raw_fd().is_some();
+        if io.from.raw_fd().is_none() || io.to.raw_fd().is_none() {
+            // Bytes from before the session's server was chosen are still to be read.
+            return false;
+        }
         let worker = io.session.worker();
-        self.pipe = if plain { worker.pipes.take() } else { None };
+        self.pipe = worker.pipes.take();
         if self.pipe.is_none() {
             self.may_splice = false;
             return false;
@@ -169,7 +178,7 @@ impl Flow {
     /// Goes back to copying. What is still in the pipe is read from it first.
     fn stop_splicing(&mut self, io: &Io<'_>) {
         self.splicing = false;
-        (self.run, self.full) = (0, 0);
+        (self.run, self.full, self.full_run) = (0, 0, 0);
         if let Some(pipe) = self.pipe.take_if(|p| p.held() == 0) {
             io.session.worker().pipes.give(pipe);
         }
@@ -204,7 +213,7 @@ impl Flow {
                 return Poll::Pending;
             }
             pieces += 1;
-            let _: u8 = ready!(io.from.poll_ready(cx, ready::READ));
+            ready!(io.poll_source(cx));
             // The pipe is empty, so "again" speaks of the source.
             match pipe.fill(io.from) {
                 Moved::Bytes(0) => self.ended = true,

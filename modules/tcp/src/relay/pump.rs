@@ -9,7 +9,7 @@ use crate::{
     conf::{self, Conf},
     session::{Direction, state},
 };
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Stream, Who, buf, now_ms};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Stream, Who, buf, now_ms, ready};
 use std::{
     pin::Pin,
     sync::atomic::Ordering::Relaxed,
@@ -56,6 +56,8 @@ pub(super) struct Marks {
     write_ms: u64,
     /// Bytes wait for the target.
     blocked: bool,
+    /// The source has nothing now, and is asked for more.
+    waiting: bool,
     /// The end was passed on.
     done: bool,
     /// Bytes moved in this turn.
@@ -135,9 +137,21 @@ impl Io<'_> {
     pub(super) fn unblocked(&mut self) {
         if self.marks.blocked {
             self.marks.blocked = false;
-            self.marks.longest_block_ms = self.marks.longest_block_ms.max(self.now - self.marks.write_ms);
+            self.marks.longest_block_ms = self.marks.longest_block_ms.max(self.now.saturating_sub(self.marks.write_ms));
         }
         self.marks.write_ms = self.now;
+    }
+
+    /// The source has nothing now.
+    pub(super) fn waits(&mut self) {
+        self.marks.waiting = true;
+    }
+
+    /// Waits for bytes or the end of the source, without a buffer.
+    pub(super) fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let r = self.from.poll_ready(cx, ready::READ).map(|_| ());
+        self.marks.waiting |= r.is_pending();
+        r
     }
 
     /// The source failed.
@@ -204,6 +218,7 @@ impl<F: Flow> Pump<F> {
             read_ms: now,
             write_ms: now,
             blocked: false,
+            waiting: true,
             done: false,
             moved: false,
             begun: false,
@@ -241,6 +256,7 @@ impl<F: Flow> Pump<F> {
             Direction::Upload => (&mut self.client, &mut self.upstream),
             Direction::Download => (&mut self.upstream, &mut self.client),
         };
+        self.marks[n].waiting = false;
         let mut io = Io {
             from,
             to,
@@ -322,7 +338,7 @@ impl<F: Flow> Pump<F> {
             if m.blocked && passed(times.send_ms, m.write_ms) {
                 return Some(End::Timeout { who: sources[1 - n], reset: true });
             }
-            if !m.blocked && passed(times.recv_ms, m.read_ms) {
+            if m.waiting && passed(times.recv_ms, m.read_ms) {
                 return Some(End::Timeout { who: sources[n], reset: false });
             }
         }
