@@ -232,9 +232,20 @@ impl<M: Module> Session<M> {
     }
 
     /// This module's private value in the session, if `slot` made one. `T` is the type that `slot` is used with.
+    ///
+    /// # Panics
+    /// When the module keeps a value of another type there.
     pub fn slot_if_made<T: 'static>(&self) -> Option<&T> {
-        // SAFETY: a retained session; the slot is this module's own, and a module uses one type for it.
-        unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst).cast::<T>().as_ref() }
+        // SAFETY: a retained session.
+        let p = unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
+        if p.is_null() {
+            return None;
+        }
+        // SAFETY: made by `slot` of this image (an instance is of one image); its type comes first, whatever the value.
+        let of = unsafe { *p.cast::<TypeId>() };
+        assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
+        // SAFETY: of this type; lives as long as the session, which is retained.
+        Some(&unsafe { &*p.cast::<Slot<T>>() }.value)
     }
 
     /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
