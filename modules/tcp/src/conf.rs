@@ -61,18 +61,8 @@ pub(crate) struct Shape {
     pub(crate) spill: Spill,
 }
 
-const NO_SHAPE: Shape = Shape {
-    limit: Limit {
-        rate: 0,
-        burst: 0,
-        after: 0,
-    },
-    spill: Spill {
-        size: 0,
-        reopen_size: 0,
-        rate: 0,
-    },
-};
+const NO_SHAPE: Shape =
+    Shape { limit: Limit { rate: 0, burst: 0, after: 0 }, spill: Spill { size: 0, reopen_size: 0, rate: 0 } };
 
 impl Default for Conf {
     fn default() -> Self {
@@ -91,12 +81,7 @@ impl Default for Conf {
             splice_after: 1 << 20,
             upload: NO_SHAPE,
             download: NO_SHAPE,
-            delay: delay::Settings {
-                delay_ms: 0,
-                nodelay_size: 0,
-                nopush: false,
-                buffer_size: 0,
-            },
+            delay: delay::Settings { delay_ms: 0, nodelay_size: 0, nopush: false, buffer_size: 0 },
             tmp_path: None,
         }
     }
@@ -148,7 +133,7 @@ impl Conf {
         self.access_lines = Lines {
             count: lines().count(),
             first: lines().next().map_or((0, 0), |n| place(&n.span)),
-            last: lines().last().map_or((0, 0), |n| place(&n.span)),
+            last: lines().next_back().map_or((0, 0), |n| place(&n.span)),
         };
         self.access = match scope.parent() {
             Some(p) if p.access_lines == self.access_lines => p.access.clone(),

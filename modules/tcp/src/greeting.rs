@@ -94,10 +94,7 @@ impl Greeting<Tcp> for ProxyProtocol {
 }
 
 fn proxy(session: &Session<Tcp>, send: SendProxy) -> Result<Vec<u8>, &'static str> {
-    let endpoints = Endpoints::Proxied {
-        source: address(&session.client.get()),
-        destination: address(&session.local),
-    };
+    let endpoints = Endpoints::Proxied { source: address(&session.client.get()), destination: address(&session.local) };
     match send.version {
         1 => Ok(proxy_protocol::encode_v1(&endpoints)),
         _ => proxy_protocol::encode_v2(&endpoints, domain(session), send.checksum),

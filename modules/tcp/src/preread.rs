@@ -97,7 +97,9 @@ impl Preread<Tcp> for ProxyProtocol {
         match proxy_protocol::decode(bytes) {
             proxy_protocol::Outcome::NeedMore => Look::More,
             // Section 2: a receiver must not guess whether there is a header.
-            proxy_protocol::Outcome::NotProxy if believed && !known(session).is_some_and(|s| s.hello.borrow().is_some()) => {
+            proxy_protocol::Outcome::NotProxy
+                if believed && !known(session).is_some_and(|s| s.hello.borrow().is_some()) =>
+            {
                 refuse(Self::NAME, "no PROXY header from a trusted address", out)
             }
             proxy_protocol::Outcome::NotProxy => Look::NotMine,

@@ -114,7 +114,11 @@ impl Relay<Tcp> for Copy {
         true
     }
 
-    fn run(session: Session<Tcp>, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
+    fn run(
+        session: Session<Tcp>,
+        client: Stream,
+        upstream: Stream,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
         Pump::new(Kind::Copy, session, client, upstream, |_, _| copy::Flow::new(false))
     }
 }
@@ -133,7 +137,11 @@ impl Relay<Tcp> for Splice {
         cfg!(target_os = "linux") && at.try_conf().is_none_or(|c| c.splice) && plain(client) && plain(upstream)
     }
 
-    fn run(session: Session<Tcp>, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
+    fn run(
+        session: Session<Tcp>,
+        client: Stream,
+        upstream: Stream,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
         Pump::new(Kind::Splice, session, client, upstream, |_, _| copy::Flow::new(true))
     }
 }
@@ -149,7 +157,11 @@ impl Relay<Tcp> for Shaped {
         at.try_conf().is_some_and(conf::Conf::is_shaped)
     }
 
-    fn run(session: Session<Tcp>, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
+    fn run(
+        session: Session<Tcp>,
+        client: Stream,
+        upstream: Stream,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
         Pump::new(Kind::Shaped, session, client, upstream, shaped::Flow::new)
     }
 }

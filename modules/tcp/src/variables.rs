@@ -4,7 +4,7 @@ use crate::{
     Tcp,
     session::{State, known},
 };
-use anyproxy_module_api::{Cause, Registry, Session, Sink, Variable};
+use anyproxy_module_api::{Registry, Session, Sink, Variable};
 use std::fmt::Write;
 
 pub(crate) fn register(registry: &mut Registry<Tcp>) {
@@ -14,7 +14,6 @@ pub(crate) fn register(registry: &mut Registry<Tcp>) {
         .variable::<UpstreamHelloSize>()
         .variable::<OpenSplice>()
         .variable::<BufferCache>()
-        
         .variable::<WriteMaxBlockTime>()
         .variable::<StreamStreamInfo>();
 }
@@ -43,7 +42,10 @@ variable!(
     IsHello,
     "is_proxy_protocol_hello",
     "`true` when a hello header came with the session or went to its peer, else `false`.",
-    |session, out| put(out, format_args!("{}", known(session).is_some_and(|s| s.hello_received.get() + s.hello_sent.get() > 0)))
+    |session, out| put(
+        out,
+        format_args!("{}", known(session).is_some_and(|s| s.hello_received.get() + s.hello_sent.get() > 0))
+    )
 );
 
 variable!(
@@ -68,12 +70,15 @@ variable!(
         let [up, down] = known(session).map_or([0; 2], |s| s.spliced.each_ref().map(std::cell::Cell::get));
         put(
             out,
-            format_args!("{}", match (up > 0, down > 0) {
-                (true, true) => "both",
-                (true, false) => "upload",
-                (false, true) => "download",
-                (false, false) => "none",
-            }),
+            format_args!(
+                "{}",
+                match (up > 0, down > 0) {
+                    (true, true) => "both",
+                    (true, false) => "upload",
+                    (false, true) => "download",
+                    (false, false) => "none",
+                }
+            ),
         )
     }
 );

@@ -65,11 +65,7 @@ impl Access {
             Action::Allow => Action::Deny,
             Action::Deny => Action::Allow,
         };
-        Some(Self {
-            list: IpList::new(&rules),
-            unix: unix.unwrap_or(others),
-            others,
-        })
+        Some(Self { list: IpList::new(&rules), unix: unix.unwrap_or(others), others })
     }
 
     /// Whether this client may connect.
@@ -102,10 +98,7 @@ impl Peers {
                 None => {}
             }
         }
-        Self {
-            list: IpList::set(&networks),
-            unix,
-        }
+        Self { list: IpList::set(&networks), unix }
     }
 
     /// Whether it is one of them.

@@ -162,11 +162,7 @@ pub(crate) struct Times {
 
 impl Default for Times {
     fn default() -> Self {
-        Self {
-            idle_ms: 600_000,
-            recv_ms: 0,
-            send_ms: 60_000,
-        }
+        Self { idle_ms: 600_000, recv_ms: 0, send_ms: 60_000 }
     }
 }
 

@@ -144,7 +144,9 @@ fn rules(node: &Node, problems: &mut Problems<'_>) -> Rules {
     if let Some(value) = node.prop("methods") {
         rules.methods = value.text.split_ascii_whitespace().map(str::to_owned).collect();
         // RFC 9110 §9.1: a method is a token.
-        let token = |m: &String| m.len() <= 32 && m.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        let token = |m: &String| {
+            m.len() <= 32 && m.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        };
         if rules.methods.is_empty() || !rules.methods.iter().all(token) {
             let help = "write methods with spaces between, \"GET HEAD POST\"; `domain_from_http_v1 #false` allows none";
             problems.error(&value.span, "this is no list of HTTP methods", help);

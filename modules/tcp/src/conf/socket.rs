@@ -50,7 +50,7 @@ const HOUR: i64 = 3_600_000 * MILLI;
 const DAY: i64 = 24 * HOUR;
 
 /// Options of the sockets of one block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Profile {
     options: SocketOptions,
     /// Of `recv_timeout`, milliseconds; 0: not said.
@@ -61,16 +61,6 @@ pub(crate) struct Profile {
 
 /// Profiles by name.
 pub(super) type Profiles = Arc<[(Box<str>, Profile)]>;
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            options: SocketOptions::default(),
-            recv_ms: 0,
-            send_ms: 0,
-        }
-    }
-}
 
 impl Profile {
     /// As a listener's socket.
@@ -110,7 +100,11 @@ pub(super) fn profiles<'a>(nodes: impl Iterator<Item = &'a Node>, problems: &mut
     for node in nodes {
         let name = node.arg(0).map_or("", |v| v.text.as_str());
         if all.iter().any(|(n, _)| **n == *name) {
-            problems.error(&node.span, &format!("the socket profile \"{name}\" is already there"), "give one of them another name");
+            problems.error(
+                &node.span,
+                &format!("the socket profile \"{name}\" is already there"),
+                "give one of them another name",
+            );
             continue;
         }
         all.push((name.into(), profile(node, problems)));
@@ -171,11 +165,7 @@ pub(super) fn named(node: &Node, profiles: &Profiles, problems: &mut Problems<'_
 
 /// The name that `text` is probably a misspelling of.
 fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|n| (distance(text, n), n))
-        .filter(|(d, n)| *d <= n.len().div_ceil(3))
-        .min()
-        .map(|(_, n)| n)
+    names.map(|n| (distance(text, n), n)).filter(|(d, n)| *d <= n.len().div_ceil(3)).min().map(|(_, n)| n)
 }
 
 /// Insertions, removals and changes of a byte between two texts (Levenshtein); long texts count as unlike.

@@ -108,9 +108,7 @@ impl Reader {
             return refuse("first handshake message is not a ClientHello");
         }
         let announced = match (head.next(), head.next(), head.next()) {
-            (Some(high), Some(middle), Some(low)) => {
-                Some(u32::from_be_bytes([0, high, middle, low]) as usize)
-            }
+            (Some(high), Some(middle), Some(low)) => Some(u32::from_be_bytes([0, high, middle, low]) as usize),
             _ => None,
         };
         if let Some(announced) = announced {
@@ -125,8 +123,7 @@ impl Reader {
             return Err(Outcome::NeedMore);
         }
 
-        let ends = announced
-            .is_some_and(|announced| self.message.len() + length == MESSAGE_HEADER + announced);
+        let ends = announced.is_some_and(|announced| self.message.len() + length == MESSAGE_HEADER + announced);
         self.next_record += RECORD_HEADER + length;
         self.records += 1;
         if ends && self.message.is_empty() {
@@ -154,10 +151,9 @@ fn first_bytes(received: &[u8]) -> Option<Outcome> {
         [0x80..=0xff, _, CLIENT_HELLO, 0, 2, ..] | [0x80..=0xff, _, CLIENT_HELLO, 3, _, ..] => {
             Some(Outcome::Malformed("SSLv2 ClientHello"))
         }
-        [0x80..=0xff]
-        | [0x80..=0xff, _]
-        | [0x80..=0xff, _, CLIENT_HELLO]
-        | [0x80..=0xff, _, CLIENT_HELLO, 0 | 3] => Some(Outcome::NeedMore),
+        [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, CLIENT_HELLO] | [0x80..=0xff, _, CLIENT_HELLO, 0 | 3] => {
+            Some(Outcome::NeedMore)
+        }
         _ => Some(Outcome::NotTls),
     }
 }

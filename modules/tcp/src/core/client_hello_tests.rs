@@ -16,10 +16,7 @@ fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
 }
 
 fn sni(name: &[u8]) -> Vec<u8> {
-    extension(
-        SERVER_NAME,
-        &block16(&[&[HOST_NAME], block16(name).as_slice()].concat()),
-    )
+    extension(SERVER_NAME, &block16(&[&[HOST_NAME], block16(name).as_slice()].concat()))
 }
 
 fn alpn(names: &[&[u8]]) -> Vec<u8> {
@@ -37,18 +34,11 @@ fn handshake(extensions: &[u8]) -> Vec<u8> {
         body.extend(block16(extensions));
     }
     let length = (body.len() as u32).to_be_bytes();
-    [
-        &[CLIENT_HELLO, length[1], length[2], length[3]],
-        body.as_slice(),
-    ]
-    .concat()
+    [&[CLIENT_HELLO, length[1], length[2], length[3]], body.as_slice()].concat()
 }
 
 fn records(message: &[u8], fragment: usize) -> Vec<u8> {
-    message
-        .chunks(fragment)
-        .flat_map(|chunk| [[HANDSHAKE, 3, 1].as_slice(), &block16(chunk)].concat())
-        .collect()
+    message.chunks(fragment).flat_map(|chunk| [[HANDSHAKE, 3, 1].as_slice(), &block16(chunk)].concat()).collect()
 }
 
 fn read(bytes: &[u8]) -> Outcome {
@@ -86,14 +76,8 @@ fn name_and_protocols_are_found_among_grease() {
 
 #[test]
 fn a_hello_without_extensions_or_name_is_parsed() {
-    assert_eq!(
-        read_extensions(&[]),
-        Outcome::Parsed(ClientHello::default())
-    );
-    assert_eq!(
-        read_extensions(&[extension(10, &[0, 2, 0, 29])]),
-        Outcome::Parsed(ClientHello::default())
-    );
+    assert_eq!(read_extensions(&[]), Outcome::Parsed(ClientHello::default()));
+    assert_eq!(read_extensions(&[extension(10, &[0, 2, 0, 29])]), Outcome::Parsed(ClientHello::default()));
 }
 
 #[test]
@@ -103,11 +87,7 @@ fn a_hello_is_read_over_records_and_segments() {
         let bytes = records(&message, fragment);
         let mut reader = Reader::new();
         for end in 0..bytes.len() {
-            assert_eq!(
-                reader.advance(&bytes[..end]),
-                Outcome::NeedMore,
-                "{fragment} {end}"
-            );
+            assert_eq!(reader.advance(&bytes[..end]), Outcome::NeedMore, "{fragment} {end}");
         }
         let Outcome::Parsed(hello) = reader.advance(&bytes) else {
             panic!("fragments of {fragment}");
@@ -142,10 +122,7 @@ fn other_protocols_are_not_tls() {
 
 #[test]
 fn an_sslv2_hello_is_refused() {
-    for bytes in [
-        b"\x80\x2e\x01\0\x02\0\x15".as_slice(),
-        b"\x80\x2e\x01\x03\x01\0\x15",
-    ] {
+    for bytes in [b"\x80\x2e\x01\0\x02\0\x15".as_slice(), b"\x80\x2e\x01\x03\x01\0\x15"] {
         assert_eq!(reason(read(bytes)), "SSLv2 ClientHello");
         assert_eq!(read(&bytes[..4]), Outcome::NeedMore);
     }
@@ -153,59 +130,25 @@ fn an_sslv2_hello_is_refused() {
 
 #[test]
 fn names_that_are_no_host_names_are_refused() {
-    for name in [
-        b"".as_slice(),
-        b"a b",
-        b"192.0.2.1",
-        b"::1",
-        b"-a.b",
-        b"a..b",
-        b"a\0.b",
-        b"\xff",
-    ] {
-        assert!(
-            !reason(read_extensions(&[sni(name)])).is_empty(),
-            "{}",
-            name.escape_ascii()
-        );
+    for name in [b"".as_slice(), b"a b", b"192.0.2.1", b"::1", b"-a.b", b"a..b", b"a\0.b", b"\xff"] {
+        assert!(!reason(read_extensions(&[sni(name)])).is_empty(), "{}", name.escape_ascii());
     }
 }
 
 #[test]
 fn what_is_ambiguous_is_refused() {
-    let two = [
-        [HOST_NAME].as_slice(),
-        &block16(b"a"),
-        &[HOST_NAME],
-        &block16(b"b"),
-    ]
-    .concat();
+    let two = [[HOST_NAME].as_slice(), &block16(b"a"), &[HOST_NAME], &block16(b"b")].concat();
     for (extensions, why) in [
         (vec![sni(b"a"), sni(b"b")], "two server_name extensions"),
         (vec![alpn(&[b"a"]), alpn(&[b"b"])], "two ALPN extensions"),
-        (
-            vec![extension(0, &block16(&two))],
-            "two host names in server_name",
-        ),
-        (
-            vec![extension(0, b"")],
-            "server_name shorter than its fields",
-        ),
+        (vec![extension(0, &block16(&two))], "two host names in server_name"),
+        (vec![extension(0, b"")], "server_name shorter than its fields"),
         (vec![extension(0, b"\0\0")], "empty list of server names"),
-        (
-            vec![extension(0, b"\0\0\0")],
-            "bytes after the list of server names",
-        ),
+        (vec![extension(0, b"\0\0\0")], "bytes after the list of server names"),
         (vec![extension(16, b"\0\0")], "empty list of ALPN protocols"),
         (vec![extension(16, b"\0\x01\0")], "empty ALPN protocol"),
-        (
-            vec![extension(16, b"\0\x02\x05h")],
-            "ALPN shorter than its fields",
-        ),
-        (
-            vec![b"\0\0".to_vec()],
-            "ClientHello shorter than its fields",
-        ),
+        (vec![extension(16, b"\0\x02\x05h")], "ALPN shorter than its fields"),
+        (vec![b"\0\0".to_vec()], "ClientHello shorter than its fields"),
     ] {
         assert_eq!(reason(read_extensions(&extensions)), why);
     }
@@ -213,13 +156,7 @@ fn what_is_ambiguous_is_refused() {
 
 #[test]
 fn names_of_an_unknown_type_are_skipped() {
-    let list = [
-        [9].as_slice(),
-        &block16(b"\xff\xff"),
-        &[HOST_NAME],
-        &block16(b"a.example"),
-    ]
-    .concat();
+    let list = [[9].as_slice(), &block16(b"\xff\xff"), &[HOST_NAME], &block16(b"a.example")].concat();
     let Outcome::Parsed(hello) = read_extensions(&[extension(0, &block16(&list))]) else {
         panic!("refused");
     };
@@ -231,26 +168,11 @@ fn records_that_cannot_be_a_hello_are_refused_at_once() {
     for (bytes, why) in [
         (b"\x16\x03\x01\0\0".as_slice(), "empty handshake record"),
         (b"\x16\x03\x01\x40\x01", "TLS record over 16 KiB"),
-        (
-            b"\x16\x03\x01\0\x30\x02",
-            "first handshake message is not a ClientHello",
-        ),
-        (
-            b"\x16\x03\x01\0\x30\x01\0\x40\x01",
-            "ClientHello over 16 KiB",
-        ),
-        (
-            b"\x16\x03\x01\0\x30\x01\0\0\x05",
-            "bytes after the ClientHello in its record",
-        ),
-        (
-            b"\x16\x03\x01\0\x01\x01\x17",
-            "record of another type inside the ClientHello",
-        ),
-        (
-            b"\x16\x03\x01\0\x01\x01\x16\x02",
-            "unknown record version inside the ClientHello",
-        ),
+        (b"\x16\x03\x01\0\x30\x02", "first handshake message is not a ClientHello"),
+        (b"\x16\x03\x01\0\x30\x01\0\x40\x01", "ClientHello over 16 KiB"),
+        (b"\x16\x03\x01\0\x30\x01\0\0\x05", "bytes after the ClientHello in its record"),
+        (b"\x16\x03\x01\0\x01\x01\x17", "record of another type inside the ClientHello"),
+        (b"\x16\x03\x01\0\x01\x01\x16\x02", "unknown record version inside the ClientHello"),
     ] {
         assert_eq!(reason(read(bytes)), why);
     }
@@ -271,10 +193,7 @@ fn the_largest_hello_is_read_and_splitting_it_finely_is_refused() {
 
 #[test]
 fn the_alert_is_fatal_unrecognized_name() {
-    assert_eq!(
-        UNRECOGNIZED_NAME_ALERT,
-        [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70]
-    );
+    assert_eq!(UNRECOGNIZED_NAME_ALERT, [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70]);
 }
 
 #[test]
@@ -291,9 +210,5 @@ fn no_input_panics_or_depends_on_how_it_was_cut() {
             }
         });
     });
-    assert!(
-        corpus::seeds("client_hello")
-            .iter()
-            .any(|seed| matches!(read(seed), Outcome::Parsed(_)))
-    );
+    assert!(corpus::seeds("client_hello").iter().any(|seed| matches!(read(seed), Outcome::Parsed(_))));
 }

@@ -57,9 +57,7 @@ pub(super) fn same_however_cut<V: PartialEq + std::fmt::Debug, F: FnMut(&[u8]) -
 
 /// The seeds of a target in the order of their names.
 pub(super) fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap().path())

@@ -49,11 +49,7 @@ pub struct Delay {
 impl Delay {
     /// Nothing seen, nothing held.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            seen: 0,
-            deadline_ms: None,
-        }
+        Self { settings, seen: 0, deadline_ms: None }
     }
 
     /// `count` bytes came and `buffered` are held with them. After [`Decision::FlushNow`] a new wait begins.
@@ -61,11 +57,8 @@ impl Delay {
         let nodelay = self.settings.nodelay_size;
         let at_once = self.seen < nodelay;
         self.seen = self.seen.saturating_add(count as u64).min(nodelay);
-        let enough = if self.settings.nopush {
-            self.settings.buffer_size
-        } else {
-            self.settings.buffer_size.min(SEGMENT)
-        };
+        let enough =
+            if self.settings.nopush { self.settings.buffer_size } else { self.settings.buffer_size.min(SEGMENT) };
         if at_once || self.settings.delay_ms == 0 || buffered >= enough {
             self.deadline_ms = None;
             return Decision::FlushNow;
@@ -76,9 +69,7 @@ impl Delay {
         }
         let latest = now_ms.saturating_add(self.settings.delay_ms);
         // A clock that went back would otherwise hold longer than the delay.
-        let until_ms = self
-            .deadline_ms
-            .map_or(latest, |deadline| deadline.min(latest));
+        let until_ms = self.deadline_ms.map_or(latest, |deadline| deadline.min(latest));
         self.decide(now_ms, until_ms)
     }
 
@@ -112,12 +103,7 @@ mod tests {
     use super::*;
 
     fn delay(delay_ms: u64, nodelay_size: u64, nopush: bool) -> Delay {
-        Delay::new(Settings {
-            delay_ms,
-            nodelay_size,
-            nopush,
-            buffer_size: 16_384,
-        })
+        Delay::new(Settings { delay_ms, nodelay_size, nopush, buffer_size: 16_384 })
     }
 
     #[test]
@@ -135,10 +121,7 @@ mod tests {
     #[test]
     fn a_segment_ends_the_wait_and_with_nopush_only_a_buffer_does() {
         let mut state = delay(20, 0, false);
-        assert_eq!(
-            state.on_bytes(0, SEGMENT - 1, SEGMENT - 1),
-            Hold { until_ms: 20 }
-        );
+        assert_eq!(state.on_bytes(0, SEGMENT - 1, SEGMENT - 1), Hold { until_ms: 20 });
         assert_eq!(state.on_bytes(1, 1, SEGMENT), FlushNow);
         let mut state = delay(20, 0, true);
         assert_eq!(state.on_bytes(0, SEGMENT, SEGMENT), Hold { until_ms: 20 });

@@ -91,11 +91,7 @@ pub enum Outcome {
 /// Reads a header from everything received since the connection began. Costs nothing until all of it is there.
 pub fn decode(received: &[u8]) -> Outcome {
     if !received.starts_with(&MAGIC) {
-        return if MAGIC.starts_with(received) {
-            Outcome::NeedMore
-        } else {
-            Outcome::NotHello
-        };
+        return if MAGIC.starts_with(received) { Outcome::NeedMore } else { Outcome::NotHello };
     }
     match received.get(4) {
         None => return Outcome::NeedMore,
@@ -126,13 +122,7 @@ pub fn decode(received: &[u8]) -> Outcome {
 impl Hello {
     /// The header of the first hop, without fields.
     pub fn first() -> Self {
-        Self {
-            hops: 1,
-            sender: None,
-            request_id: None,
-            client: None,
-            domain: None,
-        }
+        Self { hops: 1, sender: None, request_id: None, client: None, domain: None }
     }
 
     /// The header to pass on for one that was received: the same but for the hop count. Its sender is to be replaced by
@@ -141,10 +131,7 @@ impl Hello {
         if self.hops >= MAX_HOPS {
             return Err("more than 16 hops");
         }
-        Ok(Self {
-            hops: self.hops + 1,
-            ..self.clone()
-        })
+        Ok(Self { hops: self.hops + 1, ..self.clone() })
     }
 
     /// The bytes to send. Fails where a field would not be accepted by [`decode`].
@@ -176,10 +163,7 @@ impl Hello {
 
 fn fields(hops: u8, mut rest: Bytes<'_>) -> Result<Hello, &'static str> {
     const CUT: &str = "field of the hello header longer than the header";
-    let mut hello = Hello {
-        hops,
-        ..Hello::first()
-    };
+    let mut hello = Hello { hops, ..Hello::first() };
     while !rest.is_empty() {
         let kind = rest.u8().ok_or(CUT)?;
         let value = rest.block16().ok_or(CUT)?;
@@ -257,18 +241,12 @@ fn client(value: &[u8]) -> Result<Address, &'static str> {
 
 fn client_bytes(address: &Address) -> Result<Vec<u8>, &'static str> {
     Ok(match address {
-        Address::Ip(SocketAddr::V4(address)) => [
-            &[4],
-            &address.ip().octets()[..],
-            &address.port().to_be_bytes(),
-        ]
-        .concat(),
-        Address::Ip(SocketAddr::V6(address)) => [
-            &[6],
-            &address.ip().octets()[..],
-            &address.port().to_be_bytes(),
-        ]
-        .concat(),
+        Address::Ip(SocketAddr::V4(address)) => {
+            [&[4], &address.ip().octets()[..], &address.port().to_be_bytes()].concat()
+        }
+        Address::Ip(SocketAddr::V6(address)) => {
+            [&[6], &address.ip().octets()[..], &address.port().to_be_bytes()].concat()
+        }
         Address::Unix(path) if path.len() <= UNIX_PATH_MAX => [&[1], &path[..]].concat(),
         Address::Unix(_) => return Err("path of a Unix socket over 108 bytes"),
     })

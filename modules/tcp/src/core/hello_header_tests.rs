@@ -32,10 +32,7 @@ fn what_is_encoded_is_decoded_and_the_rest_left() {
         Address::Unix(b"".as_slice().into()),
     ];
     for address in addresses {
-        let hello = Hello {
-            client: Some(address),
-            ..full()
-        };
+        let hello = Hello { client: Some(address), ..full() };
         let mut bytes = hello.encode().unwrap();
         let consumed = bytes.len();
         bytes.extend(b"\x16\x03\x01");
@@ -53,12 +50,7 @@ fn every_prefix_needs_more() {
 
 #[test]
 fn the_bytes_of_version_1_never_change() {
-    let hello = Hello {
-        sender: None,
-        request_id: Some("r1".into()),
-        domain: Some("a.b".into()),
-        ..full()
-    };
+    let hello = Hello { sender: None, request_id: Some("r1".into()), domain: Some("a.b".into()), ..full() };
     assert_eq!(
         hello.encode().unwrap(),
         b"\xf5apx\x01\x02\x00\x1d\x02\0\x02r1\x03\0\x07\x04\xc0\0\x02\x01\x10\xe1\x04\0\x03a.b"
@@ -68,25 +60,11 @@ fn the_bytes_of_version_1_never_change() {
 #[test]
 fn the_magic_is_no_other_protocols_beginning() {
     let bytes = full().encode().unwrap();
-    assert_eq!(
-        client_hello::Reader::new().advance(&bytes),
-        client_hello::Outcome::NotTls
-    );
+    assert_eq!(client_hello::Reader::new().advance(&bytes), client_hello::Outcome::NotTls);
     let rules = http_host::Rules::default();
-    assert_eq!(
-        http_host::Reader::new().advance(&rules, &bytes),
-        http_host::Outcome::NotHttp
-    );
-    assert_eq!(
-        proxy_protocol::decode(&bytes),
-        proxy_protocol::Outcome::NotProxy
-    );
-    for other in [
-        b"\x16\x03\x01".as_slice(),
-        b"GET /",
-        b"PROXY TCP4",
-        b"\r\n\r\n\0\r\nQUIT\n",
-    ] {
+    assert_eq!(http_host::Reader::new().advance(&rules, &bytes), http_host::Outcome::NotHttp);
+    assert_eq!(proxy_protocol::decode(&bytes), proxy_protocol::Outcome::NotProxy);
+    for other in [b"\x16\x03\x01".as_slice(), b"GET /", b"PROXY TCP4", b"\r\n\r\n\0\r\nQUIT\n"] {
         assert_eq!(decode(other), Outcome::NotHello);
     }
 }
@@ -109,17 +87,8 @@ fn hops_are_counted_and_a_circle_ends() {
 #[test]
 fn unknown_fields_are_skipped() {
     let bytes = header(1, &[(200, b"later"), (REQUEST_ID, b"id"), (0, b"")]);
-    let hello = Hello {
-        request_id: Some("id".into()),
-        ..Hello::first()
-    };
-    assert_eq!(
-        decode(&bytes),
-        Outcome::Parsed {
-            hello,
-            consumed: bytes.len()
-        }
-    );
+    let hello = Hello { request_id: Some("id".into()), ..Hello::first() };
+    assert_eq!(decode(&bytes), Outcome::Parsed { hello, consumed: bytes.len() });
 }
 
 #[test]
@@ -143,32 +112,19 @@ fn fields_out_of_their_bounds_are_refused() {
         (DOMAIN, b"a b"),
     ] {
         let outcome = decode(&header(1, &[(kind, value)]));
-        assert!(
-            matches!(outcome, Outcome::Malformed(_)),
-            "{kind} {}",
-            value.escape_ascii()
-        );
+        assert!(matches!(outcome, Outcome::Malformed(_)), "{kind} {}", value.escape_ascii());
     }
     let repeated = decode(&header(1, &[(DOMAIN, b"a"), (DOMAIN, b"a")]));
-    assert_eq!(
-        repeated,
-        Outcome::Malformed("repeated field in the hello header")
-    );
+    assert_eq!(repeated, Outcome::Malformed("repeated field in the hello header"));
     assert_eq!(
         decode(b"\xf5apx\x01\x01\0\x0b\x02\0\x01"),
         Outcome::Malformed("field of the hello header longer than the header")
     );
     for length in [b"\0\x07", b"\x10\x01", b"\xff\xff"] {
         let bytes = [b"\xf5apx\x01\x01".as_slice(), length].concat();
-        assert_eq!(
-            decode(&bytes),
-            Outcome::Malformed("length of the hello header out of range")
-        );
+        assert_eq!(decode(&bytes), Outcome::Malformed("length of the hello header out of range"));
     }
-    assert_eq!(
-        decode(b"\xf5apx\x02"),
-        Outcome::Malformed("unknown version of the hello header")
-    );
+    assert_eq!(decode(b"\xf5apx\x02"), Outcome::Malformed("unknown version of the hello header"));
 }
 
 #[test]
@@ -185,13 +141,7 @@ fn no_input_panics_or_depends_on_how_it_was_cut() {
         });
         if let Outcome::Parsed { hello, .. } = decode(input) {
             let again = hello.encode().unwrap();
-            assert_eq!(
-                decode(&again),
-                Outcome::Parsed {
-                    hello,
-                    consumed: again.len()
-                }
-            );
+            assert_eq!(decode(&again), Outcome::Parsed { hello, consumed: again.len() });
         }
     });
 }

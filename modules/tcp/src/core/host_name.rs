@@ -24,13 +24,9 @@ pub fn dns_name(name: &[u8]) -> Result<String, &'static str> {
 /// into the form of RFC 5952.
 pub fn host(text: &[u8]) -> Result<String, &'static str> {
     if let Some(inner) = text.strip_prefix(b"[") {
-        let inner = inner
-            .strip_suffix(b"]")
-            .ok_or("unclosed bracket in a host")?;
-        let address: Ipv6Addr = std::str::from_utf8(inner)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or("invalid IPv6 literal")?;
+        let inner = inner.strip_suffix(b"]").ok_or("unclosed bracket in a host")?;
+        let address: Ipv6Addr =
+            std::str::from_utf8(inner).ok().and_then(|text| text.parse().ok()).ok_or("invalid IPv6 literal")?;
         return Ok(format!("[{address}]"));
     }
     let name = labels(text)?;
@@ -45,15 +41,10 @@ pub fn host(text: &[u8]) -> Result<String, &'static str> {
 /// `host [":" port]` of RFC 3986 §3.2 without userinfo, which HTTP forbids (RFC 9110 §4.2.4).
 pub fn authority(text: &[u8]) -> Result<(String, Option<u16>), &'static str> {
     let host_end = match text.first() {
-        Some(b'[') => text
-            .iter()
-            .position(|&byte| byte == b']')
-            .map(|at| at + 1)
-            .ok_or("unclosed bracket in a host")?,
-        _ => text
-            .iter()
-            .position(|&byte| byte == b':')
-            .unwrap_or(text.len()),
+        Some(b'[') => {
+            text.iter().position(|&byte| byte == b']').map(|at| at + 1).ok_or("unclosed bracket in a host")?
+        }
+        _ => text.iter().position(|&byte| byte == b':').unwrap_or(text.len()),
     };
     let (name, rest) = text.split_at(host_end);
     let port = match rest {
@@ -68,13 +59,9 @@ fn port(digits: &[u8]) -> Result<u16, &'static str> {
     if digits.len() > 5 {
         return Err("invalid port");
     }
-    let value = digits.iter().try_fold(0u32, |value, byte| {
-        byte.is_ascii_digit()
-            .then(|| value * 10 + u32::from(byte - b'0'))
-    });
-    value
-        .and_then(|value| u16::try_from(value).ok())
-        .ok_or("invalid port")
+    let value =
+        digits.iter().try_fold(0u32, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')));
+    value.and_then(|value| u16::try_from(value).ok()).ok_or("invalid port")
 }
 
 fn labels(name: &[u8]) -> Result<String, &'static str> {
@@ -92,20 +79,14 @@ fn labels(name: &[u8]) -> Result<String, &'static str> {
         if label.len() > MAX_LABEL {
             return Err("label over 63 bytes in a host name");
         }
-        if !label
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        {
+        if !label.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             return Err("invalid character in a host name");
         }
         if label.starts_with(b"-") || label.ends_with(b"-") {
             return Err("label of a host name starts or ends with a hyphen");
         }
     }
-    Ok(name
-        .iter()
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect())
+    Ok(name.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
 }
 
 fn is_number(label: &str) -> bool {
@@ -119,14 +100,8 @@ mod tests {
     #[test]
     fn names_are_lower_cased_and_lose_the_roots_dot() {
         assert_eq!(dns_name(b"WWW.Example.CN."), Ok("www.example.cn".into()));
-        assert_eq!(
-            dns_name(b"xn--Bcher-kva.example"),
-            Ok("xn--bcher-kva.example".into())
-        );
-        assert_eq!(
-            dns_name(b"r3---sn-4g5e.example"),
-            Ok("r3---sn-4g5e.example".into())
-        );
+        assert_eq!(dns_name(b"xn--Bcher-kva.example"), Ok("xn--bcher-kva.example".into()));
+        assert_eq!(dns_name(b"r3---sn-4g5e.example"), Ok("r3---sn-4g5e.example".into()));
         assert_eq!(dns_name(b"a_b.example"), Ok("a_b.example".into()));
         assert_eq!(dns_name(b"localhost"), Ok("localhost".into()));
     }
@@ -163,25 +138,14 @@ mod tests {
     fn a_host_may_be_an_address() {
         assert_eq!(host(b"192.0.2.1"), Ok("192.0.2.1".into()));
         assert_eq!(host(b"[2001:DB8:0:0::1]"), Ok("[2001:db8::1]".into()));
-        for text in [
-            b"127.1".as_slice(),
-            b"192.0.2.256",
-            b"[::1",
-            b"[]",
-            b"[fe80::1%25eth0]",
-            b"[v1.a]",
-            b"::1",
-        ] {
+        for text in [b"127.1".as_slice(), b"192.0.2.256", b"[::1", b"[]", b"[fe80::1%25eth0]", b"[v1.a]", b"::1"] {
             assert!(host(text).is_err(), "{}", text.escape_ascii());
         }
     }
 
     #[test]
     fn an_authority_gives_host_and_port() {
-        assert_eq!(
-            authority(b"A.example:8080"),
-            Ok(("a.example".into(), Some(8080)))
-        );
+        assert_eq!(authority(b"A.example:8080"), Ok(("a.example".into(), Some(8080))));
         assert_eq!(authority(b"a.example:"), Ok(("a.example".into(), None)));
         assert_eq!(authority(b"[::1]:443"), Ok(("[::1]".into(), Some(443))));
         assert_eq!(authority(b"[::1]"), Ok(("[::1]".into(), None)));

@@ -18,13 +18,8 @@ pub struct Rules {
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789), and 16 KiB.
 impl Default for Rules {
     fn default() -> Self {
-        let methods = [
-            "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-        ];
-        Self {
-            methods: methods.map(String::from).into(),
-            limit: 16 * 1024,
-        }
+        let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        Self { methods: methods.map(String::from).into(), limit: 16 * 1024 }
     }
 }
 
@@ -147,16 +142,9 @@ impl Reader {
         if self.field.is_none() && request.minor_version > 0 {
             return Err("no Host in an HTTP/1.1 request");
         }
-        let target = request
-            .target
-            .take()
-            .or_else(|| self.field.take().flatten());
+        let target = request.target.take().or_else(|| self.field.take().flatten());
         let (host, port) = target.map_or((None, None), |(host, port)| (Some(host), port));
-        Ok(Some(Head {
-            host,
-            port,
-            minor_version: request.minor_version,
-        }))
+        Ok(Some(Head { host, port, minor_version: request.minor_version }))
     }
 }
 
@@ -180,18 +168,13 @@ fn first_bytes(rules: &Rules, start: &[u8]) -> Option<Outcome> {
             may_become |= method.starts_with(start);
         }
     }
-    Some(if may_become {
-        Outcome::NeedMore
-    } else {
-        Outcome::NotHttp
-    })
+    Some(if may_become { Outcome::NeedMore } else { Outcome::NotHttp })
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 §3).
 fn request_line(line: &[u8]) -> Result<Request, &'static str> {
     let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err("request line without three parts");
     };
@@ -211,30 +194,19 @@ fn request_line(line: &[u8]) -> Result<Request, &'static str> {
         (b"OPTIONS", b"*") | (_, [b'/', ..]) => None,
         (_, absolute) => Some(absolute_form(absolute)?),
     };
-    Ok(Request {
-        minor_version,
-        target,
-    })
+    Ok(Request { minor_version, target })
 }
 
 /// `scheme "://" authority path-abempty [ "?" query ]` (RFC 9112 §3.2.2).
 fn absolute_form(target: &[u8]) -> Result<(String, Option<u16>), &'static str> {
-    let colon = target
-        .iter()
-        .position(|&byte| byte == b':')
-        .ok_or("invalid request target")?;
+    let colon = target.iter().position(|&byte| byte == b':').ok_or("invalid request target")?;
     let (scheme, rest) = target.split_at(colon);
     let scheme_is_valid = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let (true, Some(rest)) = (scheme_is_valid, rest.strip_prefix(b"://")) else {
         return Err("invalid request target");
     };
-    let end = rest
-        .iter()
-        .position(|byte| b"/?#".contains(byte))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
     host_name::authority(&rest[..end])
 }
 
@@ -244,10 +216,7 @@ fn host_field(line: &[u8]) -> Result<Option<Target>, &'static str> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err("folded line in the request head");
     }
-    let colon = line
-        .iter()
-        .position(|&byte| byte == b':')
-        .ok_or("field line without a colon")?;
+    let colon = line.iter().position(|&byte| byte == b':').ok_or("field line without a colon")?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.ends_with(b" ") || name.ends_with(b"\t") {
         return Err("space before the colon of a field");

@@ -27,43 +27,19 @@ fn host(bytes: &[u8]) -> Option<String> {
 
 #[test]
 fn the_host_field_is_found_whatever_its_case_and_place() {
-    let head = parsed(
-        b"GET / HTTP/1.1\r\nAccept: */*\r\nhOsT:  WWW.Example.cn.:8080 \t\r\nX: \xff\r\n\r\nbody",
-    );
-    assert_eq!(
-        head,
-        Head {
-            host: Some("www.example.cn".into()),
-            port: Some(8080),
-            minor_version: 1
-        }
-    );
-    assert_eq!(
-        host(b"PUT /a HTTP/1.1\r\nHost:[2001:DB8::1]:80\r\n\r\n").as_deref(),
-        Some("[2001:db8::1]")
-    );
-    assert_eq!(
-        host(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(),
-        Some("a")
-    );
+    let head = parsed(b"GET / HTTP/1.1\r\nAccept: */*\r\nhOsT:  WWW.Example.cn.:8080 \t\r\nX: \xff\r\n\r\nbody");
+    assert_eq!(head, Head { host: Some("www.example.cn".into()), port: Some(8080), minor_version: 1 });
+    assert_eq!(host(b"PUT /a HTTP/1.1\r\nHost:[2001:DB8::1]:80\r\n\r\n").as_deref(), Some("[2001:db8::1]"));
+    assert_eq!(host(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(), Some("a"));
 }
 
 #[test]
 fn the_authority_of_the_request_line_wins() {
     let head = parsed(b"GET http://A.example:81/x?y HTTP/1.1\r\nHost: b.example\r\n\r\n");
-    assert_eq!(
-        (head.host.as_deref(), head.port),
-        (Some("a.example"), Some(81))
-    );
+    assert_eq!((head.host.as_deref(), head.port), (Some("a.example"), Some(81)));
     let head = parsed(b"CONNECT a.example:443 HTTP/1.1\r\nHost: b.example\r\n\r\n");
-    assert_eq!(
-        (head.host.as_deref(), head.port),
-        (Some("a.example"), Some(443))
-    );
-    assert_eq!(
-        host(b"GET http://a.example?y HTTP/1.0\r\n\r\n").as_deref(),
-        Some("a.example")
-    );
+    assert_eq!((head.host.as_deref(), head.port), (Some("a.example"), Some(443)));
+    assert_eq!(host(b"GET http://a.example?y HTTP/1.0\r\n\r\n").as_deref(), Some("a.example"));
 }
 
 #[test]
@@ -77,11 +53,7 @@ fn a_head_is_read_over_segments() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a.example\r\nX: y\r\n\r\n";
     let (rules, mut reader) = (Rules::default(), Reader::new());
     for end in 0..bytes.len() {
-        assert_eq!(
-            reader.advance(&rules, &bytes[..end]),
-            Outcome::NeedMore,
-            "{end}"
-        );
+        assert_eq!(reader.advance(&rules, &bytes[..end]), Outcome::NeedMore, "{end}");
     }
     assert!(matches!(reader.advance(&rules, bytes), Outcome::Parsed(_)));
 }
@@ -113,91 +85,34 @@ fn other_protocols_are_not_http() {
 
 #[test]
 fn methods_are_configurable() {
-    let rules = Rules {
-        methods: vec!["BREW".into()],
-        limit: 100,
-    };
+    let rules = Rules { methods: vec!["BREW".into()], limit: 100 };
     let coffee = b"BREW / HTTP/1.1\r\nHost: pot\r\n\r\n";
-    assert!(matches!(
-        Reader::new().advance(&rules, coffee),
-        Outcome::Parsed(_)
-    ));
-    assert_eq!(
-        Reader::new().advance(&rules, b"GET / HTTP/1.1"),
-        Outcome::NotHttp
-    );
+    assert!(matches!(Reader::new().advance(&rules, coffee), Outcome::Parsed(_)));
+    assert_eq!(Reader::new().advance(&rules, b"GET / HTTP/1.1"), Outcome::NotHttp);
 }
 
 #[test]
 fn heads_that_readers_understand_differently_are_refused() {
     for (bytes, why) in [
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".as_slice(),
-            "several Host fields",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost:\r\nHost: a\r\n\r\n",
-            "several Host fields",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nX: y\r\n\r\n",
-            "no Host in an HTTP/1.1 request",
-        ),
-        (
-            b"GET http://a/ HTTP/1.1\r\n\r\n",
-            "no Host in an HTTP/1.1 request",
-        ),
-        (
-            b"GET / HTTP/1.1\nHost: a\n\n",
-            "bare LF in the request head",
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".as_slice(), "several Host fields"),
+        (b"GET / HTTP/1.1\r\nHost:\r\nHost: a\r\n\r\n", "several Host fields"),
+        (b"GET / HTTP/1.1\r\nX: y\r\n\r\n", "no Host in an HTTP/1.1 request"),
+        (b"GET http://a/ HTTP/1.1\r\n\r\n", "no Host in an HTTP/1.1 request"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", "bare LF in the request head"),
         (b"GET / HTTP/1.1\r\n\n", "bare LF in the request head"),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n",
-            "bare CR in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
-            "bare CR in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-            "folded line in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\n\tHost: a\r\n\r\n",
-            "folded line in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-            "space before the colon of a field",
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n", "bare CR in the request head"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", "bare CR in the request head"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "folded line in the request head"),
+        (b"GET / HTTP/1.1\r\n\tHost: a\r\n\r\n", "folded line in the request head"),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", "space before the colon of a field"),
         (b"GET / HTTP/1.1\r\nHo st: a\r\n\r\n", "invalid field name"),
         (b"GET / HTTP/1.1\r\n: a\r\n\r\n", "invalid field name"),
-        (
-            b"GET / HTTP/1.1\r\nHost\r\n\r\n",
-            "field line without a colon",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
-            "NUL in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nX: \x1b\r\n\r\n",
-            "control character in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nX: \x7f\r\n\r\n",
-            "control character in the request head",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
-            "invalid character in a host name",
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
-            "invalid character in a host name",
-        ),
+        (b"GET / HTTP/1.1\r\nHost\r\n\r\n", "field line without a colon"),
+        (b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n", "NUL in the request head"),
+        (b"GET / HTTP/1.1\r\nX: \x1b\r\n\r\n", "control character in the request head"),
+        (b"GET / HTTP/1.1\r\nX: \x7f\r\n\r\n", "control character in the request head"),
+        (b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", "invalid character in a host name"),
+        (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", "invalid character in a host name"),
         (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", "invalid port"),
         (b"GET / HTTP/1.1\r\nHost: ::1\r\n\r\n", "invalid port"),
         (b"GET /  HTTP/1.1\r\n", "request line without three parts"),
@@ -218,33 +133,21 @@ fn heads_that_readers_understand_differently_are_refused() {
 
 #[test]
 fn a_head_over_the_limit_is_refused_even_without_a_line_end() {
-    let rules = Rules {
-        limit: 64,
-        ..Rules::default()
-    };
+    let rules = Rules { limit: 64, ..Rules::default() };
     let refused = Outcome::Malformed("request head over the limit");
     let bytes = [b"GET /".as_slice(), &[b'a'; 100]].concat();
     assert_eq!(Reader::new().advance(&rules, &bytes), refused);
     assert_eq!(Reader::new().advance(&rules, &bytes[..64]), refused);
-    assert_eq!(
-        Reader::new().advance(&rules, &bytes[..63]),
-        Outcome::NeedMore
-    );
+    assert_eq!(Reader::new().advance(&rules, &bytes[..63]), Outcome::NeedMore);
     let mut fits = b"GET / HTTP/1.0\r\nX: ".to_vec();
     fits.resize(60, b'y');
     fits.extend(b"\r\n\r\n");
-    assert!(matches!(
-        Reader::new().advance(&rules, &fits),
-        Outcome::Parsed(_)
-    ));
+    assert!(matches!(Reader::new().advance(&rules, &fits), Outcome::Parsed(_)));
 }
 
 #[test]
 fn no_input_panics_or_depends_on_how_it_was_cut() {
-    let rules = Rules {
-        limit: 2048,
-        ..Rules::default()
-    };
+    let rules = Rules { limit: 2048, ..Rules::default() };
     corpus::run("http_host", |input| {
         corpus::same_however_cut(input, || {
             let (mut reader, rules) = (Reader::new(), &rules);
@@ -257,9 +160,5 @@ fn no_input_panics_or_depends_on_how_it_was_cut() {
             }
         });
     });
-    assert!(
-        corpus::seeds("http_host")
-            .iter()
-            .any(|seed| matches!(read(seed), Outcome::Parsed(_)))
-    );
+    assert!(corpus::seeds("http_host").iter().any(|seed| matches!(read(seed), Outcome::Parsed(_))));
 }

@@ -77,18 +77,12 @@ impl IpList {
                 }
             }
         }
-        Self {
-            v4: Table::new(&v4),
-            v6: Table::new(&v6),
-        }
+        Self { v4: Table::new(&v4), v6: Table::new(&v6) }
     }
 
     /// A set: allows these networks and says nothing about others.
     pub fn set(networks: &[Network]) -> Self {
-        let rules: Vec<_> = networks
-            .iter()
-            .map(|&network| (Action::Allow, network))
-            .collect();
+        let rules: Vec<_> = networks.iter().map(|&network| (Action::Allow, network)).collect();
         Self::new(&rules)
     }
 
@@ -204,12 +198,7 @@ impl FromStr for Network {
             None => width,
             Some(digits) => parse_prefix(digits)
                 .filter(|&prefix| prefix <= width)
-                .ok_or_else(|| {
-                    NetworkError::new(
-                        format!("the prefix must be a number from 0 to {width}"),
-                        None,
-                    )
-                })?,
+                .ok_or_else(|| NetworkError::new(format!("the prefix must be a number from 0 to {width}"), None))?,
         };
         let network = Self::new(address, prefix);
         if network.first() != address.to_canonical() {
@@ -227,9 +216,7 @@ impl Network {
         const MAPPED: u8 = 96;
         match (address, address.to_canonical()) {
             (IpAddr::V4(address), _) => Self::v4(address, prefix),
-            (IpAddr::V6(_), IpAddr::V4(address)) if prefix >= MAPPED => {
-                Self::v4(address, prefix - MAPPED)
-            }
+            (IpAddr::V6(_), IpAddr::V4(address)) if prefix >= MAPPED => Self::v4(address, prefix - MAPPED),
             (IpAddr::V6(address), _) => {
                 let prefix = prefix.min(128);
                 let free = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
@@ -259,14 +246,8 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all"),
-            Self::V4 {
-                address,
-                prefix: 32,
-            } => address.fmt(f),
-            Self::V6 {
-                address,
-                prefix: 128,
-            } => address.fmt(f),
+            Self::V4 { address, prefix: 32 } => address.fmt(f),
+            Self::V6 { address, prefix: 128 } => address.fmt(f),
             Self::V4 { address, prefix } => write!(f, "{address}/{prefix}"),
             Self::V6 { address, prefix } => write!(f, "{address}/{prefix}"),
         }
@@ -275,10 +256,7 @@ impl fmt::Display for Network {
 
 impl NetworkError {
     fn new(reason: impl Into<String>, suggestion: Option<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            suggestion,
-        }
+        Self { reason: reason.into(), suggestion }
     }
 }
 
@@ -296,8 +274,7 @@ impl std::error::Error for NetworkError {}
 
 /// Digits without sign or leading zero.
 fn parse_prefix(digits: &str) -> Option<u8> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit())
-        && (digits.len() == 1 || !digits.starts_with('0'));
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
     if plain { digits.parse().ok() } else { None }
 }
 
@@ -307,10 +284,7 @@ fn not_an_address(text: &str, address: &str) -> NetworkError {
     }
     let bare = address.trim().trim_start_matches('[').trim_end_matches(']');
     let suggestion = bare.parse::<IpAddr>().ok().map(|ip| ip.to_string());
-    NetworkError::new(
-        "expected an IPv4 or IPv6 address, a CIDR block, or all",
-        suggestion,
-    )
+    NetworkError::new("expected an IPv4 or IPv6 address, a CIDR block, or all", suggestion)
 }
 
 #[cfg(test)]

@@ -23,20 +23,10 @@ fn matches(network: Network, address: IpAddr) -> bool {
     };
     match (network, address.to_canonical()) {
         (Network::All, _) => true,
-        (
-            Network::V4 {
-                address: first,
-                prefix,
-            },
-            IpAddr::V4(ip),
-        ) => inside(ip.to_bits().into(), first.to_bits().into(), 32, prefix),
-        (
-            Network::V6 {
-                address: first,
-                prefix,
-            },
-            IpAddr::V6(ip),
-        ) => inside(ip.to_bits(), first.to_bits(), 128, prefix),
+        (Network::V4 { address: first, prefix }, IpAddr::V4(ip)) => {
+            inside(ip.to_bits().into(), first.to_bits().into(), 32, prefix)
+        }
+        (Network::V6 { address: first, prefix }, IpAddr::V6(ip)) => inside(ip.to_bits(), first.to_bits(), 128, prefix),
         _ => false,
     }
 }
@@ -97,57 +87,17 @@ fn mapped_addresses_are_ipv4_on_both_sides() {
 #[test]
 fn mistakes_are_explained() {
     for (text, reason, suggestion) in [
-        (
-            "10.0.0.1/8",
-            "bits are set after the first 8",
-            Some("10.0.0.0/8"),
-        ),
-        (
-            "2001:db8::1/32",
-            "bits are set after the first 32",
-            Some("2001:db8::/32"),
-        ),
-        (
-            "10.0.0.0/33",
-            "the prefix must be a number from 0 to 32",
-            None,
-        ),
+        ("10.0.0.1/8", "bits are set after the first 8", Some("10.0.0.0/8")),
+        ("2001:db8::1/32", "bits are set after the first 32", Some("2001:db8::/32")),
+        ("10.0.0.0/33", "the prefix must be a number from 0 to 32", None),
         ("::/129", "the prefix must be a number from 0 to 128", None),
-        (
-            "10.0.0.0/+8",
-            "the prefix must be a number from 0 to 32",
-            None,
-        ),
-        (
-            "10.0.0.0/08",
-            "the prefix must be a number from 0 to 32",
-            None,
-        ),
-        (
-            "10.0.0.0/",
-            "the prefix must be a number from 0 to 32",
-            None,
-        ),
-        (
-            "[::1]",
-            "expected an IPv4 or IPv6 address, a CIDR block, or all",
-            Some("::1"),
-        ),
-        (
-            " 10.0.0.1",
-            "expected an IPv4 or IPv6 address, a CIDR block, or all",
-            Some("10.0.0.1"),
-        ),
-        (
-            "10.0.0",
-            "expected an IPv4 or IPv6 address, a CIDR block, or all",
-            None,
-        ),
-        (
-            "localhost",
-            "expected an IPv4 or IPv6 address, a CIDR block, or all",
-            None,
-        ),
+        ("10.0.0.0/+8", "the prefix must be a number from 0 to 32", None),
+        ("10.0.0.0/08", "the prefix must be a number from 0 to 32", None),
+        ("10.0.0.0/", "the prefix must be a number from 0 to 32", None),
+        ("[::1]", "expected an IPv4 or IPv6 address, a CIDR block, or all", Some("::1")),
+        (" 10.0.0.1", "expected an IPv4 or IPv6 address, a CIDR block, or all", Some("10.0.0.1")),
+        ("10.0.0", "expected an IPv4 or IPv6 address, a CIDR block, or all", None),
+        ("localhost", "expected an IPv4 or IPv6 address, a CIDR block, or all", None),
         ("", "empty address", None),
         ("ALL", "invalid address", Some("all")),
     ] {
@@ -156,10 +106,7 @@ fn mistakes_are_explained() {
         assert_eq!(error.suggestion.as_deref(), suggestion, "{text}");
     }
     let shown = error("10.0.0.1/8").to_string();
-    assert_eq!(
-        shown,
-        "bits are set after the first 8; did you mean \"10.0.0.0/8\"?"
-    );
+    assert_eq!(shown, "bits are set after the first 8; did you mean \"10.0.0.0/8\"?");
 }
 
 #[test]
@@ -168,12 +115,8 @@ fn the_compiled_list_answers_as_a_linear_search_does() {
     for _ in 0..300 {
         // A few leading bits, so that blocks nest and repeat.
         let any = |random: &mut Random| match random.below(3) {
-            0 => IpAddr::from(Ipv6Addr::from_bits(
-                u128::from(random.next() & 0xff) << 120 | 1,
-            )),
-            _ => IpAddr::from(Ipv4Addr::from_bits(
-                (random.next() as u32 & 0xf3) << 24 | 0x0101,
-            )),
+            0 => IpAddr::from(Ipv6Addr::from_bits(u128::from(random.next() & 0xff) << 120 | 1)),
+            _ => IpAddr::from(Ipv4Addr::from_bits((random.next() as u32 & 0xf3) << 24 | 0x0101)),
         };
         let rules: Vec<(Action, Network)> = (0..random.below(30))
             .map(|_| {
@@ -188,10 +131,7 @@ fn the_compiled_list_answers_as_a_linear_search_does() {
         let list = IpList::new(&rules);
         for _ in 0..200 {
             let address = any(&mut random);
-            let expected = rules
-                .iter()
-                .find(|rule| matches(rule.1, address))
-                .map(|rule| rule.0);
+            let expected = rules.iter().find(|rule| matches(rule.1, address)).map(|rule| rule.0);
             assert_eq!(list.decide(address), expected, "{address} {rules:?}");
         }
     }
@@ -208,18 +148,9 @@ fn ten_thousand_rules_are_searched_in_log_time() {
     let list = IpList::new(&rules);
     // Two edges a block at most, and a binary search over them.
     assert_eq!(list.v4.edges.len(), 20_000);
-    assert_eq!(
-        list.decide(Ipv4Addr::from_bits(9_998 << 12 | 255).into()),
-        Some(Allow)
-    );
-    assert_eq!(
-        list.decide(Ipv4Addr::from_bits(9_999 << 12).into()),
-        Some(Deny)
-    );
-    assert_eq!(
-        list.decide(Ipv4Addr::from_bits(9_999 << 12 | 256).into()),
-        None
-    );
+    assert_eq!(list.decide(Ipv4Addr::from_bits(9_998 << 12 | 255).into()), Some(Allow));
+    assert_eq!(list.decide(Ipv4Addr::from_bits(9_999 << 12).into()), Some(Deny));
+    assert_eq!(list.decide(Ipv4Addr::from_bits(9_999 << 12 | 256).into()), None);
 }
 
 #[test]
@@ -229,10 +160,7 @@ fn no_text_panics_and_what_parses_is_written_back() {
         for line in text.lines() {
             if let Ok(network) = line.parse::<Network>() {
                 assert_eq!(network.to_string().parse(), Ok(network));
-                assert_eq!(
-                    matches(network, network.first()),
-                    IpList::set(&[network]).contains(network.first())
-                );
+                assert_eq!(matches(network, network.first()), IpList::set(&[network]).contains(network.first()));
             }
         }
     });

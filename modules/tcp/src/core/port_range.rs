@@ -36,9 +36,7 @@ pub fn parse(text: &str) -> Result<Vec<ListenAddress>, ListenError> {
     let (host, ports) = split(text)?;
     let ip = ip(host, ports)?;
     let (first, last) = port_range(ports)?;
-    Ok((first..=last)
-        .map(|port| ListenAddress::Ip(SocketAddr::new(ip, port)))
-        .collect())
+    Ok((first..=last).map(|port| ListenAddress::Ip(SocketAddr::new(ip, port))).collect())
 }
 
 impl fmt::Display for ListenAddress {
@@ -63,10 +61,7 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 fn error<T>(reason: impl Into<String>, suggestion: Option<String>) -> Result<T, ListenError> {
-    Err(ListenError {
-        reason: reason.into(),
-        suggestion,
-    })
+    Err(ListenError { reason: reason.into(), suggestion })
 }
 
 /// Host and ports around the last colon outside of brackets.
@@ -85,19 +80,13 @@ fn split(text: &str) -> Result<(&str, &str), ListenError> {
         return error("no port", Some(format!("\"{ip}\"")));
     }
     match text.rsplit_once(':') {
-        None if text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'-') =>
-        {
+        None if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
             error("no address before the port", every_address(text))
         }
         None => error("no port", None),
         Some((host, ports)) if host.contains(':') => {
             let known = host.parse::<Ipv6Addr>().is_ok();
-            error(
-                "an IPv6 address stands in brackets",
-                known.then(|| format!("\"[{host}]:{ports}\"")),
-            )
+            error("an IPv6 address stands in brackets", known.then(|| format!("\"[{host}]:{ports}\"")))
         }
         Some(parts) => Ok(parts),
     }
@@ -111,23 +100,14 @@ fn ip(host: &str, ports: &str) -> Result<IpAddr, ListenError> {
             Some(format!("\"127.0.0.1:{ports}\" or \"[::1]:{ports}\"")),
         ),
         _ => host.parse().or_else(|_| {
-            let suggestion = host
-                .trim()
-                .parse::<Ipv4Addr>()
-                .ok()
-                .map(|ip| format!("\"{ip}:{ports}\""));
-            error(
-                "expected an IPv4 address or an IPv6 address in brackets",
-                suggestion,
-            )
+            let suggestion = host.trim().parse::<Ipv4Addr>().ok().map(|ip| format!("\"{ip}:{ports}\""));
+            error("expected an IPv4 address or an IPv6 address in brackets", suggestion)
         }),
     }
 }
 
 fn every_address(ports: &str) -> Option<String> {
-    port_range(ports)
-        .is_ok()
-        .then(|| format!("\"0.0.0.0:{ports}\" (IPv4) or \"[::]:{ports}\" (IPv6)"))
+    port_range(ports).is_ok().then(|| format!("\"0.0.0.0:{ports}\" (IPv4) or \"[::]:{ports}\" (IPv6)"))
 }
 
 fn port_range(text: &str) -> Result<(u16, u16), ListenError> {
@@ -167,10 +147,7 @@ fn unix(path: &str) -> Result<ListenAddress, ListenError> {
         return error("0 byte in the path of a Unix socket", None);
     }
     if path.len() > MAX_UNIX_PATH {
-        return error(
-            format!("the path of a Unix socket has at most {MAX_UNIX_PATH} bytes"),
-            None,
-        );
+        return error(format!("the path of a Unix socket has at most {MAX_UNIX_PATH} bytes"), None);
     }
     if let Some(path) = path.strip_prefix("//") {
         let suggestion = Some(format!("\"unix:/{}\"", path.trim_start_matches('/')));
@@ -191,24 +168,15 @@ mod tests {
 
     #[test]
     fn single_addresses_stay_single() {
-        for text in [
-            "0.0.0.0:80",
-            "[::]:443",
-            "127.0.0.1:0",
-            "[2001:db8::1]:65535",
-            "unix:/run/a.sock",
-            "unix:a.sock",
-        ] {
+        for text in ["0.0.0.0:80", "[::]:443", "127.0.0.1:0", "[2001:db8::1]:65535", "unix:/run/a.sock", "unix:a.sock"]
+        {
             assert_eq!(shown(text), [text]);
         }
     }
 
     #[test]
     fn a_range_becomes_its_ports() {
-        assert_eq!(
-            shown("0.0.0.0:10001-10003"),
-            ["0.0.0.0:10001", "0.0.0.0:10002", "0.0.0.0:10003"]
-        );
+        assert_eq!(shown("0.0.0.0:10001-10003"), ["0.0.0.0:10001", "0.0.0.0:10002", "0.0.0.0:10003"]);
         assert_eq!(shown("[::]:65535-65535"), ["[::]:65535"]);
         assert_eq!(shown("127.0.0.1:1-1000").len(), MAX_PORTS);
     }
@@ -216,56 +184,20 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         for (text, reason, suggestion) in [
-            (
-                ":8080",
-                "no address before the port",
-                Some("\"0.0.0.0:8080\" (IPv4) or \"[::]:8080\" (IPv6)"),
-            ),
-            (
-                "*:80",
-                "no address before the port",
-                Some("\"0.0.0.0:80\" (IPv4) or \"[::]:80\" (IPv6)"),
-            ),
-            (
-                "8080",
-                "no address before the port",
-                Some("\"0.0.0.0:8080\" (IPv4) or \"[::]:8080\" (IPv6)"),
-            ),
+            (":8080", "no address before the port", Some("\"0.0.0.0:8080\" (IPv4) or \"[::]:8080\" (IPv6)")),
+            ("*:80", "no address before the port", Some("\"0.0.0.0:80\" (IPv4) or \"[::]:80\" (IPv6)")),
+            ("8080", "no address before the port", Some("\"0.0.0.0:8080\" (IPv4) or \"[::]:8080\" (IPv6)")),
             ("::1:80", "no port", Some("\"[::1:80]:80\"")),
-            (
-                "fe80::1:2:3:4:5:6:80",
-                "an IPv6 address stands in brackets",
-                Some("\"[fe80::1:2:3:4:5:6]:80\""),
-            ),
+            ("fe80::1:2:3:4:5:6:80", "an IPv6 address stands in brackets", Some("\"[fe80::1:2:3:4:5:6]:80\"")),
             ("127.0.0.1", "no port", Some("\"127.0.0.1:80\"")),
-            (
-                "localhost:80",
-                "names are not accepted as listen addresses",
-                Some("\"127.0.0.1:80\" or \"[::1]:80\""),
-            ),
-            (
-                "example.cn:80",
-                "expected an IPv4 address or an IPv6 address in brackets",
-                None,
-            ),
-            (
-                " 127.0.0.1:80",
-                "expected an IPv4 address or an IPv6 address in brackets",
-                Some("\"127.0.0.1:80\""),
-            ),
+            ("localhost:80", "names are not accepted as listen addresses", Some("\"127.0.0.1:80\" or \"[::1]:80\"")),
+            ("example.cn:80", "expected an IPv4 address or an IPv6 address in brackets", None),
+            (" 127.0.0.1:80", "expected an IPv4 address or an IPv6 address in brackets", Some("\"127.0.0.1:80\"")),
             ("[::1]", "no port after the bracket", None),
             ("[::1]80", "no port after the bracket", None),
-            (
-                "[x]:80",
-                "expected an IPv4 address or an IPv6 address in brackets",
-                None,
-            ),
+            ("[x]:80", "expected an IPv4 address or an IPv6 address in brackets", None),
             ("127.0.0.1:", "no port after the colon", None),
-            (
-                "127.0.0.1:65536",
-                "a port is a number from 0 to 65535",
-                None,
-            ),
+            ("127.0.0.1:65536", "a port is a number from 0 to 65535", None),
             ("127.0.0.1:+80", "a port is a number from 0 to 65535", None),
             ("127.0.0.1:80 ", "a port is a number from 0 to 65535", None),
             ("127.0.0.1:9-1", "the range runs backwards", Some("1-9")),
@@ -274,11 +206,7 @@ mod tests {
             ("127.0.0.1:1-", "no port after the colon", None),
             ("", "empty listen address", None),
             ("unix:", "no path after unix:", None),
-            (
-                "unix:///run/a",
-                "unix: takes a path, not a URL",
-                Some("\"unix:/run/a\""),
-            ),
+            ("unix:///run/a", "unix: takes a path, not a URL", Some("\"unix:/run/a\"")),
             ("unix:a\0b", "0 byte in the path of a Unix socket", None),
         ] {
             let error = parse(text).unwrap_err();
@@ -286,10 +214,7 @@ mod tests {
             assert_eq!(error.suggestion.as_deref(), suggestion, "{text}");
         }
         let long = format!("unix:/{}", "a".repeat(107));
-        assert_eq!(
-            parse(&long).unwrap_err().reason,
-            "the path of a Unix socket has at most 107 bytes"
-        );
+        assert_eq!(parse(&long).unwrap_err().reason, "the path of a Unix socket has at most 107 bytes");
     }
 
     #[test]

@@ -107,21 +107,16 @@ pub fn encode_v1(endpoints: &Endpoints) -> Vec<u8> {
 
 /// A header of version 2 with the authority if there is one, and with a CRC32c if that is wanted. An IPv4 address beside
 /// an IPv6 one is mapped; an IP address beside a Unix socket becomes the unspecified family.
-pub fn encode_v2(
-    endpoints: &Endpoints,
-    authority: Option<&str>,
-    checksum: bool,
-) -> Result<Vec<u8>, &'static str> {
+pub fn encode_v2(endpoints: &Endpoints, authority: Option<&str>, checksum: bool) -> Result<Vec<u8>, &'static str> {
     const TOO_LONG: &str = "PROXY header over 4096 bytes";
     let command = match endpoints {
         Endpoints::Local => v2::Command::Local,
         Endpoints::Unknown | Endpoints::Proxied { .. } => v2::Command::Proxy,
     };
     let addresses = match endpoints {
-        Endpoints::Proxied {
-            source: Address::Unix(source),
-            destination: Address::Unix(destination),
-        } => v2::Addresses::Unix(v2::Unix::new(sun_path(source)?, sun_path(destination)?)),
+        Endpoints::Proxied { source: Address::Unix(source), destination: Address::Unix(destination) } => {
+            v2::Addresses::Unix(v2::Unix::new(sun_path(source)?, sun_path(destination)?))
+        }
         other => ip_pair(other).map_or(v2::Addresses::Unspecified, v2::Addresses::from),
     };
     let transport = match addresses {
@@ -132,9 +127,7 @@ pub fn encode_v2(
     if let Some(name) = authority {
         // Checked before it is written: the builder would cut the length of a longer one.
         let name = host_name::host(name.as_bytes())?;
-        builder = builder
-            .write_tlv(AUTHORITY, name.as_bytes())
-            .map_err(|_| TOO_LONG)?;
+        builder = builder.write_tlv(AUTHORITY, name.as_bytes()).map_err(|_| TOO_LONG)?;
     }
     if checksum {
         builder = builder.write_tlv(CRC32C, &[0; 4]).map_err(|_| TOO_LONG)?;
@@ -152,11 +145,7 @@ type Decoded = Result<Option<(Header, usize)>, &'static str>;
 fn decode_v1(received: &[u8]) -> Decoded {
     let window = &received[..received.len().min(V1_MAX)];
     let Some(end) = window.iter().position(|&byte| byte == b'\n') else {
-        return if received.len() >= V1_MAX {
-            Err("PROXY v1 line over 107 bytes")
-        } else {
-            Ok(None)
-        };
+        return if received.len() >= V1_MAX { Err("PROXY v1 line over 107 bytes") } else { Ok(None) };
     };
     let consumed = end + 1;
     let line = &window[..consumed];
@@ -165,11 +154,7 @@ fn decode_v1(received: &[u8]) -> Decoded {
     }
     let text = &line[..line.len() - 2];
     let parsed = |endpoints| {
-        let header = Header {
-            version: Version::V1,
-            endpoints,
-            authority: None,
-        };
+        let header = Header { version: Version::V1, endpoints, authority: None };
         Ok(Some((header, consumed)))
     };
     // Whatever follows UNKNOWN is to be ignored.
@@ -180,19 +165,15 @@ fn decode_v1(received: &[u8]) -> Decoded {
     if !text.is_ascii() || text.contains(&b'+') {
         return Err("invalid byte in a PROXY v1 line");
     }
-    let addresses = v1::Header::try_from(line)
-        .map_err(|_| "invalid PROXY v1 line")?
-        .addresses;
+    let addresses = v1::Header::try_from(line).map_err(|_| "invalid PROXY v1 line")?.addresses;
     parsed(match addresses {
         v1::Addresses::Unknown => Endpoints::Unknown,
-        v1::Addresses::Tcp4(ip) => proxied(
-            (ip.source_address.into(), ip.source_port),
-            (ip.destination_address.into(), ip.destination_port),
-        ),
-        v1::Addresses::Tcp6(ip) => proxied(
-            (ip.source_address.into(), ip.source_port),
-            (ip.destination_address.into(), ip.destination_port),
-        ),
+        v1::Addresses::Tcp4(ip) => {
+            proxied((ip.source_address.into(), ip.source_port), (ip.destination_address.into(), ip.destination_port))
+        }
+        v1::Addresses::Tcp6(ip) => {
+            proxied((ip.source_address.into(), ip.source_port), (ip.destination_address.into(), ip.destination_port))
+        }
     })
 }
 
@@ -211,11 +192,7 @@ fn decode_v2(received: &[u8]) -> Decoded {
     let Some(bytes) = received.get(..consumed) else {
         return Ok(None);
     };
-    let mut header = Header {
-        version: Version::V2,
-        endpoints: Endpoints::Local,
-        authority: None,
-    };
+    let mut header = Header { version: Version::V2, endpoints: Endpoints::Local, authority: None };
     if fixed[12] & 0x0f == 0 {
         return Ok(Some((header, consumed))); // LOCAL: the receiver must take it whatever the family and the block are
     }
@@ -223,18 +200,15 @@ fn decode_v2(received: &[u8]) -> Decoded {
     header.endpoints = match parsed.addresses {
         _ if parsed.protocol == v2::Protocol::Unspecified => Endpoints::Unknown,
         v2::Addresses::Unspecified => Endpoints::Unknown,
-        v2::Addresses::IPv4(ip) => proxied(
-            (ip.source_address.into(), ip.source_port),
-            (ip.destination_address.into(), ip.destination_port),
-        ),
-        v2::Addresses::IPv6(ip) => proxied(
-            (ip.source_address.into(), ip.source_port),
-            (ip.destination_address.into(), ip.destination_port),
-        ),
-        v2::Addresses::Unix(unix) => Endpoints::Proxied {
-            source: unix_address(&unix.source),
-            destination: unix_address(&unix.destination),
-        },
+        v2::Addresses::IPv4(ip) => {
+            proxied((ip.source_address.into(), ip.source_port), (ip.destination_address.into(), ip.destination_port))
+        }
+        v2::Addresses::IPv6(ip) => {
+            proxied((ip.source_address.into(), ip.source_port), (ip.destination_address.into(), ip.destination_port))
+        }
+        v2::Addresses::Unix(unix) => {
+            Endpoints::Proxied { source: unix_address(&unix.source), destination: unix_address(&unix.destination) }
+        }
     };
     header.authority = fields(bytes, V2_FIXED + parsed.addresses.len())?;
     Ok(Some((header, consumed)))
@@ -270,19 +244,12 @@ fn fields(header: &[u8], at: usize) -> Result<Option<String>, &'static str> {
 }
 
 fn proxied(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Endpoints {
-    Endpoints::Proxied {
-        source: SocketAddr::from(source).into(),
-        destination: SocketAddr::from(destination).into(),
-    }
+    Endpoints::Proxied { source: SocketAddr::from(source).into(), destination: SocketAddr::from(destination).into() }
 }
 
 /// Both addresses in one family, if both are IP.
 fn ip_pair(endpoints: &Endpoints) -> Option<(SocketAddr, SocketAddr)> {
-    let Endpoints::Proxied {
-        source: Address::Ip(source),
-        destination: Address::Ip(destination),
-    } = *endpoints
-    else {
+    let Endpoints::Proxied { source: Address::Ip(source), destination: Address::Ip(destination) } = *endpoints else {
         return None;
     };
     if source.is_ipv4() == destination.is_ipv4() {
@@ -297,25 +264,16 @@ fn ip_pair(endpoints: &Endpoints) -> Option<(SocketAddr, SocketAddr)> {
 
 fn sun_path(path: &[u8]) -> Result<[u8; UNIX_PATH_MAX], &'static str> {
     let mut padded = [0; UNIX_PATH_MAX];
-    padded
-        .get_mut(..path.len())
-        .ok_or("path of a Unix socket over 108 bytes")?
-        .copy_from_slice(path);
+    padded.get_mut(..path.len()).ok_or("path of a Unix socket over 108 bytes")?.copy_from_slice(path);
     Ok(padded)
 }
 
 /// A path ends at its first 0; one of the abstract space starts with it and loses its padding.
 fn unix_address(padded: &[u8; UNIX_PATH_MAX]) -> Address {
     let end = if padded[0] == 0 {
-        padded
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |at| at + 1)
+        padded.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1)
     } else {
-        padded
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(UNIX_PATH_MAX)
+        padded.iter().position(|&byte| byte == 0).unwrap_or(UNIX_PATH_MAX)
     };
     Address::Unix(padded[..end].into())
 }
@@ -323,9 +281,7 @@ fn unix_address(padded: &[u8; UNIX_PATH_MAX]) -> Address {
 /// The checksum of RFC 9260 appendix A (Castagnoli, reflected). Bit by bit: a header is small and the field rare.
 fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
     !bytes.fold(!0u32, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
-            (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg())
-        })
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg()))
     })
 }
 

@@ -92,16 +92,9 @@ fn a_header_of_version_2_is_read_and_the_rest_left() {
 
 #[test]
 fn local_is_taken_whatever_its_block_holds() {
-    for bytes in [
-        v2_bytes(0x20, 0, b""),
-        v2_bytes(0x20, 0xff, b"junk"),
-        v2_bytes(0x20, 0x11, &V4),
-    ] {
+    for bytes in [v2_bytes(0x20, 0, b""), v2_bytes(0x20, 0xff, b"junk"), v2_bytes(0x20, 0x11, &V4)] {
         let (header, consumed) = parsed(&bytes);
-        assert_eq!(
-            (header.endpoints, consumed),
-            (Endpoints::Local, bytes.len())
-        );
+        assert_eq!((header.endpoints, consumed), (Endpoints::Local, bytes.len()));
     }
 }
 
@@ -133,32 +126,17 @@ fn a_checksum_is_verified() {
 fn invalid_headers_of_version_2_are_refused() {
     let with = |fields: &[u8]| v2_bytes(0x21, 0x11, &[&V4, fields].concat());
     for (bytes, why) in [
-        (
-            v2_bytes(0x11, 0x11, &V4),
-            "unknown version in a PROXY v2 header",
-        ),
+        (v2_bytes(0x11, 0x11, &V4), "unknown version in a PROXY v2 header"),
         (v2_bytes(0x22, 0x11, &V4), "invalid PROXY v2 header"),
         (v2_bytes(0x21, 0x41, &V4), "invalid PROXY v2 header"),
         (v2_bytes(0x21, 0x13, &V4), "invalid PROXY v2 header"),
         (v2_bytes(0x21, 0x11, &V4[1..]), "invalid PROXY v2 header"),
         (v2_bytes(0x21, 0x31, &V4), "invalid PROXY v2 header"),
-        (
-            with(b"\x02"),
-            "field of a PROXY v2 header longer than the header",
-        ),
-        (
-            with(b"\xee\0\x02z"),
-            "field of a PROXY v2 header longer than the header",
-        ),
-        (
-            with(b"\x02\0\x01a\x02\0\x01a"),
-            "two authorities in a PROXY v2 header",
-        ),
+        (with(b"\x02"), "field of a PROXY v2 header longer than the header"),
+        (with(b"\xee\0\x02z"), "field of a PROXY v2 header longer than the header"),
+        (with(b"\x02\0\x01a\x02\0\x01a"), "two authorities in a PROXY v2 header"),
         (with(b"\x02\0\x03a b"), "invalid character in a host name"),
-        (
-            with(b"\x03\0\x04\0\0\0\0"),
-            "wrong checksum of a PROXY v2 header",
-        ),
+        (with(b"\x03\0\x04\0\0\0\0"), "wrong checksum of a PROXY v2 header"),
         (with(b"\x03\0\0"), "wrong checksum of a PROXY v2 header"),
     ] {
         assert_eq!(reason(&bytes), why);
@@ -191,10 +169,7 @@ fn what_is_encoded_is_decoded() {
         }
     }
     let four = ip("192.0.2.1:1", "198.51.100.2:2");
-    assert_eq!(
-        encode_v1(&four),
-        b"PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n"
-    );
+    assert_eq!(encode_v1(&four), b"PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n");
     assert_eq!(parsed(&encode_v1(&four)).0.endpoints, four);
     assert_eq!(encode_v1(&Endpoints::Local), b"PROXY UNKNOWN\r\n");
 }
@@ -204,41 +179,26 @@ fn addresses_of_two_families_are_mapped() {
     let mixed = ip("192.0.2.1:1", "[::1]:2");
     let mapped = ip("[::ffff:192.0.2.1]:1", "[::1]:2");
     assert_eq!(parsed(&encode_v1(&mixed)).0.endpoints, mapped);
-    assert_eq!(
-        parsed(&encode_v2(&mixed, None, false).unwrap()).0.endpoints,
-        mapped
-    );
+    assert_eq!(parsed(&encode_v2(&mixed, None, false).unwrap()).0.endpoints, mapped);
     let odd = Endpoints::Proxied {
         source: Address::Unix(b"/a".as_slice().into()),
         destination: Address::Ip("[::1]:2".parse().unwrap()),
     };
-    assert_eq!(
-        parsed(&encode_v2(&odd, None, false).unwrap()).0.endpoints,
-        Endpoints::Unknown
-    );
+    assert_eq!(parsed(&encode_v2(&odd, None, false).unwrap()).0.endpoints, Endpoints::Unknown);
     assert_eq!(encode_v1(&odd), b"PROXY UNKNOWN\r\n");
 }
 
 #[test]
 fn what_cannot_be_encoded_is_refused() {
     let long = Address::Unix(vec![b'a'; 109].into());
-    let endpoints = Endpoints::Proxied {
-        source: long.clone(),
-        destination: long,
-    };
+    let endpoints = Endpoints::Proxied { source: long.clone(), destination: long };
     assert!(encode_v2(&endpoints, None, false).is_err());
     assert!(encode_v2(&Endpoints::Unknown, Some("a b"), false).is_err());
 }
 
 #[test]
 fn other_protocols_are_not_proxy() {
-    for bytes in [
-        b"GET /".as_slice(),
-        b"\x16\x03\x01",
-        b"PROXYTCP4",
-        b"\r\n\r\n\x01",
-        b"\xf5apx",
-    ] {
+    for bytes in [b"GET /".as_slice(), b"\x16\x03\x01", b"PROXYTCP4", b"\r\n\r\n\x01", b"\xf5apx"] {
         assert_eq!(decode(bytes), Outcome::NotProxy);
     }
 }

@@ -198,10 +198,15 @@ pub(super) struct Pump<F: Flow> {
 
 enum End {
     /// Both sides ended, or the first one with `close_type "fast"`.
-    Done { reset: bool },
+    Done {
+        reset: bool,
+    },
     Fault(Fault),
     /// This side was silent, or took nothing.
-    Timeout { who: Who, reset: bool },
+    Timeout {
+        who: Who,
+        reset: bool,
+    },
     Killed,
 }
 
@@ -342,7 +347,8 @@ impl<F: Flow> Pump<F> {
                 return Some(End::Timeout { who: sources[n], reset: false });
             }
         }
-        let last = self.marks.iter().map(|m| m.read_ms.max(if m.blocked { 0 } else { m.write_ms })).max().unwrap_or(now);
+        let last =
+            self.marks.iter().map(|m| m.read_ms.max(if m.blocked { 0 } else { m.write_ms })).max().unwrap_or(now);
         if passed(times.idle_ms, last) {
             return Some(End::Timeout { who: Who::Proxy, reset: false });
         }

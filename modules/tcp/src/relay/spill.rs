@@ -176,7 +176,8 @@ impl Queue {
             }
             Came::Read(mut block) => {
                 if block.len() < BLOCK {
-                    let error = Error::new(ErrorKind::UnexpectedEof, "the temporary file is shorter than what was written");
+                    let error =
+                        Error::new(ErrorKind::UnexpectedEof, "the temporary file is shorter than what was written");
                     fail(io, &error, "its bytes are lost, and so is the session");
                     return Err(Fault { who: Who::Proxy, error });
                 }

@@ -212,7 +212,9 @@ fn the_peers_word_on_headers_beats_the_locals() {
     assert_eq!(v1, b"PROXY TCP4 192.0.2.1 203.0.113.1 40000 80\r\n");
     assert_eq!(greet(&[on], &[say("proxy_protocol", false)], "proxy_protocol"), b"");
     let v2 = greet(&[Directive::new("proxy_protocol").prop("version", 2)], &[], "proxy_protocol");
-    let proxy_protocol::Outcome::Parsed { header, consumed } = proxy_protocol::decode(&v2) else { panic!("it is a header") };
+    let proxy_protocol::Outcome::Parsed { header, consumed } = proxy_protocol::decode(&v2) else {
+        panic!("it is a header")
+    };
     assert_eq!((consumed, header.authority.as_deref()), (v2.len(), Some("a.example")));
 }
 

