@@ -19,6 +19,7 @@ use crate::{
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -39,11 +40,27 @@ struct Spec {
 }
 
 /// Lines of one target with the same buffering share a buffer.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
+    /// Of the rest: a path is not hashed again for each line.
+    hash: u64,
     target: Target,
     size: usize,
     flush: Option<Duration>,
+}
+
+impl Key {
+    fn new(target: Target, size: usize, flush: Option<Duration>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (&target, size, flush).hash(&mut hasher);
+        Self { hash: hasher.finish(), target, size, flush }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// The access logs of a generation, by block.
@@ -164,11 +181,11 @@ impl Spec {
     fn of(node: &Node) -> Self {
         let default = Buffering::default();
         Self {
-            key: Arc::new(Key {
-                target: Target::new(word(node)),
-                size: node.prop("buffer").map_or(default.size, |v| v.size() as usize),
-                flush: node.prop("flush").map_or(default.flush, |v| Some(v.time())),
-            }),
+            key: Arc::new(Key::new(
+                Target::new(word(node)),
+                node.prop("buffer").map_or(default.size, |v| v.size() as usize),
+                node.prop("flush").map_or(default.flush, |v| Some(v.time())),
+            )),
             format: node.prop("format").map(|v| v.num as u32),
             errors_only: node.prop("errors_only").is_some_and(|v| v.bool()),
             interval: node.prop("interval").map(|v| v.time()),
@@ -263,13 +280,14 @@ impl std::fmt::Debug for Buffers {
 impl Buffers {
     fn line(&mut self, plan: &LogPlan, render: impl FnOnce(&mut Vec<u8>)) {
         let now = Instant::now();
-        if !self.open.contains_key(&plan.spec.key) {
-            self.open.insert(Arc::clone(&plan.spec.key), Slot { buffer: plan.buffer(), used: now });
-        }
         if let Some(slot) = self.open.get_mut(&plan.spec.key) {
             slot.used = now;
             slot.buffer.line(now, render);
+            return;
         }
+        let mut slot = Slot { buffer: plan.buffer(), used: now };
+        slot.buffer.line(now, render);
+        self.open.insert(Arc::clone(&plan.spec.key), slot);
     }
 
     /// Hands over what has waited long enough, and once a second writes the lines of sessions still open. To be called

@@ -39,23 +39,22 @@ pub fn status(own: u32, close: u32) -> Option<u32> {
     })
 }
 
-/// A word for a status.
+/// Words for a status. Those that no session gets here by itself are named by their class.
 pub fn status_text(status: u32) -> &'static str {
-    match status {
-        200 => "ok",
-        400 => "client error",
-        403 => "denied",
-        404 => "no route",
-        408 => "client timed out",
-        500 => "proxy error",
-        502 => "upstream error",
-        503 => "unavailable",
-        504 => "upstream timed out",
-        100..=199 => "informational",
-        200..=299 => "success",
-        300..=399 => "redirected",
-        400..=499 => "client error",
-        500..=599 => "server error",
+    match (status, status / 100) {
+        (200, _) => "ok",
+        (403, _) => "denied",
+        (404, _) => "not found",
+        (408, _) => "client timed out",
+        (500, _) => "proxy error",
+        (502, _) => "upstream error",
+        (503, _) => "unavailable",
+        (504, _) => "upstream timed out",
+        (_, 1) => "informational",
+        (_, 2) => "success",
+        (_, 3) => "redirected",
+        (_, 4) => "client error",
+        (_, 5) => "server error",
         _ => "other",
     }
 }
