@@ -65,6 +65,8 @@ pub struct Session {
     pub domain: RefCell<String>,
     /// Follows the session through a chain of hosts.
     pub request_id: RefCell<String>,
+    /// Texts that were replaced: a module may still read them.
+    pub replaced: RefCell<Vec<String>>,
     /// Named groups of what matched.
     pub captures: RefCell<CaptureValues>,
     /// What modules keep.
@@ -77,6 +79,13 @@ pub struct Session {
     waker: RefCell<Option<Waker>>,
     started: Duration,
     counted_client: Cell<bool>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let held = &self.worker.held;
+        held.set(held.get().saturating_sub(1));
+    }
 }
 
 impl std::fmt::Debug for Session {
@@ -117,6 +126,7 @@ pub fn start(worker: &Rc<Worker>, generation: &Rc<WorkerGen>, listener: &Rc<List
         local: Cell::new(None),
         domain: RefCell::default(),
         request_id: RefCell::default(),
+        replaced: RefCell::default(),
         captures: RefCell::default(),
         slots: Slots::default(),
         stages: RefCell::default(),
@@ -125,6 +135,7 @@ pub fn start(worker: &Rc<Worker>, generation: &Rc<WorkerGen>, listener: &Rc<List
         started: process().now(),
         counted_client: Cell::new(false),
     });
+    generation.held.set(generation.held.get() + 1);
     let key = worker.enter(&session);
     let life = Life { session, worker: Rc::clone(worker), key };
     let task = crate::services::tasks::spawn_local(async move {

@@ -182,9 +182,7 @@ pub(super) unsafe extern "C" fn resolve_thunk(host: Str, port: u16) -> LocalFutu
     let Some(host) = guard(|| host.as_str().to_owned()) else {
         return at_once(Err(Error::bare(ErrorKind::Panicked)));
     };
-    LocalFuture::new(async move {
-        lookup(&host, port).await.map(|list| Box::into_raw(Box::new(list)).cast()).into()
-    })
+    LocalFuture::new(async move { lookup(&host, port).await.map(|list| Box::into_raw(Box::new(list)).cast()).into() })
 }
 
 pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<Resolved> {

@@ -54,8 +54,7 @@ impl Watch {
     fn new(path: &str) -> Result<Arc<Self>, Error> {
         let path = std::path::absolute(path)?;
         let (dirs, names) = places(&path)?;
-        let watch =
-            Arc::new(Self { dirs, names, changed: AtomicBool::new(false), waiters: Arc::default() });
+        let watch = Arc::new(Self { dirs, names, changed: AtomicBool::new(false), waiters: Arc::default() });
         if COUNT.fetch_add(1, Relaxed) >= MOST {
             COUNT.fetch_sub(1, Relaxed);
             return Err(Error::new(ErrorKind::Limit, format!("{MOST} files are watched already")));
@@ -156,9 +155,8 @@ fn heard(event: notify::Result<Event>) {
     match event {
         Ok(event) if !is_change(&event) => return,
         Ok(event) => dirs(|all| {
-            let of_event = |dir: &Path| {
-                event.need_rescan() || event.paths.iter().any(|p| p == dir || p.parent() == Some(dir))
-            };
+            let of_event =
+                |dir: &Path| event.need_rescan() || event.paths.iter().any(|p| p == dir || p.parent() == Some(dir));
             for (_, list) in all.iter().filter(|(dir, _)| of_event(dir)) {
                 concerned.extend(list.iter().filter_map(Weak::upgrade).filter(|w| w.concerns(&event)));
             }

@@ -157,9 +157,7 @@ pub(super) unsafe extern "C" fn file_open(path: Str, flags: u32) -> LocalFuture<
     }) else {
         return at_once(Err(Error::bare(ErrorKind::Panicked)));
     };
-    LocalFuture::new(async move {
-        running.await.and_then(|r| r).map(|o| Arc::into_raw(o.0).cast_mut().cast()).into()
-    })
+    LocalFuture::new(async move { running.await.and_then(|r| r).map(|o| Arc::into_raw(o.0).cast_mut().cast()).into() })
 }
 
 pub(super) unsafe extern "C" fn file_read(f: Object, offset: u64, to: Buf) -> LocalFuture<Outcome<Buf>> {

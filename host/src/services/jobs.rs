@@ -94,9 +94,8 @@ pub fn run_blocking<T: Send + 'static>(
 ) -> impl Future<Output = Result<T, Error>> + Send {
     let value = Arc::new(Mutex::new(None));
     let to = Arc::clone(&value);
-    let work: Work = Box::new(move |_| {
-        guard(f).map(|v| *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(v)).is_some()
-    });
+    let work: Work =
+        Box::new(move |_| guard(f).map(|v| *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(v)).is_some());
     let ticket = POOLS[Pool::Blocking as usize].submit(work);
     async move {
         ticket?.await?;
@@ -367,8 +366,7 @@ impl Drop for Ending {
 
 pub(super) unsafe extern "C" fn job(pool: Pool, job: Job) -> LocalFuture<Outcome<()>> {
     let job = ModuleJob(Some(job));
-    guard(|| submit(pool, job))
-        .unwrap_or_else(|| super::net::at_once(Err(Error::bare(ErrorKind::Panicked))))
+    guard(|| submit(pool, job)).unwrap_or_else(|| super::net::at_once(Err(Error::bare(ErrorKind::Panicked))))
 }
 
 fn submit(pool: Pool, job: ModuleJob) -> LocalFuture<Outcome<()>> {

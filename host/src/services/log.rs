@@ -98,7 +98,10 @@ mod tests {
 
     #[test]
     fn fields_are_told_apart_and_quoted_values_stay_whole() {
-        assert_eq!(fields("a=1 b=\"two words\" c=\"q\\\"x\" d="), [("a", "1"), ("b", "two words"), ("c", "q\\\"x"), ("d", "")]);
+        assert_eq!(
+            fields("a=1 b=\"two words\" c=\"q\\\"x\" d="),
+            [("a", "1"), ("b", "two words"), ("c", "q\\\"x"), ("d", "")]
+        );
     }
 
     #[test]

@@ -87,10 +87,7 @@ pub(super) unsafe fn options(o: *const SocketOptions) -> SocketOptions {
     unsafe { o.as_ref() }.copied().unwrap_or_default()
 }
 
-pub(super) unsafe extern "C" fn connect_thunk(
-    to: Addr,
-    o: *const SocketOptions,
-) -> LocalFuture<Outcome<Stream>> {
+pub(super) unsafe extern "C" fn connect_thunk(to: Addr, o: *const SocketOptions) -> LocalFuture<Outcome<Stream>> {
     // SAFETY: lent for the call, copied here.
     let o = unsafe { options(o) };
     LocalFuture::new(async move { connect(to, &o).await.into() })
@@ -259,12 +256,15 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // Options of TCP mean nothing here.
-    platform::apply(&socket, &SocketOptions {
-        nodelay: false,
-        send_buffer: options.send_buffer,
-        recv_buffer: options.recv_buffer,
-        ..SocketOptions::default()
-    })?;
+    platform::apply(
+        &socket,
+        &SocketOptions {
+            nodelay: false,
+            send_buffer: options.send_buffer,
+            recv_buffer: options.recv_buffer,
+            ..SocketOptions::default()
+        },
+    )?;
     let at = SockAddr::unix(path)?;
     match socket.bind(&at) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_stale(path, &at) => {

@@ -62,6 +62,14 @@ pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
     unsafe { Rc::decrement_strong_count(s.cast::<Session>()) }
 }
 
+/// Sets a text. The one before stays where it is until the session ends: a module may hold it.
+fn replace(s: &Session, to: &RefCell<String>, text: Str) {
+    let before = to.replace(text.as_str().to_owned());
+    if !before.is_empty() {
+        s.replaced.borrow_mut().push(before);
+    }
+}
+
 pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
@@ -72,7 +80,7 @@ pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
 pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, domain: Str) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    *s.domain.borrow_mut() = domain.as_str().to_owned();
+    replace(s, &s.domain, domain);
 }
 
 pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
@@ -85,7 +93,7 @@ pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
 pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    *s.request_id.borrow_mut() = id.as_str().to_owned();
+    replace(s, &s.request_id, id);
 }
 
 pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str) {

@@ -1,8 +1,8 @@
 //! The one table of the host's functions that every image gets.
 
 use super::{
-    buffers, contracts, current::current, datagram, dns, file_watch, files, jobs, log, metrics, net, session, tasks, timers,
-    udp, upstream, watch, zones,
+    buffers, contracts, current::current, datagram, dns, file_watch, files, jobs, log, metrics, net, session, tasks,
+    timers, udp, upstream, watch, zones,
 };
 use crate::worker;
 use anyproxy_module_api::abi::{

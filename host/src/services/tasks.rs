@@ -100,10 +100,10 @@ impl Tasks {
         counts.into_iter().collect()
     }
 
-    /// Ends all. Their futures are dropped by the runtime at its next turn, on this thread.
+    /// Tells all to end. Their futures are dropped by the runtime at its next turn, on this thread; until then they count.
     pub fn end_all(&self) {
         self.ending.set(true);
-        for (_, (_, task)) in self.running.take() {
+        for (_, task) in self.running.borrow().values() {
             task.abort();
         }
     }

@@ -91,9 +91,9 @@ impl Udp {
     /// Sends one transmit, whole or not at all.
     pub fn poll_send(&self, cx: &mut Context<'_>, transmit: &quinn_udp::Transmit<'_>) -> Poll<io::Result<()>> {
         loop {
-            let sent = self.socket.try_io(Interest::WRITABLE, || {
-                self.state.try_send(UdpSockRef::from(&self.socket), transmit)
-            });
+            let sent = self
+                .socket
+                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), transmit));
             match sent {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 // Larger than the path takes: lost, as it would be on the way. Probes for the path's size rely on it.

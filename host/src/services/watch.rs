@@ -3,20 +3,16 @@
 use super::net::stopped;
 #[cfg(unix)]
 use super::waiters::Waiters;
+#[cfg(unix)]
+use anyproxy_module_api::abi::stream::ready;
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind, Outcome},
     host::Object,
     task::{FfiContext, guard},
 };
-#[cfg(unix)]
-use anyproxy_module_api::abi::stream::ready;
-#[cfg(unix)]
-use std::{
-    os::fd::RawFd,
-    sync::Arc,
-    task::Poll,
-};
 use std::task::Context;
+#[cfg(unix)]
+use std::{os::fd::RawFd, sync::Arc, task::Poll};
 #[cfg(unix)]
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -131,7 +127,11 @@ pub(super) unsafe extern "C" fn watch_drop(w: Object) {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::{future::poll_fn, io::{Read, Write}, os::{fd::AsRawFd, unix::net::UnixStream}};
+    use std::{
+        future::poll_fn,
+        io::{Read, Write},
+        os::{fd::AsRawFd, unix::net::UnixStream},
+    };
 
     #[tokio::test]
     async fn a_descriptor_is_ready_when_it_can_be_read_and_not_after_that() {
@@ -140,10 +140,12 @@ mod tests {
         let w = Watch::new(b.as_raw_fd().into(), ready::READ).unwrap();
         poll_fn(|cx| Poll::Ready(assert_eq!(w.poll(cx, ready::READ), 0))).await;
         a.write_all(b"x").unwrap();
-        let wait = || poll_fn(|cx| match w.poll(cx, ready::READ) {
-            0 => Poll::Pending,
-            n => Poll::Ready(n),
-        });
+        let wait = || {
+            poll_fn(|cx| match w.poll(cx, ready::READ) {
+                0 => Poll::Pending,
+                n => Poll::Ready(n),
+            })
+        };
         assert_eq!(wait().await, ready::READ);
         assert_eq!(b.read(&mut [0; 8]).unwrap(), 1);
         w.clear(ready::READ);

@@ -26,8 +26,10 @@ pub struct WorkerGen {
     pub worker: u32,
     /// Balancers and budgets, one a pool.
     pub pools: Vec<RefCell<PoolWorker>>,
-    /// Sessions of the generation here.
+    /// Sessions of the generation that go on here.
     pub sessions: Cell<u32>,
+    /// Sessions that exist here: also those that are over and that some module still holds.
+    pub held: Cell<u32>,
     /// Tasks that modules spawned.
     pub tasks: Tasks,
     /// Jobs under way whose result is wanted here.
@@ -56,6 +58,7 @@ impl WorkerGen {
             worker,
             pools: cycle.pools.iter().map(|p| RefCell::new(PoolWorker::new(p, &cycle))).collect(),
             sessions: Cell::new(0),
+            held: Cell::new(0),
             tasks: Tasks::default(),
             jobs: Cell::new(0),
             retired: Cell::new(false),
@@ -105,24 +108,28 @@ impl WorkerGen {
 
     /// What still holds the generation here: sessions, tasks, jobs.
     pub fn held_by(&self) -> (u32, usize, u32) {
-        (self.sessions.get(), self.tasks.len(), self.jobs.get())
+        (self.held.get(), self.tasks.len(), self.jobs.get())
     }
 
-    /// Ends it if it is retired and nothing but tasks is left; true once, when it ended.
+    /// Ends it if it is retired and its sessions are over: tasks are told to end, then, once nothing holds it, its modules
+    /// stop. True once, when that happened. To be called again until then.
     pub fn end_if_done(&self) -> bool {
         if !self.retired.get() || self.sessions.get() > 0 || self.ended.get() {
+            return false;
+        }
+        self.tasks.end_all();
+        if self.held_by() != (0, 0, 0) {
             return false;
         }
         self.end();
         true
     }
 
-    /// Drops the modules' futures while their runtime lives, then stops the modules on this worker.
+    /// Stops the modules on this worker. Their futures were dropped before, while their runtime lived.
     pub fn end(&self) {
         if self.ended.replace(true) {
             return;
         }
-        self.tasks.end_all();
         for &module in self.cycle.start_order().iter().rev() {
             let object = self.objects[usize::from(module)].replace(WorkerObject::NONE);
             self.cycle.instance(module).worker_stop(Current::on_worker(self, module), object);

@@ -219,8 +219,15 @@ impl Worker {
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
-        for generation in self.generations.take() {
-            generation.end();
+        let generations = self.generations.take();
+        for g in &generations {
+            g.tasks.end_all();
+        }
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        for g in generations {
+            g.end();
         }
         // Aborted tasks are dropped at the runtime's next turns, while everything they may touch is still there.
         for _ in 0..8 {

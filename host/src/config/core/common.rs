@@ -10,7 +10,7 @@ const fn common(name: &str, doc: &str) -> DirectiveDesc {
     DirectiveDesc::new(name, doc, Contexts::COMMON)
 }
 
-pub(super) static TABLE: [DirectiveDesc; 25] = [
+pub(super) static TABLE: [DirectiveDesc; 26] = [
     common("worker_threads", "Worker threads, each with an event loop of its own.")
         .args(&[ArgDesc::new("count", Kind::Int, "0: one a core, by the CPU quota of the control group")
             .required()
@@ -140,6 +140,14 @@ pub(super) static TABLE: [DirectiveDesc; 25] = [
         .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(MILLI, 5 * 60 * SECOND)])
         .default("5s")
         .example("resolver_timeout \"2s\""),
+    common(
+        "preread_timeout",
+        "How long a client may take over what is read before a server is chosen: headers in front of the stream, TLS \
+         ClientHello, head of an HTTP request.\nThen it is closed, without any peer having been asked.",
+    )
+    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(MILLI, HOUR)])
+    .default("10s")
+    .example("preread_timeout \"5s\""),
     common("tmp_path", "Directory for temporary files.")
         .args(&[ArgDesc::new("dir", Kind::Path, "path").required()])
         .default("the system's directory for temporary files")

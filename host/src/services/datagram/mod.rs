@@ -182,7 +182,11 @@ pub fn start_generation(generation: &Rc<WorkerGen>) {
                 unsafe { (point.start)(place, number(listener.key), local) }
             };
             if object.is_null() {
-                tracing::error!(module = cycle.module_id(module), listener = listener.label, "no endpoint: it panicked");
+                tracing::error!(
+                    module = cycle.module_id(module),
+                    listener = listener.label,
+                    "no endpoint: it panicked"
+                );
                 continue;
             }
             let endpoint = Rc::new(Endpoint { generation: Rc::clone(generation), module, point, object });
@@ -348,28 +352,24 @@ fn route(worker: &Worker, listener: u64, m: &Received, bytes: &[u8]) {
         COUNTS.no_owner.fetch_add(1, Relaxed);
         return;
     };
-    let size = if m.segment == 0 { bytes.len().max(1) } else { m.segment };
-    let mut begun: Option<(Route, usize)> = None;
-    let mut at = 0;
-    loop {
+    split(bytes, m.segment, |d| asked.owner_of(d), |owner, run| give(worker, listener, owner, m, run));
+}
+
+/// Splits a run into parts whose datagrams have one owner. `size`: bytes of a datagram; 0: it is one.
+fn split(bytes: &[u8], size: usize, mut owner_of: impl FnMut(&[u8]) -> Route, mut give: impl FnMut(Route, &[u8])) {
+    let size = if size == 0 { bytes.len().max(1) } else { size };
+    let (mut from, mut at) = (0, size.min(bytes.len()));
+    let mut owner = owner_of(&bytes[..at]);
+    while at < bytes.len() {
         let end = (at + size).min(bytes.len());
-        let owner = asked.owner_of(&bytes[at..end]);
-        match begun {
-            Some((same, _)) if same == owner => {}
-            Some((other, from)) => {
-                give(worker, listener, other, m, &bytes[from..at]);
-                begun = Some((owner, at));
-            }
-            None => begun = Some((owner, at)),
+        let next = owner_of(&bytes[at..end]);
+        if next != owner {
+            give(owner, &bytes[from..at]);
+            (owner, from) = (next, at);
         }
         at = end;
-        if at >= bytes.len() {
-            break;
-        }
     }
-    if let Some((owner, from)) = begun {
-        give(worker, listener, owner, m, &bytes[from..]);
-    }
+    give(owner, &bytes[from..]);
 }
 
 fn give(worker: &Worker, listener: u64, owner: Route, m: &Received, bytes: &[u8]) {
@@ -451,4 +451,43 @@ pub(super) fn accept(listener: u32, stream: Stream, client: Addr) -> bool {
         return true;
     }
     accept::begin_here(key, stream, client, local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(bytes: &[u8], size: usize) -> Vec<(u32, Vec<u8>)> {
+        let mut out = Vec::new();
+        // The first byte names the owner.
+        let owner = |d: &[u8]| Route::owner(d.first().copied().unwrap_or(9).into(), 0);
+        split(bytes, size, owner, |owner, run| out.push((owner.epoch, run.to_vec())));
+        out
+    }
+
+    #[test]
+    fn neighbours_of_one_owner_stay_a_run_and_others_are_cut_off() {
+        assert_eq!(parts(b"1a1b2a2b2", 2).iter().map(|p| p.1.as_slice()).collect::<Vec<_>>(), [&b"1a1b"[..], b"2a2b2"]);
+        assert_eq!(parts(b"1a2a1", 2).len(), 3);
+    }
+
+    #[test]
+    fn one_datagram_is_one_part_whatever_its_length() {
+        assert_eq!(parts(b"1234", 0), [(49, b"1234".to_vec())]);
+        assert_eq!(parts(b"1234", 100), [(49, b"1234".to_vec())]);
+        assert_eq!(parts(b"", 0), [(9, Vec::new())]);
+        assert_eq!(parts(b"", 1200), [(9, Vec::new())]);
+    }
+
+    #[test]
+    fn a_listener_keeps_its_number_and_its_address() {
+        let n = number(0x7e57);
+        assert_eq!(number(0x7e57), n);
+        assert_eq!(key_of(n), Some(0x7e57));
+        assert_ne!(number(0x7e58), n);
+        let at: Addr = std::net::SocketAddr::from(([127, 0, 0, 1], 4433)).into();
+        note_bound(0x7e57, at);
+        assert_eq!(bound(0x7e57), Some(at));
+        assert_eq!(bound(0x7e58), None);
+    }
 }
