@@ -17,7 +17,7 @@ use crate::{Tcp, conf, session::known};
 use anyproxy_module_api::{
     At, Cause, CloseReason, Error, ErrorKind, Handler, Lease, Outcome, Relay, Session, Stage, Stream, Who,
 };
-use pump::{Kind, Pump};
+use pump::{Kind, Pump, is_plain};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -133,8 +133,7 @@ impl Relay<Tcp> for Splice {
     fn takes(at: At<Tcp>, _: &Session<Tcp>, client: &Stream, upstream: &Stream) -> bool {
         // Not `raw_fd`: what was read before a server was chosen is still in front of the client's bytes now, and gone
         // by the time a direction is spliced.
-        let plain = |s: &Stream| matches!(s.info().protocol.as_str(), "tcp" | "unix");
-        cfg!(target_os = "linux") && at.try_conf().is_none_or(|c| c.splice) && plain(client) && plain(upstream)
+        cfg!(target_os = "linux") && at.try_conf().is_none_or(|c| c.splice) && is_plain(client) && is_plain(upstream)
     }
 
     fn run(

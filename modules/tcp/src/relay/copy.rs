@@ -135,7 +135,7 @@ impl Flow {
             ready!(self.poll_write(cx, io))?;
             if self.ended {
                 self.buf = Buf::new();
-                return io.to.poll_shutdown(cx).map_err(|e| io.target(e));
+                return io.poll_end(cx);
             }
             if self.may_splice && self.is_long(io.conf.splice_after) && self.start_splicing(io) {
                 return Poll::Ready(Ok(()));

@@ -80,6 +80,8 @@ pub(super) struct Io<'a> {
     /// The worker's clock, ms.
     pub(super) now: u64,
     marks: &'a mut Marks,
+    /// The other direction is done, and closing says all that is left to say.
+    last: bool,
 }
 
 impl Io<'_> {
@@ -154,6 +156,14 @@ impl Io<'_> {
         r
     }
 
+    /// Passes the end of the source on. Ready: it was, or the streams are about to be closed, which does the same.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.last {
+            return Poll::Ready(Ok(()));
+        }
+        self.to.poll_shutdown(cx).map_err(|e| self.target(e))
+    }
+
     /// The source failed.
     pub(super) fn source(&self, error: Error) -> Fault {
         let who = match self.direction {
@@ -181,6 +191,11 @@ fn arm(session: &Session<Tcp>, at: u64) {
     }
 }
 
+/// Whether it is a socket and nothing in between.
+pub(super) fn is_plain(stream: &Stream) -> bool {
+    matches!(stream.info().protocol.as_str(), "tcp" | "unix")
+}
+
 /// The relay's future.
 pub(super) struct Pump<F: Flow> {
     session: Session<Tcp>,
@@ -189,6 +204,8 @@ pub(super) struct Pump<F: Flow> {
     flows: [F; 2],
     marks: [Marks; 2],
     kind: Kind,
+    /// Both are plain sockets, which have no end of their own to write.
+    plain: bool,
     /// Who ended its stream first.
     first: Option<Who>,
     /// `close_type "fast"`: the direction whose source is still heard, and nothing passed on.
@@ -239,6 +256,7 @@ impl<F: Flow> Pump<F> {
             flows: [flow(&session, Direction::Upload), flow(&session, Direction::Download)],
             marks: [marks; 2],
             session,
+            plain: is_plain(&client) && is_plain(&upstream),
             client,
             upstream,
             kind,
@@ -269,6 +287,7 @@ impl<F: Flow> Pump<F> {
             session: &self.session,
             direction,
             now,
+            last: self.plain && self.marks[1 - n].done,
             marks: &mut self.marks[n],
         };
         if let Poll::Ready(r) = self.flows[n].poll(cx, &mut io) {

@@ -197,7 +197,7 @@ impl super::pump::Flow for Flow {
             }
             if self.ended && self.held() == 0 && self.queue.as_ref().is_none_or(|q| q.is_empty()) {
                 self.head = Buf::new();
-                return io.to.poll_shutdown(cx).map_err(|e| io.target(e));
+                return io.poll_end(cx);
             }
             if !moved {
                 self.wait(cx, io.now, until);
