@@ -254,8 +254,10 @@ impl Session {
             stream = Box::pin(self.preread_headers(stream)).await?;
         }
         self.hooks(Phase::Access).await?;
+        self.stage(Str::new("access"));
         if self.listener.by_domain {
             (stream, refusal) = Box::pin(self.preread_domain(stream)).await?;
+            self.stage(Str::new("preread"));
         }
         if let Err(reason) = self.choose_server() {
             if let Some(bytes) = refusal {
@@ -269,6 +271,7 @@ impl Session {
             return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
         }
         self.hooks(Phase::Routed).await?;
+        self.stage(Str::new("route"));
         self.handle(stream).await
     }
 
@@ -324,6 +327,7 @@ impl Session {
         };
         let user = user.ok_or(CloseReason::new(Who::Client, Stage::Route, Cause::NoRoute))?;
         self.user.set(Some(user));
+        self.listener.users[user].server.stats.begin();
         self.scope.set(self.listener.users[user].server.scope);
         Ok(())
     }
@@ -350,12 +354,14 @@ impl Session {
     pub fn choose_local(&self) -> Option<usize> {
         let server = &self.user()?.server;
         let scratch = &mut *self.worker.scratch.borrow_mut();
-        let captures = &mut *self.captures.borrow_mut();
-        let local = server.rules.choose(scratch, captures, |input, out| {
+        // Taken out: inputs may read what earlier matches captured.
+        let mut captures = self.captures.borrow().clone();
+        let local = server.rules.choose(scratch, &mut captures, |input, out| {
             let template = server.rule_inputs[input];
             self.worker.cycle.templates[template as usize].render(self, out, Absent::Empty);
             true
         })?;
+        self.captures.replace(captures);
         self.local.set(Some(local));
         self.scope.set(server.locals[local].scope);
         Some(local)
@@ -454,6 +460,7 @@ impl Session {
         self.listener.stats.count(self);
         if let Some(user) = self.user() {
             user.server.stats.count(self);
+            user.server.stats.end();
         }
         crate::cycle::access_log::write(self, false);
     }
