@@ -107,7 +107,8 @@ static TABLE: [DirectiveDesc; 8] = [
     ])])
     .props(&[
         ArgDesc::new("format", Kind::Template, "the line, with `${variables}`").default(
-            "${local_time} ${client_addr} ${domain} ${upstream_addr} ${status} ${session_time}",
+            "${local_time} ${client_addr} ${domain} ${upstream_addr} ${status} ${close_reason} \
+             ${client_bytes_received} ${client_bytes_sent} ${upstream_connect_time} ${session_time}",
         ),
         ArgDesc::new("errors_only", Kind::Bool, "only sessions that ended by an error").default("#false"),
         ArgDesc::new("interval", Kind::Time, "also logs sessions still open, this often")

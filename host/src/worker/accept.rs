@@ -4,16 +4,11 @@
 use super::{Worker, here};
 use crate::{
     process::process,
-    services::{buffers, stream, tasks, timers},
+    services::{buffers, platform, stream, tasks, timers},
     session,
 };
 use anyproxy_module_api::abi::{net::Addr, stream::Stream};
-use std::{
-    io,
-    rc::Rc,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{io, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{
     net::{TcpListener, UnixListener},
     task::AbortHandle,
@@ -21,6 +16,8 @@ use tokio::{
 
 /// While paused, look again after this long at the latest.
 const PAUSE: Duration = Duration::from_millis(100);
+/// More than a listen queue holds: the system cuts it to 65,535 at most.
+const MOST_QUEUED: u32 = 1 << 16;
 
 /// A listening socket given to a worker.
 #[derive(Debug)]
@@ -35,9 +32,45 @@ pub struct Assigned {
     pub datagram: bool,
 }
 
-/// An accept loop. Dropping it ends the loop once the socket's queue is empty.
+/// A place among the sessions of the process, counted against `max_connections`. Given back when it is dropped, unless a
+/// session took it over.
+#[derive(Debug)]
+struct Seat(());
+
+impl Seat {
+    /// A place; `None` when all are taken.
+    fn take() -> Option<Self> {
+        let p = process();
+        let max = p.max_sessions.load(Relaxed);
+        let before = p.sessions.fetch_add(1, Relaxed);
+        let seat = Self(());
+        (max == 0 || before < max).then_some(seat)
+    }
+
+    /// A place whatever the limit says: the connection was established long ago.
+    fn force() -> Self {
+        process().sessions.fetch_add(1, Relaxed);
+        Self(())
+    }
+
+    /// From now on it is the session's, which gives it back at its end.
+    fn pass_on(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        process().sessions.fetch_sub(1, Relaxed);
+    }
+}
+
+/// An accept loop. Dropping it ends the loop; the socket's queue stays for whoever else holds the socket.
 #[derive(Debug)]
 pub struct Accepting {
+    /// The listener that it serves.
+    pub listener: u64,
+    socket: Rc<Socket>,
     task: AbortHandle,
 }
 
@@ -47,8 +80,10 @@ impl Drop for Accepting {
     }
 }
 
+#[derive(Debug)]
 enum Socket {
-    Tcp(TcpListener),
+    /// With its address, unless that is a wildcard: then each connection's own is asked for.
+    Tcp(TcpListener, Option<Addr>),
     Unix(UnixListener),
 }
 
@@ -58,15 +93,16 @@ impl Socket {
         if socket.local_addr()?.is_unix() {
             UnixListener::from_std(socket.into()).map(Self::Unix)
         } else {
-            TcpListener::from_std(socket.into()).map(Self::Tcp)
+            let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+            TcpListener::from_std(socket.into()).map(|l| Self::Tcp(l, at))
         }
     }
 
     async fn accept(&self) -> io::Result<(Stream, Addr, Addr)> {
         match self {
-            Self::Tcp(l) => {
+            Self::Tcp(l, at) => {
                 let (socket, peer) = l.accept().await?;
-                let local = local_of(l, &socket);
+                let local = at.unwrap_or_else(|| socket.local_addr().map_or(Addr::NONE, Into::into));
                 Ok((stream::tcp(socket, peer.into(), local), peer.into(), local))
             }
             Self::Unix(l) => {
@@ -75,13 +111,24 @@ impl Socket {
             }
         }
     }
-}
 
-/// The accepted socket's own address: the listener's, unless that is a wildcard and the system must be asked.
-fn local_of(listener: &TcpListener, socket: &tokio::net::TcpStream) -> Addr {
-    match listener.local_addr() {
-        Ok(a) if !a.ip().is_unspecified() => a.into(),
-        _ => socket.local_addr().map_or(Addr::NONE, Into::into),
+    /// What waits in the queue now, without waiting for more.
+    fn accept_now(&self) -> io::Result<(Stream, Addr, Addr)> {
+        match self {
+            Self::Tcp(l) => {
+                let (socket, peer) = socket2::SockRef::from(l).accept()?;
+                socket.set_nonblocking(true)?;
+                let socket = tokio::net::TcpStream::from_std(socket.into())?;
+                let (peer, local) = (peer.as_socket().map_or(Addr::NONE, Into::into), local_of(l, &socket));
+                Ok((stream::tcp(socket, peer, local), peer, local))
+            }
+            Self::Unix(l) => {
+                let (socket, _) = socket2::SockRef::from(l).accept()?;
+                socket.set_nonblocking(true)?;
+                let socket = tokio::net::UnixStream::from_std(socket.into())?;
+                Ok((stream::unix(socket, Addr::NONE, Addr::NONE), Addr::NONE, Addr::NONE))
+            }
+        }
     }
 }
 
@@ -91,10 +138,33 @@ impl Accepting {
     /// # Errors
     /// When the socket cannot be registered.
     pub fn start(worker: &Rc<Worker>, assigned: Assigned) -> io::Result<Self> {
-        let socket = Socket::new(assigned.socket)?;
-        let worker = Rc::clone(worker);
-        let task = tasks::spawn_local(async move { accept_loop(&worker, assigned.listener, &socket).await });
-        Ok(Self { task })
+        let socket = Rc::new(Socket::new(assigned.socket)?);
+        let listener = assigned.listener;
+        let (worker, accepting) = (Rc::clone(worker), Rc::clone(&socket));
+        let task = tasks::spawn_local(async move { accept_loop(&worker, listener, &accepting).await });
+        Ok(Self { listener, socket, task })
+    }
+
+    /// Ends the loop of a socket that is given up: what waits in its queue is served first, past every limit, because
+    /// closing the socket would reset it.
+    pub fn drain(self, worker: &Rc<Worker>) {
+        self.task.abort();
+        drain(&self.socket, |stream, peer, local| begin(worker, self.listener, stream, peer, local, Seat::force()));
+    }
+}
+
+/// Takes the queue's connections until there is none, a failure, or more than any queue holds.
+fn drain(socket: &Socket, mut each: impl FnMut(Stream, Addr, Addr)) {
+    for _ in 0..MOST_QUEUED {
+        match socket.accept_now() {
+            Ok((stream, peer, local)) => each(stream, peer, local),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+            Err(e) if is_clients_fault(&e) => {}
+            Err(e) => {
+                tracing::error!("accept: {e}; connections that waited at an address that is given up are lost");
+                return;
+            }
+        }
     }
 }
 
@@ -102,62 +172,73 @@ async fn accept_loop(worker: &Rc<Worker>, listener: u64, socket: &Socket) {
     loop {
         wait_for_room(worker, listener).await;
         match socket.accept().await {
-            Ok((stream, peer, local)) => begin(worker, listener, stream, peer, local),
+            Ok((stream, peer, local)) => {
+                // Loops wait for connections side by side: the last place may have gone meanwhile.
+                let seat = loop {
+                    if let Some(seat) = Seat::take() {
+                        break seat;
+                    }
+                    say_limit(worker, "max_connections");
+                    pause(worker).await;
+                };
+                begin(worker, listener, stream, peer, local, seat);
+            }
             Err(e) => failed(worker, listener, &e).await,
         }
     }
 }
 
 /// A connection was accepted for a listener: its session begins.
-pub fn begin(worker: &Rc<Worker>, listener: u64, stream: Stream, peer: Addr, local: Addr) {
+fn begin(worker: &Rc<Worker>, listener: u64, stream: Stream, peer: Addr, local: Addr, seat: Seat) {
     let Some(generation) = worker.current() else { return };
-    let Some(plan) = generation.listener(listener).cloned() else {
-        // Its address left the configuration while it waited in the queue: the generation before still knows it.
-        let before = worker.generations().into_iter().rev().find_map(|g| g.listener(listener).cloned().map(|p| (p, g)));
-        if let Some((plan, g)) = before {
-            process().sessions.fetch_add(1, Relaxed);
-            session::start(worker, &g, &plan, stream, peer, local);
-        }
-        return;
-    };
-    process().sessions.fetch_add(1, Relaxed);
-    session::start(worker, &generation, &plan, stream, peer, local);
+    // Its address may have left the configuration while it waited in the queue: a generation before still knows it.
+    let before = || worker.generations().into_iter().rev().find_map(|g| Some((g.listener(listener).cloned()?, g)));
+    let now = generation.listener(listener).cloned().map(|plan| (plan, generation));
+    if let Some((plan, generation)) = now.or_else(before) {
+        seat.pass_on();
+        session::start(worker, &generation, &plan, stream, peer, local);
+    }
 }
 
-/// A connection accepted elsewhere (shared accept) or made by a module is handed to this thread's worker.
+/// A connection made by a module is handed to this thread's worker.
 pub fn begin_here(listener: u64, stream: Stream, peer: Addr, local: Addr) -> bool {
     let Some(worker) = here() else { return false };
-    begin(&worker, listener, stream, peer, local);
+    begin(&worker, listener, stream, peer, local, Seat::force());
     true
 }
 
 /// Waits while a limit holds: of the process, of this listener, of memory.
 async fn wait_for_room(worker: &Rc<Worker>, listener: u64) {
-    loop {
-        let Some(limit) = limit_reached(worker, listener) else {
-            worker.paused.set(false);
-            return;
-        };
-        let shed = worker.shed_idle(1);
-        if let Some(more) = process().error_log.once_a_second(limit) {
-            tracing::warn!(limit, shed, more, "limit reached; accepting pauses");
-        }
+    while let Some(limit) = limit_reached(worker, listener) {
+        say_limit(worker, limit);
         pause(worker).await;
     }
 }
 
+/// Ends an idle session to make room, and says so once a second.
+fn say_limit(worker: &Worker, limit: &str) {
+    let shed = worker.shed_idle(1);
+    if let Some(more) = process().error_log.once_a_second(limit) {
+        tracing::warn!(limit, shed, more, "limit reached; accepting pauses");
+    }
+}
+
 fn limit_reached(worker: &Rc<Worker>, listener: u64) -> Option<&'static str> {
+    if let Some(limit) = process_limit() {
+        return Some(limit);
+    }
+    let generation = worker.current()?;
+    let plan = generation.listener(listener).cloned()?;
+    (plan.max_connections != 0 && plan.stats.now() >= plan.max_connections).then_some("max_connections of the server")
+}
+
+fn process_limit() -> Option<&'static str> {
     let p = process();
     let max = p.max_sessions.load(Relaxed);
     if max != 0 && p.sessions.load(Relaxed) >= max {
         return Some("max_connections");
     }
-    if buffers::is_full() {
-        return Some("memory_limit");
-    }
-    let generation = worker.current()?;
-    let plan = generation.listener(listener).cloned()?;
-    (plan.max_connections != 0 && plan.stats.now() >= plan.max_connections).then_some("max_connections of the server")
+    buffers::is_full().then_some("memory_limit")
 }
 
 async fn pause(worker: &Rc<Worker>) {
@@ -166,11 +247,16 @@ async fn pause(worker: &Rc<Worker>) {
         () = worker.room.notified() => {}
         () = tokio::time::sleep(PAUSE) => timers::tick(),
     }
+    worker.paused.set(false);
+}
+
+/// A client that gave up while it waited in the queue is no failure of ours.
+fn is_clients_fault(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
 }
 
 async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
-    // A client that gave up while it waited in the queue is no failure of ours.
-    if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted) {
+    if is_clients_fault(e) {
         return;
     }
     if let Some(generation) = worker.current()
@@ -186,67 +272,97 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
     pause(worker).await;
 }
 
-/// Without reuseport: accepts on the process's loop and hands connections round.
-///
-/// # Errors
-/// When the socket cannot be registered.
-pub fn share(listener: u64, socket: socket2::Socket) -> io::Result<AbortHandle> {
-    let socket = Socket::new(socket)?;
-    // On the process's loop, which is one thread: streams are handed on as descriptors.
-    let task = tasks::spawn_local(async move {
-        let mut next = 0_u32;
-        loop {
-            shared_room().await;
-            match socket.accept().await {
-                Ok((stream, peer, local)) => {
-                    let Ok(raw) = stream.take_raw() else { continue };
-                    next = next.wrapping_add(1);
-                    hand_to(next % crate::control::worker_count().max(1), listener, raw.fd, peer, local);
-                }
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(e) => {
-                    if let Some(more) = process().error_log.once_a_second("accept") {
-                        tracing::error!(more, "accept: {e}; accepting pauses");
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    });
-    Ok(task)
+/// One accept loop for all workers, on the process's loop. Dropping it ends the loop as dropping [`Accepting`] does.
+#[derive(Debug)]
+pub struct Sharing {
+    listener: u64,
+    socket: Rc<Socket>,
+    task: AbortHandle,
 }
 
-async fn shared_room() {
-    let p = process();
-    loop {
-        let max = p.max_sessions.load(Relaxed);
-        if (max == 0 || p.sessions.load(Relaxed) < max) && !buffers::is_full() {
-            return;
-        }
-        if let Some(more) = p.error_log.once_a_second("max_connections") {
-            tracing::warn!(more, "limit reached; accepting pauses");
-        }
-        for n in 0..crate::control::worker_count() {
-            if let Some(mailbox) = crate::control::worker_mailbox(n) {
-                // A worker that has ended sheds nothing.
-                let _ = mailbox.send(Box::new(|w| {
-                    w.shed_idle(1);
-                }));
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
-fn hand_to(worker: u32, listener: u64, fd: i64, peer: Addr, local: Addr) {
-    let Some(mailbox) = crate::control::worker_mailbox(worker) else {
-        drop(crate::services::platform::socket_from_raw_fd(fd));
-        return;
-    };
-    let begin_there = move |w: &Rc<Worker>| match stream::adopt_with(fd, peer, local) {
-        Ok(stream) => begin(w, listener, stream, peer, local),
-        Err(e) => tracing::warn!("a connection was lost between threads: {e}"),
-    };
-    // A worker that has ended drops the message; its successor is asked for the next one.
-    let _ = mailbox.send(Box::new(begin_there));
+impl Sharing {
+    /// Without reuseport: accepts on the process's loop, which is one thread, and hands connections round.
+    ///
+    /// # Errors
+    /// When the socket cannot be registered.
+    pub fn start(listener: u64, socket: socket2::Socket) -> io::Result<Self> {
+        let socket = Rc::new(Socket::new(socket)?);
+        let accepting = Rc::clone(&socket);
+        let task = tasks::spawn_local(async move { share_loop(listener, &accepting).await });
+        Ok(Self { listener, socket, task })
+    }
+
+    /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
+    pub fn drain(self) {
+        self.task.abort();
+        let mut round = Round::default();
+        drain(&self.socket, |stream, peer, local| round.hand_on(self.listener, &stream, peer, local, Seat::force()));
+    }
+}
+
+async fn share_loop(listener: u64, socket: &Socket) {
+    let mut round = Round::default();
+    loop {
+        while let Some(limit) = process_limit() {
+            shed_everywhere(limit).await;
+        }
+        match socket.accept().await {
+            Ok((stream, peer, local)) => {
+                let seat = loop {
+                    if let Some(seat) = Seat::take() {
+                        break seat;
+                    }
+                    shed_everywhere("max_connections").await;
+                };
+                round.hand_on(listener, &stream, peer, local, seat);
+            }
+            Err(e) if is_clients_fault(&e) => {}
+            Err(e) => shed_everywhere(&format!("accept: {e}")).await,
+        }
+    }
+}
+
+async fn shed_everywhere(why: &str) {
+    if let Some(more) = process().error_log.once_a_second(why) {
+        tracing::warn!(limit = why, more, "limit reached; accepting pauses");
+    }
+    for n in 0..crate::control::worker_count() {
+        if let Some(mailbox) = crate::control::worker_mailbox(n) {
+            // A worker that has ended sheds nothing.
+            let _ = mailbox.send(Box::new(|w| {
+                w.shed_idle(1);
+            }));
+        }
+    }
+    tokio::time::sleep(PAUSE).await;
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Round(u32);
+
+impl Round {
+    /// Hands a connection to the next worker, as a descriptor: a stream belongs to the runtime that made it.
+    fn hand_on(&mut self, listener: u64, stream: &Stream, peer: Addr, local: Addr, seat: Seat) {
+        let Ok(raw) = stream.take_raw() else { return };
+        let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return };
+        self.0 = self.0.wrapping_add(1);
+        let next = self.0 % crate::control::worker_count().max(1);
+        let Some(mailbox) = crate::control::worker_mailbox(next) else { return };
+        let begin_there = move |w: &Rc<Worker>| {
+            let adopted = stream::adopt_with(platform::into_raw_fd(socket), peer, local);
+            match adopted {
+                Ok(stream) => begin(w, listener, stream, peer, local, seat),
+                Err(e) => tracing::warn!("a connection was lost between threads: {e}"),
+            }
+        };
+        // A worker that has ended drops the message, and with it the connection and its place.
+        let _ = mailbox.send(Box::new(begin_there));
+    }
 }

@@ -14,7 +14,7 @@ use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
 use generation::WorkerGen;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{
         Arc,
@@ -228,6 +228,7 @@ impl Worker {
         }
         for g in generations {
             g.end();
+            crate::control::generation_left(g.cycle.epoch, self.id);
         }
         // Aborted tasks are dropped at the runtime's next turns, while everything they may touch is still there.
         for _ in 0..8 {
@@ -404,9 +405,14 @@ impl Worker {
         self.reap();
     }
 
-    /// No more connections: closes the accept loops, then ends when the last session has.
-    pub fn leave_when_done(&self) {
-        self.accepting.borrow_mut().clear();
+    /// No more connections: ends the accept loops, then itself when the last session has. What waits in the queue of a
+    /// socket is served, unless its listener is one of `kept`, whose sockets others go on with.
+    pub fn leave_when_done(self: &Rc<Self>, kept: &HashSet<u64>) {
+        for (_, accepting) in self.accepting.take() {
+            if !kept.contains(&accepting.listener) {
+                accepting.drain(self);
+            }
+        }
         self.leaving.set(true);
         if let Some(g) = self.current.take() {
             self.retire(&g);
@@ -420,10 +426,14 @@ impl Worker {
         self.end.notify_one();
     }
 
-    /// Accepts from these sockets only: new ones are begun, those not named are ended.
+    /// Accepts from these sockets only: new ones are begun, those not named are given up, their queues served first. To
+    /// be called before the switch to a generation that does not know them.
     pub fn accept_from(self: &Rc<Self>, sockets: Vec<accept::Assigned>) {
-        let keep: Vec<_> = sockets.iter().map(|s| s.key).collect();
-        self.accepting.borrow_mut().retain(|key, _| keep.contains(key));
+        let keep: HashSet<_> = sockets.iter().map(|s| s.key).collect();
+        let given_up: Vec<_> = self.accepting.borrow_mut().extract_if(|key, _| !keep.contains(key)).collect();
+        for (_, accepting) in given_up {
+            accepting.drain(self);
+        }
         for socket in sockets {
             if self.accepting.borrow().contains_key(&socket.key) {
                 continue;
