@@ -121,6 +121,7 @@ pub(crate) struct State {
     pub(crate) posts: RefCell<VecDeque<Closure>>,
     pub(crate) jobs: RefCell<VecDeque<Rc<FakeJob>>>,
     pub(crate) hold_jobs: Cell<bool>,
+    pub(crate) disk_room: Cell<u64>,
 
     pub(crate) sites: RefCell<HashMap<String, Site>>,
     pub(crate) next_port: Cell<u16>,
@@ -199,6 +200,7 @@ impl State {
         s.workers.set(1);
         s.log_level.set(5);
         s.segments.set(1);
+        s.disk_room.set(u64::MAX);
         s.next_port.set(40_000);
         s.set_now(START_MS * 1_000_000);
         s.peer_name.replace(("origin".to_owned(), "origin.test".to_owned(), "tcp".to_owned()));

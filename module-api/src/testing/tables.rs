@@ -211,6 +211,11 @@ impl FakeHost {
         self.state.dir()
     }
 
+    /// Files take so many bytes more, then writes fail with `StorageFull`.
+    pub fn disk_room(&self, bytes: u64) {
+        self.state.disk_room.set(bytes);
+    }
+
     /// Whoever watches `path` (relative to `dir`, or absolute) sees a change.
     pub fn file_changed(&self, path: &str) {
         let path = self.state.dir().join(path);

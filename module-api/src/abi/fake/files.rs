@@ -79,6 +79,9 @@ pub(super) unsafe extern "C" fn write(f: Object, offset: u64, from: Buf) -> Loca
     LocalFuture::new(async move {
         let write = || {
             let mut file = f.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = &here().disk_room;
+            let left = room.get().checked_sub(from.len() as u64).ok_or(io::ErrorKind::StorageFull)?;
+            room.set(left);
             file.seek(if f.append { SeekFrom::End(0) } else { SeekFrom::Start(offset) })?;
             file.write_all(&from)?;
             Ok(from)
