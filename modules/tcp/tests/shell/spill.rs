@@ -149,3 +149,20 @@ fn a_session_that_ends_meanwhile_leaves_no_file() {
     assert_eq!(std::fs::read_dir(p.module.host().dir()).expect("the directory is there").count(), 0);
     p.stop();
 }
+
+#[test]
+fn a_disk_that_fills_up_costs_no_byte() {
+    let p = spill("8MiB");
+    p.module.host().disk_room(300_000);
+    let all = pattern(4 << 20);
+    p.upstream.send(&all);
+    p.go();
+    // Four blocks found room.
+    assert_eq!(metric(&p, "spilled_bytes"), 4 * 65_536);
+    assert!(p.run.session.upstream_received.get() <= (WINDOW + 8 * (65 << 10)) as u64);
+    assert!(p.drain() == all);
+    assert_eq!(metric(&p, "spill_errors"), 1);
+    let warnings: Vec<_> = p.module.host().logged().into_iter().filter(|r| r.level == 2).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    p.stop();
+}
