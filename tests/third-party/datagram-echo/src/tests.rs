@@ -20,13 +20,7 @@ fn each_datagram_of_a_run_is_answered_by_the_owner() {
     let module = ModuleUnderTest::<DatagramEcho>::start(&[Block::server()]);
     let endpoint = module.datagrams("dgram", 7, addr(10_003));
     let run = [&[0; 8][..], b"one", &[0; 8], b"tw"].concat();
-    let meta = Received {
-        from: addr(40_000),
-        to: addr(10_003),
-        len: run.len(),
-        segment: 11,
-        ecn: 0,
-    };
+    let meta = Received { from: addr(40_000), to: addr(10_003), len: run.len(), segment: 11, ecn: 0 };
     endpoint.deliver(&meta, &run);
     let sent = module.host().sent();
     let head = [epoch().to_be_bytes(), 0_u32.to_be_bytes()].concat();

@@ -22,7 +22,7 @@ directive! {
     /// Serves a QUIC echo on this address, ALPN `echo`. Port 0: the system's choice, shown in status.
     /// Absent: no QUIC.
     "quinn_echo", Contexts::MAIN,
-    .args(&[ArgDesc::new("address", Kind::Address, "Where to bind, an IP address and port.").required()])
+    .args(&[ArgDesc::new("address", Kind::Listen, "Where to bind, an IP address and port.").required()])
     .example("quinn_echo \"127.0.0.1:0\"")
     .needs_reinit()
 }
