@@ -1,5 +1,8 @@
 //! The command line: what to do, and the client side of the control socket.
 
+pub mod output;
+
+use self::output::{err, out};
 use crate::{
     config::{
         self, Schema, directives,
@@ -89,7 +92,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Err(e) => return usage(&e.to_string()),
     };
     if a.help {
-        print!("{HELP}");
+        out(HELP);
         return 0;
     }
     let config = a.config.clone().unwrap_or_else(|| "conf/main.kdl".into());
@@ -106,7 +109,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         return request(&a, &config, &json!({ "cmd": what }), |_| String::new());
     }
     if let Err(e) = setup() {
-        eprintln!("anyproxy: cannot start: {e}");
+        err(format_args!("anyproxy: cannot start: {e}\n"));
         return exit::RUNNING;
     }
     if a.version {
@@ -119,7 +122,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
 }
 
 fn usage(text: &str) -> i32 {
-    eprintln!("anyproxy: {text}\nTry anyproxy --help.");
+    err(format_args!("anyproxy: {text}\nTry anyproxy --help.\n"));
     exit::USAGE
 }
 
@@ -143,22 +146,22 @@ fn check(a: &Args, config: &Path) -> i32 {
     match build::build(config) {
         Ok(built) => {
             if a.dump {
-                print!("{}", dump::dump(&built.cycle.tree));
+                out(format_args!("{}", dump::dump(&built.cycle.tree)));
                 return 0;
             }
             if a.json {
-                println!("{}", built.warnings.to_json());
+                out(format_args!("{}\n", built.warnings.to_json()));
                 return 0;
             }
-            eprint!("{}", built.warnings.render(Style::of_stderr()));
-            eprintln!("{}: the configuration is well", config.display());
+            err(format_args!("{}", built.warnings.render(Style::of_stderr())));
+            err(format_args!("{}: the configuration is well\n", config.display()));
             0
         }
         Err(d) => {
             if a.json {
-                println!("{}", d.to_json());
+                out(format_args!("{}\n", d.to_json()));
             } else {
-                eprint!("{}", d.render(Style::of_stderr()));
+                err(format_args!("{}", d.render(Style::of_stderr())));
             }
             exit::CONFIG
         }
@@ -167,21 +170,21 @@ fn check(a: &Args, config: &Path) -> i32 {
 
 fn version(config: Option<&Path>) -> i32 {
     use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, RUSTC, TARGET};
-    println!("anyproxy {} (ABI {ABI_MAJOR}.{ABI_MINOR}, rustc {RUSTC}, {TARGET})", env!("CARGO_PKG_VERSION"));
+    out(format_args!("anyproxy {} (ABI {ABI_MAJOR}.{ABI_MINOR}, rustc {RUSTC}, {TARGET})\n", env!("CARGO_PKG_VERSION")));
     let Some(config) = config else { return 0 };
     match include::load(config).and_then(|d| build::images(&d)) {
         Ok(images) => {
             for i in images {
                 let f = &i.facts;
-                println!(
-                    "  {} {} (ABI {}.{}, module-api {}, rustc {}, {} KiB, {:016x}) {}",
+                out(format_args!(
+                    "  {} {} (ABI {}.{}, module-api {}, rustc {}, {} KiB, {:016x}) {}\n",
                     f.id, f.version, f.abi.0, f.abi.1, f.api, f.rustc, i.size / 1024, i.hash, i.path.display()
-                );
+                ));
             }
             0
         }
         Err(d) => {
-            eprint!("{}", d.render(Style::of_stderr()));
+            err(format_args!("{}", d.render(Style::of_stderr())));
             exit::CONFIG
         }
     }
@@ -207,7 +210,7 @@ fn all_images(a: &Args, config: &Path) -> Result<Vec<Arc<crate::loader::Image>>,
     for p in paths {
         match process::process().images.load(&p) {
             Ok(i) => images.push(i),
-            Err(e) => eprintln!("anyproxy: {}: {e}", p.display()),
+            Err(e) => err(format_args!("anyproxy: {}: {e}\n", p.display())),
         }
     }
     Ok(images)
@@ -215,13 +218,13 @@ fn all_images(a: &Args, config: &Path) -> Result<Vec<Arc<crate::loader::Image>>,
 
 fn list(a: &Args, names: &[String], config: &Path) -> i32 {
     if let Err(e) = setup() {
-        eprintln!("anyproxy: cannot start: {e}");
+        err(format_args!("anyproxy: cannot start: {e}\n"));
         return exit::RUNNING;
     }
     let images = match all_images(a, config) {
         Ok(i) => i,
         Err(d) => {
-            eprint!("{}", d.render(Style::of_stderr()));
+            err(format_args!("{}", d.render(Style::of_stderr())));
             return exit::CONFIG;
         }
     };
@@ -229,32 +232,32 @@ fn list(a: &Args, names: &[String], config: &Path) -> i32 {
     let schema = match Schema::new(&modules) {
         Ok(s) => s,
         Err(d) => {
-            eprint!("{}", d.render(Style::of_stderr()));
+            err(format_args!("{}", d.render(Style::of_stderr())));
             return exit::CONFIG;
         }
     };
     if let Some(dir) = &a.markdown {
         return match std::fs::create_dir_all(dir).and_then(|()| directives::markdown(&schema, dir)) {
             Ok(pages) => {
-                println!("{}", pages.join("\n"));
+                out(format_args!("{}\n", pages.join("\n")));
                 0
             }
             Err(e) => {
-                eprintln!("anyproxy: {}: {e}", dir.display());
+                err(format_args!("anyproxy: {}: {e}\n", dir.display()));
                 exit::RUNNING
             }
         };
     }
     if a.json {
-        println!("{}", directives::json(&schema));
+        out(format_args!("{}\n", directives::json(&schema)));
         return 0;
     }
     let text = directives::text(&schema);
     if names.is_empty() {
-        print!("{text}");
+        out(text);
     } else {
         for line in text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))) {
-            println!("{line}");
+            out(format_args!("{line}\n"));
         }
     }
     0
@@ -306,15 +309,29 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
         .map(|(tree, _)| Settings::of(&tree));
     match settings {
         Some(s) => control::socket::path(&options, &s),
-        None => config.parent().unwrap_or(Path::new(".")).join("anyproxy.sock"),
+        None => beside_broken(config),
     }
+}
+
+/// The same from a file that cannot be read as a configuration: `control` and `pid` as lines of their own still tell.
+fn beside_broken(config: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let dir = config.parent().unwrap_or(Path::new("."));
+    let said = |name: &str| {
+        let value = text.lines().find_map(|l| l.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
+        value.map(|v| dir.join(v))
+    };
+    said("control").unwrap_or_else(|| {
+        let beside = said("pid").unwrap_or_else(|| config.to_owned());
+        beside.parent().unwrap_or(dir).join("anyproxy.sock")
+    })
 }
 
 #[cfg(unix)]
 fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> String) -> i32 {
     let path = control_path(a, config);
     let fail = |e: std::io::Error| {
-        eprintln!("anyproxy: {}: {e}; is it running? --control names its control socket", path.display());
+        err(format_args!("anyproxy: {}: {e}; is it running? --control names its control socket\n", path.display()));
         exit::CONFIG
     };
     let stream = match std::os::unix::net::UnixStream::connect(&path) {
@@ -331,26 +348,26 @@ fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> St
         let result = answer.get("result").unwrap_or(&Value::Null);
         for key in ["warnings", "not_applied"] {
             match result.get(key) {
-                Some(Value::String(t)) if !t.is_empty() => eprint!("{t}"),
-                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).for_each(|t| eprintln!("anyproxy: not applied: {t}")),
+                Some(Value::String(t)) if !t.is_empty() => err(format_args!("{t}")),
+                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).for_each(|t| err(format_args!("anyproxy: not applied: {t}\n"))),
                 _ => {}
             }
         }
         let text = show(result);
         if !text.is_empty() {
-            println!("{text}");
+            out(format_args!("{text}\n"));
         }
         return 0;
     }
     match answer.get("error").and_then(Value::as_str) {
-        Some(e) => eprintln!("{}", e.trim_end()),
-        None => eprintln!("anyproxy: the running process ended before it answered"),
+        Some(e) => err(format_args!("{}\n", e.trim_end())),
+        None => err(format_args!("anyproxy: the running process ended before it answered\n")),
     }
     exit::CONFIG
 }
 
 #[cfg(not(unix))]
 fn request(_: &Args, _: &Path, _: &Value, _: impl Fn(&Value) -> String) -> i32 {
-    eprintln!("anyproxy: the control socket is not there on this platform");
+    err(format_args!("anyproxy: the control socket is not there on this platform\n"));
     exit::RUNNING
 }

@@ -32,6 +32,11 @@ impl Signals {
         }
     }
 
+    /// The next one that ends the process, now or gracefully: while it starts there is nothing else to do.
+    pub async fn ends(&mut self) {
+        while !matches!(self.next(false).await, Request::Quit | Request::Stop) {}
+    }
+
     /// The next one. HUP: reload; USR1: reinit; USR2: check; QUIT, INT: quit (a second one stops); TERM: stop, or quit when
     /// `term_graceful`.
     pub async fn next(&mut self, term_graceful: bool) -> Request {
@@ -64,6 +69,11 @@ impl Signals {
     /// Takes it.
     pub fn new() -> Self {
         Self
+    }
+
+    /// The next one that ends the process: any.
+    pub async fn ends(&mut self) {
+        self.next(false).await;
     }
 
     /// The next one: quit.

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod socket;
 
 use crate::{
+    cli::output::err,
     config::diagnostic::{Diagnostics, Style},
     cycle::{
         Cycle, build,
@@ -16,7 +17,10 @@ use crate::{
     log,
     process::process,
     services::{buffers, current::running_on, dns, jobs, platform},
-    worker::{Message, WorkerHandle, accept::Assigned},
+    worker::{
+        Message, WorkerHandle,
+        accept::{Assigned, Sharing},
+    },
 };
 use anyproxy_module_api::abi::session::Cause;
 use std::{
@@ -125,7 +129,7 @@ pub struct Control {
     leaving: Vec<(WorkerHandle, Instant)>,
     sockets: Sockets,
     retired: HashMap<u32, Retired>,
-    shared_accepts: HashMap<u64, tokio::task::AbortHandle>,
+    shared_accepts: HashMap<u64, Sharing>,
     control_path: PathBuf,
     reloads: u64,
     failed_reloads: u64,
@@ -140,7 +144,7 @@ pub fn run(options: Options) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(r) => r,
         Err(e) => {
-            eprintln!("anyproxy: cannot start: {e}");
+            err(format_args!("anyproxy: cannot start: {e}\n"));
             return exit::RUNNING;
         }
     };
@@ -148,9 +152,15 @@ pub fn run(options: Options) -> i32 {
     let (tell, events) = mpsc::unbounded_channel();
     let _ = EVENTS.set(tell);
     let code = runtime.block_on(async {
+        // Before any module is loaded, and before anybody may take the process for one that knows its signals.
+        let mut signals = crate::signal::Signals::new();
         note_task_waker().await;
-        match Control::start(options).await {
-            Ok(control) => control.serve(events).await,
+        let started = tokio::select! {
+            started = Control::start(options) => started,
+            () = signals.ends() => Err(0),
+        };
+        match started {
+            Ok(control) => control.serve(events, signals).await,
             Err(code) => code,
         }
     });
@@ -159,6 +169,11 @@ pub fn run(options: Options) -> i32 {
     drop(runtime);
     process().writer.stop();
     code
+}
+
+/// Whether a pid file is ours: who took over has written its own number there.
+fn names_this_process(pid_file: &Path) -> bool {
+    std::fs::read_to_string(pid_file).is_ok_and(|text| text.trim() == std::process::id().to_string())
 }
 
 /// The bridge must know how this runtime's task wakers look before any module runs.
@@ -172,7 +187,7 @@ async fn note_task_waker() {
 }
 
 fn report(diagnostics: &Diagnostics) {
-    eprint!("{}", diagnostics.render(Style::of_stderr()));
+    err(format_args!("{}", diagnostics.render(Style::of_stderr())));
 }
 
 /// Builds a generation off the loop: reading and compiling may take long.
@@ -213,8 +228,8 @@ fn apply(settings: &Settings) -> std::io::Result<()> {
     {
         tracing::warn!(wanted = bytes, "memlock_rlimit: the system refused");
     }
-    // Each session needs a descriptor or two; a few stay for files and logs.
-    let by_files = u32::try_from(files.saturating_sub(64).max(1)).unwrap_or(u32::MAX);
+    // A session that is passed on needs two descriptors; a few stay for files and logs.
+    let by_files = u32::try_from((files.saturating_sub(64) / 2).max(1)).unwrap_or(u32::MAX);
     let max = if settings.max_connections == 0 { by_files } else { settings.max_connections };
     process().max_sessions.store(max, Relaxed);
     Ok(())
@@ -226,6 +241,11 @@ fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
     (0..settings.worker_threads)
         .map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()])))
         .collect()
+}
+
+/// Listeners whose connections are accepted on this loop.
+fn shared_listeners(cycle: &Cycle) -> HashSet<u64> {
+    cycle.listeners.iter().filter(|l| !l.options.reuseport && l.datagram.is_none()).map(|l| l.key).collect()
 }
 
 fn publish(workers: &[WorkerHandle]) {
@@ -248,18 +268,18 @@ impl Control {
         let cycle = built.cycle;
         let settings = &cycle.settings;
         if let Err(e) = apply(settings) {
-            eprintln!("anyproxy: error_log: {e}");
+            err(format_args!("anyproxy: error_log: {e}\n"));
             return Err(exit::CONFIG);
         }
         let inherited = crate::upgrade::inherited(&options, &cycle).await.map_err(|e| {
-            eprintln!("anyproxy: {e}");
+            err(format_args!("anyproxy: {e}\n"));
             exit::RUNNING
         })?;
         let have = inherited.keys().copied().collect();
         let mut sockets = match prepared(&cycle, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
-                eprintln!("anyproxy: {text}");
+                err(format_args!("anyproxy: {text}\n"));
                 return Err(exit::BIND);
             }
             Err(Failure::Module(d)) => {
@@ -268,16 +288,28 @@ impl Control {
             }
         };
         sockets.extend(inherited);
+        // As who started it: the user that it becomes may not write there.
+        let control_path = socket::path(&options, settings);
+        let control = socket::bind(&control_path).map_err(|e| {
+            err(format_args!("anyproxy: control socket {}: {e}\n", control_path.display()));
+            exit::RUNNING
+        })?;
+        if let Some(path) = &settings.pid
+            && let Err(e) = std::fs::write(path, format!("{}\n", std::process::id()))
+        {
+            err(format_args!("anyproxy: pid {}: {e}\n", path.display()));
+            socket::remove(&control_path);
+            return Err(exit::RUNNING);
+        }
         if let Err(text) = crate::privileges::drop_to(settings) {
-            eprintln!("anyproxy: {text}");
+            err(format_args!("anyproxy: {text}\n"));
             return Err(exit::RUNNING);
         }
         let workers = start_workers(settings).map_err(|e| {
-            eprintln!("anyproxy: cannot start workers: {e}");
+            err(format_args!("anyproxy: cannot start workers: {e}\n"));
             exit::RUNNING
         })?;
         publish(&workers);
-        let control_path = socket::path(&options, settings);
         let mut me = Self {
             options,
             cycle: Arc::clone(&cycle),
@@ -294,25 +326,11 @@ impl Control {
             stop_now: false,
         };
         me.go_live(&cycle).await;
-        if let Err(e) = socket::listen(&me.control_path) {
-            eprintln!("anyproxy: control socket {}: {e}", me.control_path.display());
-            return Err(exit::RUNNING);
-        }
-        if let Err(e) = me.write_pid() {
-            eprintln!("anyproxy: pid: {e}");
-            return Err(exit::RUNNING);
-        }
+        socket::serve(control);
         me.announce();
         crate::upgrade::taken_over(&me.options).await;
         crate::systemd::ready();
         Ok(me)
-    }
-
-    fn write_pid(&self) -> std::io::Result<()> {
-        match &self.cycle.settings.pid {
-            Some(path) => std::fs::write(path, format!("{}\n", std::process::id())),
-            None => Ok(()),
-        }
     }
 
     fn announce(&self) {
@@ -340,18 +358,23 @@ impl Control {
             w.ask(move |w| drop(w.start_generation(c))).await;
         }
         prepare::commit(cycle);
-        self.sockets.retain(|key, _| cycle.listeners.iter().any(|l| l.key == *key));
+        let given_up: Vec<_> = self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
+        // Before the workers let go: whoever holds a socket last must be the one that served its queue.
+        crate::upgrade::offer(&self.sockets);
+        for (_, bound) in given_up {
+            bound.give_up();
+        }
+        self.end_shares(cycle);
         let epoch = cycle.epoch;
         let shares: Vec<_> = self.workers.iter().map(|w| self.share_of(w.index, cycle)).collect();
         for (w, share) in self.workers.iter().zip(shares) {
             w.ask(move |w| {
-                w.switch_to(epoch);
                 w.accept_from(share);
+                w.switch_to(epoch);
             })
             .await;
         }
         self.accept_for_all(cycle);
-        crate::upgrade::offer(&self.sockets);
     }
 
     /// The sockets that a worker accepts from.
@@ -362,8 +385,12 @@ impl Control {
             if !l.options.reuseport && l.datagram.is_none() {
                 continue;
             }
+            let workers = self.workers.len();
             for (n, s) in bound.sockets.iter().enumerate() {
-                if n % self.workers.len() != worker as usize {
+                // An address keeps its sockets whatever the number of workers becomes: closing one of a group resets
+                // what waits in it. Fewer workers take several each, more of them share.
+                let mine = n % workers == worker as usize || (worker as usize) % bound.sockets.len() == n;
+                if !mine {
                     continue;
                 }
                 match s.try_clone() {
@@ -378,29 +405,24 @@ impl Control {
         out
     }
 
+    /// Ends the accept loops of this loop that the generation does not want any more.
+    fn end_shares(&mut self, cycle: &Cycle) {
+        let wanted = shared_listeners(cycle);
+        for (_, share) in self.shared_accepts.extract_if(|key, _| !wanted.contains(key)) {
+            share.drain();
+        }
+    }
+
     /// Without reuseport: one accept loop here hands connections round.
-    fn accept_for_all(&mut self, cycle: &Arc<Cycle>) {
-        let wanted: HashSet<_> = cycle
-            .listeners
-            .iter()
-            .filter(|l| !l.options.reuseport && l.datagram.is_none())
-            .map(|l| l.key)
-            .collect();
-        self.shared_accepts.retain(|key, task| {
-            let keep = wanted.contains(key);
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
-        for key in wanted {
+    fn accept_for_all(&mut self, cycle: &Cycle) {
+        for key in shared_listeners(cycle) {
             if self.shared_accepts.contains_key(&key) {
                 continue;
             }
             let Some(socket) = self.sockets.get(&key).and_then(|b| b.sockets.first()) else { continue };
-            match socket.try_clone().and_then(|s| crate::worker::accept::share(key, s)) {
-                Ok(task) => {
-                    self.shared_accepts.insert(key, task);
+            match socket.try_clone().and_then(|s| Sharing::start(key, s)) {
+                Ok(share) => {
+                    self.shared_accepts.insert(key, share);
                 }
                 Err(e) => tracing::error!("cannot accept: {e}"),
             }
@@ -408,8 +430,7 @@ impl Control {
     }
 
     /// The loop.
-    async fn serve(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> i32 {
-        let mut signals = crate::signal::Signals::new();
+    async fn serve(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut signals: crate::signal::Signals) -> i32 {
         let mut tick = tokio::time::interval(Duration::from_millis(200));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -476,7 +497,10 @@ impl Control {
         let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());
         self.leaving = stay;
         for (w, _) in gone {
+            let (id, epochs) = (w.id, self.retired.keys().copied().collect::<Vec<_>>());
             w.join();
+            // Should it have ended without a word.
+            epochs.into_iter().for_each(|epoch| self.left(epoch, id));
         }
         self.watch_workers();
     }
@@ -555,23 +579,27 @@ impl Control {
             Err(Failure::Bind(text)) => return Err(text),
             Err(Failure::Module(d)) => return Err(d.render(Style::PLAIN)),
         };
+        let fresh = match if reinit { start_workers(&cycle.settings) } else { Ok(Vec::new()) } {
+            Ok(w) => w,
+            Err(e) => {
+                prepare::abort_modules(&cycle, cycle.start_order().len());
+                return Err(format!("cannot start workers: {e}"));
+            }
+        };
         if let Err(e) = apply(&cycle.settings) {
             prepare::abort_modules(&cycle, cycle.start_order().len());
+            for w in &fresh {
+                w.post(|w| w.stop());
+            }
             return Err(format!("error_log: {e}"));
         }
+        // Those that have the generation before; workers that are leaving since an earlier reinit never had it.
+        let ids = self.workers.iter().map(|w| w.id).collect();
         if reinit {
-            let fresh = match start_workers(&cycle.settings) {
-                Ok(w) => w,
-                Err(e) => {
-                    prepare::abort_modules(&cycle, cycle.start_order().len());
-                    return Err(format!("cannot start workers: {e}"));
-                }
-            };
             self.replace_workers(fresh);
         }
         self.sockets.extend(new);
         let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
-        let ids = self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)).map(|w| w.id).collect();
         let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
         self.go_live(&cycle).await;
@@ -599,8 +627,10 @@ impl Control {
 
     /// The replaced workers accept no more, and end with their last session.
     fn dismiss(&self) {
+        let kept: HashSet<_> = self.cycle.listeners.iter().map(|l| l.key).collect();
         for (w, _) in &self.leaving {
-            w.post(|w| w.leave_when_done());
+            let kept = kept.clone();
+            w.post(move |w| w.leave_when_done(&kept));
         }
     }
 
@@ -632,20 +662,31 @@ impl Control {
         crate::systemd::stopping();
         tracing::info!("quitting: no new connections, sessions may end within {:?}", self.cycle.settings.shutdown_timeout);
         self.quitting = Some(Instant::now() + self.cycle.settings.shutdown_timeout);
-        for (_, task) in self.shared_accepts.drain() {
-            task.abort();
-        }
-        self.sockets.clear();
+        let sockets = std::mem::take(&mut self.sockets);
         crate::upgrade::offer(&self.sockets);
+        // Who took over goes on with the sockets and what waits in them.
+        let kept: HashSet<_> = if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
+        for (key, share) in self.shared_accepts.drain() {
+            if !kept.contains(&key) {
+                share.drain();
+            }
+        }
+        for (key, bound) in sockets {
+            if !kept.contains(&key) {
+                bound.give_up();
+            }
+        }
         for w in &self.workers {
-            w.post(|w| w.leave_when_done());
+            let kept = kept.clone();
+            w.post(move |w| w.leave_when_done(&kept));
         }
     }
 
     async fn end(mut self) -> i32 {
         crate::systemd::stopping();
-        for (_, task) in self.shared_accepts.drain() {
-            task.abort();
+        self.shared_accepts.clear();
+        if !crate::upgrade::was_taken_over() {
+            self.sockets.drain().for_each(|(_, bound)| bound.give_up());
         }
         self.cycle.end_process_tasks();
         let workers: Vec<_> = self.workers.drain(..).chain(self.leaving.drain(..).map(|(w, _)| w)).collect();
@@ -653,12 +694,17 @@ impl Control {
         for w in &workers {
             w.post(|w| w.stop());
         }
-        let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(WorkerHandle::join));
+        // On a thread of its own: the runtime would wait for one of its pool, for ever if a worker hangs.
+        let (tell, joined) = oneshot::channel();
+        std::thread::spawn(move || {
+            workers.into_iter().for_each(WorkerHandle::join);
+            let _ = tell.send(());
+        });
         if crate::services::timers::within(Duration::from_secs(5), joined).await.is_none() {
             tracing::error!("a worker did not end; leaving it behind");
         }
         socket::remove(&self.control_path);
-        if let Some(pid) = &self.cycle.settings.pid {
+        if let Some(pid) = self.cycle.settings.pid.as_deref().filter(|p| names_this_process(p)) {
             let _ = std::fs::remove_file(pid);
         }
         tracing::info!("ended");

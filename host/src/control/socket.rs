@@ -29,11 +29,11 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
     beside.parent().unwrap_or(Path::new(".")).join("anyproxy.sock")
 }
 
-/// Listens; a socket that nobody answers on is replaced.
+/// Makes the socket; one that nobody answers on is replaced. Clients wait until [`serve`].
 ///
 /// # Errors
 /// When the path cannot be used, or another process answers there.
-pub fn listen(path: &Path) -> io::Result<()> {
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if path.exists() {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             // The process that is taken over: its socket moves aside by being unlinked, it holds the old one.
@@ -44,21 +44,26 @@ pub fn listen(path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)?;
     }
     // Made under a mask that leaves it to its owner from the first moment on.
-    let listener = crate::privileges::with_umask(0o177, || UnixListener::bind(path))?;
+    crate::privileges::with_umask(0o177, || UnixListener::bind(path))
+}
+
+/// Answers clients from now on.
+pub fn serve(listener: UnixListener) {
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    tokio::spawn(serve(stream));
+                    tokio::spawn(converse(stream));
                 }
                 Err(e) => {
-                    tracing::warn!("control socket: {e}");
+                    if let Some(more) = crate::process::process().error_log.once_a_second("control") {
+                        tracing::warn!(more, "control socket: {e}");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     });
-    Ok(())
 }
 
 /// Removes the socket's name, if it is still ours.
@@ -68,7 +73,7 @@ pub fn remove(path: &Path) {
     }
 }
 
-async fn serve(stream: UnixStream) {
+async fn converse(stream: UnixStream) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     loop {

@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod build;
+pub mod holder;
 pub mod listener;
 pub mod listener_stats;
 pub mod prepare;

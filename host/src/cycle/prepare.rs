@@ -1,7 +1,7 @@
 //! What can fail before a generation goes live: sockets are bound, modules prepare; what was done is undone in reverse
 //! when something fails.
 
-use super::Cycle;
+use super::{Cycle, holder};
 use crate::{
     config::{
         address::Address,
@@ -10,8 +10,8 @@ use crate::{
     process::process,
     services::net,
 };
-use socket2::Socket;
-use std::{collections::HashMap, io, sync::Arc};
+use socket2::{Domain, Socket, Type};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 
 /// The sockets of one listener.
 #[derive(Debug)]
@@ -22,6 +22,16 @@ pub struct Bound {
     pub sockets: Vec<Socket>,
     /// The address with the port that the system chose.
     pub address: String,
+}
+
+impl Bound {
+    /// Closes them here for good: the file of a Unix socket goes too.
+    pub fn give_up(self) {
+        if let Some(path) = self.address.strip_prefix("unix:") {
+            // Left behind it is only stale: the next one to bind removes it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// Listening sockets of the process, by the listener's key.
@@ -48,7 +58,7 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
         }
         let count = if l.options.reuseport && matches!(l.address, Address::Ip(_)) { workers } else { 1 };
         let bound = bind(&l.address, &l.options, count)
-            .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e))))?;
+            .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address))))?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
     }
     cycle.logs.open(&process().writer, &cycle.vars).map_err(|errors| {
@@ -65,6 +75,11 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
 fn bind(address: &Address, options: &anyproxy_module_api::SocketOptions, count: usize) -> io::Result<Vec<Socket>> {
     let mut options = *options;
     options.reuseport = count > 1 || (options.reuseport && matches!(address, Address::Ip(_)));
+    if options.reuseport
+        && let Address::Ip(at) = address
+    {
+        probe(at, options.v6_only)?;
+    }
     let first = net::bind_listener(address, &options)?;
     let mut sockets = vec![first];
     // The system chose a port: the others of the group must have the same.
@@ -78,6 +93,25 @@ fn bind(address: &Address, options: &anyproxy_module_api::SocketOptions, count: 
     Ok(sockets)
 }
 
+/// With `SO_REUSEPORT` another process of the same user, a second anyproxy above all, would silently get half of the
+/// connections: a socket without it tells. Our own sockets may be there, on an address that overlaps.
+fn probe(at: &SocketAddr, v6_only: bool) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(*at), Type::STREAM, None)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if at.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    match socket.bind(&(*at).into()) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            let holders = holder::holders(*at);
+            let all_ours = !holders.is_empty() && holders.iter().all(|h| h.pid == std::process::id());
+            if all_ours { Ok(()) } else { Err(e) }
+        }
+        other => other,
+    }
+}
+
 fn actual(address: &Address, sockets: &[Socket]) -> String {
     match (address, sockets.first().and_then(|s| s.local_addr().ok()).and_then(|a| a.as_socket())) {
         (Address::Ip(_), Some(at)) => at.to_string(),
@@ -85,15 +119,31 @@ fn actual(address: &Address, sockets: &[Socket]) -> String {
     }
 }
 
-fn explain(e: &io::Error) -> String {
+fn explain(e: &io::Error, address: &Address) -> String {
     match e.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("{e}; a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE")
+        io::ErrorKind::PermissionDenied => match address {
+            Address::Ip(at) if at.port() < 1024 => {
+                format!("{e}; {}a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE", who_we_are())
+            }
+            _ => e.to_string(),
+        },
+        io::ErrorKind::AddrInUse => {
+            let holders = if let Address::Ip(at) = address { holder::holders(*at) } else { Vec::new() };
+            let named: Vec<_> = holders.iter().map(|h| format!("{} (process {})", h.name, h.pid)).collect();
+            let who = if named.is_empty() { "another process".to_owned() } else { named.join(", ") };
+            format!("{e}; {who} listens there")
         }
-        io::ErrorKind::AddrInUse => format!("{e}; another process listens there"),
         io::ErrorKind::AddrNotAvailable => format!("{e}; this machine has no such address"),
         _ => e.to_string(),
     }
+}
+
+/// Who asks, where the system knows users.
+fn who_we_are() -> String {
+    #[cfg(unix)]
+    return format!("this is uid {}; ", rustix::process::geteuid().as_raw());
+    #[cfg(not(unix))]
+    String::new()
 }
 
 fn modules(cycle: &Arc<Cycle>) -> Result<(), Failure> {

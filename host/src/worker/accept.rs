@@ -115,11 +115,12 @@ impl Socket {
     /// What waits in the queue now, without waiting for more.
     fn accept_now(&self) -> io::Result<(Stream, Addr, Addr)> {
         match self {
-            Self::Tcp(l) => {
+            Self::Tcp(l, at) => {
                 let (socket, peer) = socket2::SockRef::from(l).accept()?;
                 socket.set_nonblocking(true)?;
                 let socket = tokio::net::TcpStream::from_std(socket.into())?;
-                let (peer, local) = (peer.as_socket().map_or(Addr::NONE, Into::into), local_of(l, &socket));
+                let local = at.unwrap_or_else(|| socket.local_addr().map_or(Addr::NONE, Into::into));
+                let peer = peer.as_socket().map_or(Addr::NONE, Into::into);
                 Ok((stream::tcp(socket, peer, local), peer, local))
             }
             Self::Unix(l) => {
@@ -302,7 +303,7 @@ impl Sharing {
     pub fn drain(self) {
         self.task.abort();
         let mut round = Round::default();
-        drain(&self.socket, |stream, peer, local| round.hand_on(self.listener, &stream, peer, local, Seat::force()));
+        drain(&self.socket, |stream, peer, local| round.hand_on(self.listener, stream, peer, local, Seat::force()));
     }
 }
 
@@ -320,7 +321,7 @@ async fn share_loop(listener: u64, socket: &Socket) {
                     }
                     shed_everywhere("max_connections").await;
                 };
-                round.hand_on(listener, &stream, peer, local, seat);
+                round.hand_on(listener, stream, peer, local, seat);
             }
             Err(e) if is_clients_fault(&e) => {}
             Err(e) => shed_everywhere(&format!("accept: {e}")).await,
@@ -349,7 +350,7 @@ struct Round(u32);
 
 impl Round {
     /// Hands a connection to the next worker, as a descriptor: a stream belongs to the runtime that made it.
-    fn hand_on(&mut self, listener: u64, stream: &Stream, peer: Addr, local: Addr, seat: Seat) {
+    fn hand_on(&mut self, listener: u64, stream: Stream, peer: Addr, local: Addr, seat: Seat) {
         let Ok(raw) = stream.take_raw() else { return };
         let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return };
         self.0 = self.0.wrapping_add(1);

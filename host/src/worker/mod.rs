@@ -30,6 +30,9 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// A session told to end gets this long before its task is dropped.
 const KILL_GRACE_MS: u64 = 3000;
 
+/// The process's loop waits no longer than this for a worker: operators and signals must be heard whatever a worker does.
+const STUCK: Duration = Duration::from_secs(3);
+
 /// Something to do on a worker's thread.
 pub type Message = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 
@@ -81,14 +84,15 @@ impl WorkerHandle {
         self.mailbox.send(Box::new(f)).is_ok()
     }
 
-    /// Runs `f` on the worker and waits for what it says; `None`: the worker has ended.
+    /// Runs `f` on the worker and waits for what it says; `None`: the worker has ended, or is stuck. Then `f` still runs
+    /// once it goes on, in order with what else was posted.
     pub async fn ask<R: Send + 'static>(&self, f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static) -> Option<R> {
         let (tx, rx) = oneshot::channel();
         self.post(move |w| {
             // Whoever asked may have given up.
             let _ = tx.send(f(w));
         });
-        rx.await.ok()
+        timers::within(STUCK, rx).await?.ok()
     }
 
     /// A sender for other threads.

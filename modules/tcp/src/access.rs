@@ -1,17 +1,14 @@
-//! `ip_allow` and `ip_deny` as hooks. Before anything is read the lines of `net` are asked, which hold for every server;
-//! once server and local are chosen all lines that hold there.
+//! `ip_allow` and `ip_deny` as hooks. Before anything else is read a line that denies is final, for no nested block can
+//! undo it; what follows from no line matching is known once server and local are chosen.
 
-use crate::{Tcp, conf};
+use crate::Tcp;
 use anyproxy_module_api::{At, Hook, Phase, Session, Verdict};
 
-fn verdict(access: Option<&conf::Access>, session: &Session<Tcp>) -> Verdict {
-    match access {
-        Some(list) if !list.allows(&session.client.get()) => Verdict::Deny,
-        _ => Verdict::Pass,
-    }
+const fn deny(when: bool) -> Verdict {
+    if when { Verdict::Deny } else { Verdict::Pass }
 }
 
-/// Before a server is chosen.
+/// Before a server is chosen: the block is the one that all servers of the address have in common.
 pub(crate) struct Before;
 
 impl Hook<Tcp> for Before {
@@ -19,8 +16,8 @@ impl Hook<Tcp> for Before {
     const PHASE: Phase = Phase::Access;
 
     fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
-        // Several servers may share the address, so none of their own lines can be asked yet.
-        verdict(at.try_conf().and_then(|c| c.net_access.as_deref()), session)
+        let access = at.try_conf().and_then(|c| c.access.as_deref());
+        deny(access.is_some_and(|a| a.denies(&session.client.get())))
     }
 }
 
@@ -32,6 +29,7 @@ impl Hook<Tcp> for Routed {
     const PHASE: Phase = Phase::Routed;
 
     fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
-        verdict(at.try_conf().and_then(|c| c.access.as_deref()), session)
+        let access = at.try_conf().and_then(|c| c.access.as_deref());
+        deny(access.is_some_and(|a| !a.allows(&session.client.get())))
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use socket::Profile;
 pub(crate) use spill::Spill;
 
 use crate::core::{delay, rate::Limit};
-use anyproxy_module_api::{Problems, Scope, ScopeKind, Session, Span};
+use anyproxy_module_api::{Problems, Scope, Session, Span};
 use std::sync::{Arc, LazyLock};
 
 /// The values of one block.
@@ -23,8 +23,6 @@ pub struct Conf {
     profiles: socket::Profiles,
     /// Options of sockets.
     pub(crate) socket: Profile,
-    /// Who may connect, by the lines of `net` alone: what can be asked before a server is chosen.
-    pub(crate) net_access: Option<Arc<Access>>,
     /// Who may connect.
     pub(crate) access: Option<Arc<Access>>,
     access_lines: Lines,
@@ -69,7 +67,6 @@ impl Default for Conf {
         Self {
             profiles: Arc::default(),
             socket: Profile::default(),
-            net_access: None,
             access: None,
             access_lines: Lines::default(),
             headers: Headers::default(),
@@ -138,11 +135,6 @@ impl Conf {
         self.access = match scope.parent() {
             Some(p) if p.access_lines == self.access_lines => p.access.clone(),
             _ => Access::new(lines(), problems).map(Arc::new),
-        };
-        self.net_access = match (scope.kind(), scope.parent()) {
-            (ScopeKind::Server | ScopeKind::Local, Some(p)) => p.net_access.clone(),
-            (ScopeKind::Net, _) => self.access.clone(),
-            _ => None,
         };
     }
 

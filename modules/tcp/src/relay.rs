@@ -5,6 +5,7 @@
 //! the rest. The last two are one machine: a direction starts by copying and changes when that is cheaper.
 
 mod copy;
+mod io;
 #[cfg_attr(not(target_os = "linux"), path = "relay/pipe_none.rs")]
 mod pipe;
 mod pump;

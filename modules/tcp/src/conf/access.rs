@@ -36,7 +36,7 @@ directive! {
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     list: IpList,
-    unix: Action,
+    unix: Option<Action>,
     others: Action,
 }
 
@@ -65,16 +65,25 @@ impl Access {
             Action::Allow => Action::Deny,
             Action::Deny => Action::Allow,
         };
-        Some(Self { list: IpList::new(&rules), unix: unix.unwrap_or(others), others })
+        Some(Self { list: IpList::new(&rules), unix, others })
     }
 
-    /// Whether this client may connect.
-    pub(crate) fn allows(&self, client: &Addr) -> bool {
-        let action = match client.ip() {
-            Some(ip) => self.list.decide(ip).unwrap_or(self.others),
+    /// What the first line that matches says; `None`: none does.
+    fn decide(&self, client: &Addr) -> Option<Action> {
+        match client.ip() {
+            Some(ip) => self.list.decide(ip),
             None => self.unix,
-        };
-        action == Action::Allow
+        }
+    }
+
+    /// Whether a line denies this client, so that no nested block can let it in.
+    pub(crate) fn denies(&self, client: &Addr) -> bool {
+        self.decide(client) == Some(Action::Deny)
+    }
+
+    /// Whether this client may connect, where no nested block has a say.
+    pub(crate) fn allows(&self, client: &Addr) -> bool {
+        self.decide(client).unwrap_or(self.others) == Action::Allow
     }
 }
 

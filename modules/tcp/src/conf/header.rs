@@ -9,6 +9,7 @@ const UNIX: &[Str] = &[Str::new("unix")];
 
 directive! {
     /// Accepts the hello header of another anyproxy, from these addresses only.
+    /// On an address that several servers share it belongs in `net`.
     /// It sets client address, request id and domain. A listed sender may leave it out; from anybody else one is refused,
     /// and the connection closed. Until its first byte a connection waits, so protocols in which the server speaks first
     /// need a listener without this.
@@ -22,6 +23,7 @@ directive! {
 
 directive! {
     /// Accepts the PROXY protocol, versions 1 and 2, from these addresses only.
+    /// On an address that several servers share it belongs in `net`.
     /// It sets the client address, version 2 also the domain (authority). A listed sender must send it, as the protocol
     /// demands; from anybody else one is refused. In both cases the connection is closed. Behind a hello header it may be
     /// left out.
@@ -57,6 +59,7 @@ directive! {
 
 directive! {
     /// Whether the host of an HTTP/1 request chooses the server on domain listeners.
+    /// For an address that several servers share it belongs in `net`.
     /// Only connections that begin with one of the methods are looked at. A head over 16 KiB, or one that two readers
     /// could understand differently, is refused. A host that no server has is answered 421.
     "domain_from_http_v1", Contexts::NET.or(Contexts::SERVER),
@@ -69,6 +72,7 @@ directive! {
 
 directive! {
     /// Whether the server name of a TLS ClientHello chooses the server on domain listeners.
+    /// For an address that several servers share it belongs in `net`.
     /// TLS is passed through, not terminated. A name that no server has is answered by the alert unrecognized_name.
     "domain_from_tls", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("on", Kind::Bool, "whether it does").default("#true")])

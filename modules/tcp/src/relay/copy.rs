@@ -2,8 +2,9 @@
 //! in it, and grows once reads fill it. A direction that proves long is spliced, where that was asked for.
 
 use super::{
+    io::{Fault, Io},
     pipe::{Moved, Pipe},
-    pump::{Fault, Io, READS},
+    pump::READS,
 };
 use crate::Tcp;
 use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, ready};
@@ -11,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 /// Reads in a row that fill the buffer before it grows.
 const FULL_TO_GROW: u32 = 2;
+/// Pieces that are spliced in one turn of the loop: each is up to a pipe's content, a megabyte.
+const PIECES: u32 = 4;
 /// After the other side spoke, a piece below this is no long transfer any more.
 const SHORT: usize = 16 << 10;
 
@@ -208,7 +211,7 @@ impl Flow {
                 self.stop_splicing(io);
                 return Poll::Ready(Ok(()));
             }
-            if pieces == READS {
+            if pieces == PIECES {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

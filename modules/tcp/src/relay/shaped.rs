@@ -5,7 +5,8 @@
 //! temporary file is allowed, what comes next goes through `spill::Queue`, which keeps the order.
 
 use super::{
-    pump::{Fault, Io, READS},
+    io::{Fault, Io},
+    pump::READS,
     spill::{BLOCK, Queue},
 };
 use crate::{

@@ -4,7 +4,7 @@
 //! The order is `ready` (read back), the file from `first` on, `kept` (full, to be written), `tail` (being filled). Only
 //! full blocks are written, so offsets are whole blocks and pages. The file is a ring of as many blocks as it may hold.
 
-use super::pump::{Fault, Io};
+use super::io::{Fault, Io};
 use crate::{
     Tcp, conf,
     core::rate::{Bucket, Grant, Limit},
