@@ -1,0 +1,56 @@
+//! IPv4, IPv6 and Unix sockets, as listeners and as peers, in every combination.
+
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr};
+use std::os::unix::net::UnixStream;
+
+use harness::{Origin, UnixEcho, client};
+
+use crate::support::{field, lines, net};
+
+#[test]
+fn in_every_combination() {
+    let v4 = Origin::echo();
+    let v6 = Origin::start_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), |mut conn| {
+        let mut buf = [0; 64];
+        loop {
+            match conn.read(&mut buf)? {
+                0 => return conn.stream.shutdown(Shutdown::Write),
+                n => conn.write_all(&buf[..n])?,
+            }
+        }
+    });
+    let peers = ["@V4@", "@V6@", "unix:@DIR@/peer.sock"];
+    let servers: String = peers
+        .iter()
+        .enumerate()
+        .map(|(n, peer)| {
+            format!(
+                "server {{\nport_listen_tcp \"127.0.0.1:0\" \"[::1]:0\" \"unix:@DIR@/in{n}.sock\"\n\
+                 local {{ proxy_pass_tcp \"{peer}\"; }}\n}}\n"
+            )
+        })
+        .collect();
+    let builder = net("", &servers);
+    let dir = builder.dir().path().to_owned();
+    let unix = UnixEcho::start(dir.join("peer.sock"));
+    let proxy = builder.set("V4", v4.addr()).set("V6", v6.addr()).set("DIR", dir.display()).start();
+    for n in 0..peers.len() {
+        for listener in [3 * n, 3 * n + 1] {
+            let addr = proxy.addr(listener);
+            assert_eq!(addr.is_ipv6(), listener % 3 == 1, "{addr}");
+            assert_eq!(client::exchange(addr, b"hello"), b"hello", "{addr}");
+        }
+        let mut stream = UnixStream::connect(dir.join(format!("in{n}.sock"))).expect("connect");
+        stream.write_all(b"hello").expect("write");
+        stream.shutdown(Shutdown::Write).expect("half-close");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("read");
+        assert_eq!(answer, b"hello");
+    }
+    harness::eventually("nine lines", || (lines(&proxy).len() == 9).then_some(()));
+    for line in lines(&proxy) {
+        assert!(field(&line, "reason").ends_with("_transfer_done"), "{line}");
+    }
+    drop(unix);
+}
