@@ -333,3 +333,17 @@ impl<F: Flow> Drop for Pump<F> {
         self.session.module().stats.relays[self.kind as usize].fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{relay::copy, session::State};
+
+    #[test]
+    fn an_idle_session_is_a_few_hundred_bytes() {
+        let pump = size_of::<Pump<copy::Flow>>();
+        assert!(pump <= 640, "{pump}");
+        let slot = size_of::<State>();
+        assert!(slot <= 224, "{slot}");
+    }
+}
