@@ -3,7 +3,7 @@
 use harness::client::tls::ClientHello;
 use harness::{SniRecorder, client, eventually};
 
-use crate::support::{field, lines, local, net};
+use crate::support::{field, lines, net};
 
 #[test]
 fn client_domain_and_request_id_arrive_at_the_last() {
@@ -48,13 +48,10 @@ fn client_domain_and_request_id_arrive_at_the_last() {
 #[test]
 fn a_circle_of_proxies_ends() {
     let port = client::free_port();
-    let text = "proxy_protocol_hello #true\nproxy_pass_tcp \"127.0.0.1:@PORT@\"";
-    let builder = local(text);
     let text = format!(
         "server {{\nport_listen_tcp \"127.0.0.1:{port}\"\nproxy_protocol_hello_accept \"127.0.0.1\"\n\
          local {{\nproxy_protocol_hello #true\nproxy_pass_tcp \"127.0.0.1:{port}\"\n}}\n}}"
     );
-    drop(builder);
     let proxy = net("", &text).start();
     assert!(crate::support::is_cut(proxy.addr(0), b"round"));
     eventually("every hop is logged", || (proxy.status()["process"]["sessions"] == 0).then_some(()));

@@ -8,7 +8,7 @@ use harness::{Origin, Proxy, TempDir, client, eventually, program, skip};
 
 use crate::support::{field, local, logged, server};
 
-struct Haproxy(Child, SocketAddr, TempDir);
+struct Haproxy(Child, SocketAddr);
 
 impl Haproxy {
     /// Listens by `bind`'s options and sends to `server` with its options.
@@ -28,7 +28,7 @@ impl Haproxy {
             .spawn()
             .expect("haproxy");
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut this = Self(child, addr, dir);
+        let mut this = Self(child, addr);
         let up = eventually("haproxy listens", || match this.0.try_wait() {
             Ok(None) => listens(addr).then_some(true),
             _ => Some(false),

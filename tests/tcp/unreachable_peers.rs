@@ -53,6 +53,9 @@ fn a_socket_profile_limits_the_connect_too() {
     let top = "socket { tcp \"edge\" connect_timeout=\"200ms\"; }";
     let server = "server {\nport_listen_tcp \"127.0.0.1:0\"\ntcp_config_name \"edge\"\nlocal { proxy_pass_tcp \"@PEER@\"; }\n}";
     let proxy = net(top, server).set("PEER", deaf.addr).start();
+    let began = std::time::Instant::now();
     assert!(is_cut(proxy.addr(0), b""));
     await_reason(&proxy, "upstream_connect_timeout");
+    // Without it 10 s.
+    assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
 }

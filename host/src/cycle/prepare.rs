@@ -185,6 +185,9 @@ pub fn commit(cycle: &Arc<Cycle>) {
     for &module in cycle.start_order() {
         cycle.instance(module).commit(cycle, module);
     }
+    for pool in &cycle.pools {
+        pool.go_live();
+    }
     let lines = cycle.pools.iter().flat_map(|p| p.line_ids()).collect();
     process().peers.carry(&lines);
     process().zones.sweep();

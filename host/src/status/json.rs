@@ -125,16 +125,20 @@ pub fn peer(peer: &PeerLive) -> Value {
 /// An upstream with its peers.
 pub fn upstream(pool: &Pool) -> Value {
     let set = pool.set.load();
-    let peers: Vec<Value> = set.members.iter().map(|m| peer(&m.live)).collect();
+    let mut peers: Vec<Value> = set.members.iter().map(|m| peer(&m.live)).collect();
+    for line in pool.unresolved() {
+        let protocol = line.connector.name.as_str();
+        peers.push(json!({"address": null, "host": line.text, "protocol": protocol, "condition": "unresolved"}));
+    }
     json!({
         "name": pool.name,
         "balancer": pool.balancer_name,
-        "in_flight": pool.in_flight.load(Relaxed),
+        "in_flight": pool.shared.in_flight.load(Relaxed),
         "max_connections": pool.max_connections,
-        "waiting": pool.waiting.load(Relaxed),
-        "retries": pool.retries.load(Relaxed),
-        "no_peer": pool.no_peer.load(Relaxed),
-        "queue_timeouts": pool.queue_timeouts.load(Relaxed),
+        "waiting": pool.shared.waiting.load(Relaxed),
+        "retries": pool.shared.retries.load(Relaxed),
+        "no_peer": pool.shared.no_peer.load(Relaxed),
+        "queue_timeouts": pool.shared.queue_timeouts.load(Relaxed),
         "peers": peers,
     })
 }

@@ -171,16 +171,16 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
             family.sample(&[("upstream", &pool.name)], value(pool));
         }
     };
-    each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.in_flight.load(Relaxed).into());
+    each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.shared.in_flight.load(Relaxed).into());
     each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| {
-        p.waiting.load(Relaxed) as u64
+        p.shared.waiting.load(Relaxed) as u64
     });
-    each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| p.retries.load(Relaxed));
+    each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| p.shared.retries.load(Relaxed));
     each("anyproxy_upstream_no_peer_total", Kind::Counter, "Sessions that found no usable peer.", &|p| {
-        p.no_peer.load(Relaxed)
+        p.shared.no_peer.load(Relaxed)
     });
     each("anyproxy_upstream_queue_timeouts_total", Kind::Counter, "Sessions that waited too long.", &|p| {
-        p.queue_timeouts.load(Relaxed)
+        p.shared.queue_timeouts.load(Relaxed)
     });
     let sets: Vec<_> = pools.iter().map(|p| p.set.load()).collect();
     peers(out, sets.iter().flat_map(|set| set.members.iter().map(|m| &*m.live)));

@@ -30,6 +30,24 @@ pub struct Policy {
     pub max_share: u32,
 }
 
+impl Policy {
+    /// Ejects nobody.
+    pub const NEVER: Self = Self {
+        consecutive: 0,
+        percent: 0,
+        least_uses: 0,
+        interval: Duration::from_secs(10),
+        base: Duration::from_secs(10),
+        most: Duration::from_secs(10),
+        max_share: 0,
+    };
+
+    /// Whether it ever ejects.
+    pub const fn ejects(&self) -> bool {
+        self.consecutive != 0 || self.percent != 0
+    }
+}
+
 /// Results of one peer on one worker that are not reported yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

@@ -1,6 +1,6 @@
 //! The live state of peers: of the process, not of a generation. A peer is found again after a reload by its identity.
 
-use super::identity::Overrides;
+use super::{identity::Overrides, shared::Shared};
 use anyproxy_module_api::abi::{
     net::Addr,
     upstream::{PeerState, admin, health},
@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub struct PeerLive {
     pub line: AtomicU64,
     /// Since when it is usable, process clock in ms: start of `slow_start`; 0: it always was.
     pub usable_since_ms: AtomicU64,
+    /// Its last use failed: good ones need be told to nobody while this is false.
+    pub failing: AtomicBool,
     /// When `ewma_ns` was last fed, process clock in ns.
     ewma_at: AtomicU64,
     /// Counters for status.
@@ -71,11 +73,12 @@ pub enum Said {
     Weight(u32),
 }
 
-/// All peers that some generation still names, and what operators said.
+/// All peers and upstreams that some generation still names, and what operators said.
 #[derive(Debug, Default)]
 pub struct Peers {
     live: Mutex<HashMap<u64, Weak<PeerLive>>>,
     said: Mutex<Overrides>,
+    pools: Mutex<HashMap<String, Weak<Shared>>>,
 }
 
 /// What makes a peer.
@@ -115,6 +118,7 @@ impl Peers {
                 connector: spec.connector.to_owned(),
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),
+                failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),
                 counts: Counts::default(),
             });
@@ -130,6 +134,17 @@ impl Peers {
         peer.state.weight.store(said.weight.unwrap_or(spec.weight), Relaxed);
         peer.state.admin.store(said.admin.unwrap_or(admin::READY), Relaxed);
         peer
+    }
+
+    /// What outlives generations of the upstream called `name`.
+    pub fn pool(&self, name: &str) -> Arc<Shared> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = pools.get(name).and_then(Weak::upgrade) {
+            return shared;
+        }
+        let shared = Arc::<Shared>::default();
+        pools.insert(name.to_owned(), Arc::downgrade(&shared));
+        shared
     }
 
     /// An operator's word about a peer.
@@ -155,6 +170,7 @@ impl Peers {
     pub fn carry(&self, lines: &std::collections::HashSet<u64>) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).carry(lines);
         self.live.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, p| p.strong_count() > 0);
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, p| p.strong_count() > 0);
     }
 
     /// What operators said, for another process.

@@ -17,7 +17,7 @@ use anyproxy_module_api::abi::{net::Addr, upstream::health};
 use std::{
     collections::HashMap,
     rc::Rc,
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -30,7 +30,8 @@ const RAMP: Duration = Duration::from_millis(250);
 /// Starts the upkeep of every pool that needs any.
 pub fn start(generation: &Rc<WorkerGen>) {
     for pool in &generation.cycle.pools {
-        let needed = pool.ejector.is_some()
+        let needed = pool.eject.ejects()
+            || pool.queue.0 > 0
             || !pool.slow_start.is_zero()
             || pool.lines.iter().any(|l| l.is_name || l.heartbeat.is_some());
         if needed {
@@ -82,6 +83,8 @@ impl Upkeep {
         self.check(now, &mut next);
         self.give_back(now, &mut next);
         self.ramp(now, &mut next);
+        // What an operator said, or a generation that is over gave back, may have made room.
+        self.pool.shared.wake_one();
         next.saturating_sub(now).max(Duration::from_millis(5))
     }
 
@@ -101,7 +104,8 @@ impl Upkeep {
             let line = &self.pool.lines[n];
             let (host, port) = (line.host.clone(), line.port);
             let task = tasks::spawn_local(async move {
-                let answer = dns::lookup(&host, port).await;
+                // When to ask is decided here: an answer that is still kept somewhere is no news.
+                let answer = dns::lookup_fresh(&host, port).await;
                 let answer = answer.map(|l| l.iter().map(|r| (r.addr, r.ttl_s)).collect()).map_err(|e| e.to_string());
                 // The pool's task may have ended meanwhile.
                 let _ = tell.send(Event::Resolved(n, answer));
@@ -123,6 +127,7 @@ impl Upkeep {
         let line = &self.pool.lines[n];
         let Some((schedule, asking)) = self.names.get_mut(&n) else { return };
         *asking = false;
+        let first = self.addresses[n].is_empty() && schedule.failures() == 0;
         match answer {
             Ok(list) if !list.is_empty() => {
                 let ttl = list.iter().map(|(_, ttl)| *ttl).min().map(|s| Duration::from_secs(s.into()));
@@ -135,7 +140,9 @@ impl Upkeep {
                     let (added, removed) = (change.added.len(), change.removed.len());
                     tracing::info!(upstream = self.pool.name, peer = line.text, added, removed, "addresses changed");
                     self.addresses[n] = new.into_iter().map(Addr::from).collect();
+                    self.pool.shared.remember(&line.text, &self.addresses[n]);
                     self.pool.replace(self.addresses.clone());
+                    self.pool.shared.wake_one();
                 }
             }
             other => {
@@ -146,6 +153,11 @@ impl Upkeep {
                     tracing::warn!(upstream = self.pool.name, peer = line.text, kept, "cannot be resolved: {why}");
                 }
             }
+        }
+        if first {
+            // Never below zero: each name that has no address at the start is counted, and answers once for the first time.
+            let _ = self.pool.unanswered.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+            self.pool.answered.notify_waiters();
         }
     }
 
@@ -189,24 +201,24 @@ impl Upkeep {
         if let Some(change) = change {
             apply(&self.pool.name, &m.live, change, result.as_ref().err().map_or("", String::as_str));
             if change == Change::Up {
-                self.pool.wake_one();
+                self.pool.shared.wake_one();
             }
         }
     }
 
     fn give_back(&self, now: Duration, next: &mut Duration) {
-        let Some(ejector) = &self.pool.ejector else { return };
-        let mut ejector = ejector.lock().unwrap_or_else(PoisonError::into_inner);
-        let back = ejector.expire(now);
-        if let Some(at) = ejector.next_return() {
+        if !self.pool.eject.ejects() {
+            return;
+        }
+        let (back, later) = self.pool.shared.expire(now);
+        if let Some(at) = later {
             *next = (*next).min(at);
         }
-        drop(ejector);
         for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.state.ejected.store(0, Relaxed);
             m.live.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
             tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
-            self.pool.wake_one();
+            self.pool.shared.wake_one();
         }
     }
 

@@ -16,6 +16,7 @@ pub mod pick;
 pub mod pool;
 pub mod queue;
 pub mod resolve;
+pub mod shared;
 pub mod slow_start;
 pub mod window;
 

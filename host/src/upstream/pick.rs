@@ -3,7 +3,7 @@
 use super::{
     budget::RetryBudget,
     eject::Reason,
-    pool::{Member, PeerSet, Pool},
+    pool::{CONNECT_TIMEOUT, Line, Member, PeerSet, Pool},
 };
 use crate::{
     cycle::Cycle,
@@ -27,11 +27,11 @@ use anyproxy_module_api::abi::{
 };
 use std::{
     cell::Cell,
+    pin::pin,
     rc::Rc,
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::sync::oneshot;
 
 /// Retries in ten seconds that a worker may make whatever the share says.
 const LEAST_RETRIES: u32 = 3;
@@ -122,22 +122,33 @@ enum Attempt {
 /// # Errors
 /// `NoPeer`; `TimedOut` in the queue; `Limit` when the queue is full.
 pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    let mut until = None;
     loop {
         match attempt(pool, worker, session, key, tried) {
             Attempt::Lease(l) => return Ok(l),
+            Attempt::None if answers(pool).await => {}
             Attempt::None => {
-                pool.no_peer.fetch_add(1, Relaxed);
+                pool.shared.no_peer.fetch_add(1, Relaxed);
                 return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));
             }
-            Attempt::Wait => wait(pool).await?,
+            Attempt::Wait => wait(pool, &mut until).await?,
         }
     }
 }
 
 fn attempt(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Attempt {
-    if pool.max_connections != 0 && pool.in_flight.load(Relaxed) >= pool.max_connections {
+    if !pool.shared.enter(pool.max_connections) {
         return Attempt::Wait;
     }
+    let result = attempt_in(pool, worker, session, key, tried);
+    if !matches!(result, Attempt::Lease(_)) {
+        // Nobody is let in by this: the place was taken a moment ago.
+        pool.shared.in_flight.fetch_sub(1, Relaxed);
+    }
+    result
+}
+
+fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Attempt {
     let set = pool.set.load();
     let mut waits = false;
     let Some(state) = worker.pools.get(pool.index) else { return Attempt::None };
@@ -155,7 +166,6 @@ fn attempt(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session
                         waits = true;
                         continue;
                     }
-                    pool.in_flight.fetch_add(1, Relaxed);
                     return Attempt::Lease(Lease {
                         pool: Arc::clone(pool),
                         member: member.clone(),
@@ -225,24 +235,27 @@ fn ask(balancer: &mut Balancer, set: &PeerSet, tier: usize, key: &[u8], tried: &
     balancer.pick(&cx)
 }
 
-async fn wait(pool: &Pool) -> Result<(), Error> {
-    let (tx, rx) = oneshot::channel();
-    let (ticket, until) = {
-        let mut queue = pool.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = process().now();
-        let Ok(ticket) = queue.push(now, tx) else {
-            let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
-            return Err(Error::new(ErrorKind::Limit, text));
-        };
-        pool.waiting.store(queue.len(), Relaxed);
-        (ticket, queue.timeout())
+/// Waits for the first answer about a name that has none yet; false: there is none to wait for.
+async fn answers(pool: &Pool) -> bool {
+    let mut told = pin!(pool.answered.notified());
+    told.as_mut().enable();
+    if pool.unanswered.load(Relaxed) == 0 {
+        return false;
+    }
+    // A resolution ends by a limit of its own.
+    crate::services::timers::within(pool.retry_timeout, told).await.is_some()
+}
+
+/// Waits in the queue until it is this one's turn, in all not longer than to `until`.
+async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
+    let now = process().now();
+    let Some((mut place, limit)) = pool.shared.line_up(now) else {
+        let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
+        return Err(Error::new(ErrorKind::Limit, text));
     };
-    let turn = crate::services::timers::within(until, rx).await;
-    if turn.is_none() {
-        let mut queue = pool.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.cancel(ticket);
-        pool.waiting.store(queue.len(), Relaxed);
-        pool.queue_timeouts.fetch_add(1, Relaxed);
+    let until = *until.get_or_insert(now.saturating_add(limit));
+    if crate::services::timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
+        pool.shared.queue_timeouts.fetch_add(1, Relaxed);
         let text = format!("waited too long for a peer of upstream \"{}\"", pool.name);
         return Err(Error::new(ErrorKind::TimedOut, text));
     }
@@ -257,7 +270,7 @@ impl Lease {
     pub async fn connect(&mut self) -> Result<Stream, Error> {
         let began = process().now();
         let line = &self.pool.lines[self.member.line];
-        let limit = line.connect_timeout;
+        let limit = connect_limit(line, &self.worker);
         let stream = match crate::services::timers::within(limit, self.connect_now()).await {
             Some(r) => r?,
             None => return Err(Error::bare(ErrorKind::TimedOut)),
@@ -290,7 +303,6 @@ impl Lease {
         }
         let (live, pool) = (&self.member.live, &self.pool);
         live.state.in_flight.fetch_sub(1, Relaxed);
-        pool.in_flight.fetch_sub(1, Relaxed);
         if let Some(s) = &self.session {
             live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
             live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
@@ -309,23 +321,31 @@ impl Lease {
         if good && sample > 0 {
             live.observe(process().now(), sample);
         }
-        self.report(good);
+        self.report(outcome.failure);
         self.tell_balancer(outcome);
-        pool.wake_one();
+        pool.shared.leave();
     }
 
-    fn report(&self, good: bool) {
-        let Some(ejector) = &self.pool.ejector else { return };
-        let id = self.member.live.state.id;
-        let ejection = ejector.lock().unwrap_or_else(PoisonError::into_inner).result(id, good, process().now());
-        if let Some(e) = ejection {
-            self.member.live.state.ejected.store(1, Relaxed);
-            self.member.live.counts.ejections.fetch_add(1, Relaxed);
+    fn report(&self, failure: u8) {
+        let (pool, live) = (&self.pool, &self.member.live);
+        if !pool.eject.ejects() {
+            return;
+        }
+        let good = failure == 0 || (pool.eject_by_connect && failure != 1);
+        if !good {
+            live.failing.store(true, Relaxed);
+        } else if pool.eject.percent == 0 && !live.failing.swap(false, Relaxed) {
+            // It would change nothing: no lock for it.
+            return;
+        }
+        if let Some(e) = pool.shared.result(live.state.id, good, process().now()) {
+            live.state.ejected.store(1, Relaxed);
+            live.counts.ejections.fetch_add(1, Relaxed);
             let why = match e.reason {
                 Reason::Consecutive(n) => format!("{n} failures in a row"),
                 Reason::Percent(n) => format!("{n}% of its uses failed"),
             };
-            tracing::warn!(upstream = self.pool.name, peer = %self.member.live.addr, "peer ejected: {why}");
+            tracing::warn!(upstream = pool.name, peer = %live.addr, "peer ejected: {why}");
         }
     }
 
@@ -356,7 +376,7 @@ impl Drop for Lease {
 pub async fn connect(pool: &Pool, member: &Member, worker: &Rc<WorkerGen>, session: *const SessionShared) -> Result<Stream, Error> {
     let line = &pool.lines[member.line];
     let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
-    let request = request(line, member, session);
+    let request = request(line, worker, member, session);
     let future = {
         let _who = enter(Current::on_worker(worker, line.module));
         instance::connect(&line.connector, place, &request)
@@ -370,12 +390,25 @@ pub async fn connect(pool: &Pool, member: &Member, worker: &Rc<WorkerGen>, sessi
     net::connect(member.live.addr, &options).await
 }
 
-fn request(line: &super::pool::Line, member: &Member, session: *const SessionShared) -> ConnectRequest {
+/// How long a connect may take: as the configuration says, else the connector's options.
+fn connect_limit(line: &Line, worker: &WorkerGen) -> Duration {
+    line.connect_timeout.unwrap_or_else(|| {
+        let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
+        let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+        instance::connector_options(&line.connector, place, &mut options);
+        match options.connect_timeout_ms {
+            0 => CONNECT_TIMEOUT,
+            ms => Duration::from_millis(ms.into()),
+        }
+    })
+}
+
+fn request(line: &Line, worker: &WorkerGen, member: &Member, session: *const SessionShared) -> ConnectRequest {
     ConnectRequest {
         addr: member.live.addr,
         host: anyproxy_module_api::Str::new(&line.host),
         session,
-        timeout_ms: u32::try_from(line.connect_timeout.as_millis()).unwrap_or(u32::MAX),
+        timeout_ms: u32::try_from(connect_limit(line, worker).as_millis()).unwrap_or(u32::MAX),
     }
 }
 
@@ -385,7 +418,7 @@ async fn greet(pool: &Pool, member: &Member, session: &Rc<Session>, stream: &mut
         return Ok(());
     }
     let line = &pool.lines[member.line];
-    let request = request(line, member, session.shared_ptr());
+    let request = request(line, worker, member, session.shared_ptr());
     let mut bytes = Vec::new();
     for (module, point) in &worker.cycle.greetings {
         let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
@@ -414,10 +447,12 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         state.borrow_mut().budget.request(began);
     }
     let mut tried = Vec::new();
+    let mut last = None;
     loop {
         let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
             Ok(l) => l,
-            Err(e) => return Err(e),
+            // That there is no other peer to try is no reason of its own.
+            Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
         };
         {
             let mut note = session.lease.borrow_mut();
@@ -443,6 +478,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         if !may_retry {
             return Err(error);
         }
-        pool.retries.fetch_add(1, Relaxed);
+        pool.shared.retries.fetch_add(1, Relaxed);
+        last = Some(error);
     }
 }

@@ -1,12 +1,12 @@
 //! One upstream in one generation: its peers as they stand now, and what its configuration says.
 
 use super::{
-    eject::{self, Ejector},
-    health,
+    eject, health,
     identity::{line_id, peer_id},
     live::{PeerLive, PeerSpec},
-    queue::WaitQueue,
     resolve::Refresh,
+    shared::Shared,
+    slow_start::FULL,
 };
 use crate::{
     config::tree::{ScopeId, Tree, UpstreamTree},
@@ -18,18 +18,21 @@ use anyproxy_module_api::abi::{
     conf::Node,
     module::{BalancerPoint, ConnectorPoint},
     net::Addr,
-    upstream::PeerRef,
+    upstream::{PeerRef, health as upstream_health},
 };
 use arc_swap::ArcSwap;
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
+
+/// Limit of one connect where nothing is said.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One line of the upstream: a peer as written, which may be several addresses.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ pub struct Line {
     pub heartbeat: Option<health::Policy>,
     /// When its name is resolved again.
     pub refresh: Refresh,
-    /// Limit of one connect.
-    pub connect_timeout: Duration,
+    /// Limit of one connect; `None`: the connector's own, or [`CONNECT_TIMEOUT`].
+    pub connect_timeout: Option<Duration>,
 }
 
 /// A peer in the set.
@@ -114,22 +117,20 @@ pub struct Pool {
     pub retry_timeout: Duration,
     /// Sessions at one time; 0: no limit.
     pub max_connections: u32,
-    /// Uses now.
-    pub in_flight: AtomicU32,
-    /// Who waits for a peer.
-    pub queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
-    /// How many wait: looked at without the lock.
-    pub waiting: AtomicUsize,
+    /// Sessions that may wait for a peer, and how long.
+    pub queue: (usize, Duration),
     /// Passive ejection.
-    pub ejector: Option<Mutex<Ejector>>,
+    pub eject: eject::Policy,
+    /// Whether only connects that fail count for `eject`, as where the configuration says nothing of it.
+    pub eject_by_connect: bool,
     /// Time of growth to the full share.
     pub slow_start: Duration,
-    /// Counters for status.
-    pub retries: AtomicU64,
-    /// Sessions that found no peer.
-    pub no_peer: AtomicU64,
-    /// Sessions that waited too long.
-    pub queue_timeouts: AtomicU64,
+    /// What the next generation goes on with.
+    pub shared: Arc<Shared>,
+    /// Names without an answer yet, good or bad: who finds no peer waits for them.
+    pub unanswered: AtomicUsize,
+    /// Told when `unanswered` changes.
+    pub answered: Notify,
     versions: AtomicU64,
 }
 
@@ -153,7 +154,7 @@ fn percent(millionths: i64) -> u32 {
 }
 
 impl Pool {
-    /// The pool of an upstream, with the peers whose addresses are written as numbers. What is wrong comes as text with
+    /// The pool of an upstream, without peers until it goes live. What is wrong comes as text with
     /// the node it concerns.
     ///
     /// # Errors
@@ -176,18 +177,18 @@ impl Pool {
             lines.push(Line::build(tree, up, peer, connector));
         }
         let eject = node("eject");
-        let policy = eject.map(|_| {
+        let policy = {
             let base = time(eject, "time").unwrap_or(Duration::from_secs(10));
             eject::Policy {
-                consecutive: prop(eject, "consecutive").map_or(5, |n| n as u32),
+                consecutive: prop(eject, "consecutive").map_or(if eject.is_some() { 5 } else { 3 }, |n| n as u32),
                 percent: prop(eject, "error_rate").map_or(0, percent),
                 least_uses: 5,
                 interval: time(eject, "interval").unwrap_or(Duration::from_secs(10)),
                 base,
                 most: base.saturating_mul(32).min(Duration::from_secs(3600)),
-                max_share: prop(eject, "max_share").map_or(50, percent),
+                max_share: prop(eject, "max_share").map_or(if eject.is_some() { 50 } else { 100 }, percent),
             }
-        });
+        };
         let retry = node("retry");
         let queue = node("queue");
         let pool = Self {
@@ -202,22 +203,56 @@ impl Pool {
             budget_percent: prop(retry, "budget").map_or(20, percent),
             retry_timeout: time(retry, "timeout").unwrap_or(Duration::from_secs(10)),
             max_connections: node("max_connections").and_then(|n| n.arg(0)).map_or(0, |v| v.num as u32),
-            in_flight: AtomicU32::new(0),
-            queue: Mutex::new(WaitQueue::new(
+            queue: (
                 prop(queue, "size").map_or(0, |n| n as usize),
                 time(queue, "timeout").unwrap_or(Duration::from_secs(5)),
-            )),
-            waiting: AtomicUsize::new(0),
-            ejector: policy.map(|p| Mutex::new(Ejector::new(p))),
+            ),
+            eject: policy,
+            eject_by_connect: eject.is_none(),
             slow_start: node("slow_start").and_then(|n| n.arg(0)).map_or(Duration::ZERO, |v| v.time()),
-            retries: AtomicU64::new(0),
-            no_peer: AtomicU64::new(0),
-            queue_timeouts: AtomicU64::new(0),
+            shared: process().peers.pool(up.name.as_str()),
+            unanswered: AtomicUsize::new(0),
+            answered: Notify::new(),
             versions: AtomicU64::new(0),
         };
-        let fixed = pool.lines.iter().map(Line::literal).collect();
-        pool.replace(fixed);
         Ok(pool)
+    }
+
+    /// Its generation goes live: peers whose addresses are numbers, and those that names had in the generation before, are
+    /// in place from now on. Nothing of it is to be seen in the process before.
+    pub fn go_live(&self) {
+        let (size, timeout) = self.queue;
+        self.shared.set_limits(size, timeout, self.eject);
+        self.shared.keep(|line| self.lines.iter().any(|l| l.text == line));
+        let known = |l: &Line| if l.is_name { self.shared.addresses(&l.text) } else { l.literal() };
+        let addresses: Vec<_> = self.lines.iter().map(known).collect();
+        let unknown = self.lines.iter().zip(&addresses).filter(|(l, a)| l.is_name && a.is_empty());
+        self.unanswered.store(unknown.count(), Relaxed);
+        self.replace(addresses);
+        if !self.eject.ejects() {
+            let (back, _) = self.shared.expire(Duration::MAX);
+            tracing::debug!(upstream = self.name, peers = back.len(), "nobody is ejected any more");
+        }
+        for m in &self.set.load().members {
+            let state = &m.live.state;
+            if !self.eject.ejects() {
+                state.ejected.store(0, Relaxed);
+            }
+            if self.lines[m.line].heartbeat.is_none() {
+                // Nobody asks any more who could find it well again.
+                state.health.store(upstream_health::UP, Relaxed);
+            }
+            if self.slow_start.is_zero() {
+                state.ramp.store(FULL, Relaxed);
+            }
+        }
+    }
+
+    /// Names that have no address.
+    pub fn unresolved(&self) -> impl Iterator<Item = &Line> {
+        let set = self.set.load_full();
+        let lines = self.lines.iter().enumerate();
+        lines.filter(move |(n, l)| l.is_name && !set.members.iter().any(|m| m.line == *n)).map(|(_, l)| l)
     }
 
     /// Puts these addresses of each line in place. Peers that stay keep their state; those that go are marked and drain.
@@ -246,10 +281,7 @@ impl Pool {
             tier.refs.push(PeerRef(&raw const m.live.state));
             tier.members.push(i);
         }
-        if let Some(e) = &self.ejector {
-            let mut e = e.lock().unwrap_or_else(PoisonError::into_inner);
-            e.set_peers(members.iter().map(|m| m.live.state.id));
-        }
+        self.shared.set_peers(members.iter().map(|m| m.live.state.id));
         let version = self.versions.fetch_add(1, Relaxed) + 1;
         let before = self.set.swap(Arc::new(PeerSet { version, members, tiers }));
         let now = self.set.load();
@@ -261,21 +293,6 @@ impl Pool {
     /// Fingerprints of its lines.
     pub fn line_ids(&self) -> impl Iterator<Item = u64> + '_ {
         self.lines.iter().map(|l| l.id)
-    }
-
-    /// Lets the next waiter try.
-    pub fn wake_one(&self) {
-        if self.waiting.load(Relaxed) == 0 {
-            return;
-        }
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((_, waiter)) = queue.pop() {
-            // One that gave up meanwhile passes its turn on.
-            if waiter.send(()).is_ok() {
-                break;
-            }
-        }
-        self.waiting.store(queue.len(), Relaxed);
     }
 }
 
@@ -311,9 +328,7 @@ impl Line {
             backup: peer.backup,
             heartbeat,
             refresh,
-            connect_timeout: node("connect_timeout")
-                .and_then(|n| n.arg(0))
-                .map_or(Duration::from_secs(10), |v| v.time()),
+            connect_timeout: node("connect_timeout").and_then(|n| n.arg(0)).map(|v| v.time()),
             text,
         }
     }

@@ -53,7 +53,7 @@ pub(super) static TABLE: [DirectiveDesc; 9] = [
         .args(&[ArgDesc::new("time", Kind::Time, "0: full share at once").required().bounds(0, HOUR)])
         .default("0")
         .example("slow_start \"30s\""),
-    DirectiveDesc::new("eject", "Takes a peer out for a while when its sessions fail.", POOL)
+    DirectiveDesc::new("eject", "Takes a peer out for a while when its sessions fail.\nThe last peer of a pool is never taken out.", POOL)
         .props(&[
             ArgDesc::new("consecutive", Kind::Int, "failures in a row; 0: not by this").bounds(0, 10_000).default("5"),
             ArgDesc::new("error_rate", Kind::Percent, "share of failures within `interval`").bounds(0, MILLION),
@@ -65,7 +65,10 @@ pub(super) static TABLE: [DirectiveDesc; 9] = [
                 .bounds(0, MILLION)
                 .default("50%"),
         ])
-        .default("no peer is taken out by failing sessions")
+        .default(
+            "a peer that could not be connected three times in a row is left out for 10s, doubling; what happens after \
+             the connect does not count; `eject consecutive=0` leaves nobody out",
+        )
         .example("eject consecutive=3 error_rate=\"50%\" interval=\"10s\" time=\"30s\" max_share=\"50%\""),
     DirectiveDesc::new(
         "heartbeat",

@@ -1,0 +1,208 @@
+//! What of an upstream outlives its generation: uses under way, who waits, ejections, the addresses that its names had, and
+//! counters. Found again by the upstream's name. Knows neither how a peer is chosen nor how a name is resolved.
+
+use super::{
+    eject::{Ejection, Ejector, Policy},
+    queue::{Ticket, WaitQueue},
+};
+use anyproxy_module_api::abi::net::Addr;
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// One upstream of the process.
+#[derive(Debug)]
+pub struct Shared {
+    /// Uses now.
+    pub in_flight: AtomicU32,
+    /// How many wait for a peer: looked at without the lock.
+    pub waiting: AtomicUsize,
+    /// Tries after the first.
+    pub retries: AtomicU64,
+    /// Sessions that found no peer.
+    pub no_peer: AtomicU64,
+    /// Sessions that waited too long.
+    pub queue_timeouts: AtomicU64,
+    queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
+    ejector: Mutex<Ejector>,
+    addresses: Mutex<HashMap<String, Vec<Addr>>>,
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            waiting: AtomicUsize::new(0),
+            retries: AtomicU64::new(0),
+            no_peer: AtomicU64::new(0),
+            queue_timeouts: AtomicU64::new(0),
+            queue: Mutex::new(WaitQueue::new(0, Duration::ZERO)),
+            ejector: Mutex::new(Ejector::new(Policy::NEVER)),
+            addresses: Mutex::default(),
+        }
+    }
+}
+
+/// A place in the queue. Given up when dropped; a turn that came and was not taken goes to the next.
+#[derive(Debug)]
+pub struct Place<'a> {
+    shared: &'a Shared,
+    ticket: Ticket,
+    turn: oneshot::Receiver<()>,
+}
+
+impl Place<'_> {
+    /// Ready when it is this one's turn.
+    pub async fn turn(&mut self) {
+        // The sender is dropped only after its turn.
+        let _ = (&mut self.turn).await;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let left = {
+            let mut queue = locked(&self.shared.queue);
+            let left = queue.cancel(self.ticket).is_some();
+            self.shared.waiting.store(queue.len(), Relaxed);
+            left
+        };
+        if !left && self.turn.try_recv().is_ok() {
+            self.shared.wake_one();
+        }
+    }
+}
+
+impl Shared {
+    /// Takes over the limits of a configuration that goes live, for those who wait already too.
+    pub fn set_limits(&self, queue: usize, timeout: Duration, eject: Policy) {
+        locked(&self.queue).set_limits(queue, timeout);
+        locked(&self.ejector).set_policy(eject);
+    }
+
+    /// A place in the queue, and how long one may wait; `None`: it is full.
+    pub fn line_up(&self, now: Duration) -> Option<(Place<'_>, Duration)> {
+        let (tell, turn) = oneshot::channel();
+        let mut queue = locked(&self.queue);
+        let ticket = queue.push(now, tell).ok()?;
+        self.waiting.store(queue.len(), Relaxed);
+        Some((Place { shared: self, ticket, turn }, queue.timeout()))
+    }
+
+    /// Lets the next waiter try.
+    pub fn wake_one(&self) {
+        if self.waiting.load(Relaxed) == 0 {
+            return;
+        }
+        let mut queue = locked(&self.queue);
+        while let Some((_, waiter)) = queue.pop() {
+            // One that gave up meanwhile passes its turn on.
+            if waiter.send(()).is_ok() {
+                break;
+            }
+        }
+        self.waiting.store(queue.len(), Relaxed);
+    }
+
+    /// Takes a use of the whole pool; false: `max` are under way. 0: no limit.
+    pub fn enter(&self, max: u32) -> bool {
+        let room = |n: u32| (max == 0 || n < max).then_some(n + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, room).is_ok()
+    }
+
+    /// Gives a use back and lets the next waiter try.
+    pub fn leave(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+        self.wake_one();
+    }
+
+    /// The peers are these now.
+    pub fn set_peers(&self, ids: impl IntoIterator<Item = u64>) {
+        locked(&self.ejector).set_peers(ids);
+    }
+
+    /// How a use of a peer went; the ejection that follows.
+    pub fn result(&self, peer: u64, good: bool, now: Duration) -> Option<Ejection> {
+        locked(&self.ejector).result(peer, good, now)
+    }
+
+    /// Peers whose ejection is over, and when the next one's is.
+    pub fn expire(&self, now: Duration) -> (Vec<u64>, Option<Duration>) {
+        let mut ejector = locked(&self.ejector);
+        (ejector.expire(now), ejector.next_return())
+    }
+
+    /// The addresses that a line's name had last; none: it was never resolved.
+    pub fn addresses(&self, line: &str) -> Vec<Addr> {
+        locked(&self.addresses).get(line).cloned().unwrap_or_default()
+    }
+
+    /// Remembers the addresses of a line's name.
+    pub fn remember(&self, line: &str, addresses: &[Addr]) {
+        locked(&self.addresses).insert(line.to_owned(), addresses.to_vec());
+    }
+
+    /// Forgets lines that are not among these.
+    pub fn keep(&self, is_line: impl Fn(&str) -> bool) {
+        locked(&self.addresses).retain(|line, _| is_line(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn is_turn(place: &mut Place<'_>) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(pin!(place.turn()).poll(&mut cx), Poll::Ready(()))
+    }
+
+    fn queue(size: usize) -> Shared {
+        let shared = Shared::default();
+        shared.set_limits(size, Duration::from_secs(1), Policy::NEVER);
+        shared
+    }
+
+    #[test]
+    fn whoever_gives_up_leaves_no_place_taken() {
+        let shared = queue(1);
+        let first = shared.line_up(Duration::ZERO).expect("room");
+        assert!(shared.line_up(Duration::ZERO).is_none());
+        drop(first);
+        assert_eq!(shared.waiting.load(Relaxed), 0);
+        assert!(shared.line_up(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_turn_that_nobody_takes_goes_to_the_next() {
+        let shared = queue(9);
+        let (first, _) = shared.line_up(Duration::ZERO).expect("room");
+        let (mut second, _) = shared.line_up(Duration::ZERO).expect("room");
+        shared.wake_one();
+        assert!(!is_turn(&mut second));
+        drop(first);
+        assert!(is_turn(&mut second));
+    }
+
+    #[test]
+    fn the_pool_is_never_fuller_than_its_limit() {
+        let shared = queue(0);
+        assert!(shared.enter(2) && shared.enter(2) && !shared.enter(2));
+        assert!(shared.enter(0), "no limit");
+        shared.leave();
+        shared.leave();
+        assert!(shared.enter(2));
+    }
+}
