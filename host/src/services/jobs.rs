@@ -251,7 +251,6 @@ impl Threads {
     }
 
     fn run(&self, job: Queued) {
-        super::timers::tick();
         let Queued { work, state } = job;
         let well = if state.cancelled.load(Relaxed) == 0 {
             guard(|| work(&state.cancelled)).unwrap_or(false)
@@ -374,6 +373,8 @@ fn submit(pool: Pool, job: ModuleJob) -> LocalFuture<Outcome<()>> {
     let late = Arc::<Mutex<Late>>::default();
     let ending = Ending(Arc::clone(&late));
     let work: Work = Box::new(move |cancelled| {
+        // The thread's clock stood still while it had no work.
+        super::timers::tick();
         // Held: the module's objects outlive its jobs.
         let _who = cycle.as_ref().map(|c| enter(Current::on_cycle(c, module)));
         let well = job.run(cancelled);

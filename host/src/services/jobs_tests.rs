@@ -119,6 +119,7 @@ fn told(tell: Sender<bool>) -> Job {
 
 #[tokio::test]
 async fn a_modules_job_is_finished_exactly_once() {
+    crate::process::start().unwrap();
     let (tell, how) = channel();
     // SAFETY: the job is given away.
     let done: Result<(), Error> = unsafe { job(Pool::Compute, told(tell)) }.await.into();
