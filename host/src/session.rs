@@ -155,7 +155,9 @@ struct Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let s = &self.session;
-        s.close(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic));
+        // Not returned: it panicked, or was dropped because its worker ends.
+        let cause = if std::thread::panicking() { Cause::Panic } else { Cause::Shutdown };
+        s.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
         s.finish();
         s.slots.clear(s);
         self.worker.leave(self.key, s);
@@ -415,6 +417,8 @@ impl Session {
                 Err(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic))
             }
             Err(e) => {
+                // In the session's name: its client may have a level of its own.
+                let _who = enter(Current::in_session(self, *module));
                 tracing::debug!(session = self.shared.id, "handler: {e}");
                 Err(CloseReason::new(Who::Proxy, Stage::Transfer, cause_of(&e)))
             }
@@ -484,7 +488,8 @@ struct Preread<'a> {
 
 impl<'a> Preread<'a> {
     fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
-        let limit = session.worker.cycle.settings.preread_timeout;
+        // Of all that is read before a server is chosen: a header does not begin it anew.
+        let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
         Self { session, stream, bytes: Buf::new(), deadline: tokio::time::Instant::now() + limit }
     }
 

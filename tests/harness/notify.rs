@@ -29,6 +29,8 @@ impl Notify {
     pub(crate) fn bind(path: PathBuf) -> Self {
         let socket = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         socket.set_nonblocking(true).expect("a fresh socket takes the flag");
+        // As systemd's: the process may become another user.
+        let _ = std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777));
         Self { socket, path, lines: Vec::new() }
     }
 

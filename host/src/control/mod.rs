@@ -11,6 +11,7 @@ use crate::{
     config::diagnostic::{Diagnostics, Style},
     cycle::{
         Cycle, build,
+        listener::Listener,
         prepare::{self, Failure, Sockets},
         settings::Settings,
     },
@@ -243,9 +244,9 @@ fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
         .collect()
 }
 
-/// Listeners whose connections are accepted on this loop.
-fn shared_listeners(cycle: &Cycle) -> HashSet<u64> {
-    cycle.listeners.iter().filter(|l| !l.options.reuseport && l.datagram.is_none()).map(|l| l.key).collect()
+/// Whether the listener's connections are accepted on this loop.
+fn is_shared(l: &Listener) -> bool {
+    !l.options.reuseport && l.datagram.is_none()
 }
 
 fn publish(workers: &[WorkerHandle]) {
@@ -407,7 +408,7 @@ impl Control {
 
     /// Ends the accept loops of this loop that the generation does not want any more.
     fn end_shares(&mut self, cycle: &Cycle) {
-        let wanted = shared_listeners(cycle);
+        let wanted: HashSet<_> = cycle.listeners.iter().filter(|l| is_shared(l)).map(|l| l.key).collect();
         for (_, share) in self.shared_accepts.extract_if(|key, _| !wanted.contains(key)) {
             share.drain();
         }
@@ -415,14 +416,15 @@ impl Control {
 
     /// Without reuseport: one accept loop here hands connections round.
     fn accept_for_all(&mut self, cycle: &Cycle) {
-        for key in shared_listeners(cycle) {
-            if self.shared_accepts.contains_key(&key) {
+        for l in cycle.listeners.iter().filter(|l| is_shared(l)) {
+            if let Some(share) = self.shared_accepts.get(&l.key) {
+                share.switch_to(l);
                 continue;
             }
-            let Some(socket) = self.sockets.get(&key).and_then(|b| b.sockets.first()) else { continue };
-            match socket.try_clone().and_then(|s| Sharing::start(key, s)) {
+            let Some(socket) = self.sockets.get(&l.key).and_then(|b| b.sockets.first()) else { continue };
+            match socket.try_clone().and_then(|s| Sharing::start(l, s)) {
                 Ok(share) => {
-                    self.shared_accepts.insert(key, share);
+                    self.shared_accepts.insert(l.key, share);
                 }
                 Err(e) => tracing::error!("cannot accept: {e}"),
             }

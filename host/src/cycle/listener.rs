@@ -91,6 +91,12 @@ impl Listener {
         !self.header_prereads.is_empty()
     }
 
+    /// The limit of its own that it has reached, if it has.
+    #[inline]
+    pub fn limit_reached(&self) -> Option<&'static str> {
+        (self.max_connections != 0 && self.stats.now() >= self.max_connections).then_some("max_connections of the server")
+    }
+
     /// The user for a domain: by name, else the default.
     pub fn user_of(&self, domain: &[u8], captures: &mut CaptureValues) -> Option<usize> {
         let found = self.domains.as_ref().and_then(|d| d.lookup(domain, captures)).map(|m| *m.value);

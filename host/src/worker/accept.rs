@@ -3,12 +3,19 @@
 
 use super::{Worker, here};
 use crate::{
+    cycle::listener::Listener,
     process::process,
     services::{buffers, platform, stream, tasks, timers},
     session,
 };
 use anyproxy_module_api::abi::{net::Addr, stream::Stream};
-use std::{io, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, UnixListener},
     task::AbortHandle,
@@ -229,8 +236,7 @@ fn limit_reached(worker: &Rc<Worker>, listener: u64) -> Option<&'static str> {
         return Some(limit);
     }
     let generation = worker.current()?;
-    let plan = generation.listener(listener).cloned()?;
-    (plan.max_connections != 0 && plan.stats.now() >= plan.max_connections).then_some("max_connections of the server")
+    generation.listener(listener)?.limit_reached()
 }
 
 fn process_limit() -> Option<&'static str> {
@@ -276,7 +282,8 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
 /// One accept loop for all workers, on the process's loop. Dropping it ends the loop as dropping [`Accepting`] does.
 #[derive(Debug)]
 pub struct Sharing {
-    listener: u64,
+    /// What the serving generation says of the listener.
+    plan: Rc<RefCell<Arc<Listener>>>,
     socket: Rc<Socket>,
     task: AbortHandle,
 }
@@ -292,25 +299,32 @@ impl Sharing {
     ///
     /// # Errors
     /// When the socket cannot be registered.
-    pub fn start(listener: u64, socket: socket2::Socket) -> io::Result<Self> {
+    pub fn start(listener: &Arc<Listener>, socket: socket2::Socket) -> io::Result<Self> {
         let socket = Rc::new(Socket::new(socket)?);
-        let accepting = Rc::clone(&socket);
-        let task = tasks::spawn_local(async move { share_loop(listener, &accepting).await });
-        Ok(Self { listener, socket, task })
+        let plan = Rc::new(RefCell::new(Arc::clone(listener)));
+        let (accepting, seen) = (Rc::clone(&socket), Rc::clone(&plan));
+        let task = tasks::spawn_local(async move { share_loop(&seen, &accepting).await });
+        Ok(Self { plan, socket, task })
+    }
+
+    /// From now on this is what the listener is.
+    pub fn switch_to(&self, listener: &Arc<Listener>) {
+        *self.plan.borrow_mut() = Arc::clone(listener);
     }
 
     /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
     pub fn drain(self) {
         self.task.abort();
-        let mut round = Round::default();
-        drain(&self.socket, |stream, peer, local| round.hand_on(self.listener, stream, peer, local, Seat::force()));
+        let (mut round, key) = (Round::default(), self.plan.borrow().key);
+        drain(&self.socket, |stream, peer, local| round.hand_on(key, stream, peer, local, Seat::force()));
     }
 }
 
-async fn share_loop(listener: u64, socket: &Socket) {
+async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket) {
     let mut round = Round::default();
+    let limit = || process_limit().or_else(|| plan.borrow().limit_reached());
     loop {
-        while let Some(limit) = process_limit() {
+        while let Some(limit) = limit() {
             shed_everywhere(limit).await;
         }
         match socket.accept().await {
@@ -321,10 +335,14 @@ async fn share_loop(listener: u64, socket: &Socket) {
                     }
                     shed_everywhere("max_connections").await;
                 };
-                round.hand_on(listener, stream, peer, local, seat);
+                let key = plan.borrow().key;
+                round.hand_on(key, stream, peer, local, seat);
             }
             Err(e) if is_clients_fault(&e) => {}
-            Err(e) => shed_everywhere(&format!("accept: {e}")).await,
+            Err(e) => {
+                plan.borrow().stats.accept_errors.fetch_add(1, Relaxed);
+                shed_everywhere(&format!("accept: {e}")).await;
+            }
         }
     }
 }

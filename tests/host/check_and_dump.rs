@@ -1,0 +1,92 @@
+//! `-t` says whether the configuration is well, for people and machines, and leaves no trace; what `-T` prints can be
+//! loaded again and means the same.
+
+use harness::{Builder, Proxy, TempDir, command};
+
+use crate::support::HELLO;
+
+const WHOLE: &str = r#"
+load_module "tcp" "balancer" "hello"
+common { worker_threads 3; shutdown_timeout "90s"; error_log "error.log" level="warn"; }
+upstream "pool" {
+    balancer "weight"
+    proxy_pass_tcp "127.0.0.1:9001" weight=5 { heartbeat interval="10s" timeout="2s" fail=3; }
+    proxy_pass_tcp "127.0.0.1:9002"
+}
+net {
+    access_log "access.log" format="${local_time} ${client_addr} \"${close_reason}\" $${kept}"
+    ip_deny "192.0.2.0/24"
+    include "sites/*.kdl"
+    server {
+        port_listen_tcp "127.0.0.1:0"
+        local { rule "${client_ip}" prefix="127." ; hello "quo\"te \\ \u{e9}\n"; }
+        local { proxy_pass_upstream "pool"; }
+    }
+}
+"#;
+const SITE: &str = r##"
+server {
+    domain "a.example" "*.b.example" #"~^(?<shop>[a-z]+)\.shop\.example$"#
+    domain_listen_tcp "127.0.0.1:0"
+    connect_timeout "1500ms"
+    local { proxy_pass_tcp "127.0.0.1:9003" { connect_timeout "250ms"; }; }
+}
+"##;
+
+fn whole() -> Builder {
+    Proxy::builder().config(WHOLE).file("sites/one.kdl", SITE)
+}
+
+#[test]
+fn a_good_one_is_well_and_leaves_no_trace() {
+    let dir = TempDir::new();
+    let path = dir.write("main.kdl", WHOLE);
+    dir.write("sites/one.kdl", SITE);
+    let path = path.to_str().expect("a plain name");
+    command(["-c", path, "-t"]).assert(0, &["the configuration is well"]);
+    let names = |dir: &TempDir| {
+        let entries = std::fs::read_dir(dir.path()).expect("own directory");
+        let mut names: Vec<_> = entries.map(|e| e.expect("entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&dir), ["main.kdl", "sites"], "no log, no socket, no pid");
+}
+
+#[test]
+fn machines_get_json() {
+    let well = Proxy::builder().config(&HELLO.replace("@COMMON@", "")).run(["-c", "main.kdl", "-t", "--json"]);
+    well.assert(0, &[]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&well.stdout).expect("JSON"), serde_json::json!([]));
+    let broken = Proxy::builder().config("net {\n    servre { }\n}\nfoo 1\n").run(["-c", "main.kdl", "-t", "--json"]);
+    broken.assert(1, &[]);
+    let list: serde_json::Value = serde_json::from_str(&broken.stdout).expect("JSON");
+    let list = list.as_array().expect("a list");
+    assert_eq!(list.len(), 2, "both mistakes at once: {list:?}");
+    assert_eq!((&list[0]["line"], &list[0]["column"]), (&2.into(), &5.into()), "{list:?}");
+    assert!(list[0]["message"].as_str().expect("text").contains("servre"), "{list:?}");
+    assert_eq!(list[1]["line"], 4, "{list:?}");
+}
+
+#[test]
+fn what_is_dumped_loads_again_and_means_the_same() {
+    let first = whole().run(["-c", "main.kdl", "-T"]);
+    first.assert(0, &["// main.kdl:3", "// sites/one.kdl:"]);
+    let second = Proxy::builder().config(&first.stdout).run(["-c", "main.kdl", "-T"]);
+    second.assert(0, &[]);
+    let plain = |text: &str| -> Vec<String> {
+        let bare = |line: &str| line.rsplit_once(" // ").map_or(line, |(node, _)| node).trim_end().to_owned();
+        text.lines().map(bare).collect()
+    };
+    assert_eq!(plain(&first.stdout), plain(&second.stdout));
+}
+
+#[test]
+fn secrets_are_not_dumped() {
+    let config = r#"
+        load_module "tcp" "hello"
+        net { server { port_listen_tcp "127.0.0.1:0"; local { hello (env)"THE_WORD"; }; } }"#;
+    let dump = Proxy::builder().config(config).env("THE_WORD", "open sesame").run(["-c", "main.kdl", "-T"]);
+    dump.assert(0, &["hello"]);
+    assert!(!dump.stdout.contains("sesame"), "{}", dump.stdout);
+}

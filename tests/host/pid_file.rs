@@ -1,0 +1,23 @@
+//! The pid file holds the number while the process runs; the control socket is beside it.
+
+use harness::{LIMIT, Proxy};
+
+use crate::support::HELLO;
+
+#[test]
+fn there_while_it_runs() {
+    let config = HELLO.replace("@COMMON@", r#"pid "run/a.pid""#);
+    let mut proxy = Proxy::builder().config(&config).file("run/old", "").start();
+    assert_eq!(proxy.read("run/a.pid").trim(), proxy.pid().to_string());
+    proxy.send("quit").assert(0, &[]);
+    proxy.wait_exit(LIMIT);
+    assert!(!proxy.dir().join("run/a.pid").exists());
+    assert!(!proxy.dir().join("control.sock").exists());
+}
+
+#[test]
+fn one_left_by_a_crash_is_replaced() {
+    let config = HELLO.replace("@COMMON@", r#"pid "a.pid""#);
+    let proxy = Proxy::builder().config(&config).file("a.pid", "1\n").start();
+    assert_eq!(proxy.read("a.pid").trim(), proxy.pid().to_string());
+}

@@ -1,0 +1,51 @@
+//! `-s NAME` speaks to the running process, waits for the outcome, and works when the configuration on disk is broken.
+
+use harness::{LIMIT, Output, Proxy, client, command};
+
+use crate::support::{HELLO, hello};
+
+/// Runs `-s` as a user does who knows the configuration only.
+fn send(proxy: &Proxy, name: &str) -> Output {
+    let config = proxy.dir().join("main.kdl");
+    command(["-c", config.to_str().expect("a plain name"), "-s", name])
+}
+
+#[test]
+fn nobody_runs() {
+    let output = Proxy::builder().config(&HELLO.replace("@COMMON@", "")).run(["-c", "main.kdl", "-s", "reload"]);
+    output.assert(1, &["anyproxy.sock", "is it running?"]);
+}
+
+#[test]
+fn check_says_what_a_reload_would_need() {
+    let proxy = hello("").start();
+    proxy.send("check").assert(0, &[]);
+    proxy.dir().write("main.kdl", "net {");
+    proxy.send("check").assert(1, &["main.kdl:1:"]);
+    proxy.dir().write("main.kdl", HELLO.replace("@COMMON@", "worker_threads_blocking 7"));
+    let changes = proxy.control(&serde_json::json!({"cmd": "check"})).expect("well");
+    assert!(changes["changes"].to_string().contains("worker_threads_blocking"), "{changes}");
+    assert!(changes["changes"].to_string().contains("reinit"), "{changes}");
+}
+
+#[test]
+fn a_broken_file_still_names_the_process() {
+    for common in ["control \"c.sock\"", "pid \"run.pid\""] {
+        let config = HELLO.replace("@COMMON@", common);
+        // The last --control wins: none is left that the file does not name.
+        let name = if common.starts_with("control") { "c.sock" } else { "anyproxy.sock" };
+        let mut proxy = Proxy::builder().config(&config).arg("--control").arg(name).start();
+        assert!(proxy.dir().join(name).exists());
+        proxy.dir().write("main.kdl", config.replace("net {", "net { \"\"\" {"));
+        send(&proxy, "reload").assert(1, &["main.kdl:"]);
+        assert_eq!(client_word(&proxy), b"good day\n");
+        send(&proxy, "stop").assert(0, &[]);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    }
+}
+
+fn client_word(proxy: &Proxy) -> Vec<u8> {
+    let log = proxy.log();
+    let at = log.lines().next().and_then(|line| line.rsplit(' ').next()).expect("the first line ends with the listener");
+    client::exchange(at.parse().expect("an address"), b"")
+}
