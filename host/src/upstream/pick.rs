@@ -108,6 +108,8 @@ pub struct Lease {
     tier: usize,
     index: u32,
     done: bool,
+    /// The connect failed before the peer was asked.
+    own_fault: bool,
     bytes: (u64, u64),
 }
 
@@ -176,6 +178,7 @@ fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Sess
                         tier,
                         index: n,
                         done: false,
+                        own_fault: false,
                         bytes: session.map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
                     });
                 }
@@ -271,7 +274,9 @@ impl Lease {
         let began = process().now();
         let line = &self.pool.lines[self.member.line];
         let limit = connect_limit(line, &self.worker);
-        let stream = match crate::services::timers::within(limit, self.connect_now()).await {
+        // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
+        let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
+        let stream = match crate::services::timers::within(limit, self.connect_now(&greeting)).await {
             Some(r) => r?,
             None => return Err(Error::bare(ErrorKind::TimedOut)),
         };
@@ -283,13 +288,34 @@ impl Lease {
         Ok(stream)
     }
 
-    async fn connect_now(&self) -> Result<Stream, Error> {
+    async fn connect_now(&self, greeting: &[u8]) -> Result<Stream, Error> {
         let session = self.session.as_ref().map_or(std::ptr::null(), |s| s.shared_ptr());
         let mut stream = connect(&self.pool, &self.member, &self.worker, session).await?;
-        if let Some(s) = &self.session {
-            greet(&self.pool, &self.member, s, &mut stream).await?;
+        if !greeting.is_empty() {
+            stream.write_all(greeting).await?;
+            if let Some(s) = &self.session {
+                let sent = &s.shared.upstream_sent;
+                sent.set(sent.get() + greeting.len() as u64);
+            }
         }
         Ok(stream)
+    }
+
+    /// What modules send in front of the session's bytes.
+    fn greeting(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let Some(session) = self.session.as_ref().filter(|s| !s.worker.cycle.greetings.is_empty()) else { return Ok(bytes) };
+        let worker = &session.worker;
+        let line = &self.pool.lines[self.member.line];
+        let request = request(line, worker, &self.member, session.shared_ptr());
+        for (module, point) in &worker.cycle.greetings {
+            let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
+            let _who = enter(Current::in_session(session, *module));
+            if !instance::greet(point, place, &request, &mut bytes) {
+                return Err(Error::new(ErrorKind::Invalid, format!("the greeting \"{}\" cannot be written", point.name)));
+            }
+        }
+        Ok(bytes)
     }
 
     /// Ends the use and says how it went.
@@ -412,29 +438,6 @@ fn request(line: &Line, worker: &WorkerGen, member: &Member, session: *const Ses
     }
 }
 
-async fn greet(pool: &Pool, member: &Member, session: &Rc<Session>, stream: &mut Stream) -> Result<(), Error> {
-    let worker = &session.worker;
-    if worker.cycle.greetings.is_empty() {
-        return Ok(());
-    }
-    let line = &pool.lines[member.line];
-    let request = request(line, worker, member, session.shared_ptr());
-    let mut bytes = Vec::new();
-    for (module, point) in &worker.cycle.greetings {
-        let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
-        let _who = enter(Current::in_session(session, *module));
-        if !instance::greet(point, place, &request, &mut bytes) {
-            return Err(Error::new(ErrorKind::Invalid, format!("the greeting \"{}\" cannot be written", point.name)));
-        }
-    }
-    if !bytes.is_empty() {
-        stream.write_all(&bytes).await?;
-        let sent = &session.shared.upstream_sent;
-        sent.set(sent.get() + bytes.len() as u64);
-    }
-    Ok(())
-}
-
 /// Chooses a peer for the session and connects, trying others as the upstream's `retry` says.
 ///
 /// # Errors
@@ -466,12 +469,14 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         };
         let peer = lease.member.live.addr;
         tried.push(lease.member.live.state.id);
-        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+        let own_fault = lease.own_fault;
+        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: u8::from(!own_fault) });
         if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
             tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
         }
         let now = process().now();
-        let may_retry = (tried.len() as u32) < pool.attempts
+        let may_retry = !own_fault
+            && (tried.len() as u32) < pool.attempts
             && now.saturating_sub(began) < pool.retry_timeout
             && session.shared.kill.get() == 0
             && worker.pools.get(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
