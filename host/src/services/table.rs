@@ -8,6 +8,7 @@ use crate::worker;
 use anyproxy_module_api::abi::{
     bytes::Buf,
     host::HostVtable,
+    note::ABI_MINOR,
     task::{Closure, FfiContext, guard, host_primary},
 };
 use std::sync::atomic::AtomicU32;
@@ -19,7 +20,7 @@ pub static SESSIONS: AtomicU32 = AtomicU32::new(0);
 pub fn host_table() -> &'static HostVtable {
     static HOST: HostVtable = HostVtable {
         size: size_of::<HostVtable>(),
-        abi_minor: 0,
+        abi_minor: ABI_MINOR as u32,
         reserved: 0,
         primary: std::ptr::from_ref(host_primary()),
 

@@ -138,7 +138,7 @@ mod tests {
         let (mut a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
         let w = Watch::new(b.as_raw_fd().into(), ready::READ).unwrap();
-        poll_fn(|cx| Poll::Ready(assert_eq!(w.poll(cx, ready::READ), 0))).await;
+        assert_eq!(poll_fn(|cx| Poll::Ready(w.poll(cx, ready::READ))).await, 0);
         a.write_all(b"x").unwrap();
         let wait = || {
             poll_fn(|cx| match w.poll(cx, ready::READ) {
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(wait().await, ready::READ);
         assert_eq!(b.read(&mut [0; 8]).unwrap(), 1);
         w.clear(ready::READ);
-        poll_fn(|cx| Poll::Ready(assert_eq!(w.poll(cx, ready::READ), 0))).await;
+        assert_eq!(poll_fn(|cx| Poll::Ready(w.poll(cx, ready::READ))).await, 0);
         drop(a);
         assert_eq!(wait().await, ready::READ | ready::HUP);
     }

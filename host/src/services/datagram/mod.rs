@@ -3,7 +3,13 @@
 //!
 //! Everything about one thread's sockets and endpoints lives in that thread; other threads and processes reach it by `forward`.
 
+mod counts;
 pub mod forward;
+mod numbers;
+
+pub use counts::{COUNTS, Counts};
+use numbers::{bound, key_of};
+pub use numbers::{note_bound, number};
 
 use super::{
     current::{Current, enter},
@@ -32,10 +38,7 @@ use std::{
     future::poll_fn,
     io::{self, IoSliceMut},
     rc::Rc,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Poll, ready},
     time::Duration,
 };
@@ -47,80 +50,6 @@ const BATCH: usize = 16;
 const RUN: usize = 64 << 10;
 /// Batches read before other tasks of the worker get their turn.
 const TURN: usize = 4;
-
-// ---- counters
-
-/// Datagrams of the process, by what became of them.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Given to an endpoint.
-    pub delivered: AtomicU64,
-    /// Passed to another worker or an older generation's worker.
-    pub passed: AtomicU64,
-    /// Passed to the process before this one.
-    pub to_predecessor: AtomicU64,
-    /// Got from the process after this one.
-    pub from_successor: AtomicU64,
-    /// The module wanted none of them.
-    pub refused: AtomicU64,
-    /// The owner has ended, or the listener has no endpoint.
-    pub no_owner: AtomicU64,
-    /// The owner's queue, the channel between the processes, or memory was full.
-    pub full: AtomicU64,
-    /// Reading failed.
-    pub errors: AtomicU64,
-}
-
-/// The process's counters.
-pub static COUNTS: Counts = Counts {
-    delivered: AtomicU64::new(0),
-    passed: AtomicU64::new(0),
-    to_predecessor: AtomicU64::new(0),
-    from_successor: AtomicU64::new(0),
-    refused: AtomicU64::new(0),
-    no_owner: AtomicU64::new(0),
-    full: AtomicU64::new(0),
-    errors: AtomicU64::new(0),
-};
-
-// ---- listeners by number, as modules know them
-
-#[derive(Default)]
-struct Numbers {
-    by_key: Option<HashMap<u64, u32>>,
-    keys: Vec<u64>,
-    locals: Vec<Addr>,
-}
-
-static NUMBERS: RwLock<Numbers> = RwLock::new(Numbers { by_key: None, keys: Vec::new(), locals: Vec::new() });
-
-/// The number by which modules know a listener, for as long as the process lives.
-pub fn number(key: u64) -> u32 {
-    let mut n = NUMBERS.write().unwrap_or_else(PoisonError::into_inner);
-    let Numbers { by_key, keys, locals } = &mut *n;
-    *by_key.get_or_insert_default().entry(key).or_insert_with(|| {
-        keys.push(key);
-        locals.push(Addr::NONE);
-        keys.len() as u32 - 1
-    })
-}
-
-/// Notes where a listener is bound: to be called before its endpoints start, or they know the configured address only
-/// (which may have port 0).
-pub fn note_bound(key: u64, local: Addr) {
-    let n = number(key);
-    NUMBERS.write().unwrap_or_else(PoisonError::into_inner).locals[n as usize] = local;
-}
-
-fn key_of(number: u32) -> Option<u64> {
-    NUMBERS.read().unwrap_or_else(PoisonError::into_inner).keys.get(number as usize).copied()
-}
-
-fn bound(key: u64) -> Option<Addr> {
-    let n = number(key);
-    let local = NUMBERS.read().unwrap_or_else(PoisonError::into_inner).locals[n as usize];
-    (local != Addr::NONE).then_some(local)
-}
 
 // ---- this thread's sockets and endpoints
 
@@ -477,17 +406,5 @@ mod tests {
         assert_eq!(parts(b"1234", 100), [(49, b"1234".to_vec())]);
         assert_eq!(parts(b"", 0), [(9, Vec::new())]);
         assert_eq!(parts(b"", 1200), [(9, Vec::new())]);
-    }
-
-    #[test]
-    fn a_listener_keeps_its_number_and_its_address() {
-        let n = number(0x7e57);
-        assert_eq!(number(0x7e57), n);
-        assert_eq!(key_of(n), Some(0x7e57));
-        assert_ne!(number(0x7e58), n);
-        let at: Addr = std::net::SocketAddr::from(([127, 0, 0, 1], 4433)).into();
-        note_bound(0x7e57, at);
-        assert_eq!(bound(0x7e57), Some(at));
-        assert_eq!(bound(0x7e58), None);
     }
 }
