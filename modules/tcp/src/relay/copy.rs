@@ -27,6 +27,8 @@ pub(super) struct Flow {
     /// Reads in a row that filled the buffer, and their bytes.
     full: u32,
     full_run: u64,
+    /// The last read took all there was.
+    emptied: bool,
     ended: bool,
     /// Bytes were accepted and not flushed.
     dirty: bool,
@@ -46,6 +48,7 @@ impl Flow {
             run: 0,
             full: 0,
             full_run: 0,
+            emptied: true,
             ended: false,
             dirty: false,
             may_splice,
@@ -62,7 +65,7 @@ impl Flow {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io.target(Error::bare(ErrorKind::BrokenPipe)))),
                 Poll::Ready(Ok(n)) => {
                     self.sent += n;
-                    self.dirty = true;
+                    self.dirty = !io.plain;
                     io.sent(n);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(io.target(e))),
@@ -90,9 +93,11 @@ impl Flow {
         }
         let bulk = self.full >= FULL_TO_GROW;
         let size = if bulk { io.conf.write_buffer } else { io.conf.read_buffer };
-        if self.buf.capacity() == 0 {
-            // A direction that waits holds no buffer.
+        if self.emptied {
+            // To ask is cheaper than to read, and a direction that waits holds no buffer.
             ready!(io.poll_source(cx));
+        }
+        if self.buf.capacity() == 0 {
             self.buf = match buf(size) {
                 Some(b) => b,
                 None => ready!(poll_buf(cx, io.conf.read_buffer)),
@@ -102,6 +107,7 @@ impl Flow {
         }
         match io.from.poll_read_buf(cx, &mut self.buf) {
             Poll::Pending => {
+                self.emptied = true;
                 io.waits();
                 return Poll::Pending;
             }
@@ -110,6 +116,7 @@ impl Flow {
                 io.received(n);
                 self.run += n as u64;
                 let filled = n == self.buf.capacity();
+                self.emptied = !filled;
                 (self.full, self.full_run) =
                     if filled { (self.full.saturating_add(1), self.full_run + n as u64) } else { (0, 0) };
             }

@@ -51,6 +51,8 @@ pub(super) struct Io<'a> {
     /// The worker's clock, ms.
     pub(super) now: u64,
     pub(super) marks: &'a mut Marks,
+    /// Both are plain sockets of the host, which sends what it accepted by itself, and closes as it shuts down.
+    pub(super) plain: bool,
     /// The other direction is done, and closing says all that is left to say.
     pub(super) last: bool,
 }

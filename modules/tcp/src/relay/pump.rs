@@ -135,6 +135,7 @@ impl<F: Flow> Pump<F> {
             session: &self.session,
             direction,
             now,
+            plain: self.plain,
             last: self.plain && self.marks[1 - n].done,
             marks: &mut self.marks[n],
         };

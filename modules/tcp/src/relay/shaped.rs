@@ -94,7 +94,7 @@ impl Flow {
             Poll::Ready(Ok(0)) => return Err(io.target(Error::bare(ErrorKind::BrokenPipe))),
             Poll::Ready(Ok(n)) => {
                 self.sent += n;
-                self.dirty = true;
+                self.dirty = !io.plain;
                 self.bucket.spend(n as u64);
                 io.sent(n);
             }
