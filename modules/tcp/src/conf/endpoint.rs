@@ -30,9 +30,8 @@ directive! {
 
 directive! {
     /// A peer that is reached over TCP.
-    /// In `local` the peers of the block are a pool of their own; in `upstream` a peer is a member. Its block holds what is
-    /// said of this peer alone. A name is resolved by the host. What is written to it while it is unreachable is lost to
-    /// the client only after other peers were tried.
+    /// In `local` the peers of the block are a pool of their own; in `upstream` each is a member. The block of a peer holds
+    /// what is said of it alone, and beats what is said around it. Options of the socket are those of `tcp_config_name`.
     "proxy_pass_tcp", Contexts::LOCAL.or(Contexts::UPSTREAM),
     .args(&[ArgDesc::new("address", Kind::Address, "`host:port`, `[v6]:port`, `unix:/path`").required()])
     .role(Role::Peer, "tcp")
