@@ -7,6 +7,7 @@ pub mod crash;
 pub mod current;
 pub mod datagram;
 pub mod dns;
+pub mod faults;
 pub mod file_watch;
 pub mod files;
 pub mod instance;
@@ -15,6 +16,8 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod platform;
+#[cfg(target_os = "linux")]
+mod reactor;
 pub mod session;
 pub mod stream;
 pub mod table;
@@ -26,12 +29,4 @@ pub mod waiters;
 pub mod watch;
 pub mod zones;
 
-use crate::cycle::Cycle;
-
-/// A module panicked and the host stopped it: counted and logged with the module's name.
-pub fn panicked(cycle: &Cycle, module: u16, what: &str) {
-    cycle.stats.panics.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let id = cycle.module_id(module);
-    let version = cycle.instance(module).image.facts.version.as_str();
-    tracing::error!(module = id, version, "panic in {what}; it was ended, the process goes on");
-}
+pub use faults::panicked;

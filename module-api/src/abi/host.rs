@@ -28,6 +28,8 @@ pub struct Clock {
     pub now_ms: AtomicU64,
     /// Milliseconds since 1970.
     pub unix_ms: AtomicU64,
+    /// Monotonic nanoseconds since the process began.
+    pub now_ns: AtomicU64,
 }
 
 /// Where a job runs.
@@ -382,6 +384,12 @@ pub struct HostVtable {
     pub epoch: unsafe extern "C" fn() -> u32,
     /// Sessions of all generations in this process, for limits that modules keep.
     pub sessions: *const AtomicU32,
+
+    // ---- faults, and turns.
+    /// The image of this module and version stopped a panic at its edge: in a waker, a `Drop`, a thunk.
+    pub stopped: unsafe extern "C" fn(module: Str, version: Str),
+    /// Wakes the task at the loop's next turn: after the sockets and the timers had theirs.
+    pub defer: unsafe extern "C" fn(&FfiContext<'_>),
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

@@ -437,6 +437,7 @@ pub fn guard<R>(f: impl FnOnce() -> R) -> Option<R> {
         |payload| {
             discard(payload);
             STOPPED.set(STOPPED.get().wrapping_add(1));
+            super::services::stopped();
             None
         },
         Some,

@@ -238,7 +238,7 @@ pub unsafe fn init<M: Module>(
     guard(|| {
         // SAFETY: by contract.
         if let Some(host) = unsafe { host.cast::<HostVtable>().as_ref() } {
-            attach(host);
+            attach(host, id, version);
             crate::log::install(id);
         }
         ptr::from_ref(desc.get_or_init(|| describe::<M>(id, version, krate)))

@@ -51,7 +51,7 @@ pub(crate) fn enter() -> Rc<State> {
     static ATTACH: Once = Once::new();
     ATTACH.call_once(|| {
         note_task_waker(&task_waker());
-        attach(&TABLE);
+        attach(&TABLE, "fake", "");
     });
     let state = State::fresh();
     HERE.with(|stack| stack.borrow_mut().push(Rc::clone(&state)));
@@ -209,6 +209,8 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     datagram_send: net::datagram_send,
     epoch,
     sessions: &raw const SESSIONS,
+    stopped,
+    defer,
 };
 
 unsafe extern "C" fn worker() -> u32 {
@@ -231,6 +233,13 @@ unsafe extern "C" fn clock() -> *const super::host::Clock {
 
 unsafe extern "C" fn epoch() -> u32 {
     1
+}
+
+/// What a host logs and counts, a test sees by `task::take_stopped`.
+unsafe extern "C" fn stopped(_: Str, _: Str) {}
+
+unsafe extern "C" fn defer(cx: &super::task::FfiContext<'_>) {
+    guard(|| cx.with_context(|cx| cx.waker().wake_by_ref()));
 }
 
 /// A text for as long as the process; equal texts share one.

@@ -174,6 +174,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             datagram_send: unsafe extern "C" fn(listener: u32, &FfiContext<'_>, *const Transmit) -> isize,
             epoch: unsafe extern "C" fn() -> u32,
             sessions: *const AtomicU32,
+            stopped: unsafe extern "C" fn(module: Str, version: Str),
+            defer: unsafe extern "C" fn(&FfiContext<'_>),
         }
     }
     enums! { out:

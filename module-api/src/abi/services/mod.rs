@@ -14,7 +14,7 @@ pub use datagram::{DatagramSocket, epoch, sessions};
 pub use file::{File, FileWatch, Open};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use net::{Listener, SocketWatch, UdpSocket, adopt, connect, resolve};
-pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process, timeout};
+pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process, timeout, yield_now};
 pub use upstream::Lease;
 pub(crate) use upstream::{connect_session, pick};
 pub use zone::{ZoneRef, ZoneState, contract, publish, shared, zone};
@@ -26,17 +26,53 @@ use super::{
     task::{Closure, set_primary, with_ffi},
 };
 use std::{
+    mem::offset_of,
     ptr,
-    sync::atomic::{AtomicPtr, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicPtr, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
 static HOST: AtomicPtr<HostVtable> = AtomicPtr::new(ptr::null_mut());
+/// What this image calls itself.
+static NAME: OnceLock<(&str, &str)> = OnceLock::new();
 
-/// Notes the host's table in this image. The first thing that happens to an image.
-pub(crate) fn attach(host: &'static HostVtable) {
+/// Notes the host's table in this image, which is module `id`. The first thing that happens to an image.
+pub(crate) fn attach(host: &'static HostVtable, id: &'static str, version: &'static str) {
     set_primary(host.primary);
+    NAME.get_or_init(|| (id, version));
     HOST.store(ptr::from_ref(host).cast_mut(), Relaxed);
+}
+
+/// Whether the host's table has the field that ends at `end`: an older host's is shorter.
+fn has(host: &HostVtable, end: usize) -> bool {
+    host.size >= end
+}
+
+/// Tells the host that this image stopped a panic. In the host itself, and in one that does not ask, nobody is told.
+#[cold]
+pub(crate) fn stopped() {
+    // SAFETY: null or a table that lives as long as the process.
+    let host = unsafe { HOST.load(Relaxed).as_ref() };
+    if let (Some(host), Some((id, version))) = (host, NAME.get())
+        && has(host, offset_of!(HostVtable, stopped) + size_of::<usize>())
+    {
+        // SAFETY: texts are static.
+        unsafe { (host.stopped)(Str::new(id), Str::new(version)) }
+    }
+}
+
+/// Wakes the task of `cx` at the loop's next turn. A host without `defer`: at once.
+pub(crate) fn defer(cx: &mut Context<'_>) {
+    let host = host();
+    if has(host, offset_of!(HostVtable, defer) + size_of::<usize>()) {
+        // SAFETY: the context is borrowed for the call.
+        with_ffi(cx, |f| unsafe { (host.defer)(f) });
+    } else {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// The host's table.
@@ -81,6 +117,13 @@ pub fn workers() -> u32 {
 pub fn now_ms() -> u64 {
     // SAFETY: a page of this thread that outlives the call.
     unsafe { &*(host().clock)() }.now_ms.load(Relaxed)
+}
+
+/// This thread's clock: monotonic time, as of this turn of the loop. No system call.
+#[inline]
+pub fn now() -> std::time::Duration {
+    // SAFETY: a page of this thread that outlives the call.
+    std::time::Duration::from_nanos(unsafe { &*(host().clock)() }.now_ns.load(Relaxed))
 }
 
 /// This thread's clock: milliseconds since 1970, as of this turn of the loop.

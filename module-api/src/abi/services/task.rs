@@ -7,7 +7,7 @@ use crate::abi::{
     task::{LocalFuture, SendFuture, guard, with_ffi},
 };
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::atomic::{AtomicU8, Ordering::Relaxed},
     sync::{Arc, Mutex},
@@ -72,6 +72,20 @@ unsafe impl Send for Sleep {}
 // SAFETY: as above.
 unsafe impl Sync for Sleep {}
 
+/// Lets the other tasks of this loop, its sockets and its timers have their turn. What computes for long calls it now and
+/// then; a task that only wakes itself would hold up the sockets.
+pub async fn yield_now() {
+    let mut gave_way = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut gave_way, true) {
+            return Poll::Ready(());
+        }
+        super::defer(cx);
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Ends after `after`.
 pub fn sleep(after: Duration) -> Sleep {
     // SAFETY: plain arguments.
@@ -85,7 +99,7 @@ pub fn sleep(after: Duration) -> Sleep {
 pub async fn timeout<T>(after: Duration, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let mut future = std::pin::pin!(future);
     let mut limit = sleep(after);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Pending => Pin::new(&mut limit).poll(cx).map(|()| Err(Error::bare(ErrorKind::TimedOut))),
         ready => ready,
     })
