@@ -185,10 +185,11 @@ pub fn commit(cycle: &Arc<Cycle>) {
     for &module in cycle.start_order() {
         cycle.instance(module).commit(cycle, module);
     }
+    // First: what was said of a line that changed must not be put on its peers once more.
+    let lines = cycle.pools.iter().flat_map(|p| p.line_ids()).collect();
+    process().peers.carry(&lines);
     for pool in &cycle.pools {
         pool.go_live();
     }
-    let lines = cycle.pools.iter().flat_map(|p| p.line_ids()).collect();
-    process().peers.carry(&lines);
     process().zones.sweep();
 }
