@@ -132,7 +132,7 @@ pub fn start(worker: &Rc<Worker>, generation: &Rc<WorkerGen>, listener: &Rc<List
         stages: RefCell::default(),
         lease: RefCell::default(),
         waker: RefCell::default(),
-        started: process().now(),
+        started: timers::now(),
         counted_client: Cell::new(false),
     });
     generation.held.set(generation.held.get() + 1);
@@ -193,7 +193,7 @@ impl Session {
 
     /// Time since it began.
     pub fn age(&self) -> Duration {
-        process().now().saturating_sub(self.started)
+        timers::now().saturating_sub(self.started)
     }
 
     /// Notes a stage.
@@ -264,7 +264,8 @@ impl Session {
         if let Err(reason) = self.choose_server() {
             if let Some(bytes) = refusal {
                 // The client is told in its own protocol; whether it listens is not our concern.
-                let _ = timers::within(Duration::from_secs(1), refuse(&mut stream, bytes)).await;
+                // Boxed: rare, and its buffer must not weigh on every session.
+                let _ = timers::within(Duration::from_secs(1), Box::pin(refuse(&mut stream, bytes))).await;
             }
             return Err(reason);
         }

@@ -1,6 +1,7 @@
 //! Sockets that modules make for themselves, texts that live as long as the process, and the sockets of listeners.
 
 pub use super::stream::connect;
+use super::stream::ListenSocket;
 
 use super::{platform, stream};
 use crate::config::address::Address;
@@ -21,7 +22,6 @@ use std::{
     path::Path,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
-use tokio::net::{TcpListener, UnixListener};
 
 /// Listen queue where nothing else is said. The system cuts it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -99,14 +99,9 @@ pub(super) unsafe extern "C" fn adopt(fd: i64) -> Outcome<Stream> {
 
 // ---- listeners of modules
 
-enum Accept {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
 /// A listening socket of a module. Waiting accepts hold it.
 struct Listener {
-    accept: Accept,
+    accept: ListenSocket,
     addr: Addr,
     /// The file of a Unix socket, gone with it.
     file: Option<SocketFile>,
@@ -121,24 +116,18 @@ impl Listener {
         };
         let socket = bind_listener(&at, options)?;
         let local = socket.local_addr()?.as_socket().map_or(addr, Addr::from);
-        Ok(match &at {
-            Address::Ip(_) => {
-                Self { accept: Accept::Tcp(TcpListener::from_std(socket.into())?), addr: local, file: None }
-            }
-            Address::Unix(path) => Self {
-                accept: Accept::Unix(UnixListener::from_std(socket.into())?),
-                addr: local,
-                file: Some(SocketFile::of(path)),
-            },
-        })
+        let file = match &at {
+            Address::Ip(_) => None,
+            Address::Unix(path) => Some(SocketFile::of(path)),
+        };
+        Ok(Self { accept: ListenSocket::new(socket)?, addr: local, file })
     }
 
     async fn accept(&self) -> Result<Stream, Error> {
         loop {
-            let accepted = match &self.accept {
-                Accept::Tcp(l) => l.accept().await.map(|(s, peer)| stream::tcp(s, peer.into(), Addr::NONE)),
-                Accept::Unix(l) => l.accept().await.map(|(s, _)| stream::unix(s, Addr::NONE, self.addr)),
-            };
+            // A Unix client has no address of its own, and the listener's path is the stream's.
+            let local = if self.file.is_some() { self.addr } else { Addr::NONE };
+            let accepted = self.accept.accept().await.and_then(|(s, peer)| stream::from_socket(s, peer, local));
             match accepted {
                 // A client that gave up while it waited in the queue is no failure of the listener.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -13,15 +13,19 @@ use std::{
 };
 
 thread_local! {
-    static CLOCK: Clock = const { Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0) } };
+    static CLOCK: Clock = const {
+        Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0), now_ns: AtomicU64::new(0) }
+    };
 }
 
 /// Reads the clock and publishes it on this thread.
 pub fn tick() {
     // At the very end of a thread nobody looks any more.
     let _ = CLOCK.try_with(|c| {
+        let now = crate::process::process().now();
         // One more than the true value: 0 means "no deadline".
-        c.now_ms.store(crate::process::process().now().as_millis() as u64 + 1, Relaxed);
+        c.now_ms.store(now.as_millis() as u64 + 1, Relaxed);
+        c.now_ns.store(now.as_nanos() as u64 + 1, Relaxed);
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         c.unix_ms.store(unix.as_millis() as u64, Relaxed);
     });
@@ -30,6 +34,15 @@ pub fn tick() {
 /// This thread's published milliseconds since the process began.
 pub fn now_ms() -> u64 {
     CLOCK.try_with(|c| c.now_ms.load(Relaxed)).unwrap_or(0)
+}
+
+/// This thread's published time since the process began: as of this turn of the loop, no system call.
+pub fn now() -> Duration {
+    let ns = CLOCK.try_with(|c| c.now_ns.load(Relaxed)).unwrap_or(0);
+    if ns == 0 {
+        return crate::process::process().now();
+    }
+    Duration::from_nanos(ns)
 }
 
 pub(super) unsafe extern "C" fn clock() -> *const Clock {

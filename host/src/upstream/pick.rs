@@ -11,7 +11,7 @@ use crate::{
     services::{
         current::{Current, enter},
         instance::{self, Balancer},
-        net,
+        net, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -27,9 +27,11 @@ use anyproxy_module_api::abi::{
 };
 use std::{
     cell::Cell,
-    pin::pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
@@ -232,7 +234,7 @@ fn ask(balancer: &mut Balancer, set: &PeerSet, tier: usize, key: &[u8], tried: &
         tried: Slice::new(bits),
         version: set.version,
         random: random(),
-        now_ms: crate::services::timers::now_ms(),
+        now_ms: timers::now_ms(),
     };
     let _who = enter(Current::on_worker(worker, pool.balancer.0));
     balancer.pick(&cx)
@@ -246,7 +248,7 @@ async fn answers(pool: &Pool) -> bool {
         return false;
     }
     // A resolution ends by a limit of its own.
-    crate::services::timers::within(pool.retry_timeout, told).await.is_some()
+    timers::within(pool.retry_timeout, told).await.is_some()
 }
 
 /// Waits in the queue until it is this one's turn, in all not longer than to `until`.
@@ -257,7 +259,7 @@ async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Limit, text));
     };
     let until = *until.get_or_insert(now.saturating_add(limit));
-    if crate::services::timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
+    if timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
         pool.shared.queue_timeouts.fetch_add(1, Relaxed);
         let text = format!("waited too long for a peer of upstream \"{}\"", pool.name);
         return Err(Error::new(ErrorKind::TimedOut, text));
@@ -271,16 +273,19 @@ impl Lease {
     /// # Errors
     /// What the connector says; `TimedOut`.
     pub async fn connect(&mut self) -> Result<Stream, Error> {
-        let began = process().now();
+        let began = timers::now();
         let line = &self.pool.lines[self.member.line];
         let limit = connect_limit(line, &self.worker);
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
-        let stream = match crate::services::timers::within(limit, self.connect_now(&greeting)).await {
-            Some(r) => r?,
-            None => return Err(Error::bare(ErrorKind::TimedOut)),
+        let stream = match self.session.clone() {
+            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await?,
+            None => {
+                let connecting = Box::pin(self.connect_now(&greeting));
+                timers::within(limit, connecting).await.ok_or(Error::bare(ErrorKind::TimedOut))??
+            }
         };
-        let took = process().now().saturating_sub(began);
+        let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
         if let Some(s) = &self.session {
             s.lease.borrow_mut().connect = Some(took);
@@ -345,7 +350,7 @@ impl Lease {
         }
         let sample = if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
         if good && sample > 0 {
-            live.observe(process().now(), sample);
+            live.observe(timers::now(), sample);
         }
         self.report(outcome.failure);
         self.tell_balancer(outcome);
@@ -393,6 +398,28 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
     }
+}
+
+/// Runs `f` for at most `limit` by the session's own deadline: one store, no timer.
+async fn within_session<T>(
+    session: &Session,
+    limit: Duration,
+    mut f: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    let shared = &session.shared;
+    let before = shared.deadline_ms.get();
+    shared.fired.set(0);
+    shared.deadline_ms.set(timers::now_ms().saturating_add(limit.as_millis() as u64).max(1));
+    let result = poll_fn(|cx| match f.as_mut().poll(cx) {
+        Poll::Ready(r) => Poll::Ready(r),
+        Poll::Pending if shared.kill.get() != 0 => Poll::Ready(Err(Error::bare(ErrorKind::Cancelled))),
+        Poll::Pending if shared.fired.get() != 0 => Poll::Ready(Err(Error::bare(ErrorKind::TimedOut))),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    shared.fired.set(0);
+    shared.deadline_ms.set(before);
+    result
 }
 
 /// Connects to a member, without greeting.
@@ -444,7 +471,7 @@ fn request(line: &Line, worker: &WorkerGen, member: &Member, session: *const Ses
 /// The last attempt's.
 pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<(Stream, Lease), Error> {
     let worker = &session.worker;
-    let began = process().now();
+    let began = timers::now();
     let client = session.shared.client.get();
     if let Some(state) = worker.pools.get(pool.index) {
         state.borrow_mut().budget.request(began);
@@ -474,7 +501,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
             tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
         }
-        let now = process().now();
+        let now = timers::now();
         let may_retry = !own_fault
             && (tried.len() as u32) < pool.attempts
             && now.saturating_sub(began) < pool.retry_timeout

@@ -5,7 +5,11 @@ use super::{Worker, here};
 use crate::{
     cycle::listener::Listener,
     process::process,
-    services::{buffers, platform, stream, tasks, timers},
+    services::{
+        buffers, platform,
+        stream::{self, ListenSocket},
+        tasks, timers,
+    },
     session,
 };
 use anyproxy_module_api::abi::{net::Addr, stream::Stream};
@@ -16,10 +20,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, UnixListener},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 
 /// While paused, look again after this long at the latest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -88,55 +89,34 @@ impl Drop for Accepting {
 }
 
 #[derive(Debug)]
-enum Socket {
-    /// With its address, unless that is a wildcard: then each connection's own is asked for.
-    Tcp(TcpListener, Option<Addr>),
-    Unix(UnixListener),
+struct Socket {
+    listening: ListenSocket,
+    /// Its address, unless that is a wildcard: then each connection's own is asked for.
+    at: Option<Addr>,
 }
 
 impl Socket {
     fn new(socket: socket2::Socket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        if socket.local_addr()?.is_unix() {
-            UnixListener::from_std(socket.into()).map(Self::Unix)
-        } else {
-            let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
-            TcpListener::from_std(socket.into()).map(|l| Self::Tcp(l, at))
-        }
+        let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+        Ok(Self { listening: ListenSocket::new(socket)?, at })
+    }
+
+    fn local_of(&self, socket: &socket2::Socket) -> Addr {
+        let ask = || socket.local_addr().ok().and_then(|a| a.as_socket()).map_or(Addr::NONE, Addr::from);
+        self.at.unwrap_or_else(ask)
     }
 
     async fn accept(&self) -> io::Result<(Stream, Addr, Addr)> {
-        match self {
-            Self::Tcp(l, at) => {
-                let (socket, peer) = l.accept().await?;
-                let local = at.unwrap_or_else(|| socket.local_addr().map_or(Addr::NONE, Into::into));
-                Ok((stream::tcp(socket, peer.into(), local), peer.into(), local))
-            }
-            Self::Unix(l) => {
-                let (socket, _) = l.accept().await?;
-                Ok((stream::unix(socket, Addr::NONE, Addr::NONE), Addr::NONE, Addr::NONE))
-            }
-        }
+        let (socket, peer) = self.listening.accept().await?;
+        let local = self.local_of(&socket);
+        Ok((stream::from_socket(socket, peer, local)?, peer, local))
     }
 
     /// What waits in the queue now, without waiting for more.
     fn accept_now(&self) -> io::Result<(Stream, Addr, Addr)> {
-        match self {
-            Self::Tcp(l, at) => {
-                let (socket, peer) = socket2::SockRef::from(l).accept()?;
-                socket.set_nonblocking(true)?;
-                let socket = tokio::net::TcpStream::from_std(socket.into())?;
-                let local = at.unwrap_or_else(|| socket.local_addr().map_or(Addr::NONE, Into::into));
-                let peer = peer.as_socket().map_or(Addr::NONE, Into::into);
-                Ok((stream::tcp(socket, peer, local), peer, local))
-            }
-            Self::Unix(l) => {
-                let (socket, _) = socket2::SockRef::from(l).accept()?;
-                socket.set_nonblocking(true)?;
-                let socket = tokio::net::UnixStream::from_std(socket.into())?;
-                Ok((stream::unix(socket, Addr::NONE, Addr::NONE), Addr::NONE, Addr::NONE))
-            }
-        }
+        let (socket, peer) = self.listening.accept_now()?;
+        let local = self.local_of(&socket);
+        Ok((stream::from_socket(socket, peer, local)?, peer, local))
     }
 }
 

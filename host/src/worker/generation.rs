@@ -5,6 +5,7 @@ use crate::{
     matcher::rule::Scratch,
     services::{
         current::Current,
+        datagram,
         instance::{Conf, WorkerObject, place},
         tasks::Tasks,
     },
@@ -75,6 +76,7 @@ impl WorkerGen {
                 None => tracing::error!(module = this.cycle.module_id(module), "panic in worker_start"),
             }
         }
+        datagram::start_generation(&this);
         this
     }
 
@@ -130,6 +132,7 @@ impl WorkerGen {
         if self.ended.replace(true) {
             return;
         }
+        datagram::stop_generation(self);
         for &module in self.cycle.start_order().iter().rev() {
             let object = self.objects[usize::from(module)].replace(WorkerObject::NONE);
             self.cycle.instance(module).worker_stop(Current::on_worker(self, module), object);

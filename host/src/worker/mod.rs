@@ -7,7 +7,7 @@ pub mod generation;
 use crate::{
     cycle::Cycle,
     process::process,
-    services::{buffers, platform, timers},
+    services::{buffers, datagram, platform, timers},
     session::Session,
 };
 use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
@@ -142,6 +142,7 @@ fn run(
         generations: RefCell::default(),
         sessions: RefCell::default(),
         accepting: RefCell::default(),
+        receiving: RefCell::default(),
         logs: RefCell::default(),
         paused: Cell::new(false),
         leaving: Cell::new(false),
@@ -181,6 +182,8 @@ pub struct Worker {
     generations: RefCell<Vec<Rc<WorkerGen>>>,
     sessions: RefCell<slab::Slab<Entry>>,
     accepting: RefCell<HashMap<u64, accept::Accepting>>,
+    /// Datagram sockets.
+    receiving: RefCell<HashMap<u64, datagram::Receiving>>,
     /// Buffers of access logs, by target.
     pub logs: RefCell<crate::cycle::access_log::Buffers>,
     /// Accepting pauses: a limit is reached.
@@ -417,6 +420,7 @@ impl Worker {
                 accepting.drain(self);
             }
         }
+        self.receiving.take();
         self.leaving.set(true);
         if let Some(g) = self.current.take() {
             self.retire(&g);
@@ -427,6 +431,7 @@ impl Worker {
     /// Ends now: sessions are dropped.
     pub fn stop(&self) {
         self.accepting.borrow_mut().clear();
+        self.receiving.take();
         self.end.notify_one();
     }
 
@@ -438,17 +443,37 @@ impl Worker {
         for (_, accepting) in given_up {
             accepting.drain(self);
         }
+        // Taken out first: what is let go of looks at this worker.
+        let silent: Vec<_> = self.receiving.borrow_mut().extract_if(|key, _| !keep.contains(key)).collect();
+        drop(silent);
         for socket in sockets {
-            if self.accepting.borrow().contains_key(&socket.key) {
+            let key = socket.key;
+            if socket.datagram {
+                self.receive_from(socket);
                 continue;
             }
-            let key = socket.key;
+            if self.accepting.borrow().contains_key(&key) {
+                continue;
+            }
             match accept::Accepting::start(self, socket) {
                 Ok(a) => {
                     self.accepting.borrow_mut().insert(key, a);
                 }
                 Err(e) => tracing::error!("cannot accept: {e}"),
             }
+        }
+    }
+
+    fn receive_from(self: &Rc<Self>, socket: accept::Assigned) {
+        let (key, listener) = (socket.key, socket.listener);
+        if self.receiving.borrow().contains_key(&key) {
+            return;
+        }
+        match datagram::Receiving::start(self, key, listener, socket.socket) {
+            Ok(r) => {
+                self.receiving.borrow_mut().insert(key, r);
+            }
+            Err(e) => tracing::error!("cannot receive datagrams: {e}"),
         }
     }
 }

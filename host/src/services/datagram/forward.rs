@@ -13,7 +13,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, RwLock, atomic::{AtomicU32, Ordering::Relaxed}},
 };
 use tokio::{net::UnixDatagram, sync::mpsc, task::AbortHandle};
 
@@ -108,8 +108,9 @@ fn link(epoch: u32, worker: u32) -> Option<mpsc::Sender<Passed>> {
 
 /// To what another worker or generation began.
 pub(super) fn to_owner(listener: u64, owner: Route, meta: &Received, bytes: &[u8]) {
-    if let Some(to) = link(owner.epoch, owner.worker) {
-        pass(&to, listener, Some(owner.epoch), meta, bytes);
+    let epoch = inner(owner.epoch);
+    if let Some(to) = link(epoch, owner.worker) {
+        pass(&to, listener, Some(epoch), meta, bytes);
     } else if is_predecessors(owner.epoch) {
         forward_to_predecessor(listener, owner, meta, bytes);
     } else {
@@ -137,8 +138,28 @@ pub(super) fn to_newest(listener: u64, meta: &Received, bytes: &[u8]) {
 /// The process before this one.
 struct Predecessor {
     socket: Arc<socket2::Socket>,
-    /// Epochs below are its.
-    below: u32,
+    /// Epochs up to this one are its, or of the processes before it.
+    last: u32,
+}
+
+/// Modules see the epochs of this process above those of the processes before it.
+static BASE: AtomicU32 = AtomicU32::new(0);
+/// Reloads of a process that its successor leaves numbers for: it may reload while it is taken over.
+const RELOADS: u32 = 1000;
+
+/// How modules see an epoch of this process.
+pub(super) fn outer(epoch: u32) -> u32 {
+    BASE.load(Relaxed).wrapping_add(epoch)
+}
+
+/// The epoch of this process behind what modules see; none has 0.
+pub(super) fn inner(outer: u32) -> u32 {
+    outer.saturating_sub(BASE.load(Relaxed))
+}
+
+/// The last number that a successor leaves to this process, whose generation is `epoch`.
+pub fn last_epoch(epoch: u32) -> u32 {
+    outer(epoch).saturating_add(RELOADS)
 }
 
 static PREDECESSOR: RwLock<Option<Predecessor>> = RwLock::new(None);
@@ -159,19 +180,16 @@ pub fn channel() -> io::Result<(socket2::Socket, socket2::Socket)> {
     Ok((a, b))
 }
 
-/// In the successor: what belongs to an epoch below `below` goes to the process before, by `socket`.
-pub fn set_predecessor(socket: socket2::Socket, below: u32) {
-    let p = Predecessor { socket: Arc::new(socket), below };
+/// In the successor, before its endpoints start: what belongs to an epoch up to `last` goes to the process before, by
+/// `socket`; this one's epochs come after.
+pub fn set_predecessor(socket: socket2::Socket, last: u32) {
+    BASE.store(last, Relaxed);
+    let p = Predecessor { socket: Arc::new(socket), last };
     *PREDECESSOR.write().unwrap_or_else(PoisonError::into_inner) = Some(p);
 }
 
-/// The process before has ended.
-pub fn forget_predecessor() {
-    *PREDECESSOR.write().unwrap_or_else(PoisonError::into_inner) = None;
-}
-
 fn is_predecessors(epoch: u32) -> bool {
-    PREDECESSOR.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|p| epoch < p.below)
+    PREDECESSOR.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|p| epoch <= p.last)
 }
 
 /// Sends a datagram or a run to the process before. False: dropped.
@@ -200,12 +218,8 @@ pub fn serve_successor(socket: socket2::Socket) -> io::Result<AbortHandle> {
         while let Ok(n) = socket.recv(&mut frame).await {
             COUNTS.from_successor.fetch_add(1, Relaxed);
             let Some((listener, owner, meta, bytes)) = decode(&frame[..n]) else { continue };
-            match link(owner.epoch, owner.worker) {
-                Some(to) => pass(&to, listener, Some(owner.epoch), &meta, bytes),
-                None => {
-                    COUNTS.no_owner.fetch_add(1, Relaxed);
-                }
-            }
+            // Not ours if it comes from further back: then the process before this one may have it.
+            to_owner(listener, owner, &meta, bytes);
         }
     };
     Ok(runtime.spawn(task).abort_handle())

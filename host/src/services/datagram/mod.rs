@@ -309,7 +309,7 @@ fn give(worker: &Worker, listener: u64, owner: Route, m: &Received, bytes: &[u8]
             // A socket that lingers here is read elsewhere too, or its address is gone.
             None => forward::to_newest(listener, &m, bytes),
         },
-        1 => match of_epoch(listener, owner.epoch).filter(|e| e.generation.worker == owner.worker) {
+        1 => match of_epoch(listener, forward::inner(owner.epoch)).filter(|e| e.generation.worker == owner.worker) {
             Some(e) => e.deliver(&m, bytes),
             None => forward::to_owner(listener, owner, &m, bytes),
         },
@@ -360,7 +360,7 @@ pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>
 }
 
 pub(super) unsafe extern "C" fn epoch() -> u32 {
-    super::current::current().cycle().map_or(1, |c| c.epoch).max(1)
+    forward::outer(super::current::current().cycle().map_or(1, |c| c.epoch).max(1))
 }
 
 /// A connection that a module accepted enters its listener as a session, in the generation that accepted it: an older one

@@ -17,7 +17,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::platform;
+use super::super::platform;
 
 /// What a socket of either family can do.
 trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -68,39 +68,72 @@ struct HostStream<S> {
     local: Addr,
 }
 
-/// A stream over a connected TCP socket of this runtime.
-pub fn tcp(socket: TcpStream, peer: Addr, local: Addr) -> Stream {
-    Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local })
-}
-
-/// A stream over a connected Unix socket of this runtime.
-pub fn unix(socket: UnixStream, peer: Addr, local: Addr) -> Stream {
-    Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local })
-}
-
-/// A stream over a connected, non-blocking descriptor.
-///
-/// # Errors
-/// When the descriptor is not one.
-pub fn adopt(fd: i64) -> Result<Stream, Error> {
-    adopt_with(fd, Addr::NONE, Addr::NONE)
-}
-
-/// The same with addresses that are known; those that are not are asked for.
-///
-/// # Errors
-/// When the descriptor is not one.
-pub fn adopt_with(fd: i64, peer: Addr, local: Addr) -> Result<Stream, Error> {
-    let socket = platform::socket_from_raw_fd(fd).map_err(Error::from)?;
-    let addr = socket.local_addr().map_err(Error::from)?;
-    let ask = |known: Addr, a: Option<std::net::SocketAddr>| if known == Addr::NONE { a.map_or(known, Addr::from) } else { known };
-    let peer = ask(peer, socket.peer_addr().ok().and_then(|a| a.as_socket()));
-    let local = ask(local, addr.as_socket());
-    socket.set_nonblocking(true).map_err(Error::from)?;
-    if addr.is_unix() {
-        return Ok(unix(UnixStream::from_std(socket.into()).map_err(Error::from)?, peer, local));
+/// A stream over a connected, non-blocking socket.
+pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> io::Result<Stream> {
+    #[cfg(unix)]
+    if socket.local_addr()?.is_unix() {
+        let socket = UnixStream::from_std(socket.into())?;
+        return Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }));
     }
-    Ok(tcp(TcpStream::from_std(socket.into()).map_err(Error::from)?, peer, local))
+    let socket = TcpStream::from_std(socket.into())?;
+    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }))
+}
+
+/// A listening socket on this thread.
+#[derive(Debug)]
+pub struct ListenSocket(Listening);
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl ListenSocket {
+    /// Takes a bound, listening socket.
+    ///
+    /// # Errors
+    /// When it cannot be registered.
+    pub fn new(socket: socket2::Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        #[cfg(unix)]
+        if socket.local_addr()?.is_unix() {
+            return UnixListener::from_std(socket.into()).map(|l| Self(Listening::Unix(l)));
+        }
+        TcpListener::from_std(socket.into()).map(|l| Self(Listening::Tcp(l)))
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> socket2::SockRef<'_> {
+        match &self.0 {
+            Listening::Tcp(l) => socket2::SockRef::from(l),
+            #[cfg(unix)]
+            Listening::Unix(l) => socket2::SockRef::from(l),
+        }
+    }
+
+    /// The next connection with its address (none of a Unix client). For one task.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn accept(&self) -> io::Result<(socket2::Socket, Addr)> {
+        match &self.0 {
+            Listening::Tcp(l) => l.accept().await.and_then(|(s, peer)| Ok((s.into_std()?.into(), peer.into()))),
+            #[cfg(unix)]
+            Listening::Unix(l) => l.accept().await.and_then(|(s, _)| Ok((s.into_std()?.into(), Addr::NONE))),
+        }
+    }
+
+    /// What waits in the queue now, without waiting for more.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing does.
+    pub fn accept_now(&self) -> io::Result<(socket2::Socket, Addr)> {
+        let (socket, peer) = self.socket().accept()?;
+        socket.set_nonblocking(true)?;
+        Ok((socket, peer.as_socket().map_or(Addr::NONE, Into::into)))
+    }
 }
 
 impl<S: Socket> HostStream<S> {
@@ -275,27 +308,9 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 }
 
-/// Connects a socket of this runtime.
-///
-/// # Errors
-/// What the system says; `TimedOut`.
-pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
-    if options.connect_timeout_ms == 0 {
-        return connect_now(to, options).await;
-    }
-    let limit = std::time::Duration::from_millis(options.connect_timeout_ms.into());
-    match tokio::time::timeout(limit, connect_now(to, options)).await {
-        Ok(r) => r,
-        Err(_) => Err(Error::bare(ErrorKind::TimedOut)),
-    }
-}
-
-async fn connect_now(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
-    let Some(addr) = to.socket() else {
-        let Some(path) = to.path() else { return Err(Error::new(ErrorKind::Invalid, "no address to connect to")) };
-        let socket = UnixStream::connect(path).await.map_err(Error::from)?;
-        return Ok(unix(socket, to, Addr::NONE));
-    };
+/// Connects.
+pub(super) async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
+    let Some(addr) = to.socket() else { return connect_path(to).await };
     let socket = platform::stream_socket(&addr, options).map_err(Error::from)?;
     if let Some(source) = options.source.socket() {
         socket.bind(&source.into()).map_err(Error::from)?;
@@ -303,8 +318,17 @@ async fn connect_now(to: Addr, options: &SocketOptions) -> Result<Stream, Error>
     let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
     let socket = socket.connect(addr).await.map_err(Error::from)?;
     // Asked for only when something wants it: one system call less a connection.
-    Ok(tcp(socket, to, Addr::NONE))
+    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
 }
 
-/// As many pieces as one gathered write takes.
-pub type Slices<'a> = [IoSlice<'a>; 64];
+#[cfg(unix)]
+async fn connect_path(to: Addr) -> Result<Stream, Error> {
+    let Some(path) = to.path() else { return Err(Error::new(ErrorKind::Invalid, "no address to connect to")) };
+    let socket = UnixStream::connect(path).await.map_err(Error::from)?;
+    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
+}
+
+#[cfg(not(unix))]
+async fn connect_path(_: Addr) -> Result<Stream, Error> {
+    Err(Error::new(ErrorKind::Unsupported, "Unix sockets are not there on this platform"))
+}

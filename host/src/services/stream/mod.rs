@@ -1,0 +1,71 @@
+//! Streams over the system's sockets: on Linux over the worker's own reactor, elsewhere over the runtime's.
+//!
+//! A short read says that there is no more: neither issues a second call to see EAGAIN.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod portable;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use portable as system;
+
+use super::platform;
+use anyproxy_module_api::abi::{
+    error::{Error, ErrorKind},
+    net::{Addr, SocketOptions},
+    stream::Stream,
+};
+use std::{io::IoSlice, time::Duration};
+
+pub use system::ListenSocket;
+
+/// As many pieces as one gathered write takes.
+pub type Slices<'a> = [IoSlice<'a>; 64];
+
+/// A stream over a connected, non-blocking socket, on this thread.
+///
+/// # Errors
+/// When it cannot be registered.
+pub fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> std::io::Result<Stream> {
+    system::from_socket(socket, peer, local)
+}
+
+/// A stream over a connected, non-blocking descriptor.
+///
+/// # Errors
+/// When the descriptor is not one.
+pub fn adopt(fd: i64) -> Result<Stream, Error> {
+    adopt_with(fd, Addr::NONE, Addr::NONE)
+}
+
+/// The same with addresses that are known; those that are not are asked for.
+///
+/// # Errors
+/// When the descriptor is not one.
+pub fn adopt_with(fd: i64, peer: Addr, local: Addr) -> Result<Stream, Error> {
+    let socket = platform::socket_from_raw_fd(fd).map_err(Error::from)?;
+    let addr = socket.local_addr().map_err(Error::from)?;
+    let ask = |known: Addr, a: Option<std::net::SocketAddr>| if known == Addr::NONE { a.map_or(known, Addr::from) } else { known };
+    let peer = ask(peer, socket.peer_addr().ok().and_then(|a| a.as_socket()));
+    let local = ask(local, addr.as_socket());
+    socket.set_nonblocking(true).map_err(Error::from)?;
+    from_socket(socket, peer, local).map_err(Error::from)
+}
+
+/// Connects a socket of this thread.
+///
+/// # Errors
+/// What the system says; `TimedOut`.
+pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
+    if options.connect_timeout_ms == 0 {
+        return system::connect(to, options).await;
+    }
+    let limit = Duration::from_millis(options.connect_timeout_ms.into());
+    match tokio::time::timeout(limit, system::connect(to, options)).await {
+        Ok(r) => r,
+        Err(_) => Err(Error::bare(ErrorKind::TimedOut)),
+    }
+}
