@@ -35,8 +35,9 @@ use std::{
     time::Duration,
 };
 
-/// Retries in ten seconds that a worker may make whatever the share says.
-const LEAST_RETRIES: u32 = 3;
+/// Retries in ten seconds that a worker may make whatever the share says: sessions that begin at the same time, before a
+/// dead peer is known as one, are too few to have earned any.
+const LEAST_RETRIES: u32 = 10;
 
 /// One pool on one worker.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ enum Attempt {
 /// Chooses a peer of `pool`; waits in the pool's queue while all are at their limit.
 ///
 /// # Errors
-/// `NoPeer`; `TimedOut` in the queue; `Limit` when the queue is full.
+/// `NoPeer`; `Limit` when the queue is full, or was waited in too long.
 pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
     let mut until = None;
     loop {
@@ -261,8 +262,9 @@ async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
     let until = *until.get_or_insert(now.saturating_add(limit));
     if timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
         pool.shared.queue_timeouts.fetch_add(1, Relaxed);
+        // A limit of this proxy's: a peer that does not answer is something else.
         let text = format!("waited too long for a peer of upstream \"{}\"", pool.name);
-        return Err(Error::new(ErrorKind::TimedOut, text));
+        return Err(Error::new(ErrorKind::Limit, text));
     }
     Ok(())
 }
