@@ -184,7 +184,11 @@ pub(crate) struct PageClock(pub(crate) Box<Clock>);
 
 impl Default for PageClock {
     fn default() -> Self {
-        Self(Box::new(Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0) }))
+        Self(Box::new(Clock {
+            now_ms: AtomicU64::new(0),
+            unix_ms: AtomicU64::new(0),
+            now_ns: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -212,6 +216,7 @@ impl State {
         self.now_ns.set(ns);
         let ms = ns / 1_000_000;
         self.clock.0.now_ms.store(ms, Relaxed);
+        self.clock.0.now_ns.store(ns, Relaxed);
         self.clock.0.unix_ms.store(EPOCH_MS + ms - START_MS.min(ms), Relaxed);
     }
 

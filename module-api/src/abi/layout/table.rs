@@ -22,6 +22,7 @@ pub(super) fn list(out: &mut Vec<String>) {
         Clock {
             now_ms: AtomicU64,
             unix_ms: AtomicU64,
+            now_ns: AtomicU64,
         }
         Job {
             data: *mut (),
