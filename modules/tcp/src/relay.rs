@@ -16,14 +16,14 @@ pub(crate) use pipe::Pipes;
 
 use crate::{Tcp, conf, session::known};
 use anyproxy_module_api::{
-    At, Cause, CloseReason, Error, ErrorKind, Handler, Lease, Outcome, Relay, Session, Stage, Stream, Who,
+    At, Cause, CloseReason, Error, ErrorKind, Handler, Lease, Outcome, Relay, Session, Stage, Stream, Who, now,
 };
 use pump::{Kind, Pump, is_plain};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Serves locals that name peers.
@@ -46,7 +46,7 @@ impl Handler<Tcp> for Handle {
             }
         };
         session.stage("relay");
-        let begun = Instant::now();
+        let begun = now();
         let result = session.relay(client, upstream).await;
         session.stage("end");
         give_back(&session, lease, begun, result.is_err());
@@ -85,21 +85,21 @@ fn connect_reason(e: &Error) -> CloseReason {
 }
 
 /// Tells the upstream how its peer did. A failure is the peer's only when it was the peer that ended the session badly.
-fn give_back(session: &Session<Tcp>, lease: Lease, begun: Instant, failed: bool) {
+fn give_back(session: &Session<Tcp>, lease: Lease, begun: Duration, failed: bool) {
     let peer_failed = failed && session.close_reason.get() >> 16 == Who::Upstream as u32;
     let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-    let first_byte = known(session).and_then(|s| {
+    let first_byte = known(session).filter(|s| !s.first_received.get().is_zero()).map_or(0, |s| {
+        let (answered, asked) = (s.first_received.get(), s.first_sent.get());
         // From when the peer had something to answer; one that speaks first, from when it was connected.
-        let asked = s.first_sent.get().unwrap_or(begun);
-        let answered = s.first_received.get()?;
-        Some(answered.checked_duration_since(asked).unwrap_or_else(|| answered.duration_since(begun)))
+        let since = if asked.is_zero() || asked > answered { begun } else { asked };
+        // 0 would read as "none came".
+        nanos(answered.saturating_sub(since)).max(1)
     });
     let connect_ns = lease.info().connect_ns;
     lease.done(&Outcome {
         connect_ns,
-        // 0 would read as "none came".
-        first_byte_ns: first_byte.map_or(0, |d| nanos(d).max(1)),
-        total_ns: nanos(begun.elapsed()).saturating_add(connect_ns),
+        first_byte_ns: first_byte,
+        total_ns: nanos(now().saturating_sub(begun)).saturating_add(connect_ns),
         failure: if peer_failed { 2 } else { 0 },
     });
 }

@@ -8,7 +8,7 @@ use crate::{
 use anyproxy_module_api::Session;
 use std::{
     cell::{Cell, RefCell},
-    time::Instant,
+    time::Duration,
 };
 
 /// The two directions.
@@ -31,10 +31,10 @@ pub(crate) struct State {
     pub(crate) hello_sent: Cell<u32>,
     /// Readers that wait for more bytes.
     pub(crate) readers: RefCell<Readers>,
-    /// When the first byte went to the upstream.
-    pub(crate) first_sent: Cell<Option<Instant>>,
-    /// When its first byte came.
-    pub(crate) first_received: Cell<Option<Instant>>,
+    /// When the first byte went to the upstream, by the worker's clock; zero: none did.
+    pub(crate) first_sent: Cell<Duration>,
+    /// When its first byte came; zero: none did.
+    pub(crate) first_received: Cell<Duration>,
     /// Longest that bytes waited for a side to take some, milliseconds.
     pub(crate) write_blocked_ms: Cell<u64>,
     /// Bytes that the kernel moved, a direction each.

@@ -5,11 +5,8 @@ use crate::{
     conf::Conf,
     session::{Direction, state},
 };
-use anyproxy_module_api::{Error, Session, Stream, Who, ready};
-use std::{
-    task::{Context, Poll},
-    time::Instant,
-};
+use anyproxy_module_api::{Error, Session, Stream, Who, now, ready};
+use std::task::{Context, Poll};
 
 /// What went wrong on which side.
 #[derive(Debug)]
@@ -70,7 +67,7 @@ impl Io<'_> {
         self.marks.moved = true;
         if !self.marks.begun && self.direction == Direction::Download {
             self.marks.begun = true;
-            state(s).first_received.set(Some(Instant::now()));
+            state(s).first_received.set(now());
         }
     }
 
@@ -86,7 +83,7 @@ impl Io<'_> {
         self.unblocked();
         if !self.marks.begun && self.direction == Direction::Upload {
             self.marks.begun = true;
-            state(s).first_sent.set(Some(Instant::now()));
+            state(s).first_sent.set(now());
         }
     }
 

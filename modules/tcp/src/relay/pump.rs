@@ -343,8 +343,8 @@ mod tests {
     #[test]
     fn an_idle_session_is_a_few_hundred_bytes() {
         let pump = size_of::<Pump<copy::Flow>>();
-        assert!(pump <= 640, "{pump}");
+        assert!(pump <= 384, "{pump}");
         let slot = size_of::<State>();
-        assert!(slot <= 224, "{slot}");
+        assert!(slot <= 136, "{slot}");
     }
 }
