@@ -119,7 +119,9 @@ pub(crate) fn pool(proxy: &Proxy) -> Value {
 /// Waits until the condition of a peer is this word.
 #[track_caller]
 pub(crate) fn await_condition(proxy: &Proxy, addr: SocketAddr, word: &str) {
-    eventually(&format!("{addr} is {word}"), || (peer(proxy, addr)["condition"] == word).then_some(()));
+    let text = addr.to_string();
+    let is = |peer: &Value| peer["address"] == text.as_str() && peer["condition"] == word;
+    eventually(&format!("{addr} is {word}"), || peers(proxy).iter().any(is).then_some(()));
 }
 
 /// What one connection is answered, as text: [`harness::Origin::named`] says its name.

@@ -20,8 +20,8 @@ fn turns(all: &str, turn: &str) -> bool {
 #[test]
 fn weights_are_spread_smoothly() {
     let all = sequence("weight", [5, 1, 1], 21);
-    // Of five, one and one: as nginx has it.
-    assert!(turns(&all, "aabacaa"), "{all}");
+    // Of five, one and one: as nginx has it. Where a worker begins decides which of the two light ones comes first.
+    assert!(turns(&all, "aabacaa") || turns(&all, "aacabaa"), "{all}");
 }
 
 #[test]

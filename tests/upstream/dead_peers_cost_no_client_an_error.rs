@@ -1,7 +1,7 @@
 //! With one of two peers dead every client is served by the other one (fault 9 of the original: half of them got an error).
 
+use harness::Origin;
 use harness::client::Load;
-use harness::{Origin};
 
 use crate::pool;
 use crate::support::{field, lines, peer, pool as status};
