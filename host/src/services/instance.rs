@@ -1,7 +1,7 @@
 //! Calls into modules: the raw tables of one module in one generation, behind safe methods that set who is running.
 
 use super::current::{Current, enter};
-use crate::{cycle::Cycle, loader::Image, session::Session, worker::generation::WorkerGen};
+use crate::{cycle::Cycle, loader::Image, session::Session, upstream::turns::Turns, worker::generation::WorkerGen};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Slice, Str},
     conf::{ScopeView, Span},
@@ -337,12 +337,38 @@ pub fn greet(point: &GreetingPoint, place: Place, request: &ConnectRequest, out:
 
 /// A balancer's object of one worker and pool.
 #[derive(Debug)]
-pub struct Balancer {
+pub enum Balancer {
+    /// A module's.
+    Module(Picker),
+    /// The host's own.
+    Turns(Turns),
+}
+
+impl Balancer {
+    /// Picks.
+    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+        match self {
+            Self::Module(picker) => picker.pick(cx),
+            Self::Turns(turns) => turns.pick(cx),
+        }
+    }
+
+    /// A use ended.
+    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
+        if let Self::Module(picker) = self {
+            picker.done(peer, outcome);
+        }
+    }
+}
+
+/// A module's balancer's object.
+#[derive(Debug)]
+pub struct Picker {
     point: BalancerPoint,
     object: *mut (),
 }
 
-impl Balancer {
+impl Picker {
     /// A new one; `None`: it panicked.
     pub fn create(point: &BalancerPoint, instance: &Instance, seed: u64) -> Option<Self> {
         // SAFETY: the point belongs to the instance's module.
@@ -350,20 +376,18 @@ impl Balancer {
         (!object.is_null()).then_some(Self { point: *point, object })
     }
 
-    /// Picks.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx) -> Pick {
         // SAFETY: the object of `create`; the question is lent for the call.
         unsafe { (self.point.pick)(self.object, ptr::from_ref(cx)) }
     }
 
-    /// A use ended.
-    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
+    fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
         // SAFETY: as above.
         unsafe { (self.point.done)(self.object, peer, ptr::from_ref(outcome)) }
     }
 }
 
-impl Drop for Balancer {
+impl Drop for Picker {
     fn drop(&mut self) {
         // SAFETY: given up once.
         unsafe { (self.point.drop)(self.object) }

@@ -18,6 +18,7 @@ pub mod queue;
 pub mod resolve;
 pub mod shared;
 pub mod slow_start;
+pub mod turns;
 pub mod window;
 
 use std::time::Duration;

@@ -4,13 +4,14 @@ use super::{
     budget::RetryBudget,
     eject::Reason,
     pool::{CONNECT_TIMEOUT, Line, Member, PeerSet, Pool},
+    turns::Turns,
 };
 use crate::{
     cycle::Cycle,
     process::process,
     services::{
         current::{Current, enter},
-        instance::{self, Balancer},
+        instance::{self, Balancer, Picker},
         net, timers,
     },
     session::Session,
@@ -51,8 +52,10 @@ pub struct PoolWorker {
 impl PoolWorker {
     /// Balancers of the pool for this worker.
     pub fn new(pool: &Pool, cycle: &Cycle) -> Self {
-        let (module, point) = &pool.balancer;
-        let make = || Balancer::create(point, cycle.instance(*module), random());
+        let make = || match &pool.balancer {
+            Some((module, point)) => Picker::create(point, cycle.instance(*module), random()).map(Balancer::Module),
+            None => Some(Balancer::Turns(Turns::default())),
+        };
         Self { balancers: [make(), make()], budget: RetryBudget::new(pool.budget_percent, LEAST_RETRIES), version: 0 }
     }
 
@@ -237,7 +240,7 @@ fn ask(balancer: &mut Balancer, set: &PeerSet, tier: usize, key: &[u8], tried: &
         random: random(),
         now_ms: timers::now_ms(),
     };
-    let _who = enter(Current::on_worker(worker, pool.balancer.0));
+    let _who = enter(Current::on_worker(worker, pool.balancer_module()));
     balancer.pick(&cx)
 }
 
@@ -390,7 +393,7 @@ impl Lease {
             return;
         }
         if let Some(b) = state.balancers[self.tier].as_mut() {
-            let _who = enter(Current::on_worker(&self.worker, self.pool.balancer.0));
+            let _who = enter(Current::on_worker(&self.worker, self.pool.balancer_module()));
             b.done(self.index, outcome);
         }
     }

@@ -7,6 +7,7 @@ use super::{
     resolve::Refresh,
     shared::Shared,
     slow_start::FULL,
+    turns,
 };
 use crate::{
     config::tree::{ScopeId, Tree, UpstreamTree},
@@ -31,6 +32,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// The balancer of several lines where nothing is said.
+const DEFAULT_BALANCER: &str = "weight";
 /// Limit of one connect where nothing is said.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -103,8 +106,8 @@ pub struct Pool {
     pub scope: ScopeId,
     /// The balancer's name.
     pub balancer_name: String,
-    /// The balancer and its module.
-    pub balancer: (u16, BalancerPoint),
+    /// The balancer and its module; `None`: the host's own, for a single line.
+    pub balancer: Option<(u16, BalancerPoint)>,
     /// Its lines.
     pub lines: Vec<Line>,
     /// The peers now.
@@ -162,12 +165,16 @@ impl Pool {
     pub fn build(tree: &Tree, index: usize, points: &Points<'_>) -> Result<Self, (anyproxy_module_api::Span, String, String)> {
         let up = &tree.upstreams[index];
         let node = |name: &str| tree.core(up.scope, name);
-        let balancer_name = points.balancer_name(tree, up);
-        let span = node("balancer").map_or(up.span, |n| n.span);
-        let Some(balancer) = points.balancer(&balancer_name) else {
-            let help = points.balancer_help(&balancer_name);
-            return Err((span, format!("unknown balancer \"{balancer_name}\""), help));
+        let written = node("balancer").and_then(|n| Some((n.span, n.arg(0)?.text.as_str())));
+        let (balancer_name, balancer) = match written {
+            None if up.peers.len() <= 1 => (turns::NAME, None),
+            _ => {
+                let (span, name) = written.unwrap_or((up.span, DEFAULT_BALANCER));
+                let found = points.balancer(name).ok_or_else(|| points.no_balancer(name, written.is_some()));
+                (name, Some(found.map_err(|(text, help)| (span, text, help))?))
+            }
         };
+        let balancer_name = balancer_name.to_owned();
         let mut lines = Vec::new();
         for peer in &up.peers {
             let Some(connector) = points.connector(peer.module, peer.point.as_str()) else {
@@ -216,6 +223,11 @@ impl Pool {
             versions: AtomicU64::new(0),
         };
         Ok(pool)
+    }
+
+    /// The number of the balancer's module; 0: the host.
+    pub fn balancer_module(&self) -> u16 {
+        self.balancer.as_ref().map_or(0, |(module, _)| *module)
     }
 
     /// Its generation goes live: peers whose addresses are numbers, and those that names had in the generation before, are
@@ -386,20 +398,22 @@ impl Points<'_> {
         })
     }
 
-    fn balancer_help(&self, name: &str) -> String {
+    /// That there is no such balancer, and what to do.
+    fn no_balancer(&self, name: &str, written: bool) -> (String, String) {
         let names: Vec<_> = self.balancers().map(|(_, b)| b.name.as_str().to_owned()).collect();
-        if names.is_empty() {
-            return "no module that offers balancers is loaded; add load_module \"balancer\"".to_owned();
-        }
-        match crate::config::diagnostic::did_you_mean(name, names.iter().map(String::as_str)) {
-            Some(word) => format!("did you mean \"{word}\"?"),
-            None => format!("there are {}", names.join(", ")),
-        }
-    }
-
-    /// The balancer's name: as written, or `weight`, or with a single peer whatever there is.
-    fn balancer_name(&self, tree: &Tree, up: &UpstreamTree) -> String {
-        let written = tree.core(up.scope, "balancer").and_then(|n| n.arg(0)).map(|v| v.text.as_str().to_owned());
-        written.unwrap_or_else(|| "weight".to_owned())
+        let text = if written {
+            format!("unknown balancer \"{name}\"")
+        } else {
+            format!("several peers without a balancer are shared out by \"{name}\", which no loaded module offers")
+        };
+        let help = if names.is_empty() {
+            "no module that offers balancers is loaded; add load_module \"balancer\"".to_owned()
+        } else {
+            match crate::config::diagnostic::did_you_mean(name, names.iter().map(String::as_str)) {
+                Some(word) => format!("did you mean \"{word}\"?"),
+                None => format!("there are {}", names.join(", ")),
+            }
+        };
+        (text, help)
     }
 }

@@ -18,7 +18,7 @@ const PEER: Contexts = Contexts::UPSTREAM.or(Contexts::PEER);
 pub(super) static TABLE: [DirectiveDesc; 9] = [
     DirectiveDesc::new("balancer", "How a peer is chosen for a session.\nModules offer the names.", POOL)
         .args(&[ArgDesc::new("name", Kind::Text, "name of a balancer").required()])
-        .default("weight")
+        .default("weight; a single line of peers needs none, and its addresses take turns")
         .example("balancer \"round_robin\""),
     DirectiveDesc::new(
         "max_connections",
