@@ -15,6 +15,7 @@ mod log_level_of_one_client;
 mod low_port_after_the_user_changed;
 mod memory_limit_pauses_accepting;
 mod metrics_are_prometheus_text;
+mod modules_are_told_apart;
 mod names_that_do_not_resolve;
 mod peers_as_an_operator_says;
 mod pid_file;

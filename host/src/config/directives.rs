@@ -18,7 +18,7 @@ pub fn text(schema: &Schema) -> String {
     for (module, id) in schema.modules().enumerate() {
         for desc in schema.directives(module as u16) {
             let (name, contexts) = (desc.name.as_str(), context_names(desc.contexts));
-            let _ = writeln!(out, "{name:<28} {id:<10} {contexts:<28} {}", summary(&desc.doc));
+            let _ = writeln!(out, "{name:<28} {id:<10} {contexts:<28} {}", summary(&doc(desc)));
         }
     }
     out
@@ -40,7 +40,7 @@ pub fn json(schema: &Schema) -> Value {
 fn directive_json(desc: &DirectiveDesc) -> Value {
     json!({
         "name": desc.name.as_str(),
-        "doc": desc.doc.as_str(),
+        "doc": doc(desc),
         "contexts": context_names(desc.contexts).split(", ").collect::<Vec<_>>(),
         "default": desc.default.as_str(),
         "example": desc.example.as_str(),
@@ -89,7 +89,7 @@ pub fn page(id: &str, descs: &[&'static DirectiveDesc]) -> String {
     sorted.sort_by_key(|d| d.name.as_str());
     for desc in &sorted {
         let name = desc.name.as_str();
-        let _ = writeln!(out, "- [`{name}`](#{}): {}", anchor(desc, &sorted), summary(&desc.doc));
+        let _ = writeln!(out, "- [`{name}`](#{}): {}", anchor(desc, &sorted), summary(&doc(desc)));
     }
     for desc in &sorted {
         directive_page(&mut out, desc, 2);
@@ -106,7 +106,7 @@ fn anchor(desc: &DirectiveDesc, sorted: &[&'static DirectiveDesc]) -> String {
 
 fn directive_page(out: &mut String, desc: &DirectiveDesc, level: usize) {
     let mark = "#".repeat(level.min(6));
-    let _ = writeln!(out, "\n{mark} {}\n\n{}\n", desc.name, desc.doc);
+    let _ = writeln!(out, "\n{mark} {}\n\n{}\n", desc.name, doc(desc));
     let top = level == 2;
     if top {
         let _ = writeln!(out, "- Allowed in: {}", context_names(desc.contexts));
@@ -162,6 +162,12 @@ fn table<'a>(out: &mut String, head: &str, args: impl Iterator<Item = &'a ArgDes
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
         let _ = writeln!(out, "| `{}` | {} | {} | {} |", arg.name, cell(&value), cell(&default), cell(&arg.doc));
     }
+}
+
+/// What a directive's declaration says. In a module it is a doc comment, whose lines begin with the blank behind `///`.
+fn doc(desc: &DirectiveDesc) -> String {
+    let lines: Vec<_> = desc.doc.as_str().lines().map(|l| l.strip_prefix(' ').unwrap_or(l).trim_end()).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 fn summary(doc: &str) -> &str {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::testing::modules;
+use anyproxy_module_api::abi::conf::Contexts;
 
 fn schema() -> Schema {
     Schema::new(&modules()).unwrap_or_else(|e| panic!("{e}"))
@@ -41,4 +42,15 @@ fn each_module_has_a_page_whose_links_lead_to_its_headings() {
     let written = fs::read_to_string(dir.join("tcp.md")).expect("it was written");
     fs::remove_dir_all(&dir).expect("it is ours");
     assert!(written.starts_with("# Directives of `tcp`") && written.contains("### factor"));
+}
+
+static COMMENTED: [DirectiveDesc; 1] =
+    [DirectiveDesc::new("shout", " Says it loudly.\n As `///` leaves it:\n\n     indented\n", Contexts::LOCAL)];
+
+#[test]
+fn the_blank_behind_a_doc_comment_does_not_reach_the_page() {
+    let page = page("shout", &[&COMMENTED[0]]);
+    assert!(page.contains("- [`shout`](#shout): Says it loudly.\n"), "{page}");
+    assert!(page.contains("\n\nSays it loudly.\nAs `///` leaves it:\n\n    indented\n\n"), "{page}");
+    assert_eq!(directive_json(&COMMENTED[0])["doc"], "Says it loudly.\nAs `///` leaves it:\n\n    indented");
 }
