@@ -208,6 +208,8 @@ async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<
     let (tx, rx) = oneshot::channel();
     let cycle = Arc::clone(cycle);
     std::thread::spawn(move || {
+        // Modules prepare with the services that they have everywhere: timers, tasks, names.
+        let _in = runtime().enter();
         let _ = tx.send(prepare::prepare(&cycle, &have, workers));
     });
     rx.await.unwrap_or_else(|_| Err(Failure::Bind("preparing panicked".to_owned())))

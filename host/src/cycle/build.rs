@@ -21,7 +21,10 @@ use crate::{
         rule::{Op, Rule, RuleTable},
     },
     process::process,
-    services::instance::{self, Conf, Instance, Problem},
+    services::{
+        self,
+        instance::{self, Conf, Instance, Problem},
+    },
     template::Template,
     upstream::pool::{Points, Pool},
 };
@@ -188,8 +191,10 @@ impl Builder<'_> {
 
     fn cycle(&mut self, tree: Arc<Tree>, images: &[Arc<Image>]) -> Option<Arc<Cycle>> {
         let mut instances = vec![None];
+        let metrics_owner = process().metrics.owner();
         for image in images {
-            match Instance::create(Arc::clone(image)) {
+            let create = || Instance::create(Arc::clone(image));
+            match services::metrics::creating(&metrics_owner, &image.facts.id, create) {
                 Some(i) => instances.push(Some(i)),
                 None => self.wrong.push(Diagnostic::error("module", "panicked in create").module(&image.facts.id)),
             }
@@ -226,7 +231,7 @@ impl Builder<'_> {
             relays: gathered(&instances, |i| i.desc().relays.as_slice().to_vec()),
             logs,
             published: Published::default(),
-            metrics_owner: process().metrics.owner(),
+            metrics_owner,
             stats: CycleStats::default(),
             hooks: self.hooks(&instances),
             start_order,

@@ -102,6 +102,23 @@ pub(crate) fn sendfile(_: i64, _: i64, _: u64, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Name of this machine, where the system has a call for it.
+#[cfg(unix)]
+pub(crate) fn host_name() -> Option<String> {
+    let mut name = [0_u8; 256];
+    // SAFETY: the bytes are ours for the call; the last one stays zero whatever the system writes.
+    let answer = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let ends = name.iter().position(|b| *b == 0)?;
+    let text = std::str::from_utf8(&name[..ends]).ok()?;
+    (answer == 0 && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// Elsewhere the environment tells.
+#[cfg(not(unix))]
+pub(crate) fn host_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok().filter(|n| !n.is_empty())
+}
+
 /// Keeps the running thread on one processor.
 #[cfg(target_os = "linux")]
 pub(crate) fn pin_thread(cpu: usize) {

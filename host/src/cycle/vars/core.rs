@@ -6,6 +6,7 @@ use crate::{
     config::tree::{DomainName, Server},
     log::time::LocalTime,
     process::process,
+    services::platform,
     session::Session,
     upstream::{live::PeerLive, pick::LeaseNote},
 };
@@ -227,14 +228,8 @@ fn stages(s: &Session, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Read once. The system's own file where there is one; a call of the C library would need code of another kind.
+/// Asked once.
 fn host_name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let file = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let environment = || ["COMPUTERNAME", "HOSTNAME", "HOST"].iter().find_map(|v| std::env::var(v).ok());
-        let name = file.or_else(environment).unwrap_or_default();
-        let name = name.trim();
-        if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
-    })
+    NAME.get_or_init(|| platform::host_name().unwrap_or_else(|| "localhost".to_owned()))
 }
