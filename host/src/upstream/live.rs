@@ -1,6 +1,6 @@
 //! The live state of peers: of the process, not of a generation. A peer is found again after a reload by its identity.
 
-use super::{identity::Overrides, shared::Shared};
+use super::{identity::Overrides, recover, shared::Shared};
 use anyproxy_module_api::abi::{
     net::Addr,
     upstream::{PeerState, admin, health},
@@ -163,6 +163,10 @@ impl Peers {
         }
         if let Some(w) = now.weight {
             peer.state.weight.store(w, Relaxed);
+        }
+        drop(said);
+        if word == Said::Ready {
+            recover::release(&self.pool(&peer.upstream), peer, "an operator says so");
         }
     }
 

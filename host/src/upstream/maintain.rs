@@ -5,6 +5,7 @@ use super::{
     health::{Change, HealthCheck},
     pick,
     pool::Pool,
+    recover,
     resolve::{Schedule, diff, normalise},
     slow_start::Ramp,
 };
@@ -196,6 +197,10 @@ impl Upkeep {
         let Some(m) = set.members.iter().find(|m| m.live.state.id == peer) else { return };
         let count = if result.is_ok() { &m.live.counts.checks_passed } else { &m.live.counts.checks_failed };
         count.fetch_add(1, Relaxed);
+        if result.is_ok() && self.pool.eject_by_connect {
+            // What it was ejected for is what was checked.
+            recover::release(&self.pool.shared, &m.live, "it answers");
+        }
         let Some(check) = self.checks.get_mut(&peer) else { return };
         let change = check.finish(id, result.is_ok());
         if let Some(change) = change {

@@ -4,6 +4,7 @@ use super::{
     budget::RetryBudget,
     eject::Reason,
     pool::{CONNECT_TIMEOUT, Line, Member, PeerSet, Pool},
+    recover,
     turns::Turns,
 };
 use crate::{
@@ -134,7 +135,7 @@ pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<
     loop {
         match attempt(pool, worker, session, key, tried) {
             Attempt::Lease(l) => return Ok(l),
-            Attempt::None if answers(pool).await => {}
+            Attempt::None if recover::last_resort(pool, tried) || answers(pool).await => {}
             Attempt::None => {
                 pool.shared.no_peer.fetch_add(1, Relaxed);
                 return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));

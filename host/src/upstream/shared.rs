@@ -142,6 +142,11 @@ impl Shared {
         (ejector.expire(now), ejector.next_return())
     }
 
+    /// Returns a peer to service now; false: it was not ejected.
+    pub fn release(&self, peer: u64, now: Duration) -> bool {
+        locked(&self.ejector).release(peer, now)
+    }
+
     /// The addresses that a line's name had last; none: it was never resolved.
     pub fn addresses(&self, line: &str) -> Vec<Addr> {
         locked(&self.addresses).get(line).cloned().unwrap_or_default()
