@@ -9,13 +9,13 @@ mod tests;
 use crate::{
     cycle::{Cycle, listener::Listener, listener_stats::ListenerStats},
     process::process,
-    services::{buffers, jobs},
+    services::{buffers, datagram, faults, jobs},
     session::Session,
     worker::Worker,
 };
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -76,6 +76,8 @@ pub fn whole(parts: &Parts<'_>) -> Value {
         "images": images,
         "zones": zones,
         "buffers": json::buffers(in_use, cycle.settings.memory_limit, refused),
+        "faults": faults::all().iter().map(|(id, f)| json::faults(id, f)).collect::<Vec<_>>(),
+        "datagrams": json::datagrams(&datagram::COUNTS),
         "jobs": jobs::counts().iter().map(json::job_pool).collect::<Vec<_>>(),
         "access_logs": cycle.logs.all().iter().map(|l| json!({"target": l.target().to_string(), "lost": l.lost()})).collect::<Vec<_>>(),
     })
@@ -119,7 +121,11 @@ pub fn worker(worker: &Worker) -> Value {
         .map(|g| {
             let (sessions, tasks, jobs) = g.held_by();
             let named = |(module, n): (u16, usize)| (g.cycle.module_id(module).to_owned(), n);
-            let by_module = g.tasks.by_module().into_iter().map(named).collect();
+            let mut by_module = BTreeMap::new();
+            for (id, n) in g.tasks.by_module().into_iter().chain(g.jobs.by_module()).map(named) {
+                *by_module.entry(id).or_insert(0) += n;
+            }
+            let by_module = by_module.into_iter().collect();
             (g.cycle.epoch, g.retired.get(), json::Holding { sessions, tasks, jobs, by_module })
         })
         .collect();
@@ -136,6 +142,7 @@ pub fn prometheus(cycle: &Cycle) -> String {
     let mut out = String::new();
     process().metrics.prometheus(&mut out);
     prometheus::process(&mut out, &process_numbers(cycle));
+    prometheus::faults(&mut out, &faults::all());
     let names: Vec<String> = cycle.listeners.iter().map(|l| listener_name(l)).collect();
     let listeners: Vec<(&str, &ListenerStats)> =
         names.iter().zip(&cycle.listeners).map(|(name, l)| (name.as_str(), &*l.stats)).collect();
@@ -162,7 +169,6 @@ fn process_numbers(cycle: &Cycle) -> prometheus::ProcessNumbers {
         uptime: p.now(),
         epoch: cycle.epoch,
         sessions: p.sessions.load(Relaxed),
-        panics: cycle.stats.panics.load(Relaxed),
         buffer_bytes: in_use as u64,
         buffers_refused: refused as u64,
     }

@@ -8,14 +8,14 @@
 //! ```
 
 use crate::{
-    control::{Options, ask, commands::Request},
+    control::{Options, ask, commands::Request, worker_count, worker_mailbox},
     cycle::{
         Cycle,
         prepare::{Bound, Sockets},
         settings::Settings,
     },
     process::process,
-    services::platform,
+    services::{datagram, datagram::forward, platform},
     upstream::identity::{Entry, Override},
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use std::{
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
 use tokio::{
@@ -43,6 +43,8 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 static BEFORE: Mutex<Option<UnixStream>> = Mutex::new(None);
 /// The sockets of this process as they would be handed over: kept in step by the loop.
 static OFFER: Mutex<Vec<Offered>> = Mutex::new(Vec::new());
+/// The generation that goes with them.
+static OFFERED_EPOCH: AtomicU32 = AtomicU32::new(0);
 
 /// A listener's sockets, to be handed over.
 #[derive(Debug)]
@@ -72,8 +74,9 @@ pub fn is_request(line: &str) -> bool {
     line.trim() == "{\"cmd\":\"hot\"}"
 }
 
-/// What would be handed over from now on.
-pub fn offer(sockets: &Sockets) {
+/// What would be handed over from now on: the sockets of generation `epoch`.
+pub fn offer(sockets: &Sockets, epoch: u32) {
+    OFFERED_EPOCH.store(epoch, Relaxed);
     let offered = sockets.iter().map(|(key, b)| Offered {
         key: *key,
         label: b.label.clone(),
@@ -114,6 +117,11 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
         if wanted.contains(&key) && !got.is_empty() {
             sockets.insert(key, Bound { label: text("label"), address: text("address"), sockets: got });
         }
+    }
+    // Last of all: the channel by which it gets the datagrams of its own flows.
+    let last_epoch = offer.get("last_epoch").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    if let (Some(last), Some(channel)) = (last_epoch, descriptors.next()) {
+        forward::set_predecessor(channel.into(), last);
     }
     *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     Ok(sockets)
@@ -225,9 +233,18 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
 
 /// Hands everything over on a connection of the control socket, and ends when the other says that it serves.
 pub async fn hand_over(mut stream: UnixStream) {
-    let (document, fds) = document();
+    let channel = match forward::channel() {
+        Ok(ends) => Some(ends),
+        Err(e) => {
+            tracing::warn!("--hot: datagrams of flows that go on here will be lost: {e}");
+            None
+        }
+    };
+    let (theirs, ours) = channel.unzip();
+    let (document, fds) = document(theirs);
     if let Err(e) = send(&stream, &document, &fds).await {
         tracing::error!("--hot: handing over failed: {e}");
+        process().zones.thaw();
         return;
     }
     drop(fds);
@@ -236,17 +253,27 @@ pub async fn hand_over(mut stream: UnixStream) {
     let taken = reader.read_line(&mut line).await.is_ok() && line.contains("\"taken\":true");
     if !taken {
         tracing::error!("--hot: the new process did not start; this one goes on");
+        process().zones.thaw();
         return;
     }
     tracing::info!("--hot: another process took over");
     TAKEN.store(true, Relaxed);
+    if let Some(Err(e)) = ours.map(forward::serve_successor) {
+        tracing::error!("--hot: datagrams of flows that go on here are lost: {e}");
+    }
+    for n in 0..worker_count() {
+        if let Some(worker) = worker_mailbox(n) {
+            // A worker that has ended reads nothing.
+            let _ = worker.send(Box::new(|_| datagram::stop_reading()));
+        }
+    }
     // Sessions go on here until they end, or `shutdown_timeout`.
     if let Err(e) = ask(Request::Quit).await {
         tracing::error!("--hot: {e}");
     }
 }
 
-fn document() -> (String, Vec<socket2::Socket>) {
+fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) {
     let offer = OFFER.lock().unwrap_or_else(PoisonError::into_inner);
     let mut fds = Vec::new();
     let mut sockets = Vec::new();
@@ -254,6 +281,8 @@ fn document() -> (String, Vec<socket2::Socket>) {
         sockets.push(json!({ "key": o.key.to_string(), "label": o.label, "address": o.address, "count": o.sockets.len() }));
         fds.extend(o.sockets.iter().filter_map(|s| s.try_clone().ok()));
     }
+    let last_epoch = channel.is_some().then(|| forward::last_epoch(OFFERED_EPOCH.load(Relaxed)));
+    fds.extend(channel);
     let zones: Vec<_> = process()
         .zones
         .export()
@@ -267,7 +296,7 @@ fn document() -> (String, Vec<socket2::Socket>) {
         .map(|e| json!({ "peer": e.peer.to_string(), "line": e.line.to_string(), "admin": e.said.admin, "weight": e.said.weight }))
         .collect();
     let version = env!("CARGO_PKG_VERSION");
-    (json!({ "version": version, "sockets": sockets, "zones": zones, "peers": peers }).to_string(), fds)
+    (json!({ "version": version, "last_epoch": last_epoch, "sockets": sockets, "zones": zones, "peers": peers }).to_string(), fds)
 }
 
 async fn send(stream: &UnixStream, document: &str, sockets: &[socket2::Socket]) -> io::Result<()> {

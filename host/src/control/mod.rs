@@ -17,7 +17,7 @@ use crate::{
     },
     log,
     process::process,
-    services::{buffers, current::running_on, dns, jobs, platform},
+    services::{buffers, current::running_on, datagram, dns, jobs, platform, watchdog},
     worker::{
         Message, WorkerHandle,
         accept::{Assigned, Sharing},
@@ -356,6 +356,14 @@ impl Control {
 
     /// Starts the generation on every worker, commits, and switches.
     async fn go_live(&mut self, cycle: &Arc<Cycle>) {
+        watchdog::know(Arc::downgrade(cycle));
+        watchdog::enable(!cycle.settings.watchdog.is_zero());
+        for l in cycle.listeners.iter().filter(|l| l.datagram.is_some()) {
+            let bound = self.sockets.get(&l.key).and_then(|b| b.sockets.first()).and_then(|s| s.local_addr().ok());
+            if let Some(at) = bound.and_then(|a| a.as_socket()) {
+                datagram::note_bound(l.key, at.into());
+            }
+        }
         for w in &self.workers {
             let c = Arc::clone(cycle);
             w.ask(move |w| drop(w.start_generation(c))).await;
@@ -363,7 +371,7 @@ impl Control {
         prepare::commit(cycle);
         let given_up: Vec<_> = self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
         // Before the workers let go: whoever holds a socket last must be the one that served its queue.
-        crate::upgrade::offer(&self.sockets);
+        crate::upgrade::offer(&self.sockets, cycle.epoch);
         for (_, bound) in given_up {
             bound.give_up();
         }
@@ -667,7 +675,7 @@ impl Control {
         tracing::info!("quitting: no new connections, sessions may end within {:?}", self.cycle.settings.shutdown_timeout);
         self.quitting = Some(Instant::now() + self.cycle.settings.shutdown_timeout);
         let sockets = std::mem::take(&mut self.sockets);
-        crate::upgrade::offer(&self.sockets);
+        crate::upgrade::offer(&self.sockets, self.cycle.epoch);
         // Who took over goes on with the sockets and what waits in them.
         let kept: HashSet<_> = if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
         for (key, share) in self.shared_accepts.drain() {

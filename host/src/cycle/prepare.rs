@@ -57,8 +57,8 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
             continue;
         }
         let count = if l.options.reuseport && matches!(l.address, Address::Ip(_)) { workers } else { 1 };
-        let bound = bind(&l.address, &l.options, count)
-            .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address))))?;
+        let bound = bind(&l.address, &l.options, count, l.datagram.is_some())
+            .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some()))))?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
     }
     cycle.logs.open(&process().writer, &cycle.vars).map_err(|errors| {
@@ -72,15 +72,24 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
     Ok(new)
 }
 
-fn bind(address: &Address, options: &anyproxy_module_api::SocketOptions, count: usize) -> io::Result<Vec<Socket>> {
+fn bind(
+    address: &Address,
+    options: &anyproxy_module_api::SocketOptions,
+    count: usize,
+    datagram: bool,
+) -> io::Result<Vec<Socket>> {
+    let one = |address: &Address, options: &_| match address {
+        Address::Ip(at) if datagram => net::bind_datagram(at, options),
+        _ => net::bind_listener(address, options),
+    };
     let mut options = *options;
     options.reuseport = count > 1 || (options.reuseport && matches!(address, Address::Ip(_)));
     if options.reuseport
         && let Address::Ip(at) = address
     {
-        probe(at, options.v6_only)?;
+        probe(at, options.v6_only, datagram)?;
     }
-    let first = net::bind_listener(address, &options)?;
+    let first = one(address, &options)?;
     let mut sockets = vec![first];
     // The system chose a port: the others of the group must have the same.
     let fixed = match (address, sockets[0].local_addr()?.as_socket()) {
@@ -88,23 +97,25 @@ fn bind(address: &Address, options: &anyproxy_module_api::SocketOptions, count: 
         _ => address.clone(),
     };
     for _ in 1..count {
-        sockets.push(net::bind_listener(&fixed, &options)?);
+        sockets.push(one(&fixed, &options)?);
     }
     Ok(sockets)
 }
 
 /// With `SO_REUSEPORT` another process of the same user, a second anyproxy above all, would silently get half of the
 /// connections: a socket without it tells. Our own sockets may be there, on an address that overlaps.
-fn probe(at: &SocketAddr, v6_only: bool) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(*at), Type::STREAM, None)?;
+fn probe(at: &SocketAddr, v6_only: bool, datagram: bool) -> io::Result<()> {
+    let kind = if datagram { Type::DGRAM } else { Type::STREAM };
+    let socket = Socket::new(Domain::for_address(*at), kind, None)?;
+    // For datagrams it would let us share the address with anybody.
     #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    socket.set_reuse_address(!datagram)?;
     if at.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
     match socket.bind(&(*at).into()) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            let holders = holder::holders(*at);
+            let holders = holder::holders(*at, datagram);
             let all_ours = !holders.is_empty() && holders.iter().all(|h| h.pid == std::process::id());
             if all_ours { Ok(()) } else { Err(e) }
         }
@@ -119,7 +130,7 @@ fn actual(address: &Address, sockets: &[Socket]) -> String {
     }
 }
 
-fn explain(e: &io::Error, address: &Address) -> String {
+fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
     match e.kind() {
         io::ErrorKind::PermissionDenied => match address {
             Address::Ip(at) if at.port() < 1024 => {
@@ -128,7 +139,7 @@ fn explain(e: &io::Error, address: &Address) -> String {
             _ => e.to_string(),
         },
         io::ErrorKind::AddrInUse => {
-            let holders = if let Address::Ip(at) = address { holder::holders(*at) } else { Vec::new() };
+            let holders = if let Address::Ip(at) = address { holder::holders(*at, datagram) } else { Vec::new() };
             let named: Vec<_> = holders.iter().map(|h| format!("{} (process {})", h.name, h.pid)).collect();
             let who = if named.is_empty() { "another process".to_owned() } else { named.join(", ") };
             format!("{e}; {who} listens there")
@@ -178,6 +189,7 @@ pub fn abort_modules(cycle: &Arc<Cycle>, n: usize) {
     for &module in cycle.start_order()[..n].iter().rev() {
         cycle.instance(module).abort(cycle, module);
     }
+    process().zones.undo();
 }
 
 /// The generation goes live.

@@ -6,7 +6,7 @@ use std::{
     cell::Cell,
     ptr,
     rc::Rc,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed},
 };
 
 /// What is running. Pointers are valid while it is set: whoever sets it holds them.
@@ -84,29 +84,49 @@ pub fn current() -> Current {
 
 /// Threads that the watchdog can look at.
 const WATCHED: usize = 1024;
-/// What runs on each watched thread: a count of entries above the epoch and module number. 0 in the low half: the host.
-static RUNNING: [AtomicU64; WATCHED] = [const { AtomicU64::new(0) }; WATCHED];
+
+/// What runs on one watched thread. Alone in its cache line: others write theirs all the time.
+#[repr(align(64))]
+struct Running {
+    /// A count of entries above the module's number; 0 in the low half: the host.
+    what: AtomicU64,
+    /// The generation, only to be compared.
+    cycle: AtomicPtr<Cycle>,
+}
+
+static RUNNING: [Running; WATCHED] =
+    [const { Running { what: AtomicU64::new(0), cycle: AtomicPtr::new(ptr::null_mut()) } }; WATCHED];
 
 thread_local! {
     static WATCH: Cell<usize> = const { Cell::new(0) };
 }
 
+const fn place_of(worker: u32) -> usize {
+    (worker as usize % (WATCHED - 1)) + 1
+}
+
 /// From now on the watchdog sees what runs on this thread, under the number of its worker.
 pub fn watch_this_thread(worker: u32) {
-    WATCH.set((worker as usize % (WATCHED - 1)) + 1);
+    WATCH.set(place_of(worker));
 }
 
 /// What runs on a worker now: a value that changes whenever that does, and the number of the module (0: the host).
 pub fn running_on(worker: u32) -> (u64, u16) {
-    let v = RUNNING[(worker as usize % (WATCHED - 1)) + 1].load(Relaxed);
+    let v = RUNNING[place_of(worker)].what.load(Relaxed);
     (v, v as u16)
 }
 
+/// The generation of what runs on a worker, only to be compared: it may have ended.
+pub fn cycle_on(worker: u32) -> *const Cycle {
+    RUNNING[place_of(worker)].cycle.load(Relaxed)
+}
+
 #[inline]
-fn publish(module: u16) {
+fn publish(now: &Current) {
     let at = &RUNNING[WATCH.get()];
+    at.cycle.store(now.cycle.cast_mut(), Relaxed);
     // One writer a worker; what threads without a number write is looked at by nobody.
-    at.store(((at.load(Relaxed) >> 16).wrapping_add(1) << 16) | u64::from(module), Relaxed);
+    at.what.store(((at.what.load(Relaxed) >> 16).wrapping_add(1) << 16) | u64::from(now.module), Relaxed);
 }
 
 /// Restores what was running before.
@@ -117,13 +137,13 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         CURRENT.set(self.0);
-        publish(self.0.module);
+        publish(&self.0);
     }
 }
 
 /// States what runs from now on, until the result is dropped.
 #[inline]
 pub fn enter(now: Current) -> Entered {
-    publish(now.module);
+    publish(&now);
     Entered(CURRENT.replace(now))
 }

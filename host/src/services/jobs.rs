@@ -1,18 +1,15 @@
-//! Work that would hold up a worker: two pools of threads. Threads start when there is work and end when there is none;
+//! Work that would hold up a worker: two pools of threads. Knows nothing of modules (`module_jobs` does). Threads start when there is work and end when there is none;
 //! what waits is bounded; a panic ends only its job.
 
-use super::current::{Current, current, enter};
-use crate::{cycle::Cycle, worker};
 use anyproxy_module_api::abi::{
-    error::{Error, ErrorKind, Outcome},
-    host::{Job, Pool},
-    task::{LocalFuture, guard},
+    error::{Error, ErrorKind},
+    host::Pool,
+    task::guard,
 };
 use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    rc::{Rc, Weak},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
@@ -20,7 +17,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use worker::generation::WorkerGen;
 
 /// Jobs that may wait in one pool.
 const MOST_WAITING: usize = 10_000;
@@ -28,7 +24,7 @@ const MOST_WAITING: usize = 10_000;
 const IDLE: Duration = Duration::from_secs(10);
 
 /// What a thread of a pool does. False: it panicked.
-type Work = Box<dyn FnOnce(&AtomicU8) -> bool + Send>;
+pub(super) type Work = Box<dyn FnOnce(&AtomicU8) -> bool + Send>;
 
 struct Queued {
     work: Work,
@@ -88,6 +84,11 @@ pub fn counts() -> [Counts; 2] {
     [POOLS[0].counts(), POOLS[1].counts()]
 }
 
+/// Has `work` done on a pool.
+pub(super) fn submit(pool: Pool, work: Work) -> Result<Ticket, Error> {
+    POOLS[pool as usize].submit(work)
+}
+
 /// Runs `f` on the blocking pool. Dropping the future gives the result up, and `f` too if it has not begun.
 pub fn run_blocking<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -96,7 +97,7 @@ pub fn run_blocking<T: Send + 'static>(
     let to = Arc::clone(&value);
     let work: Work =
         Box::new(move |_| guard(f).map(|v| *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(v)).is_some());
-    let ticket = POOLS[Pool::Blocking as usize].submit(work);
+    let ticket = submit(Pool::Blocking, work);
     async move {
         ticket?.await?;
         let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -134,7 +135,24 @@ impl State {
 
 /// A job on its way. Dropping it cancels the job.
 #[derive(Debug)]
-struct Ticket(Arc<State>);
+pub(super) struct Ticket(Arc<State>);
+
+/// Sets a job's cancel token from elsewhere.
+#[derive(Debug)]
+pub(super) struct Canceller(Arc<State>);
+
+impl Canceller {
+    pub(super) fn cancel(&self) {
+        self.0.cancelled.store(1, Relaxed);
+    }
+}
+
+impl Ticket {
+    /// The token in other hands; the job does not end by dropping it.
+    pub(super) fn canceller(&self) -> Canceller {
+        Canceller(Arc::clone(&self.0))
+    }
+}
 
 impl Future for Ticket {
     type Output = Result<(), Error>;
@@ -263,133 +281,6 @@ impl Threads {
             self.panicked.fetch_add(1, Relaxed);
         }
         state.finish(well);
-    }
-}
-
-// ---- jobs of modules
-
-/// A module's job, given up in any case.
-struct ModuleJob(Option<Job>);
-
-impl ModuleJob {
-    fn run(mut self, cancelled: &AtomicU8) -> bool {
-        // SAFETY: consumed here, once; the token outlives the call.
-        self.0.take().is_none_or(|j| unsafe { (j.finish)(j.data, true, cancelled) })
-    }
-}
-
-impl Drop for ModuleJob {
-    fn drop(&mut self) {
-        if let Some(j) = self.0.take() {
-            let nobody = AtomicU8::new(1);
-            // SAFETY: as above; it is only given up.
-            unsafe { (j.finish)(j.data, false, &raw const nobody) };
-        }
-    }
-}
-
-/// Counts a job in its generation on this worker, until it has ended.
-struct Counted {
-    generation: Weak<WorkerGen>,
-    epoch: u32,
-    worker: u32,
-}
-
-impl Counted {
-    fn new(generation: &Rc<WorkerGen>) -> Self {
-        generation.jobs.set(generation.jobs.get() + 1);
-        Self { generation: Rc::downgrade(generation), epoch: generation.cycle.epoch, worker: generation.worker }
-    }
-
-    fn less(generation: &WorkerGen) {
-        generation.jobs.set(generation.jobs.get().saturating_sub(1));
-    }
-}
-
-/// The future of a module's job.
-struct Waiting {
-    ticket: Ticket,
-    counted: Option<Counted>,
-    late: Arc<Mutex<Late>>,
-}
-
-/// Whether the job outlived its future: then its thread tells the worker.
-#[derive(Debug, Default)]
-struct Late {
-    ended: bool,
-    tell: Option<(u32, u32)>,
-}
-
-impl Future for Waiting {
-    type Output = Outcome<()>;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<()>> {
-        Pin::new(&mut self.ticket).poll(cx).map(Into::into)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Some(counted) = self.counted.take() else { return };
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if !late.ended {
-            late.tell = Some((counted.worker, counted.epoch));
-            return;
-        }
-        drop(late);
-        if let Some(g) = counted.generation.upgrade() {
-            Counted::less(&g);
-        }
-    }
-}
-
-/// Ends the count of a job whose future is gone.
-struct Ending(Arc<Mutex<Late>>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        late.ended = true;
-        let Some((worker, epoch)) = late.tell.take() else { return };
-        drop(late);
-        if let Some(mailbox) = crate::control::worker_mailbox(worker) {
-            // A worker that has ended counts nothing any more.
-            let _ = mailbox.send(Box::new(move |w| {
-                for g in w.generations().iter().filter(|g| g.cycle.epoch == epoch) {
-                    Counted::less(g);
-                }
-                w.reap();
-            }));
-        }
-    }
-}
-
-pub(super) unsafe extern "C" fn job(pool: Pool, job: Job) -> LocalFuture<Outcome<()>> {
-    let job = ModuleJob(Some(job));
-    guard(|| submit(pool, job)).unwrap_or_else(|| super::net::at_once(Err(Error::bare(ErrorKind::Panicked))))
-}
-
-fn submit(pool: Pool, job: ModuleJob) -> LocalFuture<Outcome<()>> {
-    let (module, cycle) = (current().module, current().cycle().and_then(Cycle::shared));
-    let late = Arc::<Mutex<Late>>::default();
-    let ending = Ending(Arc::clone(&late));
-    let work: Work = Box::new(move |cancelled| {
-        // The thread's clock stood still while it had no work.
-        super::timers::tick();
-        // Held: the module's objects outlive its jobs.
-        let _who = cycle.as_ref().map(|c| enter(Current::on_cycle(c, module)));
-        let well = job.run(cancelled);
-        if let Some(c) = cycle.as_ref().filter(|_| !well) {
-            super::panicked(c, module, "a job");
-        }
-        drop(ending);
-        well
-    });
-    match POOLS[pool as usize].submit(work) {
-        Ok(ticket) => {
-            let counted = current().worker_rc().map(|g| Counted::new(&g));
-            LocalFuture::new(Waiting { ticket, counted, late })
-        }
-        Err(e) => super::net::at_once(Err(e)),
     }
 }
 

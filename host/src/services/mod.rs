@@ -14,6 +14,7 @@ pub mod instance;
 pub mod jobs;
 pub mod log;
 pub mod metrics;
+pub mod module_jobs;
 pub mod net;
 pub mod platform;
 #[cfg(target_os = "linux")]
@@ -27,6 +28,7 @@ pub mod udp;
 pub mod upstream;
 pub mod waiters;
 pub mod watch;
+pub mod watchdog;
 pub mod zones;
 
 pub use faults::panicked;

@@ -1,7 +1,7 @@
 //! The one table of the host's functions that every image gets.
 
 use super::{
-    buffers, contracts, current::current, datagram, dns, faults, file_watch, files, jobs, log, metrics, net, session, tasks,
+    buffers, contracts, current::current, datagram, dns, faults, file_watch, files, log, metrics, module_jobs, net, session, tasks,
     timers, udp, upstream, watch, zones,
 };
 use crate::worker;
@@ -41,7 +41,7 @@ pub fn host_table() -> &'static HostVtable {
         task_poll: tasks::task_poll,
         task_drop: tasks::task_drop,
         post,
-        job: jobs::job,
+        job: module_jobs::job,
 
         timer: timers::timer,
         timer_reset: timers::timer_reset,

@@ -20,6 +20,8 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Zones {
     live: Mutex<HashMap<(String, String), Arc<ZoneCell>>>,
+    /// Zones that moved to another image for a generation that is not live yet.
+    moved: Mutex<HashMap<(String, String), Arc<ZoneCell>>>,
     /// From the process before this one: schema and bytes.
     handed: Mutex<HashMap<(String, String), (u32, Vec<u8>)>>,
 }
@@ -82,8 +84,25 @@ impl Zones {
         live.iter().map(|((m, n), c)| (m.clone(), n.clone(), Arc::strong_count(c) - 1)).collect()
     }
 
-    /// Forgets zones that no generation holds.
+    /// The generation that zones moved for will not go live: they go back to where they were.
+    pub fn undo(&self) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, cell) in self.moved.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            cell.frozen.store(0, Ordering::Release);
+            live.insert(key, cell);
+        }
+    }
+
+    /// Nobody took over what was exported: it is used on.
+    pub fn thaw(&self) {
+        for cell in self.live.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            cell.frozen.store(0, Ordering::Release);
+        }
+    }
+
+    /// The generation is live: what moved has moved, and zones that no generation holds are forgotten.
     pub fn sweep(&self) {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, cell| Arc::strong_count(cell) > 1);
     }
@@ -104,7 +123,9 @@ impl Zones {
                     return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
                 }
                 let cell = Arc::new(ZoneCell { image: Arc::clone(image), desc: *desc, data, frozen: AtomicU8::new(0) });
-                live.insert(key, Arc::clone(&cell));
+                if let Some(before) = live.insert(key.clone(), Arc::clone(&cell)) {
+                    self.moved.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(before);
+                }
                 cell
             }
         };

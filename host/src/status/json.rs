@@ -4,7 +4,7 @@ use crate::{
     cycle::listener_stats::ListenerStats,
     loader::Image,
     metrics::Snapshot,
-    services::jobs,
+    services::{datagram, faults::Faults, jobs},
     session::Session,
     upstream::{live::PeerLive, pool::Pool},
 };
@@ -157,7 +157,7 @@ pub struct Holding {
     pub tasks: usize,
     /// Jobs under way.
     pub jobs: u32,
-    /// Modules whose tasks these are, with their number.
+    /// Modules whose tasks and jobs these are, with their number.
     pub by_module: Vec<(String, usize)>,
 }
 
@@ -205,6 +205,25 @@ pub fn image(image: &Image, memory: Option<u64>, serving: bool) -> Value {
 /// A zone.
 pub fn zone(module: &str, name: &str, holders: usize) -> Value {
     json!({"module": module, "name": name, "holders": holders})
+}
+
+/// What a module did wrong and the process survived.
+pub fn faults(module: &str, faults: &Faults) -> Value {
+    json!({"module": module, "panics": faults.panics, "slow_polls": faults.slow_polls})
+}
+
+/// What became of the datagrams that were read.
+pub fn datagrams(counts: &datagram::Counts) -> Value {
+    json!({
+        "delivered": counts.delivered.load(Relaxed),
+        "passed": counts.passed.load(Relaxed),
+        "to_predecessor": counts.to_predecessor.load(Relaxed),
+        "from_successor": counts.from_successor.load(Relaxed),
+        "refused": counts.refused.load(Relaxed),
+        "no_owner": counts.no_owner.load(Relaxed),
+        "full": counts.full.load(Relaxed),
+        "errors": counts.errors.load(Relaxed),
+    })
 }
 
 /// The buffer pools: bytes handed out, the limit (0: none), and how often a buffer was refused.

@@ -5,6 +5,7 @@
 use crate::{
     cycle::listener_stats::ListenerStats,
     metrics::{BUCKETS, Kind, Snapshot, upper_bound},
+    services::faults::Faults,
     upstream::{live::PeerLive, pool::Pool},
 };
 use std::{
@@ -88,8 +89,6 @@ pub struct ProcessNumbers {
     pub epoch: u32,
     /// Sessions now.
     pub sessions: u32,
-    /// Panics of modules in this generation.
-    pub panics: u64,
     /// Bytes of buffers handed out.
     pub buffer_bytes: u64,
     /// Times a buffer was refused.
@@ -102,8 +101,6 @@ pub fn process(out: &mut String, n: &ProcessNumbers) {
     one("anyproxy_uptime_seconds", Kind::Gauge, "Time since the process began.", n.uptime.as_millis() as f64 / 1000.0);
     one("anyproxy_epoch", Kind::Gauge, "Number of the serving generation.", n.epoch.into());
     one("anyproxy_sessions", Kind::Gauge, "Sessions now.", n.sessions.into());
-    // Of the generation: a reload begins anew, which a counter may.
-    one("anyproxy_module_panics_total", Kind::Counter, "Panics of modules that were stopped.", n.panics as f64);
     one("anyproxy_buffer_bytes", Kind::Gauge, "Bytes of buffers handed out.", n.buffer_bytes as f64);
     one("anyproxy_buffers_refused_total", Kind::Counter, "Times a buffer was refused.", n.buffers_refused as f64);
 }
@@ -184,6 +181,19 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
     });
     let sets: Vec<_> = pools.iter().map(|p| p.set.load()).collect();
     peers(out, sets.iter().flat_map(|set| set.members.iter().map(|m| &*m.live)));
+}
+
+/// Appends what modules did wrong, one series a module; a module that did nothing wrong has none.
+pub fn faults(out: &mut String, faults: &[(String, Faults)]) {
+    let mut family = Family::new(out, "anyproxy_module_panics_total", Kind::Counter, "Panics of modules that were stopped.");
+    for (module, f) in faults {
+        family.sample(&[("module", module)], f.panics);
+    }
+    let mut family =
+        Family::new(out, "anyproxy_module_slow_polls_total", Kind::Counter, "Polls of 10 ms or more that the watchdog saw.");
+    for (module, f) in faults {
+        family.sample(&[("module", module)], f.slow_polls);
+    }
 }
 
 /// Appends the series of peers. One that is named several times is shown once: a series may stand only once.

@@ -7,6 +7,7 @@ use crate::{
         current::Current,
         datagram,
         instance::{Conf, WorkerObject, place},
+        module_jobs::Jobs,
         tasks::Tasks,
     },
     upstream::pick::PoolWorker,
@@ -33,8 +34,8 @@ pub struct WorkerGen {
     pub held: Cell<u32>,
     /// Tasks that modules spawned.
     pub tasks: Tasks,
-    /// Jobs under way whose result is wanted here.
-    pub jobs: Cell<u32>,
+    /// Jobs of modules.
+    pub jobs: Jobs,
     /// No new session comes any more.
     pub retired: Cell<bool>,
     /// Memory for choosing locals.
@@ -61,7 +62,7 @@ impl WorkerGen {
             sessions: Cell::new(0),
             held: Cell::new(0),
             tasks: Tasks::default(),
-            jobs: Cell::new(0),
+            jobs: Jobs::default(),
             retired: Cell::new(false),
             scratch: RefCell::default(),
             upkeep: RefCell::default(),
@@ -110,7 +111,7 @@ impl WorkerGen {
 
     /// What still holds the generation here: sessions, tasks, jobs.
     pub fn held_by(&self) -> (u32, usize, u32) {
-        (self.held.get(), self.tasks.len(), self.jobs.get())
+        (self.held.get(), self.tasks.len(), self.jobs.len())
     }
 
     /// Ends it if it is retired and its sessions are over: tasks are told to end, then, once nothing holds it, its modules
@@ -119,12 +120,18 @@ impl WorkerGen {
         if !self.retired.get() || self.sessions.get() > 0 || self.ended.get() {
             return false;
         }
-        self.tasks.end_all();
+        self.tell_to_end();
         if self.held_by() != (0, 0, 0) {
             return false;
         }
         self.end();
         true
+    }
+
+    /// Tells tasks and jobs to end.
+    pub fn tell_to_end(&self) {
+        self.tasks.end_all();
+        self.jobs.end_all(self.worker, self.cycle.epoch);
     }
 
     /// Stops the modules on this worker. Their futures were dropped before, while their runtime lived.

@@ -7,7 +7,7 @@ pub mod generation;
 use crate::{
     cycle::Cycle,
     process::process,
-    services::{buffers, datagram, platform, timers},
+    services::{buffers, datagram, platform, timers, watchdog},
     session::Session,
 };
 use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
@@ -32,6 +32,10 @@ const KILL_GRACE_MS: u64 = 3000;
 
 /// The process's loop waits no longer than this for a worker: operators and signals must be heard whatever a worker does.
 const STUCK: Duration = Duration::from_secs(3);
+
+/// Polls of tasks until sockets and timers are looked at again: tasks that wake themselves must not starve them, and a
+/// look costs a system call.
+const TURNS_A_LOOK: u32 = 16;
 
 /// Something to do on a worker's thread.
 pub type Message = Box<dyn FnOnce(&Rc<Worker>) + Send>;
@@ -118,7 +122,9 @@ fn runtime(turn: &Arc<AtomicU64>) -> std::io::Result<tokio::runtime::Runtime> {
     let turn = Arc::clone(turn);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .event_interval(TURNS_A_LOOK)
         .on_thread_unpark(move || {
+            watchdog::woke_up();
             timers::tick();
             turn.store(timers::now_ms(), Relaxed);
         })
@@ -133,7 +139,7 @@ fn run(
     turn: &AtomicU64,
 ) {
     timers::tick();
-    crate::services::current::watch_this_thread(id);
+    let _watched = watchdog::Watched::worker(id);
     let worker = Rc::new(Worker {
         id,
         index,
@@ -228,7 +234,7 @@ impl Worker {
         }
         let generations = self.generations.take();
         for g in &generations {
-            g.tasks.end_all();
+            g.tell_to_end();
         }
         for _ in 0..8 {
             tokio::task::yield_now().await;

@@ -13,7 +13,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::{Arc, PoisonError, RwLock, atomic::{AtomicU32, Ordering::Relaxed}},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 use tokio::{net::UnixDatagram, sync::mpsc, task::AbortHandle};
 

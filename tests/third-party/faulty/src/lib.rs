@@ -66,8 +66,14 @@ impl Module for Faulty {
         assert!(!self.has(Mode::PanicPrepare), "told to panic in prepare");
         if self.has(Mode::ErrorPrepare) {
             problems.fail("faulty: told to fail in prepare");
+            return false;
         }
+        tracing::info!("prepared");
         true
+    }
+
+    fn abort(&self) {
+        tracing::info!("undone");
     }
 
     fn worker_start(&self, _: u32) -> Held {
