@@ -335,7 +335,7 @@ pub fn greet(point: &GreetingPoint, place: Place, request: &ConnectRequest, out:
     unsafe { (point.write)(place, ptr::from_ref(request), &raw mut sink) }
 }
 
-/// A balancer's object of one worker and pool.
+/// What chooses the peers of one pool on one worker.
 #[derive(Debug)]
 pub enum Balancer {
     /// A module's.

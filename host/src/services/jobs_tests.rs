@@ -106,26 +106,3 @@ async fn there_are_no_more_threads_than_configured() {
     assert!(pool.counts().threads <= 2);
     assert_eq!(pool.counts().done, 50);
 }
-
-/// A module's job that tells how it was finished.
-fn told(tell: Sender<bool>) -> Job {
-    unsafe extern "C" fn finish(data: *mut (), run: bool, _: *const AtomicU8) -> bool {
-        // SAFETY: the box below, consumed once.
-        let tell = unsafe { Box::from_raw(data.cast::<Sender<bool>>()) };
-        tell.send(run).is_ok()
-    }
-    Job { data: Box::into_raw(Box::new(tell)).cast(), finish }
-}
-
-#[tokio::test]
-async fn a_modules_job_is_finished_exactly_once() {
-    crate::process::start().unwrap();
-    let (tell, how) = channel();
-    // SAFETY: the job is given away.
-    let done: Result<(), Error> = unsafe { job(Pool::Compute, told(tell)) }.await.into();
-    done.unwrap();
-    assert_eq!(how.iter().collect::<Vec<_>>(), [true]);
-    let (tell, how) = channel();
-    drop(ModuleJob(Some(told(tell))));
-    assert_eq!(how.iter().collect::<Vec<_>>(), [false]);
-}

@@ -17,8 +17,6 @@ pub mod metrics;
 pub mod module_jobs;
 pub mod net;
 pub mod platform;
-#[cfg(target_os = "linux")]
-mod reactor;
 pub mod session;
 pub mod stream;
 pub mod table;

@@ -194,3 +194,58 @@ fn start(pool: Pool, job: ModuleJob) -> LocalFuture<Outcome<()>> {
         Err(e) => super::net::at_once(Err(e)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// A module's job that tells how it was finished.
+    fn told(tell: Sender<bool>) -> Job {
+        unsafe extern "C" fn finish(data: *mut (), run: bool, _: *const AtomicU8) -> bool {
+            // SAFETY: the box below, consumed once.
+            let tell = unsafe { Box::from_raw(data.cast::<Sender<bool>>()) };
+            tell.send(run).is_ok()
+        }
+        Job { data: Box::into_raw(Box::new(tell)).cast(), finish }
+    }
+
+    #[tokio::test]
+    async fn a_modules_job_is_finished_exactly_once() {
+        crate::process::start().unwrap();
+        let (tell, how) = channel();
+        // SAFETY: the job is given away.
+        let done: Result<(), Error> = unsafe { job(Pool::Compute, told(tell)) }.await.into();
+        done.unwrap();
+        assert_eq!(how.iter().collect::<Vec<_>>(), [true]);
+        let (tell, how) = channel();
+        drop(ModuleJob(Some(told(tell))));
+        assert_eq!(how.iter().collect::<Vec<_>>(), [false]);
+    }
+
+    #[tokio::test]
+    async fn a_job_counts_until_its_work_has_ended_whoever_holds_its_future() {
+        let jobs = Jobs::default();
+        let (begun, begins) = channel();
+        let late = Arc::<Mutex<Late>>::default();
+        let ending = Ending(Arc::clone(&late));
+        let work: Work = Box::new(move |cancelled| {
+            begun.send(()).unwrap();
+            while cancelled.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            drop(ending);
+            true
+        });
+        let ticket = submit(Pool::Blocking, work).unwrap();
+        jobs.add(Running { module: 3, canceller: ticket.canceller(), late });
+        begins.recv().unwrap();
+        assert_eq!((jobs.len(), jobs.by_module()), (1, vec![(3, 1)]));
+        // Its future, the ticket, is held on purpose.
+        while !jobs.is_empty() {
+            jobs.end_all(0, 1);
+            tokio::task::yield_now().await;
+        }
+        ticket.await.unwrap();
+    }
+}

@@ -1,16 +1,11 @@
-//! Streams over the system's sockets: on Linux over the worker's own reactor, elsewhere over the runtime's.
+//! Streams over the system's sockets, registered with the runtime's reactor.
 //!
-//! A short read says that there is no more: neither issues a second call to see EAGAIN.
+//! A short read says that there is no more: no second call is issued to see EAGAIN. A reactor of the host's own nested in
+//! the runtime's was measured: fewer instructions and system calls, but the kernel's nested wake-ups cost more than they
+//! saved (doc/decisions/0014).
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(target_os = "linux"))]
-mod portable;
-
-#[cfg(target_os = "linux")]
-use linux as system;
-#[cfg(not(target_os = "linux"))]
-use portable as system;
+mod listen;
+mod socket;
 
 use super::platform;
 use anyproxy_module_api::abi::{
@@ -20,7 +15,7 @@ use anyproxy_module_api::abi::{
 };
 use std::{io::IoSlice, time::Duration};
 
-pub use system::ListenSocket;
+pub use listen::ListenSocket;
 
 /// As many pieces as one gathered write takes.
 pub type Slices<'a> = [IoSlice<'a>; 64];
@@ -30,7 +25,7 @@ pub type Slices<'a> = [IoSlice<'a>; 64];
 /// # Errors
 /// When it cannot be registered.
 pub fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> std::io::Result<Stream> {
-    system::from_socket(socket, peer, local)
+    socket::from_socket(socket, peer, local)
 }
 
 /// A stream over a connected, non-blocking descriptor.
@@ -61,10 +56,10 @@ pub fn adopt_with(fd: i64, peer: Addr, local: Addr) -> Result<Stream, Error> {
 /// What the system says; `TimedOut`.
 pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error> {
     if options.connect_timeout_ms == 0 {
-        return system::connect(to, options).await;
+        return socket::connect(to, options).await;
     }
     let limit = Duration::from_millis(options.connect_timeout_ms.into());
-    match tokio::time::timeout(limit, system::connect(to, options)).await {
+    match tokio::time::timeout(limit, socket::connect(to, options)).await {
         Ok(r) => r,
         Err(_) => Err(Error::bare(ErrorKind::TimedOut)),
     }

@@ -8,7 +8,7 @@ use anyproxy_module_api::abi::{
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
 };
 use std::{
-    io::{self, ErrorKind as Io, IoSlice},
+    io::{self, ErrorKind as Io},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -70,70 +70,14 @@ struct HostStream<S> {
 
 /// A stream over a connected, non-blocking socket.
 pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> io::Result<Stream> {
+    // An internet peer says what it is; only otherwise the system is asked.
     #[cfg(unix)]
-    if socket.local_addr()?.is_unix() {
+    if peer.socket().is_none() && socket.local_addr()?.is_unix() {
         let socket = UnixStream::from_std(socket.into())?;
         return Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }));
     }
     let socket = TcpStream::from_std(socket.into())?;
     Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }))
-}
-
-/// A listening socket on this thread.
-#[derive(Debug)]
-pub struct ListenSocket(Listening);
-
-#[derive(Debug)]
-enum Listening {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixListener),
-}
-
-impl ListenSocket {
-    /// Takes a bound, listening socket.
-    ///
-    /// # Errors
-    /// When it cannot be registered.
-    pub fn new(socket: socket2::Socket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        #[cfg(unix)]
-        if socket.local_addr()?.is_unix() {
-            return UnixListener::from_std(socket.into()).map(|l| Self(Listening::Unix(l)));
-        }
-        TcpListener::from_std(socket.into()).map(|l| Self(Listening::Tcp(l)))
-    }
-
-    /// The socket.
-    pub fn socket(&self) -> socket2::SockRef<'_> {
-        match &self.0 {
-            Listening::Tcp(l) => socket2::SockRef::from(l),
-            #[cfg(unix)]
-            Listening::Unix(l) => socket2::SockRef::from(l),
-        }
-    }
-
-    /// The next connection with its address (none of a Unix client). For one task.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub async fn accept(&self) -> io::Result<(socket2::Socket, Addr)> {
-        match &self.0 {
-            Listening::Tcp(l) => l.accept().await.and_then(|(s, peer)| Ok((s.into_std()?.into(), peer.into()))),
-            #[cfg(unix)]
-            Listening::Unix(l) => l.accept().await.and_then(|(s, _)| Ok((s.into_std()?.into(), Addr::NONE))),
-        }
-    }
-
-    /// What waits in the queue now, without waiting for more.
-    ///
-    /// # Errors
-    /// `WouldBlock`: nothing does.
-    pub fn accept_now(&self) -> io::Result<(socket2::Socket, Addr)> {
-        let (socket, peer) = self.socket().accept()?;
-        socket.set_nonblocking(true)?;
-        Ok((socket, peer.as_socket().map_or(Addr::NONE, Into::into)))
-    }
 }
 
 impl<S: Socket> HostStream<S> {
