@@ -1,5 +1,6 @@
 //! Choosing a server by domain and a local by rules, on real TLS and HTTP clients. One behaviour a file.
 
+mod arbitrary_first_bytes;
 mod default_server;
 mod http_host;
 mod malformed_first_bytes;

@@ -54,3 +54,23 @@ fn in_every_combination() {
     }
     drop(unix);
 }
+
+#[test]
+fn the_ipv6_wildcard_takes_ipv4_only_when_told_to() {
+    for (text, both) in [("", false), ("ipv6_only #false", true)] {
+        let origin = Origin::named("o");
+        let port = client::free_port();
+        let top = format!("common {{\nworker_threads 1\n{text}\n}}");
+        // A list of IPv4 networks holds for mapped addresses too.
+        let server = format!("ip_deny \"127.0.0.2\"\nserver {{\nport_listen_tcp \"[::]:{port}\"\nlocal {{ proxy_pass_tcp \"@O@\"; }}\n}}");
+        let proxy = net(&top, &server).set("O", origin.addr()).start();
+        assert_eq!(client::exchange(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), b""), b"o\n");
+        let v4 = client::try_exchange(SocketAddr::from(([127, 0, 0, 1], port)), b"");
+        assert_eq!(v4.is_ok_and(|answer| answer == b"o\n"), both, "{text}");
+        if both {
+            assert!(crate::support::is_cut_from([127, 0, 0, 2], port), "denied");
+            let line = crate::support::logged(&proxy, 1);
+            assert!(field(&line, "client").starts_with("[::ffff:127.0.0.1]:"), "{line}");
+        }
+    }
+}

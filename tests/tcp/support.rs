@@ -143,6 +143,21 @@ pub(crate) fn is_cut(addr: SocketAddr, first: &[u8]) -> bool {
     }
 }
 
+/// The same for an IPv4 client of another loopback address.
+#[track_caller]
+pub(crate) fn is_cut_from(client: [u8; 4], port: u16) -> bool {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("socket");
+    bind(&socket, &SocketAddr::from((client, 0))).expect("bind");
+    connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).expect("connect");
+    let stream = std::net::TcpStream::from(socket);
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit above zero");
+    let mut all = Vec::new();
+    // A reset is one way to be cut.
+    let _ = std::io::Read::read_to_end(&mut &stream, &mut all);
+    all.is_empty()
+}
+
 /// Waits until `probe` gives the same value for a while: something that has come to rest.
 #[track_caller]
 pub(crate) fn settled(what: &str, mut probe: impl FnMut() -> u64) -> u64 {

@@ -59,3 +59,13 @@ fn a_socket_profile_limits_the_connect_too() {
     // Without it 10 s.
     assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
 }
+
+#[test]
+fn another_peer_is_tried_when_one_does_not_answer() {
+    let (deaf, alive) = (Deaf::start(), Origin::named("alive"));
+    let text = "connect_timeout \"200ms\"\nproxy_pass_tcp \"@DEAF@\"\nproxy_pass_tcp \"@ALIVE@\"";
+    let proxy = local(text).set("DEAF", deaf.addr).set("ALIVE", alive.addr()).start();
+    for _ in 0..4 {
+        assert_eq!(crate::support::ask(proxy.addr(0)), "alive");
+    }
+}

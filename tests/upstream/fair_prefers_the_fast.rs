@@ -23,9 +23,11 @@ fn by_response_time() {
     let origins = [answering_after(Duration::from_millis(60), "s"), answering_after(Duration::ZERO, "f")];
     let proxy = pool("balancer \"fair\"\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"", &origins).start();
     let addr = proxy.addr(0);
-    let all: Vec<u8> = (0..50).flat_map(|_| client::exchange(addr, b"x")).collect();
-    let fast = all.iter().filter(|name| **name == b'f').count();
-    assert!(fast >= 40, "{}", String::from_utf8_lossy(&all));
+    // A machine under load may make the fast one seem slow for a while: then once more.
+    harness::eventually("nearly all go to the fast one", || {
+        let all: Vec<u8> = (0..30).flat_map(|_| client::exchange(addr, b"x")).collect();
+        (all.iter().filter(|name| **name == b'f').count() >= 25).then_some(())
+    });
     let time = |n: usize| peer(&proxy, origins[n].addr())["response_time"].as_f64().unwrap_or(0.0);
     assert!(time(0) > 0.05, "measured: {}", time(0));
 }

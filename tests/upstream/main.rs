@@ -3,6 +3,7 @@
 mod backups;
 mod balancers_by_client;
 mod balancers_by_turns;
+mod changes_under_load;
 mod close_reasons;
 mod dead_peers_cost_no_client_an_error;
 mod ejection;
