@@ -258,7 +258,8 @@ impl<F: Flow> Pump<F> {
             End::Fault(Fault { who, error }) => {
                 let cause = match (who, error.kind) {
                     (Who::Proxy, _) => Cause::Internal,
-                    (_, ErrorKind::Reset) => Cause::Reset,
+                    // A broken pipe is a reset whose error a splice that had moved some bytes has swallowed.
+                    (_, ErrorKind::Reset | ErrorKind::BrokenPipe) => Cause::Reset,
                     (_, ErrorKind::TimedOut) => Cause::Timeout,
                     (_, ErrorKind::Unreachable) => Cause::Unreachable,
                     (_, ErrorKind::Invalid) => Cause::Protocol,
