@@ -100,11 +100,11 @@ pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
                 }
                 None => images.push((image, m)),
             },
+            // By path the name is the path.
+            Err(text) if m.is_path => wrong.push(at(format!("module {} {text}", path.display()))),
             Err(text) => wrong.push(at(format!("module {}: {} {text}", m.name, path.display()))),
         }
     }
-            // By path the name is the path.
-            Err(text) if m.is_path => wrong.push(at(format!("module {} {text}", path.display()))),
     for (image, m) in &images {
         for need in image.desc.requires.as_slice().iter().filter(|r| !r.optional) {
             let text = match provider(&images, need.id.as_str()) {
