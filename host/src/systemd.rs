@@ -11,7 +11,10 @@ fn notify(text: &str) {
     static SOCKET: OnceLock<Option<(UnixDatagram, std::ffi::OsString)>> = OnceLock::new();
     let socket = SOCKET.get_or_init(|| {
         let path = std::env::var_os("NOTIFY_SOCKET")?;
-        Some((UnixDatagram::unbound().ok()?, path))
+        let socket = UnixDatagram::unbound().ok()?;
+        // A service manager that reads no more must not hold everything up.
+        socket.set_write_timeout(Some(Duration::from_millis(100))).ok()?;
+        Some((socket, path))
     });
     let Some((socket, path)) = socket else { return };
     // A name that starts with @ is an abstract socket.

@@ -8,7 +8,10 @@ pub mod socket;
 
 use crate::{
     cli::output::err,
-    config::diagnostic::{Diagnostics, Style},
+    config::{
+        diagnostic::{Diagnostics, Style},
+        dump::{Needs, Standing},
+    },
     cycle::{
         Cycle, build,
         listener::Listener,
@@ -132,6 +135,8 @@ pub struct Control {
     retired: HashMap<u32, Retired>,
     shared_accepts: HashMap<u64, Sharing>,
     control_path: PathBuf,
+    /// What only new threads or a new process change, as it is in force.
+    standing: Standing,
     reloads: u64,
     failed_reloads: u64,
     last_error: Option<String>,
@@ -218,6 +223,7 @@ async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<
 fn apply(settings: &Settings) -> std::io::Result<()> {
     let targets: Vec<_> = settings.error_log.iter().map(|(t, l)| (log::Target::new(t), *l)).collect();
     process().error_log.set_targets(&targets)?;
+    process().error_log.set_module_levels(settings.log_level.iter().cloned());
     crate::services::log::refresh();
     buffers::set_limit(settings.memory_limit);
     dns::configure(&settings.resolver, settings.resolver_timeout);
@@ -322,6 +328,7 @@ impl Control {
             retired: HashMap::new(),
             shared_accepts: HashMap::new(),
             control_path,
+            standing: Standing::of(&cycle.tree),
             reloads: 0,
             failed_reloads: 0,
             last_error: None,
@@ -385,6 +392,8 @@ impl Control {
             })
             .await;
         }
+        // Only now: what is handed to a worker before it serves has nowhere to go.
+        publish(&self.workers);
         self.accept_for_all(cycle);
     }
 
@@ -457,7 +466,10 @@ impl Control {
                     None => break,
                 },
                 request = signals.next(self.cycle.settings.stop_graceful) => {
-                    if let Err(e) = self.answer(request).await {
+                    let told = matches!(request, commands::Request::Reload | commands::Request::Reinit);
+                    if let Err(e) = self.answer(request).await
+                        && !told
+                    {
                         tracing::error!("{e}");
                     }
                 }
@@ -579,11 +591,9 @@ impl Control {
         let built = built(&self.options.config).await.map_err(|d| d.render(Style::PLAIN))?;
         let warnings = built.warnings.render(Style::PLAIN);
         let cycle = built.cycle;
-        let needs: Vec<_> = crate::config::dump::changes(&self.cycle.tree, &cycle.tree)
-            .into_iter()
-            .filter(|(_, n)| !reinit && *n != crate::config::dump::Needs::Reload)
-            .map(|(name, n)| format!("{name} needs {n:?}").to_lowercase())
-            .collect();
+        let pending = self.standing.pending(&cycle.tree).into_iter();
+        let pending = pending.filter(|(_, n)| !reinit || *n == Needs::Restart);
+        let needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
         let have = self.sockets.keys().copied().collect();
         let workers = if reinit { cycle.settings.worker_threads } else { self.workers.len() };
         let new = match prepared(&cycle, have, workers).await {
@@ -616,6 +626,7 @@ impl Control {
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
         self.go_live(&cycle).await;
         if reinit {
+            self.standing.reinit(&cycle.tree);
             self.dismiss();
         }
         let ms = began.elapsed().as_millis() as u64;
@@ -634,7 +645,6 @@ impl Control {
         let deadline = Instant::now() + self.cycle.settings.shutdown_timeout;
         let old = std::mem::replace(&mut self.workers, fresh);
         self.leaving.extend(old.into_iter().map(|w| (w, deadline)));
-        publish(&self.workers);
     }
 
     /// The replaced workers accept no more, and end with their last session.
@@ -679,7 +689,9 @@ impl Control {
         // Who took over goes on with the sockets and what waits in them.
         let kept: HashSet<_> = if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
         for (key, share) in self.shared_accepts.drain() {
-            if !kept.contains(&key) {
+            if kept.contains(&key) {
+                share.hand_over();
+            } else {
                 share.drain();
             }
         }

@@ -73,12 +73,19 @@ impl Drop for Seat {
     }
 }
 
+/// A connection that was accepted: the stream, its client, its own address.
+type Accepted = (Stream, Addr, Addr);
+
+/// A connection that was accepted and waits for a place. Kept outside the loop, so that it is served when that ends.
+type Held = Rc<RefCell<Option<Accepted>>>;
+
 /// An accept loop. Dropping it ends the loop; the socket's queue stays for whoever else holds the socket.
 #[derive(Debug)]
 pub struct Accepting {
     /// The listener that it serves.
     pub listener: u64,
     socket: Rc<Socket>,
+    held: Held,
     task: AbortHandle,
 }
 
@@ -106,14 +113,14 @@ impl Socket {
         self.at.unwrap_or_else(ask)
     }
 
-    async fn accept(&self) -> io::Result<(Stream, Addr, Addr)> {
+    async fn accept(&self) -> io::Result<Accepted> {
         let (socket, peer) = self.listening.accept().await?;
         let local = self.local_of(&socket);
         Ok((stream::from_socket(socket, peer, local)?, peer, local))
     }
 
     /// What waits in the queue now, without waiting for more.
-    fn accept_now(&self) -> io::Result<(Stream, Addr, Addr)> {
+    fn accept_now(&self) -> io::Result<Accepted> {
         let (socket, peer) = self.listening.accept_now()?;
         let local = self.local_of(&socket);
         Ok((stream::from_socket(socket, peer, local)?, peer, local))
@@ -128,24 +135,33 @@ impl Accepting {
     pub fn start(worker: &Rc<Worker>, assigned: Assigned) -> io::Result<Self> {
         let socket = Rc::new(Socket::new(assigned.socket)?);
         let listener = assigned.listener;
-        let (worker, accepting) = (Rc::clone(worker), Rc::clone(&socket));
-        let task = tasks::spawn_local(async move { accept_loop(&worker, listener, &accepting).await });
-        Ok(Self { listener, socket, task })
+        let held = Held::default();
+        let (worker, accepting, holds) = (Rc::clone(worker), Rc::clone(&socket), Rc::clone(&held));
+        let task = tasks::spawn_local(async move { accept_loop(&worker, listener, &accepting, &holds).await });
+        Ok(Self { listener, socket, held, task })
     }
 
     /// Ends the loop of a socket that is given up: what waits in its queue is served first, past every limit, because
     /// closing the socket would reset it.
     pub fn drain(self, worker: &Rc<Worker>) {
+        drain(&self.socket, |(stream, peer, local)| begin(worker, self.listener, stream, peer, local, Seat::force()));
+        self.hand_over(worker);
+    }
+
+    /// Ends the loop; others go on with the socket. What it had accepted is served here.
+    pub fn hand_over(self, worker: &Rc<Worker>) {
         self.task.abort();
-        drain(&self.socket, |stream, peer, local| begin(worker, self.listener, stream, peer, local, Seat::force()));
+        if let Some((stream, peer, local)) = self.held.take() {
+            begin(worker, self.listener, stream, peer, local, Seat::force());
+        }
     }
 }
 
 /// Takes the queue's connections until there is none, a failure, or more than any queue holds.
-fn drain(socket: &Socket, mut each: impl FnMut(Stream, Addr, Addr)) {
+fn drain(socket: &Socket, mut each: impl FnMut(Accepted)) {
     for _ in 0..MOST_QUEUED {
         match socket.accept_now() {
-            Ok((stream, peer, local)) => each(stream, peer, local),
+            Ok(accepted) => each(accepted),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
             Err(e) if is_clients_fault(&e) => {}
             Err(e) => {
@@ -156,22 +172,32 @@ fn drain(socket: &Socket, mut each: impl FnMut(Stream, Addr, Addr)) {
     }
 }
 
-async fn accept_loop(worker: &Rc<Worker>, listener: u64, socket: &Socket) {
+async fn accept_loop(worker: &Rc<Worker>, listener: u64, socket: &Socket, held: &RefCell<Option<Accepted>>) {
     loop {
         wait_for_room(worker, listener).await;
         match socket.accept().await {
-            Ok((stream, peer, local)) => {
-                // Loops wait for connections side by side: the last place may have gone meanwhile.
-                let seat = loop {
-                    if let Some(seat) = Seat::take() {
-                        break seat;
+            Ok((stream, peer, local)) => match Seat::take() {
+                Some(seat) => begin(worker, listener, stream, peer, local, seat),
+                // Loops wait for connections side by side: the last place has gone meanwhile.
+                None => {
+                    held.replace(Some((stream, peer, local)));
+                    let seat = wait_for_seat(worker).await;
+                    if let Some((stream, peer, local)) = held.take() {
+                        begin(worker, listener, stream, peer, local, seat);
                     }
-                    say_limit(worker, "max_connections");
-                    pause(worker).await;
-                };
-                begin(worker, listener, stream, peer, local, seat);
-            }
+                }
+            },
             Err(e) => failed(worker, listener, &e).await,
+        }
+    }
+}
+
+async fn wait_for_seat(worker: &Rc<Worker>) -> Seat {
+    loop {
+        say_limit(worker, "max_connections");
+        pause(worker).await;
+        if let Some(seat) = Seat::take() {
+            return seat;
         }
     }
 }
@@ -265,6 +291,7 @@ pub struct Sharing {
     /// What the serving generation says of the listener.
     plan: Rc<RefCell<Arc<Listener>>>,
     socket: Rc<Socket>,
+    held: Held,
     task: AbortHandle,
 }
 
@@ -282,9 +309,10 @@ impl Sharing {
     pub fn start(listener: &Arc<Listener>, socket: socket2::Socket) -> io::Result<Self> {
         let socket = Rc::new(Socket::new(socket)?);
         let plan = Rc::new(RefCell::new(Arc::clone(listener)));
-        let (accepting, seen) = (Rc::clone(&socket), Rc::clone(&plan));
-        let task = tasks::spawn_local(async move { share_loop(&seen, &accepting).await });
-        Ok(Self { plan, socket, task })
+        let held = Held::default();
+        let (seen, accepting, holds) = (Rc::clone(&plan), Rc::clone(&socket), Rc::clone(&held));
+        let task = tasks::spawn_local(async move { share_loop(&seen, &accepting, &holds).await });
+        Ok(Self { plan, socket, held, task })
     }
 
     /// From now on this is what the listener is.
@@ -294,13 +322,21 @@ impl Sharing {
 
     /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
     pub fn drain(self) {
-        self.task.abort();
         let (mut round, key) = (Round::default(), self.plan.borrow().key);
-        drain(&self.socket, |stream, peer, local| round.hand_on(key, stream, peer, local, Seat::force()));
+        drain(&self.socket, |accepted| round.hand_on(key, accepted, Seat::force()));
+        self.hand_over();
+    }
+
+    /// As [`Accepting::hand_over`].
+    pub fn hand_over(self) {
+        self.task.abort();
+        if let Some(accepted) = self.held.take() {
+            Round::default().hand_on(self.plan.borrow().key, accepted, Seat::force());
+        }
     }
 }
 
-async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket) {
+async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket, held: &RefCell<Option<Accepted>>) {
     let mut round = Round::default();
     let limit = || process_limit().or_else(|| plan.borrow().limit_reached());
     loop {
@@ -308,15 +344,17 @@ async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket) {
             shed_everywhere(limit).await;
         }
         match socket.accept().await {
-            Ok((stream, peer, local)) => {
+            Ok(accepted) => {
+                held.replace(Some(accepted));
                 let seat = loop {
                     if let Some(seat) = Seat::take() {
                         break seat;
                     }
                     shed_everywhere("max_connections").await;
                 };
-                let key = plan.borrow().key;
-                round.hand_on(key, stream, peer, local, seat);
+                if let Some(accepted) = held.take() {
+                    round.hand_on(plan.borrow().key, accepted, seat);
+                }
             }
             Err(e) if is_clients_fault(&e) => {}
             Err(e) => {
@@ -348,7 +386,7 @@ struct Round(u32);
 
 impl Round {
     /// Hands a connection to the next worker, as a descriptor: a stream belongs to the runtime that made it.
-    fn hand_on(&mut self, listener: u64, stream: Stream, peer: Addr, local: Addr, seat: Seat) {
+    fn hand_on(&mut self, listener: u64, (stream, peer, local): Accepted, seat: Seat) {
         let Ok(raw) = stream.take_raw() else { return };
         let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return };
         self.0 = self.0.wrapping_add(1);

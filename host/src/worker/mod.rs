@@ -422,7 +422,9 @@ impl Worker {
     /// socket is served, unless its listener is one of `kept`, whose sockets others go on with.
     pub fn leave_when_done(self: &Rc<Self>, kept: &HashSet<u64>) {
         for (_, accepting) in self.accepting.take() {
-            if !kept.contains(&accepting.listener) {
+            if kept.contains(&accepting.listener) {
+                accepting.hand_over(self);
+            } else {
                 accepting.drain(self);
             }
         }
