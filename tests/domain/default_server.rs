@@ -9,7 +9,8 @@ use crate::{server, servers};
 #[test]
 fn takes_what_nobody_else_does() {
     let (named, other) = (Origin::named("named"), Origin::named("other"));
-    let both = server("domain \"a.test\"", "proxy_pass_tcp \"@A@\"") + &server("default_server", "proxy_pass_tcp \"@B@\"");
+    let both =
+        server("domain \"a.test\"", "proxy_pass_tcp \"@A@\"") + &server("default_server", "proxy_pass_tcp \"@B@\"");
     let proxy = servers(&both).set("A", named.addr()).set("B", other.addr()).start();
     let cases: [(Vec<u8>, &str, &str); 5] = [
         (ClientHello::new().server_name("a.test").record(), "named", "a.test"),

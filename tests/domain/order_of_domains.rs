@@ -21,7 +21,11 @@ fn exact_then_longest_wildcard_then_regex() {
         .iter()
         .enumerate()
         .map(|(n, domain)| {
-            let log = if n == 0 { "access_log \"shop.log\" flush=0 format=\"shop=${re.shop} local=${local_domain}\"\n" } else { "" };
+            let log = if n == 0 {
+                "access_log \"shop.log\" flush=0 format=\"shop=${re.shop} local=${local_domain}\"\n"
+            } else {
+                ""
+            };
             server(&format!("{domain}\n{log}"), &format!("proxy_pass_tcp \"@O{n}@\""))
         })
         .collect();

@@ -17,8 +17,11 @@ fn by_domain() {
         "rule \"${domain}\" prefix=\"x\"\nrule \"${lower(domain)}\" text=\"xy.test\"",
         "rule \"${domain}\" prefix=\"x\" not=#true",
     ];
-    let locals: String =
-        rules.iter().enumerate().map(|(n, rule)| format!("local {{\n{rule}\nproxy_pass_tcp \"@O{n}@\"\n}}\n")).collect();
+    let locals: String = rules
+        .iter()
+        .enumerate()
+        .map(|(n, rule)| format!("local {{\n{rule}\nproxy_pass_tcp \"@O{n}@\"\n}}\n"))
+        .collect();
     let text = format!(
         "server {{\ndomain \"*.test\"\ndomain_listen_tcp \"127.0.0.1:@PORT@\"\n\
          access_log \"access.log\" flush=0 format=\"reason=${{close_reason}} user=${{re.user}} up=${{upstream_addr}}\"\n{locals}}}\n"

@@ -18,7 +18,11 @@ fn to_the_server_of_the_name() {
     for version in ["-tls1_2", "-tls1_3"] {
         for name in ["a.example.cn", "b.example.cn", "A.EXAMPLE.CN"] {
             let output = text(&connect(proxy.addr(0), name, "hello", &[version]));
-            assert!(output.contains(&format!("CN = {}", name.to_lowercase())) || output.contains(&format!("CN={}", name.to_lowercase())), "{output}");
+            assert!(
+                output.contains(&format!("CN = {}", name.to_lowercase()))
+                    || output.contains(&format!("CN={}", name.to_lowercase())),
+                "{output}"
+            );
             // `-rev` answers each line backwards.
             assert!(output.contains("olleh"), "{output}");
             let line = logged(&proxy, n);

@@ -13,6 +13,9 @@ fn proxy(net_lines: &str, server: &str, local: &str, origin: &Origin) -> Proxy {
     net("", &text).set("ORIGIN", origin.addr()).start()
 }
 
+/// Clients with whether they are let in.
+type Clients = &'static [(&'static str, bool)];
+
 fn header(client: &str) -> Vec<u8> {
     let family = if client.contains(':') { "TCP6" } else { "TCP4" };
     let own = if client.contains(':') { "::1" } else { "127.0.0.1" };
@@ -23,20 +26,23 @@ fn header(client: &str) -> Vec<u8> {
 fn first_match_decides_and_parents_come_first() {
     let origin = Origin::named("o");
     // net, server, local; then clients with whether they are let in.
-    let cases: [(&str, &str, &str, &[(&str, bool)]); 6] = [
+    let cases: [(&str, &str, &str, Clients); 6] = [
         ("ip_deny \"192.0.2.0/24\"", "ip_allow \"192.0.2.7\"", "", &[("192.0.2.7", false), ("198.51.100.1", false)]),
-        ("", "ip_allow \"192.0.2.7\"\nip_deny \"192.0.2.0/24\"", "", &[
-            ("192.0.2.7", true),
-            ("192.0.2.8", false),
-            ("198.51.100.1", true),
-        ]),
+        (
+            "",
+            "ip_allow \"192.0.2.7\"\nip_deny \"192.0.2.0/24\"",
+            "",
+            &[("192.0.2.7", true), ("192.0.2.8", false), ("198.51.100.1", true)],
+        ),
         ("", "ip_allow \"10.0.0.0/8\"", "", &[("10.1.2.3", true), ("11.0.0.1", false), ("2001:db8::1", false)]),
         ("", "ip_deny \"2001:db8::/32\"", "", &[("2001:db8::1", false), ("2001:db9::1", true), ("10.0.0.1", true)]),
         ("", "ip_deny \"192.0.2.1\"", "ip_allow \"all\"", &[("192.0.2.1", false), ("192.0.2.2", true)]),
-        ("ip_allow \"192.0.2.1\"\nip_deny \"all\"", "ip_allow \"all\"", "ip_allow \"all\"", &[
-            ("192.0.2.1", true),
-            ("192.0.2.2", false),
-        ]),
+        (
+            "ip_allow \"192.0.2.1\"\nip_deny \"all\"",
+            "ip_allow \"all\"",
+            "ip_allow \"all\"",
+            &[("192.0.2.1", true), ("192.0.2.2", false)],
+        ),
     ];
     for (outer, server, inner, clients) in cases {
         let proxy = proxy(outer, server, inner, &origin);

@@ -62,7 +62,9 @@ fn the_ipv6_wildcard_takes_ipv4_only_when_told_to() {
         let port = client::free_port();
         let top = format!("common {{\nworker_threads 1\n{text}\n}}");
         // A list of IPv4 networks holds for mapped addresses too.
-        let server = format!("ip_deny \"127.0.0.2\"\nserver {{\nport_listen_tcp \"[::]:{port}\"\nlocal {{ proxy_pass_tcp \"@O@\"; }}\n}}");
+        let server = format!(
+            "ip_deny \"127.0.0.2\"\nserver {{\nport_listen_tcp \"[::]:{port}\"\nlocal {{ proxy_pass_tcp \"@O@\"; }}\n}}"
+        );
         let proxy = net(&top, &server).set("O", origin.addr()).start();
         assert_eq!(client::exchange(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), b""), b"o\n");
         let v4 = client::try_exchange(SocketAddr::from(([127, 0, 0, 1], port)), b"");

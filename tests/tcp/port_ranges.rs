@@ -12,8 +12,8 @@ fn every_port_of_a_range_serves() {
     // Somebody else may take a port meanwhile: then another range is tried.
     let proxy = eventually("four free ports in a row", || {
         let first = client::free_port();
-        let free = first < 65_000
-            && (first..first + 5).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+        let free =
+            first < 65_000 && (first..first + 5).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
         if !free {
             return None;
         }

@@ -10,8 +10,9 @@ use crate::support::local;
 fn nginx_learns_the_client() {
     for version in [1, 2] {
         let port = client::free_port();
-        let server =
-            format!("listen 127.0.0.1:{port} proxy_protocol; location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_port\"; }}");
+        let server = format!(
+            "listen 127.0.0.1:{port} proxy_protocol; location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_port\"; }}"
+        );
         let Some(nginx) = Nginx::start_with(&server) else { return skip("nginx is not installed") };
         let text = format!("proxy_protocol version={version}\nproxy_pass_tcp \"127.0.0.1:{port}\"");
         let proxy = local(&text).start();

@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use harness::client::End;
 use harness::Builder;
+use harness::client::End;
 use harness::{LIMIT, Proxy, client, eventually};
 use serde_json::{Value, json};
 

@@ -51,7 +51,8 @@ fn a_connect_takes_no_longer_than_allowed() {
 fn a_socket_profile_limits_the_connect_too() {
     let deaf = Deaf::start();
     let top = "socket { tcp \"edge\" connect_timeout=\"200ms\"; }";
-    let server = "server {\nport_listen_tcp \"127.0.0.1:0\"\ntcp_config_name \"edge\"\nlocal { proxy_pass_tcp \"@PEER@\"; }\n}";
+    let server =
+        "server {\nport_listen_tcp \"127.0.0.1:0\"\ntcp_config_name \"edge\"\nlocal { proxy_pass_tcp \"@PEER@\"; }\n}";
     let proxy = net(top, server).set("PEER", deaf.addr).start();
     let began = std::time::Instant::now();
     assert!(is_cut(proxy.addr(0), b""));

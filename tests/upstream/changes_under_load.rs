@@ -65,7 +65,8 @@ fn limits_hold_across_workers() {
         conn.write_all(&byte)
     });
     for limit in ["proxy_pass_tcp \"@O@\" max_connections=3", "max_connections 3\nproxy_pass_tcp \"@O@\""] {
-        let top = format!("common {{ worker_threads 3; }}\nupstream \"o\" {{\nqueue size=100 timeout=\"15s\"\n{limit}\n}}");
+        let top =
+            format!("common {{ worker_threads 3; }}\nupstream \"o\" {{\nqueue size=100 timeout=\"15s\"\n{limit}\n}}");
         let proxy = net(&top, USER).set("O", origin.addr()).start();
         Load::echo(proxy.addr(0), "x").connections(20).requests(400).reconnect().run().assert_all(400);
         assert!(most.load(SeqCst) <= 3, "{} at a time", most.load(SeqCst));

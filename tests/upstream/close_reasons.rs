@@ -42,28 +42,59 @@ fn of_each_ending() {
     };
     let cases = [
         Case { reason: "client_transfer_done", ..plain },
-        Case { reason: "upstream_transfer_done", origin: || Origin::start(|_| Ok(())), act: |_, addr| {
-            client::end(&client::connect(addr));
-        }, ..plain },
+        Case {
+            reason: "upstream_transfer_done",
+            origin: || Origin::start(|_| Ok(())),
+            act: |_, addr| {
+                client::end(&client::connect(addr));
+            },
+            ..plain
+        },
         Case { reason: "client_transfer_reset", status: "400", act: |_, addr| open(addr, client::reset), ..plain },
         Case { reason: "upstream_transfer_reset", status: "502", origin: || Origin::resetting(1), ..plain },
-        Case { reason: "proxy_transfer_timeout", status: "504", local: "idle_timeout \"200ms\"\nproxy_pass_tcp \"@O@\"", act: |_, addr| {
-            open(addr, |stream| {
-                client::end(&stream);
-            });
-        }, ..plain },
-        Case { reason: "proxy_transfer_killed", status: "503", act: |proxy, addr| {
-            open(addr, |stream| {
-                let sessions = proxy.control(&serde_json::json!({"cmd": "sessions"})).expect("sessions");
-                let id = sessions[0]["id"].as_u64().expect("a number").to_string();
-                proxy.ctl(&["sessions", "kill", &id]).assert(0, &[]);
-                client::end(&stream);
-            });
-        }, ..plain },
+        Case {
+            reason: "proxy_transfer_timeout",
+            status: "504",
+            local: "idle_timeout \"200ms\"\nproxy_pass_tcp \"@O@\"",
+            act: |_, addr| {
+                open(addr, |stream| {
+                    client::end(&stream);
+                });
+            },
+            ..plain
+        },
+        Case {
+            reason: "proxy_transfer_killed",
+            status: "503",
+            act: |proxy, addr| {
+                open(addr, |stream| {
+                    let sessions = proxy.control(&serde_json::json!({"cmd": "sessions"})).expect("sessions");
+                    let id = sessions[0]["id"].as_u64().expect("a number").to_string();
+                    proxy.ctl(&["sessions", "kill", &id]).assert(0, &[]);
+                    client::end(&stream);
+                });
+            },
+            ..plain
+        },
         Case { reason: "upstream_connect_refused", status: "502", local: "proxy_pass_tcp \"127.0.0.1:1\"", ..plain },
-        Case { reason: "proxy_access_denied", status: "403", local: "ip_deny \"127.0.0.1\"\nproxy_pass_tcp \"@O@\"", ..plain },
-        Case { reason: "proxy_route_no_route", status: "404", local: "rule \"${client_ip}\" text=\"x\"\nproxy_pass_tcp \"@O@\"", ..plain },
-        Case { reason: "client_preread_malformed", status: "400", server: "proxy_protocol_accept \"127.0.0.1\"", ..plain },
+        Case {
+            reason: "proxy_access_denied",
+            status: "403",
+            local: "ip_deny \"127.0.0.1\"\nproxy_pass_tcp \"@O@\"",
+            ..plain
+        },
+        Case {
+            reason: "proxy_route_no_route",
+            status: "404",
+            local: "rule \"${client_ip}\" text=\"x\"\nproxy_pass_tcp \"@O@\"",
+            ..plain
+        },
+        Case {
+            reason: "client_preread_malformed",
+            status: "400",
+            server: "proxy_protocol_accept \"127.0.0.1\"",
+            ..plain
+        },
         Case {
             reason: "client_preread_timeout",
             status: "408",
@@ -74,9 +105,15 @@ fn of_each_ending() {
             },
             ..plain
         },
-        Case { reason: "client_accept_limit", status: "503", common: "max_connections_per_client 1", act: |proxy, addr| {
-            open(addr, |_stream| exchanged(proxy, addr));
-        }, ..plain },
+        Case {
+            reason: "client_accept_limit",
+            status: "503",
+            common: "max_connections_per_client 1",
+            act: |proxy, addr| {
+                open(addr, |_stream| exchanged(proxy, addr));
+            },
+            ..plain
+        },
     ];
     for case in cases {
         let origin = (case.origin)();

@@ -21,7 +21,8 @@ fn ejected(proxy: &harness::Proxy) -> usize {
 #[test]
 fn by_failures_in_a_row_and_back_after_its_time() {
     let origins = [Origin::resetting(1), Origin::echo()];
-    let text = "balancer \"round_robin\"\neject consecutive=3 time=\"2s\"\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
+    let text =
+        "balancer \"round_robin\"\neject consecutive=3 time=\"2s\"\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
     let proxy = pool(text, &origins).start();
     spend(&proxy, 6);
     await_condition(&proxy, origins[0].addr(), "ejected");
@@ -41,7 +42,7 @@ fn by_their_share() {
     let half = Origin::start(move |mut conn| {
         use std::io::{Read, Write};
         conn.read_exact(&mut [0])?;
-        if turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0 {
+        if turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & 1 == 0 {
             return rustix::net::sockopt::set_socket_linger(&conn.stream, Some(std::time::Duration::ZERO))
                 .map_err(Into::into);
         }

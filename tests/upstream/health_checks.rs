@@ -8,10 +8,13 @@ use crate::{named, pool};
 #[test]
 fn down_and_up_again() {
     let origins = named(["a", "b"]);
-    let text = "heartbeat interval=\"100ms\" timeout=\"1s\" fail=2 pass=2\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
+    let text =
+        "heartbeat interval=\"100ms\" timeout=\"1s\" fail=2 pass=2\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
     let proxy = pool(text, &origins).start();
     let [dead, alive] = origins;
-    harness::eventually("checks pass", || (peer(&proxy, alive.addr())["checks_passed"].as_u64() > Some(1)).then_some(()));
+    harness::eventually("checks pass", || {
+        (peer(&proxy, alive.addr())["checks_passed"].as_u64() > Some(1)).then_some(())
+    });
     let dead = dead.stop();
     await_condition(&proxy, dead, "down");
     proxy.await_log("peer is down", harness::LIMIT);

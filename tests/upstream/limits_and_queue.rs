@@ -81,7 +81,8 @@ fn a_full_peer_is_passed_over() {
 #[test]
 fn a_busy_peer_is_waited_for_and_no_backup_taken() {
     let origins = named(["a", "spare"]);
-    let text = "queue size=4 timeout=\"15s\"\nproxy_pass_tcp \"@0@\" max_connections=1\nproxy_pass_tcp \"@1@\" backup=#true";
+    let text =
+        "queue size=4 timeout=\"15s\"\nproxy_pass_tcp \"@0@\" max_connections=1\nproxy_pass_tcp \"@1@\" backup=#true";
     let proxy = pool(text, &origins).start();
     let addr = proxy.addr(0);
     let held = client::connect(addr);

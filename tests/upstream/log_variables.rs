@@ -16,7 +16,8 @@ fn of_a_session_that_was_served() {
     let connect: f64 = field(&line, "connect").parse().unwrap_or_else(|_| panic!("{line}"));
     assert!((0.0..5.0).contains(&connect), "{line}");
     let (_, stages) = line.split_once("times=").expect("the last field");
-    let stages: Vec<_> = stages.split(' ').map(|stage| stage.split_once('@').expect("a stage and its offset")).collect();
+    let stages: Vec<_> =
+        stages.split(' ').map(|stage| stage.split_once('@').expect("a stage and its offset")).collect();
     let names: Vec<_> = stages.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["accept", "access", "route", "connect", "relay", "end"], "{line}");
     let offsets: Vec<f64> = stages.iter().map(|(_, at)| at.parse().expect("seconds")).collect();

@@ -43,7 +43,8 @@ fn a_removed_peer_drains() {
 #[test]
 fn an_ejected_peer_stays_out_and_comes_back() {
     let origins = [Origin::resetting(1), Origin::echo()];
-    let lines = "balancer \"round_robin\"\neject consecutive=1 time=\"3s\"\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
+    let lines =
+        "balancer \"round_robin\"\neject consecutive=1 time=\"3s\"\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"";
     let proxy = pool(lines, &origins).start();
     for _ in 0..2 {
         let _ = client::try_exchange(proxy.addr(0), b"x");
@@ -91,7 +92,10 @@ fn a_failed_reload_changes_no_weight() {
         "{USER}\nserver {{\nport_listen_tcp \"{}\"\nlocal {{ proxy_pass_upstream \"o\"; }}\n}}",
         taken.local_addr().expect("address")
     );
-    let top = filled("upstream \"o\" {\nproxy_pass_tcp \"@0@\" weight=9\nproxy_pass_tcp \"@1@\" max_connections=1\n}", &origins);
+    let top = filled(
+        "upstream \"o\" {\nproxy_pass_tcp \"@0@\" weight=9\nproxy_pass_tcp \"@1@\" max_connections=1\n}",
+        &origins,
+    );
     proxy.reload_with(&config(&top, &other)).assert(1, &[]);
     assert_eq!(peer(&proxy, origins[0].addr())["weight"], 2);
     assert_eq!(peer(&proxy, origins[1].addr())["max_connections"], 0);

@@ -9,7 +9,9 @@ use crate::{named, pool};
 fn served(retry: &str) -> (usize, u64, harness::Proxy) {
     let origins = named(["a", "b"]);
     // Without ejection: each second session meets the dead peer.
-    let text = format!("balancer \"round_robin\"\neject consecutive=0\n{retry}\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\"");
+    let text = format!(
+        "balancer \"round_robin\"\neject consecutive=0\n{retry}\nproxy_pass_tcp \"@0@\"\nproxy_pass_tcp \"@1@\""
+    );
     let proxy = pool(&text, &origins).start();
     let [dead, _alive] = origins;
     dead.stop();
