@@ -184,16 +184,18 @@ impl Pool {
             lines.push(Line::build(tree, up, peer, connector));
         }
         let eject = node("eject");
+        // Without a line of its own only connects count: who cannot be connected is left out soon, and all but one may be.
+        let (in_a_row, share) = if eject.is_some() { (5, 50) } else { (3, 100) };
         let policy = {
             let base = time(eject, "time").unwrap_or(Duration::from_secs(10));
             eject::Policy {
-                consecutive: prop(eject, "consecutive").map_or(if eject.is_some() { 5 } else { 3 }, |n| n as u32),
+                consecutive: prop(eject, "consecutive").map_or(in_a_row, |n| n as u32),
                 percent: prop(eject, "error_rate").map_or(0, percent),
                 least_uses: 5,
                 interval: time(eject, "interval").unwrap_or(Duration::from_secs(10)),
                 base,
                 most: base.saturating_mul(32).min(Duration::from_secs(3600)),
-                max_share: prop(eject, "max_share").map_or(if eject.is_some() { 50 } else { 100 }, percent),
+                max_share: prop(eject, "max_share").map_or(share, percent),
             }
         };
         let retry = node("retry");
