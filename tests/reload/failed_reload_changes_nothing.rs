@@ -1,0 +1,75 @@
+//! A reload that fails changes nothing: what is wrong is printed through `-s reload` with exit code 1, the configuration
+//! before goes on, and systemd hears that the process is ready.
+
+use harness::client::Load;
+use harness::{Origin, client, skip};
+
+use crate::support::{echoes, relay, says, text};
+
+/// What the process must have after as before: threads, descriptors once all is quiet, generation.
+fn standing(proxy: &harness::Proxy) -> (u64, usize, usize) {
+    let epoch = proxy.status()["generation"]["epoch"].as_u64().expect("a number");
+    (epoch, proxy.status()["listeners"].as_array().map_or(0, Vec::len), proxy.descriptors())
+}
+
+#[test]
+fn whatever_fails() {
+    let origin = Origin::echo();
+    let mut proxy = relay(&origin, "").start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().map(|at| (at, taken)).expect("bound");
+    let held = client::connect(proxy.addr(0));
+    assert!(echoes(&held));
+    let before = standing(&proxy);
+    let unknown_balancer = format!("{}\nupstream \"u\" {{ balancer \"wieght\"; proxy_pass_tcp \"127.0.0.1:1\"; }}\n", text(&origin, "", ""));
+    let cases: [(&str, String, &[&str]); 6] = [
+        ("syntax", format!("{}\nnet {{", text(&origin, "", &says("x"))), &["main.kdl:", "error"]),
+        ("directive", text(&origin, "", "servre { }"), &["servre", "server"]),
+        ("balancer", unknown_balancer, &["wieght", "weight"]),
+        ("upstream", text(&origin, "", "server { port_listen_tcp \"127.0.0.1:0\"; local { proxy_pass_upstream \"nix\"; }; }"), &["nix"]),
+        ("access log", text(&origin, "", &format!("access_log \"no/such/dir/a.log\"; {}", says("x"))), &["main.kdl:", "no/such/dir/a.log"]),
+        (
+            "port",
+            text(&origin, "", &format!("{}; {}", says("x"), says("y").replace("127.0.0.1:0", &taken.0.to_string()))),
+            &["cannot listen on", "listens there"],
+        ),
+    ];
+    let load = Load::echo(proxy.addr(0), "ping").connections(2).requests(u64::MAX).start();
+    for (n, (name, config, said)) in cases.iter().enumerate() {
+        let output = proxy.reload_with(config);
+        output.assert(1, said);
+        let status = proxy.status();
+        assert_eq!(status["failed_reloads"], n + 1, "{name}");
+        assert!(status["last_error"].as_str().is_some_and(|e| said.iter().all(|s| e.contains(s))), "{name}: {status}");
+        assert!(proxy.log_contains("reload failed"), "{name}");
+        load.await_more(3);
+    }
+    let report = load.stop();
+    assert_eq!(report.errors, 0, "{:?}", report.samples);
+    assert!(echoes(&held) && echoes(&client::connect(proxy.addr(0))));
+    harness::eventually("descriptors are as before", || (standing(&proxy) == before).then_some(()));
+    let told = proxy.notifications();
+    assert_eq!(told.iter().filter(|line| *line == "READY=1").count(), 1 + cases.len(), "{told:?}");
+    // And the next good one is taken.
+    proxy.reload_with(&text(&origin, "", &says("at last"))).assert(0, &[]);
+    assert_eq!(client::exchange(proxy.addr(1), b""), b"at last");
+    assert_eq!(proxy.status()["last_error"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_module_that_refuses_in_prepare() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("third-party/target/debug/libanyproxy_faulty.so");
+    if !path.exists() {
+        return skip("tests/third-party is not built");
+    }
+    let origin = Origin::echo();
+    let proxy = relay(&origin, "").start();
+    let load_module = format!("load_module \"tcp\" \"balancer\" \"hello\" \"{}\"", path.display());
+    for mode in ["error_prepare", "panic_prepare"] {
+        let server = format!("server {{ port_listen_tcp \"127.0.0.1:0\"; local {{ faulty \"{mode}\"; }}; }}");
+        let config = text(&origin, "", &server).replace("load_module \"tcp\" \"balancer\" \"hello\"", &load_module);
+        proxy.reload_with(&config).assert(1, &["faulty"]);
+        assert!(echoes(&client::connect(proxy.addr(0))));
+        assert_eq!(proxy.status()["listeners"].as_array().map(Vec::len), Some(1));
+    }
+}

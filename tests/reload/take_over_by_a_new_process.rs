@@ -1,0 +1,118 @@
+//! `--hot`: a new process takes the listening sockets over under a load of new connections: none is refused, none reset;
+//! the old one ends when its sessions have.
+
+use harness::client::Load;
+use harness::{Builder, LIMIT, Origin, Proxy, client, eventually};
+
+use crate::support::{BOTH, echoes, relay, says, text};
+
+/// A successor of `before` with this configuration.
+fn successor(before: &Proxy, config: &str) -> Builder {
+    Proxy::builder()
+        .config(config)
+        .arg("--control")
+        .arg(before.dir().join("control.sock"))
+        .arg("--hot")
+        .arg(before.dir().join("run.pid"))
+}
+
+#[test]
+fn nobody_is_refused_or_reset() {
+    for how in BOTH {
+        let origin = Origin::echo();
+        let common = format!("{how}\n pid \"run.pid\"");
+        let mut old = relay(&origin, &common).start();
+        let addr = old.addr(0);
+        let long = client::connect(addr);
+        assert!(echoes(&long));
+        let load = Load::echo(addr, "ping").connections(8).requests(u64::MAX).reconnect().limit(3 * LIMIT).start();
+        load.await_more(20);
+        let mut new = successor(&old, &text(&origin, &common, "")).start();
+        assert!(new.notifications().iter().any(|line| *line == format!("MAINPID={}", new.pid())), "{:?}", new.notifications());
+        load.await_more(200);
+        // The socket of the control channel is the new one's now.
+        let status = old.status();
+        assert_eq!(status["process"]["pid"], new.pid());
+        assert_eq!(status["listeners"][0]["address"], addr.to_string());
+        assert!(echoes(&long), "the old process goes on with its session");
+        assert!(old.alive());
+        drop(long);
+        assert_eq!(old.wait_exit(LIMIT), Some(0));
+        load.await_more(50);
+        let report = load.stop();
+        assert_eq!(report.errors, 0, "{how}: {:?}", report.samples);
+        assert_eq!(new.read("run.pid").trim(), new.pid().to_string());
+        assert!(old.dir().join("control.sock").exists(), "the old one left it alone");
+    }
+}
+
+#[test]
+fn the_pid_file_that_both_name_is_the_new_ones() {
+    let origin = Origin::echo();
+    let dir = harness::TempDir::new();
+    let common = format!("pid \"{}\"", dir.join("run.pid").display());
+    let mut old = relay(&origin, &common).start();
+    let new = Proxy::builder()
+        .config(&text(&origin, &common, ""))
+        .arg("--control")
+        .arg(old.dir().join("control.sock"))
+        .arg("--hot")
+        .arg(dir.join("run.pid"))
+        .start();
+    assert_eq!(old.wait_exit(LIMIT), Some(0));
+    let said = std::fs::read_to_string(dir.join("run.pid")).expect("it is there");
+    assert_eq!(said.trim(), new.pid().to_string());
+}
+
+#[test]
+fn a_successor_that_does_not_start_changes_nothing() {
+    let origin = Origin::echo();
+    let common = "pid \"run.pid\"";
+    let mut old = relay(&origin, common).start();
+    let failed = successor(&old, "net {").try_start().expect_err("broken");
+    failed.assert(1, &["main.kdl:1:"]);
+    // Fails after the sockets were handed over.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let more = says("x").replace("127.0.0.1:0", &taken.local_addr().expect("bound").to_string());
+    let failed = successor(&old, &text(&origin, common, &more)).try_start().expect_err("the port is taken");
+    failed.assert(3, &["listens there"]);
+    assert!(old.alive() && echoes(&client::connect(old.addr(0))));
+    assert_eq!(old.status()["process"]["pid"], old.pid());
+    old.reload().assert(0, &[]);
+}
+
+#[test]
+fn nobody_to_take_over_from() {
+    let origin = Origin::echo();
+    let failed = relay(&origin, "").arg("--hot").arg("no.pid").try_start().expect_err("nobody");
+    failed.assert(4, &["--hot", "no.pid"]);
+}
+
+#[test]
+fn sessions_of_the_old_process_end_at_shutdown_timeout() {
+    let origin = Origin::echo();
+    let common = "pid \"run.pid\"\n shutdown_timeout \"500ms\"";
+    let mut old = relay(&origin, common).start();
+    let long = client::connect(old.addr(0));
+    assert!(echoes(&long));
+    let _new = successor(&old, &text(&origin, common, "")).start();
+    client::end(&long);
+    assert_eq!(old.wait_exit(LIMIT), Some(0));
+}
+
+#[test]
+fn what_an_operator_said_is_handed_over() {
+    let origin = Origin::named("one");
+    let config = format!(
+        r#"load_module "tcp" "balancer"
+        common {{ worker_threads 1; pid "run.pid"; }}
+        upstream "pool" {{ balancer "weight"; proxy_pass_tcp "{}"; }}
+        net {{ server {{ port_listen_tcp "127.0.0.1:0"; local {{ proxy_pass_upstream "pool"; }}; }}; }}"#,
+        origin.addr()
+    );
+    let mut old = Proxy::start(&config);
+    old.ctl(&["peer", "weight", &origin.addr().to_string(), "42"]).assert(0, &[]);
+    let _new = successor(&old, &config).start();
+    old.wait_exit(LIMIT);
+    eventually("the weight is there", || (old.status()["upstreams"][0]["peers"][0]["weight"] == 42).then_some(()));
+}
