@@ -9,7 +9,7 @@ pages=doc/src/directives
 cargo build --release
 echo "== $pages"
 mkdir -p "$pages"
-# One page for each module, the host's own as core.md; the names of the pages are printed.
+# One page for each module, the host's own as host.md; the names of the pages are printed.
 written=$("$target/release/anyproxy" directives --markdown "$pages")
 echo "$written"
 for page in $written; do

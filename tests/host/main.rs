@@ -12,6 +12,7 @@ mod first_line_names_what_runs;
 mod full_disk_under_a_log;
 mod listening_sockets_from_systemd;
 mod log_level_of_one_client;
+mod log_level_of_one_module;
 mod low_port_after_the_user_changed;
 mod memory_limit_pauses_accepting;
 mod metrics_are_prometheus_text;

@@ -11,7 +11,7 @@ use anyproxy_module_api::abi::{
 };
 
 /// The id under which the host's directives stand in listings and dumps.
-pub const ID: &str = "core";
+pub const ID: &str = "host";
 
 /// Every directive of the host.
 pub fn directives() -> Vec<&'static DirectiveDesc> {
@@ -42,7 +42,7 @@ pub fn block_of(context: Contexts, name: &str) -> Option<Contexts> {
 const TARGETS: &[Str] = &[Str::new("stderr"), Str::new("stdout")];
 
 /// Directives of `net`, `server` and `local`.
-static TABLE: [DirectiveDesc; 8] = [
+static TABLE: [DirectiveDesc; 7] = [
     DirectiveDesc::new(
         "domain",
         "The domains that this server answers for.\n\
@@ -121,20 +121,6 @@ static TABLE: [DirectiveDesc; 8] = [
     .append()
     .default("no access log")
     .example("access_log \"logs/access.log\" format=\"${client_addr} ${domain} ${status}\" flush=\"5s\""),
-    DirectiveDesc::new(
-        "trusted",
-        "Clients whose hello header and PROXY protocol header are believed.\n\
-         Whoever is not listed has such a header refused.",
-        Contexts::NET.or(Contexts::SERVER),
-    )
-    .args(&[ArgDesc::new("network", Kind::Cidr, "address, CIDR, `all`, or `unix` for local sockets")
-        .required()
-        .repeated()
-        .choices(&[Str::new("unix")])])
-    .append()
-    .inherit(Inherit::Append)
-    .default("nobody is trusted")
-    .example("trusted \"10.0.0.0/8\" \"2001:db8::/32\""),
     DirectiveDesc::new(
         "peer_allow",
         "Addresses that a peer whose address contains variables may turn out to have.\n\

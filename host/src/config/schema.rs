@@ -141,7 +141,7 @@ impl Schema {
         entries.iter().find(|e| e.desc.contexts.intersects(context)).copied()
     }
 
-    /// Ids of the host (`core`, first) and the modules in the order of loading.
+    /// Ids of the host (`host`, first) and the modules in the order of loading.
     pub fn modules(&self) -> impl ExactSizeIterator<Item = &str> {
         self.modules.iter().map(|m| m.id.as_str())
     }

@@ -18,7 +18,7 @@ pub struct ScopeId(pub u32);
 /// A whole configuration. Share it in an `Arc`: nodes are valid as long as it lives.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// Ids of the host (`core`, first) and the modules, in the order of loading; module numbers index it.
+    /// Ids of the host (`host`, first) and the modules, in the order of loading; module numbers index it.
     pub modules: Vec<String>,
     /// Named pools in file order, then the short forms and the locals with peers of their own.
     pub upstreams: Vec<UpstreamTree>,

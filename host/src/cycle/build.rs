@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{
         self, ModuleDirectives, Tree,
-        diagnostic::{Diagnostic, Diagnostics},
+        diagnostic::{Diagnostic, Diagnostics, did_you_mean},
         document::{Document, Place},
         include,
         tree::{LoadModule, Point, RuleTest, Server},
@@ -217,6 +217,7 @@ impl Builder<'_> {
         let (confs, owned) = self.confs(&tree, &instances);
         let pools = self.pools(&tree, &instances);
         let settings = Settings::of(&tree);
+        self.log_levels(&tree);
         let logs = access_log::Plans::of(&tree);
         let broken = self.wrong.has_errors();
         let mut made = Cycle {
@@ -256,6 +257,20 @@ impl Builder<'_> {
             made.me = me.clone();
             made
         }))
+    }
+
+    /// A misspelt module would silently keep its level. A library within a module may be meant: no error.
+    fn log_levels(&mut self, tree: &Tree) {
+        let nodes = tree.nodes(Tree::MAIN, 0).iter().filter(|n| n.name.as_str() == "log_level");
+        for v in nodes.filter_map(|n| n.arg(0)).filter(|v| tree.module(&v.text).is_none()) {
+            let text = format!("log_level: no loaded module is called \"{}\"", v.text);
+            let word = did_you_mean(&v.text, tree.modules.iter().map(String::as_str));
+            let d = Diagnostic::warning("log-level", text).suggest(word);
+            self.wrong.push(match self.place(&v.span) {
+                Some(place) => d.at(place),
+                None => d,
+            });
+        }
     }
 
     /// Providers before those that need them; the order of loading otherwise.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub control: Option<PathBuf>,
     /// Error logs.
     pub error_log: Vec<(String, Level)>,
+    /// Levels of modules, and of the host, of their own.
+    pub log_level: Vec<(String, Level)>,
     /// User to become.
     pub user: Option<String>,
     /// Group to become.
@@ -90,6 +92,7 @@ impl Settings {
             pid: text("pid").map(Into::into),
             control: text("control").map(Into::into),
             error_log: error_log(tree),
+            log_level: log_level(tree),
             user: text("user"),
             group: text("group"),
             stop_graceful: text("stop_signal").map_or(std::process::id() == 1, |how| how == "graceful"),
@@ -112,6 +115,11 @@ fn error_log(tree: &Tree) -> Vec<(String, Level)> {
         })
         .collect();
     if logs.is_empty() { vec![("stderr".to_owned(), Level::Info)] } else { logs }
+}
+
+fn log_level(tree: &Tree) -> Vec<(String, Level)> {
+    let nodes = tree.nodes(Tree::MAIN, 0).iter().filter(|n| n.name.as_str() == "log_level");
+    nodes.filter_map(|n| Some((n.arg(0)?.text.as_str().to_owned(), level_of(n.arg(1)?.text.as_str())))).collect()
 }
 
 /// A level by its word.

@@ -155,7 +155,7 @@ fn full_disk_loses_lines_counts_them_and_says_so_in_the_error_log() {
     drop((buffer, access));
     assert!(writer.flush(PATIENCE) && writer.flush(PATIENCE));
     let text = read(&path);
-    assert!(text.contains("[error] [log] [-] lines lost file=/dev/full lines=5"), "{text}");
+    assert!(text.contains("[error] [host] [-] lines lost file=/dev/full lines=5"), "{text}");
     drop(errors);
     writer.stop();
 }

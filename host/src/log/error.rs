@@ -85,6 +85,8 @@ struct Inner {
     writer: Arc<Writer>,
     outputs: RwLock<Vec<(Arc<Channel>, Level)>>,
     clients: RwLock<HashMap<IpAddr, Level>>,
+    /// Levels of modules, by the name that their records carry.
+    modules: RwLock<HashMap<String, Level>>,
     /// The most verbose level that anybody gets: what is above is dropped without a lock.
     most: AtomicU8,
     time: Mutex<LocalTime>,
@@ -98,6 +100,7 @@ impl ErrorLog {
             writer: writer.clone(),
             outputs: RwLock::default(),
             clients: RwLock::default(),
+            modules: RwLock::default(),
             most: AtomicU8::new(0),
             time: Mutex::default(),
             limit: RateLimit::default(),
@@ -153,6 +156,13 @@ impl ErrorLog {
         true
     }
 
+    /// Replaces the levels of modules. One holds for records of that target, or of what is below it (`hyper` for
+    /// `hyper::proto`), in place of the outputs' own; a client's level holds over it.
+    pub fn set_module_levels(&self, levels: impl IntoIterator<Item = (String, Level)>) {
+        *self.inner.modules.write().unwrap_or_else(PoisonError::into_inner) = levels.into_iter().collect();
+        self.settle();
+    }
+
     /// Clients with a level of their own.
     pub fn client_levels(&self) -> Vec<(IpAddr, Level)> {
         let clients = self.inner.clients.read().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +216,7 @@ impl ErrorLog {
         let (file, lines) = (target.to_string(), lines.to_string());
         let fields = [("file", &*file), ("lines", &*lines), ("cause", cause)];
         let message = if lines == "0" { "log file trouble" } else { "lines lost" };
-        self.write(Level::Error, "log", message, &fields, None, true);
+        self.write(Level::Error, "host", message, &fields, None, true);
     }
 
     fn write(
@@ -219,6 +229,7 @@ impl ErrorLog {
         report: bool,
     ) {
         let own = session.and_then(|session| session.client).and_then(|client| self.client_level(client));
+        let own = own.or_else(|| self.module_level(target));
         let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
         let mut line = Vec::new();
         for (channel, limit) in outputs.iter() {
@@ -242,13 +253,24 @@ impl ErrorLog {
         if clients.is_empty() { None } else { clients.get(&client.to_canonical()).copied() }
     }
 
+    fn module_level(&self, target: &str) -> Option<Level> {
+        let modules = self.inner.modules.read().unwrap_or_else(PoisonError::into_inner);
+        if modules.is_empty() {
+            return None;
+        }
+        let above = || modules.get(target.split("::").next()?);
+        modules.get(target).or_else(above).copied()
+    }
+
     /// Recomputes the most verbose level and lets `tracing` know.
     fn settle(&self) {
         let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
         let clients = self.inner.clients.read().unwrap_or_else(PoisonError::into_inner);
-        let most = outputs.iter().map(|(_, level)| *level).chain(clients.values().copied()).max();
+        let modules = self.inner.modules.read().unwrap_or_else(PoisonError::into_inner);
+        let own = clients.values().chain(modules.values()).copied();
+        let most = outputs.iter().map(|(_, level)| *level).chain(own).max().filter(|_| !outputs.is_empty());
         self.inner.most.store(most.map_or(0, |level| level as u8), Relaxed);
-        drop((outputs, clients));
+        drop((outputs, clients, modules));
         tracing_core::callsite::rebuild_interest_cache();
     }
 }

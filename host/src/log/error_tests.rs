@@ -76,6 +76,27 @@ fn client_with_a_level_of_its_own_is_logged_by_it() {
 }
 
 #[test]
+fn module_with_a_level_of_its_own_is_logged_by_it() {
+    let log = Log::new(&[Level::Warn]);
+    let record = |level: Level, target: &str, client: Option<&str>| {
+        let client = client.map(|c| c.parse().expect("address"));
+        log.log.log_record(level, target, level.name(), &[], Some(Session { id: "s", client }));
+    };
+    log.log.set_module_levels([("hyper".to_owned(), Level::Debug), ("host".to_owned(), Level::Error)]);
+    assert!(log.log.enabled(Level::Debug) && !log.log.enabled(Level::Trace));
+    record(Level::Debug, "hyper::proto", None);
+    record(Level::Trace, "hyper", None);
+    record(Level::Debug, "hyperbole", None);
+    record(Level::Warn, "host", None);
+    record(Level::Warn, "tcp", None);
+    assert!(log.log.set_client_level("192.0.2.1".parse().expect("address"), Some(Level::Info)));
+    record(Level::Info, "host", Some("192.0.2.1"));
+    log.log.set_module_levels([]);
+    record(Level::Debug, "hyper", None);
+    assert_eq!(log.records(0), ["[debug] [hyper::proto] [s] debug", "[warn] [tcp] [s] warn", "[info] [host] [s] info"]);
+}
+
+#[test]
 fn number_of_clients_with_a_level_is_bounded() {
     let log = Log::new(&[]);
     let client = |n: usize| IpAddr::from([10, 0, 0, n as u8]);

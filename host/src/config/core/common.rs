@@ -159,9 +159,13 @@ pub(super) static TABLE: [DirectiveDesc; 26] = [
     .args(&[ArgDesc::new("time", Kind::Time, "0: off").required().bounds(0, HOUR)])
     .default("10s")
     .example("watchdog \"5s\""),
-    common("log_level", "Level of the error log for one target alone: a module's id or `core`.")
+    common(
+        "log_level",
+        "Level of the error log for one module alone, more or less than its own.\n\
+         A level set for one client holds over it.",
+    )
         .args(&[
-            ArgDesc::new("target", Kind::Text, "module id").required(),
+            ArgDesc::new("target", Kind::Text, "module's id, `host`, or the name of a library within a module").required(),
             ArgDesc::new("level", Kind::Choice, "least important level written").required().choices(&[
                 Str::new("error"),
                 Str::new("warn"),

@@ -18,7 +18,7 @@ fn access_logs_replace_as_a_set() {
         server(1, "access_log \"/c\"; access_log \"/d\"", ""),
         server(2, "", "")
     ));
-    let of = |n: usize| seen(&tree, tree.nets[0].servers[n].locals[0].scope, "core");
+    let of = |n: usize| seen(&tree, tree.nets[0].servers[n].locals[0].scope, "host");
     assert_eq!(of(0), ["access_log /c", "access_log /d"]);
     assert_eq!(of(1), ["access_log /a", "access_log /b"]);
 }
@@ -68,9 +68,9 @@ fn a_block_without_directives_of_a_module_shares_the_parents_slice() {
 #[test]
 fn what_belongs_to_the_process_does_not_reach_servers() {
     let tree = tree("common { worker_threads 2; }\nsocket { tcp \"edge\"; }\nnet {}");
-    assert_eq!(seen(&tree, super::Tree::MAIN, "core"), ["worker_threads 2"]);
+    assert_eq!(seen(&tree, super::Tree::MAIN, "host"), ["worker_threads 2"]);
     assert_eq!(seen(&tree, super::Tree::MAIN, "tcp"), ["tcp edge"]);
-    assert!(seen(&tree, tree.nets[0].scope, "core").is_empty());
+    assert!(seen(&tree, tree.nets[0].scope, "host").is_empty());
     assert!(seen(&tree, tree.nets[0].scope, "tcp").is_empty());
 }
 

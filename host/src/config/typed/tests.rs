@@ -99,10 +99,10 @@ fn paths_are_absolute_and_words_in_their_place_stay() {
         "common { error_log \"logs/e.log\"; error_log \"stderr\"; tmp_path \"/t/./x\"; }\nnet { access_log \"off\"; }",
     );
     assert_eq!(
-        seen(&tree, super::super::Tree::MAIN, "core"),
+        seen(&tree, super::super::Tree::MAIN, "host"),
         ["error_log /conf/logs/e.log", "error_log stderr", "tmp_path /t/x"]
     );
-    assert_eq!(seen(&tree, tree.nets[0].scope, "core"), ["access_log off"]);
+    assert_eq!(seen(&tree, tree.nets[0].scope, "host"), ["access_log off"]);
 }
 
 #[test]
