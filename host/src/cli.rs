@@ -29,7 +29,7 @@ anyproxy: a proxy whose protocols are modules
   anyproxy -c FILE -t [--json]     check the configuration
   anyproxy -c FILE -T              print the effective configuration, with the origin of each value
   anyproxy -c FILE -V              versions: host, ABI, modules that FILE loads
-  anyproxy -c FILE -s WHAT         reload, reinit, reopen, quit, stop: asks the running process and waits
+  anyproxy -c FILE -s WHAT         reload, reinit, reopen, quit, stop, check: asks the running process and waits
   anyproxy -c FILE --hot PIDFILE   take over the sockets of the process in PIDFILE
   anyproxy ctl COMMAND             status, metrics [--json], sessions [show|kill ID], dump,
                                    peer ready|drain|maint|weight PEER [N] [--upstream NAME],
@@ -106,7 +106,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         if !["reload", "reinit", "reopen", "quit", "stop", "check"].contains(&what.as_str()) {
             return usage(&format!("-s {what}: there are reload, reinit, reopen, quit, stop and check"));
         }
-        return request(&a, &config, &json!({ "cmd": what }), |_| String::new());
+        let show: fn(&Value) -> String = if what == "check" { changes } else { |_| String::new() };
+        return request(&a, &config, &json!({ "cmd": what }), show);
     }
     if let Err(e) = setup() {
         err(format_args!("anyproxy: cannot start: {e}\n"));
@@ -119,6 +120,15 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         return check(&a, &config);
     }
     control::run(Options { config, control: a.control, hot: a.hot })
+}
+
+/// What the running process finds on a check, for people.
+fn changes(result: &Value) -> String {
+    let list = result.get("changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let word = |change: &Value, key: &str| change.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let lines = list.iter().map(|c| format!("{} needs {}", word(c, "directive"), word(c, "needs")));
+    let head = if list.is_empty() { "the configuration is well; nothing changed" } else { "the configuration is well; changed:" };
+    std::iter::once(head.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn usage(text: &str) -> i32 {

@@ -12,7 +12,7 @@ use super::{
     schema::context_names,
     tree::{Own, Peer, ScopeId, Tree, UpstreamKind},
 };
-pub use compare::{Needs, changes, config_hash};
+pub use compare::{Needs, Standing, changes, config_hash};
 
 /// `-T`: KDL that loads again to the same effective tree (but for what is redacted). Each line ends with its origin;
 /// what a block inherits stands in it as a comment. Values from `(env)` and `(file)` and secret ones are `"***"`.

@@ -137,12 +137,18 @@ impl Control {
     async fn check(&self) -> Result<Value, String> {
         let path = self.options.config.clone();
         let built = super::built(&path).await.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
-        let changes: Vec<_> = dump::changes(&self.cycle.tree, &built.cycle.tree)
+        // What needs more than a reload is compared with what is in force: an earlier reload did not apply it.
+        let by_reload = dump::changes(&self.cycle.tree, &built.cycle.tree).into_iter();
+        let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();
+        changes.extend(self.standing.pending(&built.cycle.tree));
+        changes.sort();
+        let changes: Vec<_> = changes
             .into_iter()
-            .map(|(name, needs)| json!({ "directive": name, "needs": format!("{needs:?}").to_lowercase() }))
+            .map(|(name, needs)| json!({ "directive": name, "needs": needs.to_string() }))
             .collect();
         tracing::info!("the configuration is well");
-        Ok(json!({ "hash": format!("{:016x}", built.cycle.hash), "changes": changes }))
+        let warnings = built.warnings.render(crate::config::diagnostic::Style::PLAIN);
+        Ok(json!({ "hash": format!("{:016x}", built.cycle.hash), "changes": changes, "warnings": warnings }))
     }
 
     async fn status(&self) -> Value {

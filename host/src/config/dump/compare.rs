@@ -61,6 +61,42 @@ pub fn changes(old: &Tree, new: &Tree) -> Vec<(String, Needs)> {
     all
 }
 
+/// Directives whose change needs more than a reload, as they stood when threads or the process began. Holds no tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing(BTreeMap<(String, String), (u64, Needs)>);
+
+impl Standing {
+    /// What stands in `tree`.
+    pub fn of(tree: &Tree) -> Self {
+        let more = by_directive(tree).into_iter().filter(|(_, (_, needs))| *needs != Needs::Reload);
+        Self(more.map(|((module, name), value)| ((module.to_owned(), name.to_owned()), value)).collect())
+    }
+
+    /// Takes over from `tree` what new worker threads put into force.
+    pub fn reinit(&mut self, tree: &Tree) {
+        let Self(new) = Self::of(tree);
+        self.0.retain(|_, (_, needs)| *needs == Needs::Restart);
+        self.0.extend(new.into_iter().filter(|(_, (_, needs))| *needs == Needs::Reinit));
+    }
+
+    /// The directives by which `tree` differs from what is in force, with what each needs, sorted by name.
+    pub fn pending(&self, tree: &Tree) -> Vec<(String, Needs)> {
+        let Self(new) = Self::of(tree);
+        let differing = |a: &Self, b: &BTreeMap<_, (u64, Needs)>| {
+            let differs = |(key, value): (&(String, String), &(u64, Needs))| {
+                let other = b.get(key).is_none_or(|(hash, _)| *hash != value.0);
+                other.then(|| (key.1.clone(), value.1))
+            };
+            a.0.iter().filter_map(differs).collect::<Vec<_>>()
+        };
+        let mut all = differing(self, &new);
+        all.extend(differing(&Self(new), &self.0));
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
 type Key<'a> = (&'a str, &'static str);
 
 /// Every directive that is used, with all of its occurrences in order and the most that a change of it needs.
