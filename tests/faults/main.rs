@@ -1,0 +1,9 @@
+//! What goes wrong with modules: files that are none, panics, polls that block, a start that fails half-way. The process says
+//! one clear line and goes on, or ends well. One behaviour a file.
+
+mod bad_files;
+mod panics_cost_one_connection;
+mod prepare_is_undone;
+mod slow_polls_are_named;
+#[path = "../modules/support.rs"]
+mod support;

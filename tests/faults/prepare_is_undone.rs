@@ -1,0 +1,70 @@
+//! A module that fails in `prepare`, the third of five: the two before it undo theirs in reverse, the two after it never
+//! began; a start ends with exit 1, a reload changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use harness::{Proxy, TempDir, client};
+
+use crate::support::{echo, module, patched, text, write};
+
+/// The same module under five names: each a file whose code and header say so.
+fn five(dir: &TempDir, faulty: &Path) -> Vec<PathBuf> {
+    let named = |n: usize| {
+        let id = format!("fault{n}");
+        write(dir, &format!("libanyproxy_{id}.so"), &patched(faulty, "faulty", &id))
+    };
+    (1..=5).map(named).collect()
+}
+
+fn config(files: &[PathBuf], third: &str) -> String {
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let locals: Vec<String> =
+        (1..=5).map(|n| format!("fault{n} \"{}\"", if n == 3 { third } else { "echo" })).collect();
+    text(&files, &locals.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Modules that said `word`, in order.
+fn said(log: &str, word: &str) -> Vec<String> {
+    let lines = log.lines().filter(|l| l.contains(word));
+    let ids = lines.filter_map(|l| l.find("fault").map(|at| l[at..at + 6].to_owned()));
+    ids.collect()
+}
+
+#[test]
+fn at_the_start() {
+    let Some(faulty) = module("faulty") else { return };
+    for (mode, text) in [("error_prepare", "told to fail in prepare"), ("panic_prepare", "fault3")] {
+        let builder = Proxy::builder();
+        let files = five(builder.dir(), &faulty);
+        let failed = builder.config(&config(&files, mode)).try_start().expect_err("the third fails");
+        failed.assert(1, &[text, "fault3"]);
+        assert_eq!(said(&failed.stderr, "prepared"), ["fault1", "fault2"], "{mode}: {}", failed.stderr);
+        assert_eq!(said(&failed.stderr, "undone"), ["fault2", "fault1"], "{mode}: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn at_a_reload() {
+    let Some(faulty) = module("faulty") else { return };
+    let builder = Proxy::builder();
+    let files = five(builder.dir(), &faulty);
+    let mut proxy = builder.config(&config(&files, "echo")).start();
+    let addrs: Vec<_> = (0..5).map(|n| proxy.addr(n)).collect();
+    let streams: Vec<_> = addrs.iter().map(|a| client::connect(*a)).collect();
+    for mode in ["error_prepare", "panic_prepare"] {
+        let before = proxy.log().len();
+        proxy.reload_with(&config(&files, mode)).assert(1, &["fault3"]);
+        let log = proxy.log()[before..].to_owned();
+        assert_eq!(said(&log, "prepared"), ["fault1", "fault2"], "{log}");
+        assert_eq!(said(&log, "undone"), ["fault2", "fault1"], "{log}");
+        for (n, stream) in streams.iter().enumerate() {
+            echo(stream, b"x");
+            assert_eq!(proxy.addr(n), addrs[n]);
+            echo(&client::connect(addrs[n]), b"y");
+        }
+    }
+    let status = proxy.status();
+    assert_eq!((&status["generation"]["epoch"], &status["failed_reloads"]), (&1.into(), &2.into()), "{status}");
+    assert!(proxy.alive());
+    proxy.reload_with(&config(&files, "echo")).assert(0, &[]);
+}
