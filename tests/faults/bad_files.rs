@@ -16,7 +16,8 @@ fn refused(name: &str, bytes: &[u8], mode: u32, texts: &[&str]) {
     fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("own file");
     let output = builder.config(&text(&[&file], &["swap"])).check();
     assert_eq!(output.code, Some(1), "{name}: {}\n{}", output.reason, output.stderr);
-    let about = output.stderr.lines().filter(|l| l.contains("libanyproxy_bad.so") || texts.iter().any(|t| l.contains(t)));
+    let about =
+        output.stderr.lines().filter(|l| l.contains("libanyproxy_bad.so") || texts.iter().any(|t| l.contains(t)));
     assert!(about.count() >= 1, "{name}: {}", output.stderr);
     for t in texts {
         assert!(output.stderr.contains(t), "{name}: no {t:?} in\n{}", output.stderr);
@@ -32,7 +33,12 @@ fn one_clear_line_each() {
     let good = fs::read(&swap).expect("built");
     refused("empty", b"", 0o755, &["is empty"]);
     refused("text", b"#!/bin/sh\necho no module\n", 0o755, &["is not a module"]);
-    refused("another ABI", &patched(&swap, "abi 1.0\n", "abi 9.0\n"), 0o755, &["ABI 9.0 required, host offers 1.0", "rebuild"]);
+    refused(
+        "another ABI",
+        &patched(&swap, "abi 1.0\n", "abi 9.0\n"),
+        0o755,
+        &["ABI 9.0 required, host offers 1.0", "rebuild"],
+    );
     refused("a newer minor", &patched(&swap, "abi 1.0\n", "abi 1.9\n"), 0o755, &["ABI 1.9 required"]);
     refused("panic=abort", &patched(&swap, "\npanic unwind\n", "\npanic abort\n\0"), 0o755, &["panic=abort"]);
     refused("world-writable", &good, 0o757, &["written by others", "chmod o-w"]);

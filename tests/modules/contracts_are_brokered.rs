@@ -29,13 +29,28 @@ fn a_missing_provider_is_one_line() {
 
 #[test]
 fn a_wrong_version_names_both() {
+    let (Some(newer), Some(provider)) = (module("echo_newer"), module("echo_provider")) else { return };
+    let Some(swap) = module("swap") else { return };
+    let failed =
+        Proxy::builder().config(&text(&[&provider, &newer, &swap], &["swap"])).try_start().expect_err("too old");
+    failed.assert(1, &["module echo_newer needs the contract sample.echo 1.7, module echo_provider provides 1.0"]);
+}
+
+#[test]
+fn a_header_that_says_another_version_than_the_code_is_refused() {
     let (Some(consumer), Some(provider)) = (module("echo_consumer"), module("echo_provider")) else { return };
-    for (what, with) in [("requires sample.echo 1.0", "requires sample.echo 2.0"), ("requires sample.echo 1.0", "requires sample.echo 1.7")] {
+    for (of, what, with) in [
+        (&consumer, "requires sample.echo 1.0", "requires sample.echo 2.0"),
+        (&provider, "provides sample.echo 1.0", "provides sample.echo 1.7"),
+    ] {
         let builder = Proxy::builder();
-        let newer = write(builder.dir(), "libanyproxy_echo_consumer.so", &patched(&consumer, what, with));
-        let failed = builder.config(&config(&[&provider, &newer], "!")).check();
-        let wanted = with.rsplit(' ').next().expect("a version");
-        failed.assert(1, &["echo_consumer", "sample.echo", wanted, "1.0"]);
+        let liar = write(builder.dir(), "libanyproxy_liar.so", &patched(of, what, with));
+        let modules = if of == &consumer { [&provider, &liar] } else { [&liar, &consumer] };
+        let failed = builder.config(&config(&modules.map(|m| m.as_path()), "!")).check();
+        failed.assert(
+            1,
+            &["libanyproxy_liar.so", &format!("says it {with} in its header"), "sample.echo 1.0 in its code"],
+        );
     }
 }
 
@@ -67,6 +82,7 @@ fn an_exchanged_provider_serves_the_new_generation_only() {
     drop(old);
     await_one_generation(&proxy);
     answers(&new, "GOOD DAY?");
-    let own = proxy.status()["modules"].as_array().expect("a list").iter().find(|m| m["id"] == "echo_provider").cloned();
+    let own =
+        proxy.status()["modules"].as_array().expect("a list").iter().find(|m| m["id"] == "echo_provider").cloned();
     assert_eq!(own.expect("listed")["status"]["calls"], 4);
 }

@@ -60,7 +60,11 @@ fn on_another_worker() {
     }
     let counts = proxy.status()["datagrams"].clone();
     assert!(counts["passed"].as_u64() > Some(0), "{counts}");
-    assert_eq!((&counts["no_owner"], &counts["full"], &counts["errors"]), (&0.into(), &0.into(), &0.into()), "{counts}");
+    assert_eq!(
+        (&counts["no_owner"], &counts["full"], &counts["errors"]),
+        (&0.into(), &0.into(), &0.into()),
+        "{counts}"
+    );
     // Shorter than a head, and of an epoch that never was.
     client::udp(addr).send(b"short").expect("send");
     send(&client::udp(addr), (77, 0), "nobody's");

@@ -19,7 +19,8 @@ fn with_a_warning_after_eight() {
     }
     assert!(!proxy.log_contains("many images"), "{}", proxy.log());
     let status = proxy.status();
-    let images: Vec<_> = status["images"].as_array().expect("a list").iter().filter(|i| i["module"] == "swap").collect();
+    let images: Vec<_> =
+        status["images"].as_array().expect("a list").iter().filter(|i| i["module"] == "swap").collect();
     assert_eq!(images.len(), 8);
     for (n, image) in images.iter().enumerate() {
         assert_eq!(image["number"], n + 1, "{image}");

@@ -25,7 +25,9 @@ fn is_named_and_ended() {
     drop(streams);
     await_one_generation(&proxy);
     assert_eq!(held(&proxy, 1), (0, 0, 0));
-    eventually("the worker objects of the serving generation hold theirs", || (held(&proxy, 2) == (2, 2, 4)).then_some(()));
+    eventually("the worker objects of the serving generation hold theirs", || {
+        (held(&proxy, 2) == (2, 2, 4)).then_some(())
+    });
     assert_eq!(proxy.status()["generation"]["panics"], 0);
 }
 

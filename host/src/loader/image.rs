@@ -1,7 +1,12 @@
 //! Mapped images: one a content of a file, never closed. A changed file becomes a second image beside the first.
 
 use super::header::{self, Header};
-use anyproxy_module_api::abi::{host::HostVtable, module::ModuleDesc, note::Facts, root};
+use anyproxy_module_api::abi::{
+    host::HostVtable,
+    module::ModuleDesc,
+    note::{ContractVersion, Facts},
+    root,
+};
 use std::{
     collections::HashMap,
     fs,
@@ -62,10 +67,7 @@ pub struct Images {
 impl Images {
     /// No image yet; all will be given `host`.
     pub fn new(host: &'static HostVtable) -> Self {
-        Self {
-            host,
-            loaded: Mutex::default(),
-        }
+        Self { host, loaded: Mutex::default() }
     }
 
     /// The image of the file at `path` as it is now: a new one only if its content was not seen before.
@@ -88,18 +90,16 @@ impl Images {
         if desc.id.as_str() != facts.id {
             return Err(format!("says it is {} in its header and {} in its code", facts.id, desc.id));
         }
+        agree(&facts, desc)?;
         let number = loaded.values().filter(|i| i.facts.id == facts.id).count() + 1;
         if number > MANY_IMAGES {
-            tracing::warn!(module = facts.id, images = number, "many images of one module: each holds memory until the process ends");
+            tracing::warn!(
+                module = facts.id,
+                images = number,
+                "many images of one module: each holds memory until the process ends"
+            );
         }
-        let image = Arc::new(Image {
-            facts,
-            desc,
-            hash,
-            size: key.1,
-            path: path.to_owned(),
-            number,
-        });
+        let image = Arc::new(Image { facts, desc, hash, size: key.1, path: path.to_owned(), number });
         loaded.insert(key, Arc::clone(&image));
         Ok(image)
     }
@@ -110,6 +110,32 @@ impl Images {
         v.sort_by(|a, b| (&a.facts.id, a.number).cmp(&(&b.facts.id, b.number)));
         v
     }
+}
+
+/// The contracts in the header are those in the code: whoever reads the header only must not be misled.
+fn agree(facts: &Facts, desc: &ModuleDesc) -> Result<(), String> {
+    fn same(what: &str, header: &[ContractVersion], code: Vec<(&str, (u16, u16))>) -> Result<(), String> {
+        let mut header: Vec<_> = header.iter().map(|c| (c.id.as_str(), c.version)).collect();
+        let mut code = code;
+        header.sort_unstable();
+        code.sort_unstable();
+        if header == code {
+            return Ok(());
+        }
+        let list = |all: &[(&str, (u16, u16))]| match all {
+            [] => "nothing".to_owned(),
+            all => {
+                all.iter().map(|(id, (major, minor))| format!("{id} {major}.{minor}")).collect::<Vec<_>>().join(", ")
+            }
+        };
+        Err(format!("says it {what} {} in its header and {} in its code", list(&header), list(&code)))
+    }
+    let provides = desc.provides.as_slice().iter().map(|p| (p.id.as_str(), (p.major, p.minor)));
+    same("provides", &facts.provides, provides.collect())?;
+    // What it can do without may be named in the header or not.
+    let named = |id: &str| facts.requires.iter().any(|c| c.id == id);
+    let needs = desc.requires.as_slice().iter().filter(|r| !r.optional || named(r.id.as_str()));
+    same("requires", &facts.requires, needs.map(|r| (r.id.as_str(), (r.major, r.minor))).collect())
 }
 
 /// Maps a private copy: the file itself may be overwritten while it is in use.
