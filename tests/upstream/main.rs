@@ -14,6 +14,7 @@ mod log_of_open_sessions;
 mod log_variables;
 mod names_follow_dns;
 mod operator_words;
+mod peers_with_variables;
 mod reloads_keep_what_is_known;
 mod retry_budget;
 mod slow_start;

@@ -229,9 +229,12 @@ impl Control {
 
     fn peer(&self, upstream: &str, peer: &str, word: Said) -> Result<Value, String> {
         let pools = self.cycle.pools.iter().filter(|p| upstream.is_empty() || p.name == upstream);
+        let all = |p: &Arc<crate::upstream::pool::Pool>| {
+            let members = p.set.load().members.iter().map(|m| Arc::clone(&m.live)).collect::<Vec<_>>();
+            members.into_iter().chain(p.shared.rendered.all())
+        };
         let found: Vec<Arc<PeerLive>> = pools
-            .flat_map(|p| p.set.load().members.clone())
-            .map(|m| m.live)
+            .flat_map(all)
             .filter(|l| l.host == peer || l.addr.to_string() == peer)
             .collect();
         if found.is_empty() {

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -77,6 +77,8 @@ pub enum Said {
 #[derive(Debug, Default)]
 pub struct Peers {
     live: Mutex<HashMap<u64, Weak<PeerLive>>>,
+    /// At this many entries those of peers that are gone are dropped.
+    sweep_at: AtomicUsize,
     said: Mutex<Overrides>,
     pools: Mutex<HashMap<String, Weak<Shared>>>,
 }
@@ -123,6 +125,11 @@ impl Peers {
                 counts: Counts::default(),
             });
             live.insert(spec.id, Arc::downgrade(&peer));
+            // Addresses that clients choose come and go between reloads too.
+            if live.len() >= self.sweep_at.load(Relaxed) {
+                live.retain(|_, p| p.strong_count() > 0);
+                self.sweep_at.store((live.len() * 2).max(1024), Relaxed);
+            }
             peer
         });
         drop(live);

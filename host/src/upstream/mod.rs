@@ -15,6 +15,7 @@ pub mod maintain;
 pub mod pick;
 pub mod pool;
 pub mod queue;
+pub mod rendered;
 pub mod recover;
 pub mod resolve;
 pub mod shared;

@@ -5,6 +5,7 @@ use super::{
     eject::Reason,
     pool::{CONNECT_TIMEOUT, Line, Member, PeerSet, Pool},
     recover,
+    rendered::Target,
     turns::Turns,
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     services::{
         current::{Current, enter},
         instance::{self, Balancer, Picker},
-        net, timers,
+        dns, net, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -23,7 +24,7 @@ use anyproxy_module_api::abi::{
     error::{Error, ErrorKind},
     module::ConnectRequest,
     net::{Addr, SocketOptions},
-    session::SessionShared,
+    session::{Cause, CloseReason, SessionShared, Stage, Who},
     stream::Stream,
     upstream::{Outcome, Pick, PickCx},
 };
@@ -117,6 +118,8 @@ pub struct Lease {
     done: bool,
     /// The connect failed before the peer was asked.
     own_fault: bool,
+    /// What was chosen, where `member` is an address that was rendered for it.
+    chosen: Option<Member>,
     bytes: (u64, u64),
 }
 
@@ -134,6 +137,7 @@ pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<
     let mut until = None;
     loop {
         match attempt(pool, worker, session, key, tried) {
+            Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => return Box::pin(render(l)).await,
             Attempt::Lease(l) => return Ok(l),
             Attempt::None if recover::last_resort(pool, tried) || answers(pool).await => {}
             Attempt::None => {
@@ -186,6 +190,7 @@ fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Sess
                         index: n,
                         done: false,
                         own_fault: false,
+                        chosen: None,
                         bytes: session.map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
                     });
                 }
@@ -202,6 +207,60 @@ fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Sess
         }
     }
     Attempt::None
+}
+
+/// Puts the address that the session's text names in the place of what was chosen.
+///
+/// # Errors
+/// `Permission` where `peer_allow` does not let it through; `NoPeer`, `Limit`; what the resolution says.
+async fn render(mut lease: Lease) -> Result<Lease, Error> {
+    match rendered(&lease).await {
+        Ok(member) => {
+            lease.chosen = Some(std::mem::replace(&mut lease.member, member));
+            Ok(lease)
+        }
+        Err(e) => {
+            // Nothing was tried, and no peer is to blame.
+            lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 });
+            Err(e)
+        }
+    }
+}
+
+async fn rendered(lease: &Lease) -> Result<Member, Error> {
+    let (pool, line) = (&lease.pool, &lease.pool.lines[lease.member.line]);
+    let (Some(session), Some(template)) = (&lease.session, line.template) else {
+        return Err(Error::new(ErrorKind::NoPeer, format!("{} has an address for sessions only", line.text)));
+    };
+    let mut text = Vec::new();
+    session.render(template, false, &mut text);
+    let text = String::from_utf8_lossy(&text);
+    let found: Vec<Addr> = match Target::parse(&text) {
+        Some(Target::Ip(at)) => vec![at.into()],
+        Some(Target::Name(host, port)) => {
+            let answer = within_session(session, pool.retry_timeout, pin!(dns::lookup(&host, port))).await?;
+            answer.iter().map(|r| r.addr).collect()
+        }
+        None => Vec::new(),
+    };
+    let mut allowed = found;
+    allowed.retain(|a| a.ip().is_some_and(|ip| line.allow.iter().any(|n| n.contains(ip))));
+    if allowed.is_empty() {
+        if let Some(more) = process().error_log.once_a_second(&format!("peer_allow {}", pool.name)) {
+            let peer = &*text;
+            tracing::warn!(session = session.shared.id, upstream = pool.name, peer, more, "peer_allow does not let it through");
+        }
+        return Err(Error::new(ErrorKind::Permission, format!("peer_allow does not let {} through", text.escape_debug())));
+    }
+    let addr = allowed[(random() % allowed.len() as u64) as usize];
+    let member = Member { live: line.rendered(pool, &text, addr), line: lease.member.line };
+    if !member.live.state.is_usable() {
+        return Err(Error::new(ErrorKind::NoPeer, format!("peer {addr} is {}", member.live.condition())));
+    }
+    if !enter_peer(&member) {
+        return Err(Error::new(ErrorKind::Limit, format!("peer {addr} is at its limit")));
+    }
+    Ok(member)
 }
 
 fn enter_peer(member: &Member) -> bool {
@@ -340,6 +399,9 @@ impl Lease {
         }
         let (live, pool) = (&self.member.live, &self.pool);
         live.state.in_flight.fetch_sub(1, Relaxed);
+        if let Some(chosen) = &self.chosen {
+            chosen.live.state.in_flight.fetch_sub(1, Relaxed);
+        }
         if let Some(s) = &self.session {
             live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
             live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
@@ -463,9 +525,13 @@ fn connect_limit(line: &Line, worker: &WorkerGen) -> Duration {
 }
 
 fn request(line: &Line, worker: &WorkerGen, member: &Member, session: *const SessionShared) -> ConnectRequest {
+    let host = match line.template {
+        Some(_) => member.live.host.rsplit_once(':').map_or("", |(host, _)| host),
+        None => &line.host,
+    };
     ConnectRequest {
         addr: member.live.addr,
-        host: anyproxy_module_api::Str::new(&line.host),
+        host: anyproxy_module_api::Str::new(host),
         session,
         timeout_ms: u32::try_from(connect_limit(line, worker).as_millis()).unwrap_or(u32::MAX),
     }
@@ -488,6 +554,10 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
+            Err(e) if e.kind == ErrorKind::Permission => {
+                session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                return Err(e);
+            }
             Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
         };
         {
@@ -501,7 +571,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             Err(e) => e,
         };
         let peer = lease.member.live.addr;
-        tried.push(lease.member.live.state.id);
+        tried.push(lease.chosen.as_ref().unwrap_or(&lease.member).live.state.id);
         let own_fault = lease.own_fault;
         lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: u8::from(!own_fault) });
         if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {

@@ -4,6 +4,7 @@ use super::{
     eject, health,
     identity::{line_id, peer_id},
     live::{PeerLive, PeerSpec},
+    rendered::Network,
     resolve::Refresh,
     shared::Shared,
     slow_start::FULL,
@@ -16,7 +17,7 @@ use crate::{
 };
 use anyproxy_module_api::abi::{
     bytes::Str,
-    conf::Node,
+    conf::{Kind, Node},
     module::{BalancerPoint, ConnectorPoint},
     net::Addr,
     upstream::{PeerRef, health as upstream_health},
@@ -54,6 +55,10 @@ pub struct Line {
     pub port: u16,
     /// Whether the host is a name to resolve.
     pub is_name: bool,
+    /// Of an address with variables: rendered for each session.
+    pub template: Option<u32>,
+    /// Where a rendered address may be.
+    pub allow: Vec<Network>,
     /// Fingerprint of the line.
     pub id: u64,
     weight: u32,
@@ -237,6 +242,7 @@ impl Pool {
     pub fn go_live(&self) {
         let (size, timeout) = self.queue;
         self.shared.set_limits(size, timeout, self.eject);
+        self.shared.rendered.keep(|line| self.line_ids().any(|id| id == line));
         self.shared.keep(|line| self.lines.iter().any(|l| l.text == line));
         let known = |l: &Line| if l.is_name { self.shared.addresses(&l.text) } else { l.literal() };
         let addresses: Vec<_> = self.lines.iter().map(known).collect();
@@ -274,7 +280,7 @@ impl Pool {
         let mut members = Vec::new();
         for (n, (line, list)) in self.lines.iter().zip(&addresses).enumerate() {
             for addr in list {
-                let text = addr.to_string();
+                let text = if line.template.is_some() { line.text.clone() } else { addr.to_string() };
                 let live = process().peers.get(&PeerSpec {
                     id: peer_id(&self.name, line.connector.name.as_str(), &text),
                     line: line.id,
@@ -283,7 +289,8 @@ impl Pool {
                     addr: *addr,
                     connector: line.connector.name.as_str(),
                     weight: line.weight,
-                    max_connections: line.max_connections,
+                    // With variables each address has its own limit.
+                    max_connections: if line.template.is_some() { 0 } else { line.max_connections },
                     backup: line.backup,
                 });
                 members.push(Member { live, line: n });
@@ -315,8 +322,10 @@ impl Line {
         let node = |name: &str| tree.core(peer.scope, name);
         let text = peer.address.as_str().to_owned();
         let (host, port) = split(&text);
-        let is_name = !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err();
-        let heartbeat = node("heartbeat").map(|n| health::Policy {
+        // What stands in for it in the set is only chosen, never connected.
+        let template = peer.template;
+        let is_name = template.is_none() && !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err();
+        let heartbeat = node("heartbeat").filter(|_| template.is_none()).map(|n| health::Policy {
             interval: time(Some(n), "interval").unwrap_or(Duration::from_secs(10)),
             timeout: time(Some(n), "timeout").unwrap_or(Duration::from_secs(3)),
             fail: prop(Some(n), "fail").map_or(3, |n| n as u32),
@@ -336,6 +345,8 @@ impl Line {
             host,
             port,
             is_name,
+            template,
+            allow: allowed(tree, peer.scope),
             id,
             weight: peer.weight.into(),
             max_connections: peer.max_connections,
@@ -347,7 +358,28 @@ impl Line {
         }
     }
 
+    /// The live state of a rendered address of this line.
+    pub fn rendered(&self, pool: &Pool, text: &str, addr: Addr) -> Arc<PeerLive> {
+        let connector = self.connector.name.as_str();
+        let live = process().peers.get(&PeerSpec {
+            id: peer_id(&pool.name, connector, &addr.to_string()),
+            line: self.id,
+            upstream: &pool.name,
+            host: text,
+            addr,
+            connector,
+            weight: self.weight,
+            max_connections: self.max_connections,
+            backup: self.backup,
+        });
+        pool.shared.rendered.used(&live);
+        live
+    }
+
     fn literal(&self) -> Vec<Addr> {
+        if self.template.is_some() {
+            return vec![Addr::NONE];
+        }
         if let Some(path) = self.text.strip_prefix("unix:") {
             return vec![Addr::unix(crate::services::net::interned(Str::new(path)))];
         }
@@ -355,12 +387,20 @@ impl Line {
     }
 }
 
+/// The networks of `peer_allow` in force in a block.
+fn allowed(tree: &Tree, scope: ScopeId) -> Vec<Network> {
+    let nodes = tree.nodes(scope, 0).iter().filter(|n| n.name.as_str() == "peer_allow");
+    nodes.flat_map(|n| n.args.as_slice()).filter_map(|v| Network::parse(v.text.as_str())).collect()
+}
+
 /// What a line says, for its fingerprint: everything but where it stands.
 fn text_of(node: &Node) -> String {
     let mut out = node.name.as_str().to_owned();
     let props = node.props.as_slice().iter().map(|p| (p.name, p.value));
     for (name, v) in node.args.as_slice().iter().map(|v| (Str::EMPTY, *v)).chain(props) {
-        out.push_str(&format!(" {name}={}:{}", v.num, v.text));
+        // The number of a template is a place in a list that other lines move.
+        let num = if v.kind == Kind::Template { 0 } else { v.num };
+        out.push_str(&format!(" {name}={num}:{}", v.text));
     }
     for child in node.children.as_slice() {
         out.push_str(&format!("{{{}}}", text_of(child)));

@@ -4,6 +4,7 @@
 use super::{
     eject::{Ejection, Ejector, Policy},
     queue::{Ticket, WaitQueue},
+    rendered::Rendered,
 };
 use anyproxy_module_api::abi::net::Addr;
 use std::{
@@ -29,6 +30,8 @@ pub struct Shared {
     pub no_peer: AtomicU64,
     /// Sessions that waited too long.
     pub queue_timeouts: AtomicU64,
+    /// Peers whose addresses contain variables.
+    pub rendered: Rendered,
     queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
     ejector: Mutex<Ejector>,
     addresses: Mutex<HashMap<String, Vec<Addr>>>,
@@ -46,6 +49,7 @@ impl Default for Shared {
             retries: AtomicU64::new(0),
             no_peer: AtomicU64::new(0),
             queue_timeouts: AtomicU64::new(0),
+            rendered: Rendered::default(),
             queue: Mutex::new(WaitQueue::new(0, Duration::ZERO)),
             ejector: Mutex::new(Ejector::new(Policy::NEVER)),
             addresses: Mutex::default(),
