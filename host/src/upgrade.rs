@@ -211,8 +211,15 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
     if number("LISTEN_PID") != Some(std::process::id()) {
         return sockets;
     }
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
     for fd in 3..3 + i64::from(number("LISTEN_FDS").unwrap_or(0).min(4096)) {
+        let stored = crate::systemd::key_of(names.next().unwrap_or_default());
         let Ok(socket) = platform::socket_from_raw_fd(fd) else { continue };
+        if let Some(key) = stored {
+            from_store(cycle, key, socket, &mut sockets);
+            continue;
+        }
         let Ok(addr) = socket.local_addr() else { continue };
         let text = addr.as_socket().map_or_else(
             || format!("unix:{}", addr.as_pathname().unwrap_or(std::path::Path::new("")).display()),
@@ -227,6 +234,23 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
         }
     }
     sockets
+}
+
+/// A socket that the process before left with the service manager.
+fn from_store(cycle: &Cycle, key: u64, socket: socket2::Socket, sockets: &mut Sockets) {
+    let unix = |addr: socket2::SockAddr| addr.as_pathname().map(std::path::Path::to_owned);
+    let path = socket.local_addr().ok().and_then(unix);
+    // One that ended in order removed the file: nobody finds the socket any more.
+    let is_lost = path.as_ref().is_some_and(|p| !p.exists());
+    let Some(l) = cycle.listeners.iter().find(|l| l.key == key).filter(|_| !is_lost) else {
+        crate::systemd::forget(key);
+        return;
+    };
+    let actual = socket.local_addr().ok().and_then(|a| a.as_socket());
+    let address = actual.map_or_else(|| l.address.to_string(), |a| a.to_string());
+    let entry = Bound { label: l.label.clone(), address, sockets: Vec::new() };
+    sockets.entry(key).or_insert(entry).sockets.push(socket);
+    crate::systemd::came_back(key);
 }
 
 // ---- the process that is taken over

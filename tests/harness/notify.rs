@@ -1,12 +1,15 @@
 //! The receiving end of systemd's notify protocol (sd_notify(3)): a datagram socket and the states that came in.
 //! Knows nothing of the process that sends them beyond the descriptor that tells its end.
 
-use std::os::fd::BorrowedFd;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// A bound NOTIFY_SOCKET and the lines read from it so far.
 #[derive(Debug)]
@@ -14,6 +17,7 @@ pub(crate) struct Notify {
     socket: UnixDatagram,
     path: PathBuf,
     lines: Vec<String>,
+    descriptors: Vec<OwnedFd>,
 }
 
 /// Why [`Notify::wait`] ended without the line.
@@ -31,7 +35,7 @@ impl Notify {
         socket.set_nonblocking(true).expect("a fresh socket takes the flag");
         // As systemd's: the process may become another user.
         let _ = std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        Self { socket, path, lines: Vec::new() }
+        Self { socket, path, lines: Vec::new(), descriptors: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -42,6 +46,12 @@ impl Notify {
     pub(crate) fn lines(&mut self) -> &[String] {
         self.drain();
         &self.lines
+    }
+
+    /// The descriptors that came with them (FDSTORE) and were not taken yet, in order.
+    pub(crate) fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        self.drain();
+        std::mem::take(&mut self.descriptors)
     }
 
     /// Waits for a line from number `from` on that starts with `prefix`; its number. `exit` turns readable when the
@@ -76,8 +86,17 @@ impl Notify {
 
     fn drain(&mut self) {
         let mut buf = [0; 4096];
-        while let Ok(n) = self.socket.recv(&mut buf) {
-            let text = String::from_utf8_lossy(&buf[..n]);
+        loop {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let into = &mut [IoSliceMut::new(&mut buf)];
+            let Ok(got) = recvmsg(&self.socket, into, &mut control, RecvFlags::CMSG_CLOEXEC) else { break };
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                    self.descriptors.extend(descriptors);
+                }
+            }
+            let text = String::from_utf8_lossy(&buf[..got.bytes]);
             self.lines.extend(text.lines().map(str::to_owned));
         }
     }

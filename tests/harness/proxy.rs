@@ -146,6 +146,11 @@ impl Proxy {
         self.notify.lines().to_vec()
     }
 
+    /// The descriptors that came with notifications (FDSTORE) and were not taken yet, in order.
+    pub fn stored_descriptors(&mut self) -> Vec<OwnedFd> {
+        self.notify.take_descriptors()
+    }
+
     /// Waits for the process to end; its exit code, `None` when a signal ended it. Panics, with the log, at the limit.
     #[track_caller]
     pub fn wait_exit(&mut self, limit: Duration) -> Option<i32> {

@@ -379,6 +379,7 @@ impl Control {
         let given_up: Vec<_> = self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
         // Before the workers let go: whoever holds a socket last must be the one that served its queue.
         crate::upgrade::offer(&self.sockets, cycle.epoch);
+        crate::systemd::store(&self.sockets);
         for (_, bound) in given_up {
             bound.give_up();
         }
