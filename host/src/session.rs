@@ -196,8 +196,11 @@ impl Session {
         timers::now().saturating_sub(self.started)
     }
 
-    /// Notes a stage.
+    /// Notes a stage, if any text of the configuration shows stages.
     pub fn stage(&self, name: Str) {
+        if !self.worker.cycle.notes_stages {
+            return;
+        }
         let mut stages = self.stages.borrow_mut();
         if stages.len() < STAGES {
             stages.push((name, u32::try_from(self.age().as_micros()).unwrap_or(u32::MAX)));
@@ -347,7 +350,7 @@ impl Session {
             }
         };
         let failed = |cause| CloseReason::new(Who::Client, Stage::Handshake, cause);
-        match self.run(*module, accept).await? {
+        match Box::pin(self.run(*module, accept)).await? {
             Ok(stream) => Ok(stream),
             Err(e) => Err(failed(cause_of(&e))),
         }
@@ -394,7 +397,8 @@ impl Session {
                     instance::run_hook(hook, place, self)
                 };
                 match future {
-                    Some(f) => self.run_plain(module, f).await,
+                    // Boxed, as every step that most sessions do not take: an idle session is as large as its largest step.
+                    Some(f) => Box::pin(self.run_plain(module, f)).await,
                     None => Ok(false),
                 }
             }

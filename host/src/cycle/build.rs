@@ -231,6 +231,7 @@ impl Builder<'_> {
             greetings: gathered(&instances, |i| i.desc().greetings.as_slice().to_vec()),
             relays: gathered(&instances, |i| i.desc().relays.as_slice().to_vec()),
             logs,
+            notes_stages: tree.templates.iter().any(|t| t.text.contains("stream_work_times")),
             published: Published::default(),
             metrics_owner,
             stats: CycleStats::default(),

@@ -52,6 +52,8 @@ pub struct Cycle {
     pub relays: Vec<(u16, RelayPoint)>,
     /// Access logs, by scope.
     pub logs: access_log::Plans,
+    /// Whether any text shows `${stream_work_times}`: stages are noted only then.
+    pub notes_stages: bool,
     /// What modules lend each other.
     pub published: shared::Published,
     /// Owner of the metrics that modules register.

@@ -378,7 +378,8 @@ pub trait StreamImpl: 'static {
 
 struct Holder<S> {
     stream: S,
-    error: Option<Error>,
+    /// Boxed: rare, and it must not weigh on every stream.
+    error: Option<Box<Error>>,
 }
 
 impl<S: StreamImpl> Holder<S> {
@@ -387,7 +388,7 @@ impl<S: StreamImpl> Holder<S> {
             Poll::Pending => PENDING,
             Poll::Ready(Ok(n)) => n.cast_signed(),
             Poll::Ready(Err(e)) => {
-                self.error = Some(e);
+                self.error = Some(Box::new(e));
                 FAILED
             }
         }
@@ -417,7 +418,7 @@ unsafe fn call<S: StreamImpl>(data: *mut (), f: impl FnOnce(&mut Holder<S>) -> i
     match super::task::guard(|| f(h)) {
         Some(n) => n,
         None => {
-            h.error = Some(Error::bare(ErrorKind::Panicked));
+            h.error = Some(Box::new(Error::bare(ErrorKind::Panicked)));
             FAILED
         }
     }
@@ -520,7 +521,7 @@ impl<S: StreamImpl> Table<S> {
     }
     unsafe extern "C" fn error(d: *mut ()) -> Error {
         // SAFETY: see `bind`.
-        unsafe { &mut *d.cast::<Holder<S>>() }.error.take().unwrap_or(Error::bare(ErrorKind::Other))
+        unsafe { &mut *d.cast::<Holder<S>>() }.error.take().map_or(Error::bare(ErrorKind::Other), |e| *e)
     }
     unsafe extern "C" fn info(d: *mut ()) -> StreamInfo {
         // SAFETY: see `bind`.

@@ -63,7 +63,7 @@ struct HostStream<S> {
     /// `None` once the raw socket was given up.
     socket: Option<S>,
     /// Bytes that are read before the socket's.
-    ahead: Option<(Buf, usize)>,
+    ahead: Option<Box<(Buf, usize)>>,
     peer: Addr,
     local: Addr,
 }
@@ -86,7 +86,7 @@ impl<S: Socket> HostStream<S> {
     }
 
     fn read_ahead(&mut self, to: &mut [u8]) -> Option<usize> {
-        let (buf, at) = self.ahead.as_mut()?;
+        let (buf, at) = &mut **self.ahead.as_mut()?;
         let rest = &buf[*at..];
         let n = rest.len().min(to.len());
         to[..n].copy_from_slice(&rest[..n]);
@@ -214,7 +214,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     fn take_raw(&mut self) -> Option<RawSocket> {
         let fd = self.socket.take()?.into_fd().ok()?;
         let mut read_ahead = Buf::new();
-        if let Some((buf, at)) = self.ahead.take() {
+        if let Some((buf, at)) = self.ahead.take().map(|a| *a) {
             read_ahead = buf[at..].to_vec().into();
         }
         Some(RawSocket { fd, read_ahead, write_behind: Buf::new(), can_recv: true, can_send: true })
@@ -231,10 +231,10 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if bytes.is_empty() {
             return;
         }
-        self.ahead = Some(match self.ahead.take() {
+        self.ahead = Some(Box::new(match self.ahead.take().map(|a| *a) {
             None => (bytes, 0),
             Some((old, at)) => ([&bytes[..], &old[at..]].concat().into(), 0),
-        });
+        }));
     }
 
     fn set_option(&mut self, name: &str, value: i64) -> bool {
