@@ -2,8 +2,10 @@
 //! one clear line and goes on, or ends well. One behaviour a file.
 
 mod bad_files;
+mod killed_peer;
 mod panics_cost_one_connection;
 mod prepare_is_undone;
 mod slow_polls_are_named;
 #[path = "../modules/support.rs"]
 mod support;
+mod without_descriptors;

@@ -24,11 +24,18 @@ pub(crate) fn send(socket: &UdpSocket, (epoch, worker): Owner, word: &str) {
 #[track_caller]
 pub(crate) fn ask(socket: &UdpSocket, owner: Owner, word: &str) -> Owner {
     send(socket, owner, word);
+    let (from, back) = received(socket);
+    assert_eq!(back, word.as_bytes());
+    from
+}
+
+/// The next datagram: whose it is, and what it carries.
+#[track_caller]
+fn received(socket: &UdpSocket) -> (Owner, Vec<u8>) {
     let mut buffer = [0; 2048];
     let n = socket.recv(&mut buffer).expect("an answer");
     let number = |at: usize| u32::from_be_bytes(buffer[at..at + 4].try_into().expect("four bytes"));
-    assert_eq!(&buffer[8..n], word.as_bytes());
-    (number(0), number(4))
+    ((number(0), number(4)), buffer[8..n].to_vec())
 }
 
 /// A new flow of each worker.
@@ -120,6 +127,51 @@ fn with_another_image_and_new_workers() {
     drop(held);
     await_one_generation(&proxy);
     assert_eq!(ask(&client::udp(addr), new[0], "on"), new[0]);
+}
+
+#[test]
+fn a_session_over_datagrams_holds_its_generation() {
+    let (Some(dgram), Some(swap)) = (module("datagram_echo"), module("swap")) else { return };
+    let proxy = Proxy::start(&config(&dgram, &swap, ""));
+    let addr = proxy.addr(0);
+    let socket = client::udp(addr);
+    // `swap` says its version first, then echoes.
+    let owner = ask_flow(&socket, (0, 0), b"", Some("1\n"), "");
+    let status = proxy.status();
+    assert_eq!(
+        (&status["process"]["sessions"], &status["listeners"][0]["traffic"]["sessions"]),
+        (&1.into(), &1.into())
+    );
+    proxy.reload().assert(0, &[]);
+    assert_eq!(proxy.status()["retired"][0]["epoch"], 1, "the session goes on, and its endpoint with it");
+    assert_eq!(ask_flow(&socket, owner, b"good day", None, "good day"), owner);
+    // From another port: whose it is says the datagram, and the answer goes where the session began.
+    send(&client::udp(addr), owner, "\u{1}\u{7}moved");
+    assert_eq!(received(&socket), (owner, b"\x01\x07moved".to_vec()));
+    // A piece without bytes ends it.
+    send(&socket, owner, "\u{1}\u{7}");
+    assert_eq!(received(&socket), (owner, b"\x01\x07".to_vec()));
+    await_one_generation(&proxy);
+    let traffic = proxy.status()["listeners"][0]["traffic"].clone();
+    assert_eq!((&traffic["sessions"], &traffic["connections"]), (&0.into(), &1.into()), "{traffic}");
+}
+
+/// Sends bytes of flow 7 and reads what its session answers; its owner.
+#[track_caller]
+fn ask_flow(socket: &UdpSocket, owner: Owner, bytes: &[u8], greeting: Option<&str>, answer: &str) -> Owner {
+    let first = if greeting.is_some() { "x" } else { "" };
+    let word = format!("\u{1}\u{7}{first}{}", std::str::from_utf8(bytes).expect("text"));
+    send(socket, owner, &word);
+    let mut from = owner;
+    let mut text = Vec::new();
+    let wanted = format!("{}{first}{answer}", greeting.unwrap_or(""));
+    while text.len() < wanted.len() {
+        let (owner, piece) = received(socket);
+        from = owner;
+        text.extend_from_slice(piece.strip_prefix(b"\x01\x07").expect("of flow 7"));
+    }
+    assert_eq!(String::from_utf8_lossy(&text), wanted);
+    from
 }
 
 /// Connections that both workers have a session of.

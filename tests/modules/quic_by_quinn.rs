@@ -4,14 +4,14 @@ use std::process::{Command, Stdio};
 
 use harness::{Proxy, eventually, skip};
 
-use crate::support::{module, third_party};
+use crate::support::{build, module, third_party};
 
 #[test]
 fn by_its_own_client() {
     let Some(quinn) = module("quinn_echo") else { return };
     let client = third_party().join("target/debug/examples/quic_client");
-    if !client.exists() {
-        return skip("quic_client is not built: cargo +nightly build -p quinn-echo --examples in tests/third-party");
+    if let Err(why) = build(&["-p", "quinn-echo", "--example", "quic_client"], "1") {
+        return skip(&format!("quic_client cannot be built: {why}"));
     }
     let proxy = Proxy::builder()
         .config("load_module \"@MODULE@\"\ncommon { worker_threads 2; }\nquinn_echo \"127.0.0.1:0\"\n")

@@ -54,7 +54,7 @@ pub(crate) fn versions(name: &str) -> Option<[PathBuf; 2]> {
     }
     // The second first: what is built last stays where everybody looks for it.
     for (path, version) in paths.iter().zip(["1", "2"]).rev() {
-        if let Err(why) = build(name, version) {
+        if let Err(why) = build(&["-p", &name.replace('_', "-")], version) {
             skip(&format!("version {version} of {name} cannot be built: {why}"));
             return None;
         }
@@ -66,15 +66,15 @@ pub(crate) fn versions(name: &str) -> Option<[PathBuf; 2]> {
     Some(paths)
 }
 
-fn build(name: &str, version: &str) -> Result<(), String> {
+/// Builds these packages of the third parties as they would: by another compiler if there is one.
+pub(crate) fn build(what: &[&str], version: &str) -> Result<(), String> {
     let nightly = Command::new("rustup").args(["toolchain", "list"]).output();
     let nightly = nightly.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("nightly"));
     let mut command = if nightly { Command::new("rustup") } else { Command::new("cargo") };
     if nightly {
         command.args(["run", "nightly", "cargo"]);
     }
-    let package = name.replace('_', "-");
-    command.args(["build", "--offline", "--quiet", "-p", package.as_str()]).current_dir(third_party());
+    command.args(["build", "--offline", "--quiet"]).args(what).current_dir(third_party());
     // What cargo set for this test is not meant for another workspace.
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy().into_owned();

@@ -2,7 +2,9 @@
 //!
 //! The first eight bytes of a datagram are the epoch and the worker of whoever began the flow, big-endian; both zero: it
 //! begins here. An answer carries the owner's. So a client that moves to another port, worker or generation still gets
-//! answers from the one that began, and sees so.
+//! answers from the one that began, and sees so. What begins with `\x01` behind the head is a session's (see `flow`).
+
+mod flow;
 
 use anyproxy_module_api::*;
 
@@ -30,7 +32,7 @@ impl Module for DatagramEcho {
     type Worker = ();
 
     fn register(registry: &mut Registry<Self>) {
-        registry.datagram_listener::<Flows>();
+        registry.datagram_listener::<Datagrams>();
     }
 
     fn create() -> Self {
@@ -42,9 +44,9 @@ impl Module for DatagramEcho {
     fn worker_start(&self, _: u32) {}
 }
 
-struct Flows;
+struct Datagrams;
 
-impl DatagramListener<DatagramEcho> for Flows {
+impl DatagramListener<DatagramEcho> for Datagrams {
     const NAME: &'static str = "dgram";
     type Endpoint = Echo;
 
@@ -62,6 +64,7 @@ impl DatagramListener<DatagramEcho> for Flows {
             // Read once: this endpoint answers as what it was when its flows began.
             epoch: epoch(),
             worker: worker().unwrap_or(u32::MAX),
+            flows: flow::Flows::default(),
         }
     }
 }
@@ -79,15 +82,22 @@ struct Echo {
     socket: DatagramSocket,
     epoch: u32,
     worker: u32,
+    flows: flow::Flows,
 }
 
 impl DatagramEndpoint for Echo {
     fn deliver(&self, meta: &Received, bytes: &[u8]) {
         let size = if meta.segment == 0 { bytes.len() } else { meta.segment };
         for datagram in bytes.chunks(size.max(1)).filter(|datagram| datagram.len() >= HEAD) {
+            let mut head = [0; HEAD];
+            head[..4].copy_from_slice(&self.epoch.to_be_bytes());
+            head[4..].copy_from_slice(&self.worker.to_be_bytes());
+            if datagram.get(HEAD) == Some(&flow::MARK) {
+                self.flows.deliver(self.socket, head, meta.from, meta.to, &datagram[HEAD + 1..]);
+                continue;
+            }
             let mut answer = datagram.to_vec();
-            answer[..4].copy_from_slice(&self.epoch.to_be_bytes());
-            answer[4..HEAD].copy_from_slice(&self.worker.to_be_bytes());
+            answer[..HEAD].copy_from_slice(&head);
             let mut transmit = Transmit::new(meta.from, &answer);
             if meta.to.port() != 0 {
                 transmit = transmit.from(meta.to);
