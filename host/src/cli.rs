@@ -145,7 +145,9 @@ fn setup() -> std::io::Result<()> {
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = info.payload_as_str().unwrap_or("panic");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic");
         tracing::error!("panic at {at}: {text}");
         process::process().error_log.flush(Duration::from_secs(1));
     }));
@@ -326,7 +328,7 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
 /// The same from a file that cannot be read as a configuration: `control` and `pid` as lines of their own still tell.
 fn beside_broken(config: &Path) -> PathBuf {
     let text = std::fs::read_to_string(config).unwrap_or_default();
-    let dir = config.parent().unwrap_or(Path::new("."));
+    let dir = config.parent().unwrap_or_else(|| Path::new("."));
     let said = |name: &str| {
         let value = text.lines().find_map(|l| l.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
         value.map(|v| dir.join(v))

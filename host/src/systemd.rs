@@ -94,7 +94,8 @@ pub fn alive() {
 
 /// Listeners whose sockets the service manager keeps (sd_notify(3), FDSTORE).
 #[cfg(unix)]
-static STORED: std::sync::Mutex<std::collections::BTreeSet<u64>> = std::sync::Mutex::new(std::collections::BTreeSet::new());
+static STORED: std::sync::Mutex<std::collections::BTreeSet<u64>> =
+    std::sync::Mutex::new(std::collections::BTreeSet::new());
 
 #[cfg(unix)]
 const PREFIX: &str = "anyproxy-";

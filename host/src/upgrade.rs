@@ -129,7 +129,7 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
 
 fn control_of(options: &Options, settings: &Settings, pid_file: &std::path::Path) -> PathBuf {
     let said = options.control.clone().or_else(|| settings.control.clone());
-    said.unwrap_or_else(|| pid_file.parent().unwrap_or(std::path::Path::new(".")).join("anyproxy.sock"))
+    said.unwrap_or_else(|| pid_file.parent().unwrap_or_else(|| std::path::Path::new(".")).join("anyproxy.sock"))
 }
 
 async fn receive(stream: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
@@ -222,7 +222,7 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
         }
         let Ok(addr) = socket.local_addr() else { continue };
         let text = addr.as_socket().map_or_else(
-            || format!("unix:{}", addr.as_pathname().unwrap_or(std::path::Path::new("")).display()),
+            || format!("unix:{}", addr.as_pathname().unwrap_or_else(|| std::path::Path::new("")).display()),
             |a| a.to_string(),
         );
         match cycle.listeners.iter().find(|l| l.address.to_string() == text) {

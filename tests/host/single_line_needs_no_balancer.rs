@@ -29,6 +29,7 @@ fn several_lines_without_a_word_are_shared_out_by_weight() {
 
 #[test]
 fn a_balancer_that_is_named_must_be_there() {
-    let config = ONE.replace("proxy_pass_tcp \"@ORIGIN@\" @OPTIONS@", "proxy_pass_upstream \"//tcp//127.0.0.1:1//fair\"");
+    let config =
+        ONE.replace("proxy_pass_tcp \"@ORIGIN@\" @OPTIONS@", "proxy_pass_upstream \"//tcp//127.0.0.1:1//fair\"");
     check(&config).assert(1, &["unknown balancer \"fair\"", "load_module \"balancer\""]);
 }

@@ -21,7 +21,10 @@ fn are_listed_until_reinit_or_restart() {
     let proxy = Proxy::start(&config(1, "#true", "a.example"));
     proxy.send("check").assert(0, &["nothing changed"]);
     proxy.dir().write("main.kdl", config(2, "#false", "b.example"));
-    assert_eq!(lines(&proxy.send("check")), ["domain needs reload", "ipv6_only needs restart", "worker_threads needs reinit"]);
+    assert_eq!(
+        lines(&proxy.send("check")),
+        ["domain needs reload", "ipv6_only needs restart", "worker_threads needs reinit"]
+    );
     let told = ["not applied: ipv6_only needs restart", "not applied: worker_threads needs reinit"];
     proxy.reload().assert(0, &told);
     proxy.reload().assert(0, &told);

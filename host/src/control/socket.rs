@@ -26,7 +26,7 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
         return p;
     }
     let beside = settings.pid.as_deref().unwrap_or(&options.config);
-    beside.parent().unwrap_or(Path::new(".")).join("anyproxy.sock")
+    beside.parent().unwrap_or_else(|| Path::new(".")).join("anyproxy.sock")
 }
 
 /// Makes the socket; one that nobody answers on is replaced. Clients wait until [`serve`].

@@ -95,7 +95,7 @@ impl Settings {
             log_level: log_level(tree),
             user: text("user"),
             group: text("group"),
-            stop_graceful: text("stop_signal").map_or(std::process::id() == 1, |how| how == "graceful"),
+            stop_graceful: text("stop_signal").map_or_else(|| std::process::id() == 1, |how| how == "graceful"),
             resolver: node("resolver").map_or_else(Vec::new, |n| {
                 n.args.as_slice().iter().filter_map(|v| v.text.as_str().parse().ok()).collect()
             }),

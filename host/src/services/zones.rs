@@ -16,14 +16,20 @@ use std::{
     },
 };
 
+/// Schema and bytes.
+type Handed = (u32, Vec<u8>);
+
+/// Module and name.
+type Key = (String, String);
+
 /// All zones of the process, by module and name.
 #[derive(Debug, Default)]
 pub struct Zones {
-    live: Mutex<HashMap<(String, String), Arc<ZoneCell>>>,
+    live: Mutex<HashMap<Key, Arc<ZoneCell>>>,
     /// Zones that moved to another image for a generation that is not live yet.
-    moved: Mutex<HashMap<(String, String), Arc<ZoneCell>>>,
+    moved: Mutex<HashMap<Key, Arc<ZoneCell>>>,
     /// From the process before this one: schema and bytes.
-    handed: Mutex<HashMap<(String, String), (u32, Vec<u8>)>>,
+    handed: Mutex<HashMap<Key, Handed>>,
 }
 
 /// One zone in one image.

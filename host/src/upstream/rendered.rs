@@ -130,7 +130,8 @@ mod tests {
         assert_eq!(Target::parse("[::1]:80"), ip("[::1]:80"));
         assert_eq!(Target::parse("A_b-1.Example.:443"), Some(Target::Name("a_b-1.example".to_owned(), 443)));
         let long = format!("{}:80", "a.".repeat(200));
-        let bad = ["", ":80", "a", "a:", "a:0", "a:+80", "a:65536", "a b:80", "127.1:80", "::1:80", "unix:/x", "a..b:80"];
+        let bad =
+            ["", ":80", "a", "a:", "a:0", "a:+80", "a:65536", "a b:80", "127.1:80", "::1:80", "unix:/x", "a..b:80"];
         for bad in bad.into_iter().chain([long.as_str(), "-a:80", "a:80\n", "\u{e9}:80", "127.0.0.1:0"]) {
             assert_eq!(Target::parse(bad), None, "{bad:?}");
         }
@@ -138,7 +139,8 @@ mod tests {
 
     #[test]
     fn networks_hold_what_is_in_them() {
-        let holds = |net: &str, ip: &str| Network::parse(net).expect("a network").contains(ip.parse().expect("an address"));
+        let holds =
+            |net: &str, ip: &str| Network::parse(net).expect("a network").contains(ip.parse().expect("an address"));
         assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));
         assert!(holds("10.0.0.0/8", "::ffff:10.0.0.1") && !holds("10.0.0.0/8", "::10.0.0.1"));
         assert!(holds("10.0.0.1", "10.0.0.1") && !holds("10.0.0.1", "10.0.0.2"));
@@ -154,7 +156,17 @@ mod tests {
         let peer = |id: u64| {
             let addr = SocketAddr::from(([10, 0, 0, 1], 80)).into();
             let (upstream, host, connector) = ("o", "x", "tcp");
-            peers.get(&PeerSpec { id, line: 7, upstream, host, addr, connector, weight: 1, max_connections: 0, backup: false })
+            peers.get(&PeerSpec {
+                id,
+                line: 7,
+                upstream,
+                host,
+                addr,
+                connector,
+                weight: 1,
+                max_connections: 0,
+                backup: false,
+            })
         };
         (1..=MOST as u64).for_each(|id| lately.used(&peer(id)));
         lately.used(&peer(1));
