@@ -143,6 +143,7 @@ pub fn prometheus(cycle: &Cycle) -> String {
     process().metrics.prometheus(&mut out);
     prometheus::process(&mut out, &process_numbers(cycle));
     prometheus::faults(&mut out, &faults::all());
+    prometheus::datagrams(&mut out, &datagram::COUNTS);
     let names: Vec<String> = cycle.listeners.iter().map(|l| listener_name(l)).collect();
     let listeners: Vec<(&str, &ListenerStats)> =
         names.iter().zip(&cycle.listeners).map(|(name, l)| (name.as_str(), &*l.stats)).collect();

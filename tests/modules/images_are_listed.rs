@@ -27,6 +27,7 @@ fn with_a_warning_after_eight() {
         assert_eq!(image["serving"], n == 7, "{image}");
         assert_eq!(image["size"], bytes.len() + n, "{image}");
         assert_eq!(image["abi"], "1.0", "{image}");
+        assert!(image["memory"].as_u64() > Some(0), "private memory, bytes: {image}");
     }
     write(proxy.dir(), "libanyproxy_swap.so", &with(8));
     proxy.reload().assert(0, &[]);

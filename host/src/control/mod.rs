@@ -20,7 +20,7 @@ use crate::{
     },
     log,
     process::process,
-    services::{buffers, current::running_on, datagram, dns, jobs, platform, watchdog},
+    services::{buffers, datagram, dns, jobs, platform, watchdog},
     worker::{
         Message, WorkerHandle,
         accept::{Assigned, Sharing},
@@ -543,8 +543,8 @@ impl Control {
                 && now > turn + limit.as_millis() as u64
                 && let Some(more) = process().error_log.once_a_second(&format!("watchdog {}", w.id))
             {
-                let running = self.cycle.tree.modules.get(usize::from(running_on(w.id).1)).map_or("?", String::as_str);
-                tracing::error!(worker = w.index, stuck_ms = now - turn, running, more, "a worker does not return to its loop");
+                let (running, version) = watchdog::running(w.id);
+                tracing::error!(worker = w.index, stuck_ms = now - turn, running, version, more, "a worker does not return to its loop");
             }
         }
     }

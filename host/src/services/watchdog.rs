@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     ptr,
     sync::{
-        Mutex, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::SeqCst, fence},
     },
     thread::{self, Thread},
@@ -137,13 +137,24 @@ fn look(seen: &mut HashMap<u32, Seen>) -> bool {
     any
 }
 
+/// The generation at an address, if it has not ended.
+fn found(cycle: *const Cycle) -> Option<Arc<Cycle>> {
+    let cycles = CYCLES.lock().unwrap_or_else(PoisonError::into_inner);
+    cycles.iter().find(|c| ptr::eq(c.as_ptr(), cycle)).and_then(Weak::upgrade)
+}
+
+/// Module and version of what runs on a worker; `host`: none.
+pub fn running(worker: u32) -> (String, String) {
+    let (cycle, (_, module)) = (cycle_on(worker), running_on(worker));
+    match found(cycle).filter(|_| module != 0) {
+        Some(cycle) => (cycle.module_id(module).to_owned(), cycle.instance(module).image.facts.version.clone()),
+        None => ("host".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    }
+}
+
 /// A module's poll holds up a worker.
 fn name(cycle: *const Cycle, module: u16, worker: u32) {
-    let found = {
-        let cycles = CYCLES.lock().unwrap_or_else(PoisonError::into_inner);
-        cycles.iter().find(|c| ptr::eq(c.as_ptr(), cycle)).and_then(Weak::upgrade)
-    };
-    let Some(cycle) = found else { return };
+    let Some(cycle) = found(cycle) else { return };
     let (id, image) = (cycle.module_id(module), &cycle.instance(module).image);
     faults::note(id, |f| f.slow_polls += 1);
     if let Some(more) = process().error_log.once_a_second(&format!("slow poll {id}")) {

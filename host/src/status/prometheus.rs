@@ -5,7 +5,7 @@
 use crate::{
     cycle::listener_stats::ListenerStats,
     metrics::{BUCKETS, Kind, Snapshot, upper_bound},
-    services::faults::Faults,
+    services::{datagram::Counts, faults::Faults},
     upstream::{live::PeerLive, pool::Pool},
 };
 use std::{
@@ -193,6 +193,24 @@ pub fn faults(out: &mut String, faults: &[(String, Faults)]) {
         Family::new(out, "anyproxy_module_slow_polls_total", Kind::Counter, "Polls of 10 ms or more that the watchdog saw.");
     for (module, f) in faults {
         family.sample(&[("module", module)], f.slow_polls);
+    }
+}
+
+/// Appends what became of the datagrams that were read.
+pub fn datagrams(out: &mut String, counts: &Counts) {
+    let name = "anyproxy_datagrams_total";
+    let mut family = Family::new(out, name, Kind::Counter, "Datagrams of datagram listeners, by what became of them.");
+    for (outcome, count) in [
+        ("delivered", &counts.delivered),
+        ("passed", &counts.passed),
+        ("to_predecessor", &counts.to_predecessor),
+        ("from_successor", &counts.from_successor),
+        ("refused", &counts.refused),
+        ("no_owner", &counts.no_owner),
+        ("full", &counts.full),
+        ("error", &counts.errors),
+    ] {
+        family.sample(&[("outcome", outcome)], count.load(Relaxed));
     }
 }
 
