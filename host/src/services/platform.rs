@@ -24,6 +24,23 @@ mod imp {
     }
 }
 
+#[cfg(windows)]
+mod imp {
+    use std::os::windows::io::{AsRawSocket, FromRawSocket, IntoRawSocket};
+
+    pub(crate) fn raw_fd(s: &impl AsRawSocket) -> i64 {
+        s.as_raw_socket().cast_signed()
+    }
+    pub(crate) fn into_raw_fd(s: impl IntoRawSocket) -> i64 {
+        s.into_raw_socket().cast_signed()
+    }
+    pub(crate) fn socket_from_raw_fd(fd: i64) -> std::io::Result<socket2::Socket> {
+        let socket = u64::try_from(fd).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        // SAFETY: the caller gives the socket up; a number that is none fails at the first call on it.
+        Ok(unsafe { socket2::Socket::from_raw_socket(socket) })
+    }
+}
+
 pub(crate) use imp::{into_raw_fd, raw_fd, socket_from_raw_fd};
 
 /// The pieces as the system takes them; at most 64, the rest is for the next write.
@@ -38,8 +55,22 @@ pub(crate) fn io_slices<'a>(from: &'a [IoVec]) -> super::stream::Slices<'a> {
 
 /// A stream socket with its options set, not yet bound or connected.
 pub(crate) fn stream_socket(addr: &SocketAddr, o: &SocketOptions) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(*addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = nonblocking(Domain::for_address(*addr), Type::STREAM, Protocol::TCP)?;
     apply(&socket, o)?;
+    Ok(socket)
+}
+
+/// A socket that never blocks, in one system call.
+#[cfg(target_os = "linux")]
+fn nonblocking(domain: Domain, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    Socket::new(domain, kind.nonblocking(), Some(protocol))
+}
+
+/// Elsewhere in two.
+#[cfg(not(target_os = "linux"))]
+fn nonblocking(domain: Domain, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
@@ -181,12 +212,24 @@ pub(crate) fn raise_open_files(want: u64) -> u64 {
     }
 }
 
+/// Elsewhere memory is the only limit.
+#[cfg(not(unix))]
+pub(crate) fn raise_open_files(_: u64) -> u64 {
+    1 << 24
+}
+
 /// Asks for locked memory; false: refused.
 #[cfg(unix)]
 pub(crate) fn raise_locked_memory(bytes: u64) -> bool {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: the structure is ours for the call.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) == 0 }
+}
+
+/// Elsewhere nobody asks for it.
+#[cfg(not(unix))]
+pub(crate) fn raise_locked_memory(_: u64) -> bool {
+    false
 }
 
 /// Low priority for the running thread: computations must not delay the workers.
