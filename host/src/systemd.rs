@@ -65,11 +65,16 @@ pub fn main_pid() {
 }
 
 /// A reload began.
+#[cfg(unix)]
 pub fn reloading() {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let usec = now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000;
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
 }
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(unix))]
+pub fn reloading() {}
 
 /// The process is ending.
 pub fn stopping() {
