@@ -268,16 +268,24 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Socket> {
 
 /// Whether `path` is a socket that nobody listens on.
 fn is_stale(path: &Path, at: &SockAddr) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        if !std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
-            return false;
-        }
+    if !is_socket(path) {
+        return false;
     }
     // Not to wait where the queue of whoever listens is full.
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|s| s.set_nonblocking(true).map(|()| s));
     probe.is_ok_and(|s| s.connect(at).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
+}
+
+#[cfg(unix)]
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
+}
+
+/// Elsewhere a socket's file cannot be told from others: none is removed.
+#[cfg(not(unix))]
+fn is_socket(_: &Path) -> bool {
+    false
 }
 
 /// Whoever may enter the directory may connect, as far as the umask says. A file needs no execute bit.
