@@ -14,8 +14,10 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use super::super::platform;
 
@@ -57,6 +59,7 @@ macro_rules! socket {
 }
 
 socket!(TcpStream, "tcp");
+#[cfg(unix)]
 socket!(UnixStream, "unix");
 
 struct HostStream<S> {
