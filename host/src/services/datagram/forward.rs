@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
-use tokio::{net::UnixDatagram, sync::mpsc, task::AbortHandle};
+use tokio::{sync::mpsc, task::AbortHandle};
 
 /// Datagrams (or runs) that may wait for one worker.
 const MOST_WAITING: usize = 1024;
@@ -172,11 +172,9 @@ static PREDECESSOR: RwLock<Option<Predecessor>> = RwLock::new(None);
 /// # Errors
 /// What the system says.
 pub fn channel() -> io::Result<(socket2::Socket, socket2::Socket)> {
-    // Datagrams keep their boundaries, and a full one never blocks who reads the network.
-    let (a, b) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::DGRAM, None)?;
+    let (a, b) = system::pair()?;
     for s in [&a, &b] {
         s.set_nonblocking(true)?;
-        s.set_cloexec(true)?;
         // Room for some runs of datagrams; the system may give less.
         let _ = s.set_send_buffer_size(4 << 20);
     }
@@ -215,7 +213,7 @@ pub fn serve_successor(socket: socket2::Socket) -> io::Result<AbortHandle> {
     let runtime = crate::control::runtime();
     let _in = runtime.enter();
     socket.set_nonblocking(true)?;
-    let socket = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(std::os::fd::OwnedFd::from(socket)))?;
+    let socket = system::register(socket)?;
     let task = async move {
         let mut frame = vec![0; FRAME];
         while let Ok(n) = socket.recv(&mut frame).await {
@@ -226,6 +224,38 @@ pub fn serve_successor(socket: socket2::Socket) -> io::Result<AbortHandle> {
         }
     };
     Ok(runtime.spawn(task).abort_handle())
+}
+
+#[cfg(unix)]
+mod system {
+    use socket2::{Domain, Socket, Type};
+    use std::{io, os::fd::OwnedFd, os::unix::net::UnixDatagram as Blocking};
+    use tokio::net::UnixDatagram;
+
+    /// Datagrams keep their boundaries, and a full one never blocks who reads the network.
+    pub(super) fn pair() -> io::Result<(Socket, Socket)> {
+        Socket::pair(Domain::UNIX, Type::DGRAM, None)
+    }
+
+    pub(super) fn register(socket: Socket) -> io::Result<UnixDatagram> {
+        UnixDatagram::from_std(Blocking::from(OwnedFd::from(socket)))
+    }
+}
+
+/// Elsewhere no process takes over from another.
+#[cfg(not(unix))]
+mod system {
+    use socket2::Socket;
+    use std::io;
+    use tokio::net::UdpSocket;
+
+    pub(super) fn pair() -> io::Result<(Socket, Socket)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn register(socket: Socket) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(socket.into())
+    }
 }
 
 fn encode(listener: u64, owner: Route, meta: &Received, bytes: &[u8]) -> Option<Vec<u8>> {
