@@ -20,7 +20,6 @@ impl std::fmt::Write for Line {
 }
 
 /// Sets the handlers.
-#[cfg(unix)]
 pub fn install() {
     for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGABRT, libc::SIGFPE] {
         // SAFETY: the handler only reads thread-locals without destructors and writes to a descriptor.
@@ -33,11 +32,6 @@ pub fn install() {
     }
 }
 
-/// Elsewhere the system's own report must do.
-#[cfg(not(unix))]
-pub fn install() {}
-
-#[cfg(unix)]
 extern "C" fn handler(signal: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let mut line = Line { bytes: [0; 512], len: 0 };
     let who = current();

@@ -3,6 +3,7 @@
 
 pub mod buffers;
 pub mod contracts;
+#[cfg_attr(not(unix), path = "crash_none.rs")]
 pub mod crash;
 pub mod current;
 pub mod datagram;
