@@ -5,7 +5,7 @@
 
 use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, Facts, Note, RUSTC, SECTION, TARGET};
 use object::{Object, ObjectSection, ObjectSymbol, read::elf::ElfFile64};
-use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io::Read, path::Path};
 
 /// Largest file taken for a module.
 const LIMIT: u64 = 512 << 20;
@@ -40,7 +40,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("is larger than {} MiB", LIMIT >> 20));
     }
     // Whoever can write the file owns this process.
-    if meta.mode() & 0o002 != 0 {
+    if super::system::others_may_write(&meta) {
         return Err("may be written by others; run chmod o-w on it".to_owned());
     }
     let mut bytes = Vec::with_capacity(meta.len() as usize);

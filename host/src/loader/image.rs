@@ -1,6 +1,9 @@
 //! Mapped images: one a content of a file, never closed. A changed file becomes a second image beside the first.
 
-use super::header::{self, Header};
+use super::{
+    header::{self, Header},
+    system,
+};
 use anyproxy_module_api::abi::{
     host::HostVtable,
     module::ModuleDesc,
@@ -12,7 +15,6 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -142,6 +144,7 @@ fn agree(facts: &Facts, desc: &ModuleDesc) -> Result<(), String> {
 fn map(id: &str, hash: u64, bytes: &[u8]) -> Result<root::RootRef, String> {
     let dir = std::env::temp_dir().join(format!("anyproxy-{}-{:x}", std::process::id(), hash));
     let path = dir.join(format!("libanyproxy_{id}-{hash:016x}{}", std::env::consts::DLL_SUFFIX));
+    system::remove_left_behind();
     let copy = || -> std::io::Result<()> {
         // The directory must be new and ours: nobody else may put a file under this name.
         match fs::create_dir(&dir) {
@@ -151,19 +154,19 @@ fn map(id: &str, hash: u64, bytes: &[u8]) -> Result<root::RootRef, String> {
             }
             other => other?,
         }
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(&path)?.write_all(bytes)
+        system::close_to_others(&dir)?;
+        system::new_code(&path)?.write_all(bytes)
     };
     let mapped = copy().map_err(|e| format!("cannot be copied to {}: {e}", path.display())).and_then(|()| open(&path));
-    // The mapping keeps the content; nothing stays behind if the process is killed.
+    // The mapping keeps the content; nothing stays behind if the process is killed. Where a mapped file cannot be removed,
+    // a later process does it.
     let _ = fs::remove_dir_all(&dir);
     mapped
 }
 
 fn open(path: &Path) -> Result<root::RootRef, String> {
-    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
     // SAFETY: the header was judged; constructors of a module that the operator named run here.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    let library = unsafe { system::map(path) };
     let library = library.map_err(|e| format!("cannot be loaded: {}", last_line(&e)))?;
     // Never closed: its code may be on a stack, its statics in use.
     std::mem::forget(library);

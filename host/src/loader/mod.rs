@@ -3,6 +3,7 @@
 
 mod header;
 mod image;
+mod system;
 
 pub use header::{Header, read};
 pub use image::{Image, Images};
