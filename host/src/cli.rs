@@ -339,14 +339,13 @@ fn beside_broken(config: &Path) -> PathBuf {
     })
 }
 
-#[cfg(unix)]
 fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> String) -> i32 {
     let path = control_path(a, config);
     let fail = |e: std::io::Error| {
         err(format_args!("anyproxy: {}: {e}; is it running? --control names its control socket\n", path.display()));
         exit::CONFIG
     };
-    let stream = match std::os::unix::net::UnixStream::connect(&path) {
+    let stream = match control::channel::connect(&path) {
         Ok(s) => s,
         Err(e) => return fail(e),
     };
@@ -376,10 +375,4 @@ fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> St
         None => err(format_args!("anyproxy: the running process ended before it answered\n")),
     }
     exit::CONFIG
-}
-
-#[cfg(not(unix))]
-fn request(_: &Args, _: &Path, _: &Value, _: impl Fn(&Value) -> String) -> i32 {
-    err(format_args!("anyproxy: the control socket is not there on this platform\n"));
-    exit::RUNNING
 }

@@ -3,6 +3,7 @@
 //! A reload builds the next generation off the loop, binds and prepares, starts it on every worker, and only then switches.
 //! Whatever fails before the switch changes nothing.
 
+pub mod channel;
 pub mod commands;
 pub mod socket;
 

@@ -1,8 +1,12 @@
-//! The control socket: a Unix socket of mode 0600, one JSON object a line in each direction.
+//! The control socket, which its owner alone can use: one JSON object a line in each direction.
 //!
 //! `{"cmd":"status"}` → `{"ok":true,"result":{…}}` or `{"ok":false,"error":"…"}`.
 
-use super::{Options, ask, commands};
+use super::{
+    Options, ask,
+    channel::{self, Listener, Stream},
+    commands,
+};
 use crate::cycle::settings::Settings;
 use serde_json::{Value, json};
 use std::{
@@ -10,10 +14,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// Longest line taken.
 const LINE: u64 = 1 << 20;
@@ -33,26 +34,20 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
 ///
 /// # Errors
 /// When the path cannot be used, or another process answers there.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            // The process that is taken over: its socket moves aside by being unlinked, it holds the old one.
-            if !crate::upgrade::is_hot() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another anyproxy answers there"));
-            }
-        }
-        std::fs::remove_file(path)?;
+pub fn bind(path: &Path) -> io::Result<Listener> {
+    // The process that is taken over: its socket moves aside by being unlinked, it holds the old one.
+    if channel::connect(path).is_ok() && !crate::upgrade::is_hot() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another anyproxy answers there"));
     }
-    // Made under a mask that leaves it to its owner from the first moment on.
-    crate::privileges::with_umask(0o177, || UnixListener::bind(path))
+    Listener::bind(path)
 }
 
 /// Answers clients from now on.
-pub fn serve(listener: UnixListener) {
+pub fn serve(mut listener: Listener) {
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     tokio::spawn(converse(stream));
                 }
                 Err(e) => {
@@ -73,7 +68,7 @@ pub fn remove(path: &Path) {
     }
 }
 
-async fn converse(stream: UnixStream) {
+async fn converse(stream: Stream) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     loop {
