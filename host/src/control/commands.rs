@@ -122,7 +122,7 @@ impl Control {
             Request::Reinit => self.reinit().await,
             Request::Reopen => self.reopen(),
             Request::Quit => {
-                self.quit();
+                self.quit().await;
                 Ok(json!({ "quitting": true }))
             }
             Request::Stop => {

@@ -678,7 +678,7 @@ impl Control {
     }
 
     /// Accepts no more; ends when the last session has, or at `shutdown_timeout`. A second time: at once.
-    fn quit(&mut self) {
+    async fn quit(&mut self) {
         if self.quitting.is_some() {
             self.stop_now = true;
             return;
@@ -704,7 +704,8 @@ impl Control {
         }
         for w in &self.workers {
             let kept = kept.clone();
-            w.post(move |w| w.leave_when_done(&kept));
+            // Asked and not told: whoever hears that the process quits may rely on no connection being taken any more.
+            w.ask(move |w| w.leave_when_done(&kept)).await;
         }
     }
 
