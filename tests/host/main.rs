@@ -26,7 +26,7 @@ mod readers_that_go_away;
 mod requests_by_name;
 mod servers_have_a_limit_of_their_own;
 mod sessions_are_shown_and_killed;
-mod status_tells_everything;
 mod single_line_needs_no_balancer;
+mod status_tells_everything;
 mod support;
 mod versions;
