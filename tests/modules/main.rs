@@ -8,6 +8,7 @@ mod datagrams_over_hot;
 mod exchanged_under_load;
 mod http_by_hyper;
 mod images_are_listed;
+mod kept_binaries;
 mod listeners_and_connectors;
 mod quic_by_quinn;
 mod replaced_files;
