@@ -8,7 +8,7 @@ use crate::cycle::settings::Settings;
 /// In words.
 #[cfg(unix)]
 pub fn drop_to(settings: &Settings) -> Result<(), String> {
-    use nix::unistd::{Group, User, getuid, initgroups, setgid, setgroups, setuid};
+    use nix::unistd::{Group, User, getuid, setgid, setuid};
     let Some(name) = &settings.user else { return Ok(()) };
     if !getuid().is_root() {
         tracing::warn!(user = name, "user: only root can become another user; going on as uid {}", getuid());
@@ -31,7 +31,7 @@ pub fn drop_to(settings: &Settings) -> Result<(), String> {
     };
     keep_capabilities(true);
     let c_name = std::ffi::CString::new(user.name.as_str()).map_err(|_| format!("user {name}: malformed name"))?;
-    initgroups(&c_name, gid).or_else(|_| setgroups(&[gid])).map_err(|e| format!("group of {name}: {e}"))?;
+    join_groups(&c_name, gid).map_err(|e| format!("group of {name}: {e}"))?;
     setgid(gid).map_err(|e| format!("group of {name}: {e}"))?;
     setuid(user.uid).map_err(|e| format!("user {name}: {e}"))?;
     keep_capabilities(false);
@@ -45,6 +45,18 @@ pub fn drop_to(settings: &Settings) -> Result<(), String> {
 #[cfg(not(unix))]
 pub fn drop_to(_: &Settings) -> Result<(), String> {
     Ok(())
+}
+
+/// Takes the groups of a user, and `gid`; where they are not known only that.
+#[cfg(target_os = "linux")]
+fn join_groups(user: &std::ffi::CStr, gid: nix::unistd::Gid) -> nix::Result<()> {
+    nix::unistd::initgroups(user, gid).or_else(|_| nix::unistd::setgroups(&[gid]))
+}
+
+/// The same where only the system's own call knows all groups.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn join_groups(user: &std::ffi::CStr, gid: nix::unistd::Gid) -> std::io::Result<()> {
+    crate::services::platform::init_groups(user, gid.as_raw())
 }
 
 /// Before the change: keep what is permitted. After it: only what a reload needs.
@@ -68,7 +80,7 @@ fn keep_capabilities(_: bool) {}
 
 /// Runs `f` under a file mask.
 #[cfg(unix)]
-pub fn with_umask<R>(mask: u32, f: impl FnOnce() -> R) -> R {
+pub fn with_umask<R>(mask: libc::mode_t, f: impl FnOnce() -> R) -> R {
     use nix::sys::stat::{Mode, umask};
     let before = umask(Mode::from_bits_truncate(mask));
     let r = f();

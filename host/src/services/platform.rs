@@ -232,6 +232,14 @@ pub(crate) fn raise_locked_memory(_: u64) -> bool {
     false
 }
 
+/// Takes the groups of a user, and `gid`.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) fn init_groups(user: &std::ffi::CStr, gid: u32) -> io::Result<()> {
+    // SAFETY: the name is valid for the call.
+    let r = unsafe { libc::initgroups(user.as_ptr(), gid.cast_signed()) };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Low priority for the running thread: computations must not delay the workers.
 #[cfg(target_os = "linux")]
 pub(crate) fn lower_priority() {
