@@ -141,8 +141,8 @@ async fn receive(stream: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
         let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
         let read = stream.try_io(tokio::io::Interest::READABLE, || {
-            let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
-            let r = rustix::net::recvmsg(stream.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
+            let bytes = &mut [IoSliceMut::new(&mut bytes)];
+            let r = rustix::net::recvmsg(stream.as_fd(), bytes, &mut control, system::RECEIVE)?;
             Ok(r.bytes)
         });
         let n = match read {
@@ -152,7 +152,7 @@ async fn receive(stream: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
         };
         for message in control.drain() {
             if let rustix::net::RecvAncillaryMessage::ScmRights(fds) = message {
-                descriptors.extend(fds);
+                descriptors.extend(fds.inspect(system::keep_from_children));
             }
         }
         if n == 0 {
@@ -332,8 +332,7 @@ async fn send(stream: &UnixStream, document: &str, sockets: &[socket2::Socket]) 
             let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
             control.push(rustix::net::SendAncillaryMessage::ScmRights(batch));
             let sent = stream.try_io(tokio::io::Interest::WRITABLE, || {
-                let flags = rustix::net::SendFlags::NOSIGNAL;
-                Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(b"+\n")], &mut control, flags)?)
+                Ok(rustix::net::sendmsg(stream.as_fd(), &[IoSlice::new(b"+\n")], &mut control, system::SEND)?)
             });
             match sent {
                 Ok(_) => break,
@@ -354,6 +353,33 @@ async fn send(stream: &UnixStream, document: &str, sockets: &[socket2::Socket]) 
         }
     }
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::net::{RecvFlags, SendFlags};
+    use std::os::fd::OwnedFd;
+
+    pub(super) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+    pub(super) const SEND: SendFlags = SendFlags::NOSIGNAL;
+
+    /// They come so.
+    pub(super) fn keep_from_children(_: &OwnedFd) {}
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use rustix::net::{RecvFlags, SendFlags};
+    use std::os::fd::OwnedFd;
+
+    pub(super) const RECEIVE: RecvFlags = RecvFlags::empty();
+    /// The standard library has SIGPIPE ignored.
+    pub(super) const SEND: SendFlags = SendFlags::empty();
+
+    pub(super) fn keep_from_children(fd: &OwnedFd) {
+        // A descriptor that was just received takes the flag.
+        let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+    }
 }
 
 fn to_hex(bytes: &[u8]) -> String {
