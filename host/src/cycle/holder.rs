@@ -40,6 +40,7 @@ pub fn holders(at: SocketAddr, datagram: bool) -> Vec<Holder> {
     numbers.filter(holds).map(|pid| Holder { pid, name: name(pid) }).collect()
 }
 
+/// Elsewhere unknown.
 #[cfg(not(target_os = "linux"))]
 pub fn holders(_: SocketAddr, _: bool) -> Vec<Holder> {
     Vec::new()
