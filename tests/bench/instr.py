@@ -2,8 +2,9 @@
 """Counts a proxy's user-space instructions an operation by callgrind: repeatable where time is not.
 
   instr.py [--operations request,connection] nginx haproxy anyproxy     peers of bench.py as layer-4 relays, one worker
+  instr.py anyproxy anyproxy-static                                     what the ABI costs: see static/
   instr.py mine 28009 -- path/proxy -c x.kdl                            any proxy in the foreground, from TCP port 28009 to
-                                                                       127.0.0.1:19100: the statically linked baseline, say
+                                                                       127.0.0.1:19100
 
 request: GET of 64 bytes on one of 32 kept connections. connection: connect, the same request, close; 8 at a time.
 The dumps stay in $BENCH_DIR/instr for callgrind_annotate. Needs what setup.sh installed and built.
@@ -23,7 +24,10 @@ from procs import listening, tree
 
 OUT = f'{peers.DIR}/instr'
 ORIGIN_PORT = 19100
-PORTS = dict(nginx=28001, haproxy=28002, anyproxy=28003)
+PORTS = {'nginx': 28001, 'haproxy': 28002, 'anyproxy': 28003, 'anyproxy-static': 28004}
+PEERS = {**peers.PEERS, **peers.BASELINES}
+# The most instructions that the same code may take behind the ABI, linked into one binary = 1.00.
+ABI_GOAL = 1.05
 
 
 def control(pids, *what):
@@ -120,6 +124,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     print('\n### user-space instructions an operation (layer 4, one worker, callgrind)')
     print('| peer | operation | instructions | nginx = 1.00 |\n|---|---|---|---|')
+    seen = {}
     for operation in args.operations.split(','):
         base = None
         for label in [args.what[0]] if own else args.what:
@@ -128,13 +133,25 @@ def main():
                     port, cmd = int(args.what[1]), own
                 else:
                     port = PORTS[label]
-                    cmd = peers.PEERS[label]('l4', 1, port=port, to=f'127.0.0.1:{ORIGIN_PORT}').cmd
+                    cmd = PEERS[label]('l4', 1, port=port, to=f'127.0.0.1:{ORIGIN_PORT}').cmd
                 count = measure(label, port, cmd, operation, args.n)
             except (peers.Absent, RuntimeError, subprocess.TimeoutExpired) as why:
                 print(f'| {label} | {operation} | skipped: {why} | |', flush=True)
                 continue
             base = count if label == 'nginx' else base
+            seen[label, operation] = count
             print(f'| {label} | {operation} | {count:,.0f} | {f"{count / base:.2f}" if base else "-"} |', flush=True)
+    abi(seen)
+
+
+def abi(seen):
+    """What the ABI costs, where both sides were measured."""
+    both = [(o, seen['anyproxy', o], seen['anyproxy-static', o]) for o in OPERATIONS if {('anyproxy', o), ('anyproxy-static', o)} <= seen.keys()]
+    if both:
+        print('\n### the ABI: instructions of anyproxy, linked statically = 1.00\n| operation | ratio | goal | |\n|---|---|---|---|')
+    for operation, behind, static in both:
+        ratio = behind / static
+        print(f'| {operation} | {ratio:.3f} | ≤ {ABI_GOAL:g} | {"reached" if ratio <= ABI_GOAL else "NOT reached"} |')
 
 
 if __name__ == '__main__':

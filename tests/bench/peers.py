@@ -87,6 +87,15 @@ def anyproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
     return Spec([anyproxy_binary(), '-c', conf], {'l4': port})
 
 
+def anyproxy_static(role, workers, port=PORTS['l4'], to=ORIGIN):
+    """The same host, modules and configuration in one binary (static/): the baseline of what the ABI costs."""
+    path = os.environ.get('ANYPROXY_STATIC_BIN') or os.path.join(os.path.dirname(anyproxy_binary()), 'anyproxy-static')
+    if not os.path.exists(path):
+        raise Absent(f'{os.path.relpath(path, ROOT)} is not built')
+    spec = anyproxy(role, workers, port, to)
+    return Spec([path, *spec.cmd[1:]], spec.ports)
+
+
 def anyproxy_many():
     return [anyproxy_binary(), '-t', '-c', f'{HERE}/many.kdl']
 
@@ -191,4 +200,6 @@ def haproxy_many():
 
 
 PEERS = dict(nginx=nginx, haproxy=haproxy, anyproxy=anyproxy)
+# Measured by callgrind alone: time cannot tell so small a difference.
+BASELINES = {'anyproxy-static': anyproxy_static}
 MANY = dict(nginx=nginx_many, haproxy=haproxy_many, anyproxy=anyproxy_many)

@@ -85,24 +85,15 @@ pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
     let mut images: Vec<(Arc<Image>, LoadModule)> = Vec::new();
     for m in config::pre_parse(document) {
         let at = |text: String| Diagnostic::error("module", text).at(m.place);
-        let path = match find(&m, &dirs) {
-            Ok(p) => p,
-            Err(text) => {
-                wrong.push(at(text));
-                continue;
-            }
-        };
-        match process().images.load(&path) {
-            Ok(image) => match images.iter().find(|(i, _)| i.facts.id == image.facts.id) {
+        match image_of(&m, &dirs) {
+            Ok((image, path)) => match images.iter().find(|(i, _)| i.facts.id == image.facts.id) {
                 Some((other, first)) => {
                     let text = format!("module {}: {} and {} have the same id", image.facts.id, other.path.display(), path.display());
                     wrong.push(at(text).label(first.place, "the first one is here"));
                 }
                 None => images.push((image, m)),
             },
-            // By path the name is the path.
-            Err(text) if m.is_path => wrong.push(at(format!("module {} {text}", path.display()))),
-            Err(text) => wrong.push(at(format!("module {}: {} {text}", m.name, path.display()))),
+            Err(text) => wrong.push(at(text)),
         }
     }
     for (image, m) in &images {
@@ -122,6 +113,22 @@ pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
         return Err(wrong);
     }
     Ok(images.into_iter().map(|(i, _)| i).collect())
+}
+
+/// The image that a line of the document names, and where it was found.
+fn image_of(m: &LoadModule, dirs: &[PathBuf]) -> Result<(Arc<Image>, PathBuf), String> {
+    let linked = if m.is_path { None } else { process().images.linked(&m.name) };
+    if let Some(image) = linked {
+        let path = image.path.clone();
+        return Ok((image, path));
+    }
+    let path = find(m, dirs)?;
+    match process().images.load(&path) {
+        Ok(image) => Ok((image, path)),
+        // By path the name is the path.
+        Err(text) if m.is_path => Err(format!("module {} {text}", path.display())),
+        Err(text) => Err(format!("module {}: {} {text}", m.name, path.display())),
+    }
 }
 
 fn provider<'a>(images: &'a [(Arc<Image>, LoadModule)], id: &str) -> Option<(&'a str, &'static anyproxy_module_api::abi::module::ProvidePoint)> {

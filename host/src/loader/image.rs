@@ -22,6 +22,9 @@ use std::{
 /// After how many images of one module a warning is due: each holds memory until the process ends.
 const MANY_IMAGES: usize = 8;
 
+/// Size of an image without a file; no file of a module is empty.
+const LINKED: u64 = 0;
+
 /// A module's code in this process.
 #[derive(Debug)]
 pub struct Image {
@@ -104,6 +107,34 @@ impl Images {
         let image = Arc::new(Image { facts, desc, hash, size: key.1, path: path.to_owned(), number });
         loaded.insert(key, Arc::clone(&image));
         Ok(image)
+    }
+
+    /// Adds a module that is linked into this binary: an image without a file, which `load_module` by id takes before
+    /// it looks for one. The program itself has none; this is for the baseline of `make bench`, which tells what the
+    /// boundary between images costs, and for tests that run the host within their own process. `start` is given the
+    /// host's table and initialises the module.
+    ///
+    /// # Errors
+    /// One line.
+    pub fn add_static(
+        &self,
+        facts: Facts,
+        start: impl FnOnce(&'static HostVtable) -> Option<&'static ModuleDesc>,
+    ) -> Result<Arc<Image>, String> {
+        let desc = start(self.host).ok_or("panicked while it was initialised")?;
+        let mut hasher = DefaultHasher::new();
+        facts.id.hash(&mut hasher);
+        let (hash, path) = (hasher.finish(), PathBuf::from("(linked)"));
+        let image = Arc::new(Image { facts, desc, hash, size: LINKED, path, number: 1 });
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.insert((hash, LINKED), Arc::clone(&image));
+        Ok(image)
+    }
+
+    /// The image that `add_static` made of module `id`.
+    pub fn linked(&self, id: &str) -> Option<Arc<Image>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.values().find(|i| i.size == LINKED && i.facts.id == id).cloned()
     }
 
     /// Every image, in order of module and number.
