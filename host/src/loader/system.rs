@@ -83,10 +83,10 @@ pub(super) fn remove_left_behind() {
     });
 }
 
-/// `anyproxy-PID-HASH`, as [`super::image`] names them.
+/// `anyproxy-PID-HASH`, as [`super::image`] names them. A short number is no hash: that directory is somebody else's.
 #[cfg(windows)]
 fn is_copy(name: &str) -> bool {
     name.strip_prefix("anyproxy-").and_then(|n| n.split_once('-')).is_some_and(|(pid, hash)| {
-        !hash.is_empty() && pid.parse::<u32>().is_ok() && hash.bytes().all(|b| b.is_ascii_hexdigit())
+        (12..=16).contains(&hash.len()) && pid.parse::<u32>().is_ok() && hash.bytes().all(|b| b.is_ascii_hexdigit())
     })
 }
