@@ -5,9 +5,9 @@ pub mod output;
 use self::output::{err, out};
 use crate::{
     config::{
-        self, Schema, directives,
+        self, Schema,
         diagnostic::{Diagnostics, Style},
-        dump, include,
+        directives, dump, include,
     },
     control::{self, Options, exit},
     cycle::{build, settings::Settings},
@@ -127,7 +127,11 @@ fn changes(result: &Value) -> String {
     let list = result.get("changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let word = |change: &Value, key: &str| change.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
     let lines = list.iter().map(|c| format!("{} needs {}", word(c, "directive"), word(c, "needs")));
-    let head = if list.is_empty() { "the configuration is well; nothing changed" } else { "the configuration is well; changed:" };
+    let head = if list.is_empty() {
+        "the configuration is well; nothing changed"
+    } else {
+        "the configuration is well; changed:"
+    };
     std::iter::once(head.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
@@ -182,7 +186,10 @@ fn check(a: &Args, config: &Path) -> i32 {
 
 fn version(config: Option<&Path>) -> i32 {
     use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, RUSTC, TARGET};
-    out(format_args!("anyproxy {} (ABI {ABI_MAJOR}.{ABI_MINOR}, rustc {RUSTC}, {TARGET})\n", env!("CARGO_PKG_VERSION")));
+    out(format_args!(
+        "anyproxy {} (ABI {ABI_MAJOR}.{ABI_MINOR}, rustc {RUSTC}, {TARGET})\n",
+        env!("CARGO_PKG_VERSION")
+    ));
     let Some(config) = config else { return 0 };
     match include::load(config).and_then(|d| build::images(&d)) {
         Ok(images) => {
@@ -190,7 +197,15 @@ fn version(config: Option<&Path>) -> i32 {
                 let f = &i.facts;
                 out(format_args!(
                     "  {} {} (ABI {}.{}, module-api {}, rustc {}, {} KiB, {:016x}) {}\n",
-                    f.id, f.version, f.abi.0, f.abi.1, f.api, f.rustc, i.size / 1024, i.hash, i.path.display()
+                    f.id,
+                    f.version,
+                    f.abi.0,
+                    f.abi.1,
+                    f.api,
+                    f.rustc,
+                    i.size / 1024,
+                    i.hash,
+                    i.path.display()
                 ));
             }
             0
@@ -214,7 +229,8 @@ fn all_images(a: &Args, config: &Path) -> Result<Vec<Arc<crate::loader::Image>>,
         .filter_map(|e| e.ok().map(|e| e.path()))
         .filter(|p| {
             let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            name.starts_with(&format!("{}anyproxy_", std::env::consts::DLL_PREFIX)) && name.ends_with(std::env::consts::DLL_SUFFIX)
+            name.starts_with(&format!("{}anyproxy_", std::env::consts::DLL_PREFIX))
+                && name.ends_with(std::env::consts::DLL_SUFFIX)
         })
         .collect();
     paths.sort();
@@ -330,7 +346,8 @@ fn beside_broken(config: &Path) -> PathBuf {
     let text = std::fs::read_to_string(config).unwrap_or_default();
     let dir = config.parent().unwrap_or_else(|| Path::new("."));
     let said = |name: &str| {
-        let value = text.lines().find_map(|l| l.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
+        let value =
+            text.lines().find_map(|l| l.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
         value.map(|v| dir.join(v))
     };
     said("control").unwrap_or_else(|| {
@@ -360,7 +377,10 @@ fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> St
         for key in ["warnings", "not_applied"] {
             match result.get(key) {
                 Some(Value::String(t)) if !t.is_empty() => err(format_args!("{t}")),
-                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).for_each(|t| err(format_args!("anyproxy: not applied: {t}\n"))),
+                Some(Value::Array(list)) => list
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .for_each(|t| err(format_args!("anyproxy: not applied: {t}\n"))),
                 _ => {}
             }
         }

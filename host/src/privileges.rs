@@ -18,7 +18,8 @@ pub fn drop_to(settings: &Settings) -> Result<(), String> {
         Ok(n) => User::from_uid(n.into()),
         Err(_) => User::from_name(name),
     };
-    let user = user.map_err(|e| format!("user {name}: {e}"))?.ok_or_else(|| format!("user {name}: there is no such user"))?;
+    let user =
+        user.map_err(|e| format!("user {name}: {e}"))?.ok_or_else(|| format!("user {name}: there is no such user"))?;
     let gid = match &settings.group {
         None => user.gid,
         Some(g) => {
@@ -26,7 +27,10 @@ pub fn drop_to(settings: &Settings) -> Result<(), String> {
                 Ok(n) => Group::from_gid(n.into()),
                 Err(_) => Group::from_name(g),
             };
-            group.map_err(|e| format!("group {g}: {e}"))?.ok_or_else(|| format!("group {g}: there is no such group"))?.gid
+            group
+                .map_err(|e| format!("group {g}: {e}"))?
+                .ok_or_else(|| format!("group {g}: there is no such group"))?
+                .gid
         }
     };
     keep_capabilities(true);

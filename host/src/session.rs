@@ -98,7 +98,14 @@ impl std::fmt::Debug for Session {
 type Ended<T> = Result<T, CloseReason>;
 
 /// Starts the session of a connection accepted by `listener`.
-pub fn start(worker: &Rc<Worker>, generation: &Rc<WorkerGen>, listener: &Rc<Listener>, stream: Stream, remote: Addr, local: Addr) {
+pub fn start(
+    worker: &Rc<Worker>,
+    generation: &Rc<WorkerGen>,
+    listener: &Rc<Listener>,
+    stream: Stream,
+    remote: Addr,
+    local: Addr,
+) {
     let session = Rc::new(Session {
         shared: SessionShared {
             id: process().session_id(),
@@ -633,8 +640,10 @@ pub fn cause_of(e: &Error) -> Cause {
         ErrorKind::NoPeer => Cause::NoPeer,
         ErrorKind::Unreachable | ErrorKind::NotFound => Cause::Unreachable,
         ErrorKind::Unsupported => Cause::Protocol,
-        ErrorKind::Other | ErrorKind::AddrInUse | ErrorKind::Exists | ErrorKind::StorageFull | ErrorKind::WouldBlock => {
-            Cause::Internal
-        }
+        ErrorKind::Other
+        | ErrorKind::AddrInUse
+        | ErrorKind::Exists
+        | ErrorKind::StorageFull
+        | ErrorKind::WouldBlock => Cause::Internal,
     }
 }

@@ -56,7 +56,9 @@ pub fn whole(parts: &Parts<'_>) -> Value {
         .images
         .all()
         .iter()
-        .map(|image| json::image(image, image.private_memory(), cycle.modules().any(|(_, i)| Arc::ptr_eq(&i.image, image))))
+        .map(|image| {
+            json::image(image, image.private_memory(), cycle.modules().any(|(_, i)| Arc::ptr_eq(&i.image, image)))
+        })
         .collect();
     let zones: Vec<Value> = p.zones.list().iter().map(|(module, name, n)| json::zone(module, name, *n)).collect();
     let (in_use, refused) = buffers::usage();

@@ -100,7 +100,8 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
     let mut stream = UnixStream::connect(&path).await.map_err(fail)?;
     stream.write_all(b"{\"cmd\":\"hot\"}\n").await.map_err(fail)?;
     let (line, descriptors) = receive(&stream).await.map_err(fail)?;
-    let offer: Value = serde_json::from_str(&line).map_err(|e| format!("--hot: the running process answers strangely: {e}"))?;
+    let offer: Value =
+        serde_json::from_str(&line).map_err(|e| format!("--hot: the running process answers strangely: {e}"))?;
     if let Some(e) = offer.get("error").and_then(Value::as_str) {
         return Err(format!("--hot: {e}"));
     }
@@ -302,7 +303,9 @@ fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) 
     let mut fds = Vec::new();
     let mut sockets = Vec::new();
     for o in offer.iter() {
-        sockets.push(json!({ "key": o.key.to_string(), "label": o.label, "address": o.address, "count": o.sockets.len() }));
+        sockets.push(
+            json!({ "key": o.key.to_string(), "label": o.label, "address": o.address, "count": o.sockets.len() }),
+        );
         fds.extend(o.sockets.iter().filter_map(|s| s.try_clone().ok()));
     }
     let last_epoch = channel.is_some().then(|| forward::last_epoch(OFFERED_EPOCH.load(Relaxed)));
@@ -320,7 +323,11 @@ fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) 
         .map(|e| json!({ "peer": e.peer.to_string(), "line": e.line.to_string(), "admin": e.said.admin, "weight": e.said.weight }))
         .collect();
     let version = env!("CARGO_PKG_VERSION");
-    (json!({ "version": version, "last_epoch": last_epoch, "sockets": sockets, "zones": zones, "peers": peers }).to_string(), fds)
+    (
+        json!({ "version": version, "last_epoch": last_epoch, "sockets": sockets, "zones": zones, "peers": peers })
+            .to_string(),
+        fds,
+    )
 }
 
 async fn send(stream: &UnixStream, document: &str, sockets: &[socket2::Socket]) -> io::Result<()> {

@@ -11,13 +11,15 @@ mod macros;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The socket of `services`; `Listener` itself is the extension point.
+pub use abi::services::Listener as SocketListener;
 pub use abi::{
     bytes::{Buf, IoVec, Sink, Slice, Str},
     conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value},
     error::{Error, ErrorKind},
     export::{
-        Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
-        Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Scope, Session, Variable,
+        Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function,
+        Greeting, Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Scope, Session, Variable,
     },
     host::{PeerInfo, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},
@@ -27,8 +29,6 @@ pub use abi::{
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
     upstream::{Outcome, PeerRef, PeerState, Pick, PickCx},
 };
-/// The socket of `services`; `Listener` itself is the extension point.
-pub use abi::services::Listener as SocketListener;
 pub use tracing;
 
 #[doc(hidden)]

@@ -47,7 +47,13 @@ fn by_default_the_limit_leaves_enough_for_both_sides() {
     assert_eq!(proxy.status()["process"]["max_connections"], (160 - 64) / 2);
     let addr = proxy.addr(0);
     let held: Vec<_> = (0..60).map(|_| client::connect(addr)).collect();
-    assert!(held.iter().take(48).filter(|s| { s.set_read_timeout(Some(Duration::from_millis(300))).is_ok() && echoes(s) }).count() >= 40);
+    assert!(
+        held.iter()
+            .take(48)
+            .filter(|s| { s.set_read_timeout(Some(Duration::from_millis(300))).is_ok() && echoes(s) })
+            .count()
+            >= 40
+    );
     assert!(!proxy.log_contains("Too many open files"));
     assert_eq!(proxy.status()["process"]["sessions"], 48, "the control socket answers");
 }

@@ -19,7 +19,10 @@ fn as_json() {
     let value: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
     let list = value.as_array().expect("a list");
     assert!(list.len() > 60, "{}", list.len());
-    assert!(list.iter().all(|d| d["name"].is_string() && d["doc"].as_str().is_some_and(|doc| !doc.is_empty())), "{value}");
+    assert!(
+        list.iter().all(|d| d["name"].is_string() && d["doc"].as_str().is_some_and(|doc| !doc.is_empty())),
+        "{value}"
+    );
 }
 
 #[test]

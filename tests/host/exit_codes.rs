@@ -42,7 +42,8 @@ fn two_for_the_command_line() {
 #[test]
 fn three_for_an_address_that_is_not_ours() {
     // TEST-NET-1 of RFC 5737: no machine has it.
-    let failed = Proxy::builder().config(&HELLO.replace("127.0.0.1:0", "192.0.2.1:80").replace("@COMMON@", "")).try_start();
+    let failed =
+        Proxy::builder().config(&HELLO.replace("127.0.0.1:0", "192.0.2.1:80").replace("@COMMON@", "")).try_start();
     failed.expect_err("no such address").assert(3, &["192.0.2.1:80", "no such address"]);
 }
 

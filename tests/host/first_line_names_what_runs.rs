@@ -7,7 +7,10 @@ fn first_line_names_what_runs() {
     let mut proxy = hello("").start();
     let log = proxy.log();
     let first = log.lines().next().expect("a line");
-    assert!(first.contains("anyproxy 0.") && first.contains("modules tcp hello") && first.contains("2 workers"), "{first}");
+    assert!(
+        first.contains("anyproxy 0.") && first.contains("modules tcp hello") && first.contains("2 workers"),
+        "{first}"
+    );
     assert!(first.contains(&format!("listening on {}", proxy.addr(0))), "{first}");
     let hash = proxy.status()["generation"]["hash"].as_str().expect("a hash").to_owned();
     assert!(first.contains(&hash), "{hash} in {first}");

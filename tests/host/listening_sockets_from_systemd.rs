@@ -18,8 +18,7 @@ fn a_connection_made_before_the_start_is_served() {
     early.write_all(b"x").expect("the queue takes it");
     let config = HELLO.replace("127.0.0.1:0", &addr.to_string());
     let builder = Proxy::builder().config(&config).set("COMMON", "");
-    let script =
-        format!("exec 3<&{}; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$ANYPROXY\" \"$@\"", listener.as_raw_fd());
+    let script = format!("exec 3<&{}; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$ANYPROXY\" \"$@\"", listener.as_raw_fd());
     let proxy = by_shell(builder, &bash.display().to_string(), &script).start();
     rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC).expect("a flag of our own socket");
     drop(listener);

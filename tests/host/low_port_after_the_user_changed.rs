@@ -6,7 +6,14 @@ use crate::support::{HELLO, hello, is_root};
 
 fn uid(pid: u32) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    status.lines().find_map(|l| l.strip_prefix("Uid:")).expect("a line").split_whitespace().next().expect("an id").to_owned()
+    status
+        .lines()
+        .find_map(|l| l.strip_prefix("Uid:"))
+        .expect("a line")
+        .split_whitespace()
+        .next()
+        .expect("an id")
+        .to_owned()
 }
 
 /// A port below 1024 that nobody has.

@@ -17,7 +17,8 @@ fn parse(text: &str) -> HashMap<String, f64> {
         let fail = |why: &str| -> ! { panic!("{why}: {line}") };
         if let Some(rest) = line.strip_prefix("# ") {
             let mut words = rest.splitn(3, ' ');
-            let (kind, name, value) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
+            let (kind, name, value) =
+                (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
             if !is_name(name) || value.is_empty() {
                 fail("malformed comment");
             }
@@ -106,7 +107,11 @@ fn check_histograms(text: &str, types: &HashMap<String, String>, samples: &HashM
         for line in text.lines().filter(|l| l.starts_with(&format!("{name}_bucket{{"))) {
             let (series, value) = line.rsplit_once(' ').expect("checked");
             let value: f64 = value.parse().expect("checked");
-            let le = series.split("le=\"").nth(1).and_then(|t| t.split('"').next()).unwrap_or_else(|| panic!("no le: {line}"));
+            let le = series
+                .split("le=\"")
+                .nth(1)
+                .and_then(|t| t.split('"').next())
+                .unwrap_or_else(|| panic!("no le: {line}"));
             let bound = if le == "+Inf" { f64::INFINITY } else { le.parse().unwrap_or_else(|_| panic!("le: {line}")) };
             let others = series.replace(&format!("le=\"{le}\""), "").replace("_bucket", "");
             let others = others.replace(",}", "}").replace("{,", "{").replace("{}", "");

@@ -10,8 +10,9 @@ fn peer(proxy: &Proxy, address: &str) -> Value {
 }
 
 fn answers(proxy: &Proxy, n: usize) -> Vec<String> {
-    let mut all: Vec<_> =
-        (0..n).map(|_| String::from_utf8(client::exchange(proxy.addr(0), b"")).expect("text").trim().to_owned()).collect();
+    let mut all: Vec<_> = (0..n)
+        .map(|_| String::from_utf8(client::exchange(proxy.addr(0), b"")).expect("text").trim().to_owned())
+        .collect();
     all.sort();
     all
 }

@@ -26,9 +26,16 @@ fn only_the_first_line_is_wanted() {
     let dir = proxy.dir().path();
     // `:` reads nothing at all; the subshell's exit code is what the command's is.
     assert_eq!(quiet("\"$ANYPROXY\" ctl status --control control.sock | head -1", dir), "{\n");
-    for command in ["ctl status --control control.sock", "ctl metrics --control control.sock", "directives", "-c main.kdl -T", "--help", "-V"]
-    {
-        let script = format!("{{ sleep 0.05; \"$ANYPROXY\" {command}; echo \"code $?\" >&2; }} 2>code.$$ | :; cat code.$$");
+    for command in [
+        "ctl status --control control.sock",
+        "ctl metrics --control control.sock",
+        "directives",
+        "-c main.kdl -T",
+        "--help",
+        "-V",
+    ] {
+        let script =
+            format!("{{ sleep 0.05; \"$ANYPROXY\" {command}; echo \"code $?\" >&2; }} 2>code.$$ | :; cat code.$$");
         let said = quiet(&script, dir);
         assert!(said.contains("code 0") && !said.contains("panic"), "{command}: {said}");
     }

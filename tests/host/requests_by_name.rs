@@ -46,6 +46,7 @@ fn a_broken_file_still_names_the_process() {
 
 fn client_word(proxy: &Proxy) -> Vec<u8> {
     let log = proxy.log();
-    let at = log.lines().next().and_then(|line| line.rsplit(' ').next()).expect("the first line ends with the listener");
+    let at =
+        log.lines().next().and_then(|line| line.rsplit(' ').next()).expect("the first line ends with the listener");
     client::exchange(at.parse().expect("an address"), b"")
 }

@@ -39,7 +39,11 @@ fn every_part_is_there() {
     assert_eq!(status["servers"][0]["traffic"]["connections"], 1);
     let upstream = &status["upstreams"][0];
     assert_eq!((&upstream["name"], &upstream["balancer"]), (&"pool".into(), &"weight".into()));
-    assert_eq!((&upstream["peers"][0]["picked"], &upstream["peers"][0]["weight"]), (&1.into(), &3.into()), "{upstream}");
+    assert_eq!(
+        (&upstream["peers"][0]["picked"], &upstream["peers"][0]["weight"]),
+        (&1.into(), &3.into()),
+        "{upstream}"
+    );
     let ids: Vec<_> = status["modules"].as_array().expect("modules").iter().map(|m| m["id"].clone()).collect();
     assert_eq!(ids, ["tcp", "balancer"]);
     assert_eq!(status["images"].as_array().map(Vec::len), Some(2));

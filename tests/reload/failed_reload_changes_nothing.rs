@@ -21,13 +21,24 @@ fn whatever_fails() {
     let held = client::connect(proxy.addr(0));
     assert!(echoes(&held));
     let before = standing(&proxy);
-    let unknown_balancer = format!("{}\nupstream \"u\" {{ balancer \"wieght\"; proxy_pass_tcp \"127.0.0.1:1\"; }}\n", text(&origin, "", ""));
+    let unknown_balancer = format!(
+        "{}\nupstream \"u\" {{ balancer \"wieght\"; proxy_pass_tcp \"127.0.0.1:1\"; }}\n",
+        text(&origin, "", "")
+    );
     let cases: [(&str, String, &[&str]); 6] = [
         ("syntax", format!("{}\nnet {{", text(&origin, "", &says("x"))), &["main.kdl:", "error"]),
         ("directive", text(&origin, "", "servre { }"), &["servre", "server"]),
         ("balancer", unknown_balancer, &["wieght", "weight"]),
-        ("upstream", text(&origin, "", "server { port_listen_tcp \"127.0.0.1:0\"; local { proxy_pass_upstream \"nix\"; }; }"), &["nix"]),
-        ("access log", text(&origin, "", &format!("access_log \"no/such/dir/a.log\"; {}", says("x"))), &["main.kdl:", "no/such/dir/a.log"]),
+        (
+            "upstream",
+            text(&origin, "", "server { port_listen_tcp \"127.0.0.1:0\"; local { proxy_pass_upstream \"nix\"; }; }"),
+            &["nix"],
+        ),
+        (
+            "access log",
+            text(&origin, "", &format!("access_log \"no/such/dir/a.log\"; {}", says("x"))),
+            &["main.kdl:", "no/such/dir/a.log"],
+        ),
         (
             "port",
             text(&origin, "", &format!("{}; {}", says("x"), says("y").replace("127.0.0.1:0", &taken.0.to_string()))),

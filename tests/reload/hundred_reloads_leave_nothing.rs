@@ -39,7 +39,8 @@ fn nothing_is_left_behind() {
             assert_eq!(client::exchange(addr, b"x"), b"x");
         }
         let (before, memory) = (quiet(&proxy), proxy.resident());
-        let load = Load::echo(addr, "ping").connections(4).requests(u64::MAX).reconnect().limit(3 * harness::LIMIT).start();
+        let load =
+            Load::echo(addr, "ping").connections(4).requests(u64::MAX).reconnect().limit(3 * harness::LIMIT).start();
         for _ in 0..reloads {
             proxy.control(&serde_json::json!({"cmd": "reload"})).unwrap_or_else(|error| panic!("{error}"));
             // Read as systemd does: the kernel keeps ten.

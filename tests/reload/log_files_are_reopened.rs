@@ -50,7 +50,9 @@ fn without_being_asked() {
         sent += 1;
         (lines(&proxy, "access.log") > 0).then_some(())
     });
-    eventually("no line is lost", || (lines(&proxy, "access.log.1") + lines(&proxy, "access.log") == sent).then_some(()));
+    eventually("no line is lost", || {
+        (lines(&proxy, "access.log.1") + lines(&proxy, "access.log") == sent).then_some(())
+    });
 }
 
 #[test]

@@ -19,7 +19,8 @@ fn peer(proxy: &Proxy, n: usize) -> Value {
 }
 
 fn answers(proxy: &Proxy) -> Vec<String> {
-    let mut all: Vec<_> = (0..4).map(|_| String::from_utf8(client::exchange(proxy.addr(0), b"")).expect("text")).collect();
+    let mut all: Vec<_> =
+        (0..4).map(|_| String::from_utf8(client::exchange(proxy.addr(0), b"")).expect("text")).collect();
     all.sort();
     all
 }
@@ -35,7 +36,12 @@ fn until_the_line_changes() {
     assert_eq!(answers(&proxy), ["two\n"; 4]);
     assert_eq!(peer(&proxy, 1)["weight"], 9);
     // Another line of the same pool changes nothing for them.
-    proxy.reload_with(&format!("{}\n", config(&one, &two, "").replace("worker_threads 1", "worker_threads 1; max_connections 99"))).assert(0, &[]);
+    proxy
+        .reload_with(&format!(
+            "{}\n",
+            config(&one, &two, "").replace("worker_threads 1", "worker_threads 1; max_connections 99")
+        ))
+        .assert(0, &[]);
     assert_eq!(answers(&proxy), ["two\n"; 4]);
     proxy.reload_with(&config(&one, &two, "weight=2")).assert(0, &[]);
     assert!(answers(&proxy).contains(&"one\n".to_owned()), "its line changed");

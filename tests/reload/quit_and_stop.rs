@@ -79,7 +79,9 @@ fn sessions_of_replaced_generations_are_waited_for_too() {
     let (_origin, mut proxy, stream) = with_a_session("");
     proxy.reload().assert(0, &[]);
     proxy.send("reinit").assert(0, &[]);
-    eventually("it is on a worker that leaves", || (proxy.status()["workers"].as_array().map(Vec::len) > Some(2)).then_some(()));
+    eventually("it is on a worker that leaves", || {
+        (proxy.status()["workers"].as_array().map(Vec::len) > Some(2)).then_some(())
+    });
     proxy.send("quit").assert(0, &[]);
     assert!(echoes(&stream) && proxy.alive());
     drop(stream);

@@ -28,7 +28,11 @@ fn nobody_is_refused_or_reset() {
         let load = Load::echo(addr, "ping").connections(8).requests(u64::MAX).reconnect().limit(3 * LIMIT).start();
         load.await_more(20);
         let mut new = successor(&old, &text(&origin, &common, "")).start();
-        assert!(new.notifications().iter().any(|line| *line == format!("MAINPID={}", new.pid())), "{:?}", new.notifications());
+        assert!(
+            new.notifications().iter().any(|line| *line == format!("MAINPID={}", new.pid())),
+            "{:?}",
+            new.notifications()
+        );
         load.await_more(200);
         // The socket of the control channel is the new one's now.
         let status = old.status();

@@ -17,7 +17,10 @@ fn nobody_notices() {
         .replace("127.0.0.1:18100", &format!("127.0.0.1:{port}"))
         .replace("127.0.0.1:19000", &origin.addr().to_string())
         // Two thousand health checks would be the load, not the clients.
-        .replace("{ heartbeat interval=\"10s\" timeout=\"2s\" fail=3; }", "{ heartbeat interval=\"1h\" timeout=\"2s\" fail=3; }")
+        .replace(
+            "{ heartbeat interval=\"10s\" timeout=\"2s\" fail=3; }",
+            "{ heartbeat interval=\"1h\" timeout=\"2s\" fail=3; }",
+        )
         .replacen("net {", &format!("net {{\n{server}"), 1);
     assert_eq!(config.matches("server {").count(), 1001);
     let proxy = Proxy::builder().config(&config).limit(3 * LIMIT).start();

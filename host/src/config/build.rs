@@ -98,9 +98,12 @@ impl Builder<'_> {
             self.net(raw);
         }
         if !self.t.wrong.has_errors() {
-            for n in (0..named).filter(|n| self.used[*n] && self.tree.upstreams[*n].peers.is_empty()).collect::<Vec<_>>() {
+            for n in
+                (0..named).filter(|n| self.used[*n] && self.tree.upstreams[*n].peers.is_empty()).collect::<Vec<_>>()
+            {
                 let upstream = &self.tree.upstreams[n];
-                let text = format!("every session that goes to the upstream \"{}\" fails: it has no peers", upstream.name);
+                let text =
+                    format!("every session that goes to the upstream \"{}\" fails: it has no peers", upstream.name);
                 let found = Diagnostic::warning("no-peers", text).at(self.t.place(&upstream.span));
                 self.t.wrong.push(found.help("add a proxy_pass_… of a loaded module"));
             }

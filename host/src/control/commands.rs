@@ -142,10 +142,8 @@ impl Control {
         let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();
         changes.extend(self.standing.pending(&built.cycle.tree));
         changes.sort();
-        let changes: Vec<_> = changes
-            .into_iter()
-            .map(|(name, needs)| json!({ "directive": name, "needs": needs.to_string() }))
-            .collect();
+        let changes: Vec<_> =
+            changes.into_iter().map(|(name, needs)| json!({ "directive": name, "needs": needs.to_string() })).collect();
         tracing::info!("the configuration is well");
         let warnings = built.warnings.render(crate::config::diagnostic::Style::PLAIN);
         Ok(json!({ "hash": format!("{:016x}", built.cycle.hash), "changes": changes, "warnings": warnings }))
@@ -164,7 +162,11 @@ impl Control {
             .iter()
             .map(|l| {
                 let bound = self.sockets.get(&l.key);
-                status::listener(l, bound.map_or(l.label.as_str(), |b| b.address.as_str()), bound.map_or(0, |b| b.sockets.len()))
+                status::listener(
+                    l,
+                    bound.map_or(l.label.as_str(), |b| b.address.as_str()),
+                    bound.map_or(0, |b| b.sockets.len()),
+                )
             })
             .collect();
         let retired: Vec<_> = self
@@ -233,12 +235,13 @@ impl Control {
             let members = p.set.load().members.iter().map(|m| Arc::clone(&m.live)).collect::<Vec<_>>();
             members.into_iter().chain(p.shared.rendered.all())
         };
-        let found: Vec<Arc<PeerLive>> = pools
-            .flat_map(all)
-            .filter(|l| l.host == peer || l.addr.to_string() == peer)
-            .collect();
+        let found: Vec<Arc<PeerLive>> =
+            pools.flat_map(all).filter(|l| l.host == peer || l.addr.to_string() == peer).collect();
         if found.is_empty() {
-            return Err(format!("there is no peer {peer}{}", if upstream.is_empty() { String::new() } else { format!(" in {upstream}") }));
+            return Err(format!(
+                "there is no peer {peer}{}",
+                if upstream.is_empty() { String::new() } else { format!(" in {upstream}") }
+            ));
         }
         for l in &found {
             process().peers.say(l, word);
@@ -255,7 +258,8 @@ impl Control {
             .ok_or_else(|| format!("module {id} is not loaded"))?;
         let point = i.desc().actions.as_slice().iter().find(|a| a.name.as_str() == name && !name.is_empty());
         let point = point.ok_or_else(|| {
-            let names: Vec<_> = i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
+            let names: Vec<_> =
+                i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
             format!("module {id} has no action {name}; there are: {}", names.join(", "))
         })?;
         let text = i.action(&self.cycle, n, point, args)?;
@@ -275,7 +279,10 @@ fn log_level(level: Option<&str>, client: Option<std::net::IpAddr>) -> Result<Va
         (None, None) => {}
     }
     crate::services::log::refresh();
-    let clients: Vec<_> = log.client_levels().iter().map(|(ip, l)| json!({ "client": ip.to_string(), "level": format!("{l:?}").to_lowercase() })).collect();
+    let clients: Vec<_> = log
+        .client_levels()
+        .iter()
+        .map(|(ip, l)| json!({ "client": ip.to_string(), "level": format!("{l:?}").to_lowercase() }))
+        .collect();
     Ok(json!({ "most_verbose": log.most_verbose().map(|l| format!("{l:?}").to_lowercase()), "clients": clients }))
 }
-

@@ -31,10 +31,7 @@ use anyproxy_module_api::abi::session::Cause;
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock,
-        atomic::Ordering::Relaxed,
-    },
+    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -231,7 +228,11 @@ fn apply(settings: &Settings) -> std::io::Result<()> {
     jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
     let files = platform::raise_open_files(settings.max_open_file_limit);
     if settings.max_open_file_limit > files {
-        tracing::warn!(wanted = settings.max_open_file_limit, got = files, "max_open_file_limit: the system allows less");
+        tracing::warn!(
+            wanted = settings.max_open_file_limit,
+            got = files,
+            "max_open_file_limit: the system allows less"
+        );
     }
     if let Some(bytes) = settings.memlock_rlimit
         && !platform::raise_locked_memory(bytes)
@@ -248,9 +249,7 @@ fn apply(settings: &Settings) -> std::io::Result<()> {
 fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
     let cpus = platform::cpus();
     let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
-    (0..settings.worker_threads)
-        .map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()])))
-        .collect()
+    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]))).collect()
 }
 
 /// Whether the listener's connections are accepted on this loop.
@@ -377,7 +376,8 @@ impl Control {
             w.ask(move |w| drop(w.start_generation(c))).await;
         }
         prepare::commit(cycle);
-        let given_up: Vec<_> = self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
+        let given_up: Vec<_> =
+            self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
         // Before the workers let go: whoever holds a socket last must be the one that served its queue.
         crate::upgrade::offer(&self.sockets, cycle.epoch);
         crate::systemd::store(&self.sockets);
@@ -520,7 +520,8 @@ impl Control {
                 });
             }
         }
-        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());
         self.leaving = stay;
         for (w, _) in gone {
             let (id, epochs) = (w.id, self.retired.keys().copied().collect::<Vec<_>>());
@@ -545,7 +546,14 @@ impl Control {
                 && let Some(more) = process().error_log.once_a_second(&format!("watchdog {}", w.id))
             {
                 let (running, version) = watchdog::running(w.id);
-                tracing::error!(worker = w.index, stuck_ms = now - turn, running, version, more, "a worker does not return to its loop");
+                tracing::error!(
+                    worker = w.index,
+                    stuck_ms = now - turn,
+                    running,
+                    version,
+                    more,
+                    "a worker does not return to its loop"
+                );
             }
         }
     }
@@ -684,12 +692,16 @@ impl Control {
             return;
         }
         crate::systemd::stopping();
-        tracing::info!("quitting: no new connections, sessions may end within {:?}", self.cycle.settings.shutdown_timeout);
+        tracing::info!(
+            "quitting: no new connections, sessions may end within {:?}",
+            self.cycle.settings.shutdown_timeout
+        );
         self.quitting = Some(Instant::now() + self.cycle.settings.shutdown_timeout);
         let sockets = std::mem::take(&mut self.sockets);
         crate::upgrade::offer(&self.sockets, self.cycle.epoch);
         // Who took over goes on with the sockets and what waits in them.
-        let kept: HashSet<_> = if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
+        let kept: HashSet<_> =
+            if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
         for (key, share) in self.shared_accepts.drain() {
             if kept.contains(&key) {
                 share.hand_over();

@@ -88,7 +88,12 @@ pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
         match image_of(&m, &dirs) {
             Ok((image, path)) => match images.iter().find(|(i, _)| i.facts.id == image.facts.id) {
                 Some((other, first)) => {
-                    let text = format!("module {}: {} and {} have the same id", image.facts.id, other.path.display(), path.display());
+                    let text = format!(
+                        "module {}: {} and {} have the same id",
+                        image.facts.id,
+                        other.path.display(),
+                        path.display()
+                    );
                     wrong.push(at(text).label(first.place, "the first one is here"));
                 }
                 None => images.push((image, m)),
@@ -99,7 +104,10 @@ pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
     for (image, m) in &images {
         for need in image.desc.requires.as_slice().iter().filter(|r| !r.optional) {
             let text = match provider(&images, need.id.as_str()) {
-                None => format!("module {} needs the contract {} {}.{}, and no loaded module provides it", image.facts.id, need.id, need.major, need.minor),
+                None => format!(
+                    "module {} needs the contract {} {}.{}, and no loaded module provides it",
+                    image.facts.id, need.id, need.major, need.minor
+                ),
                 Some((other, p)) if p.major != need.major || p.minor < need.minor => format!(
                     "module {} needs the contract {} {}.{}, module {other} provides {}.{}",
                     image.facts.id, need.id, need.major, need.minor, p.major, p.minor
@@ -131,7 +139,10 @@ fn image_of(m: &LoadModule, dirs: &[PathBuf]) -> Result<(Arc<Image>, PathBuf), S
     }
 }
 
-fn provider<'a>(images: &'a [(Arc<Image>, LoadModule)], id: &str) -> Option<(&'a str, &'static anyproxy_module_api::abi::module::ProvidePoint)> {
+fn provider<'a>(
+    images: &'a [(Arc<Image>, LoadModule)],
+    id: &str,
+) -> Option<(&'a str, &'static anyproxy_module_api::abi::module::ProvidePoint)> {
     images.iter().find_map(|(i, _)| {
         let p = i.desc.provides.as_slice::<'static>().iter().find(|p| p.id.as_str() == id)?;
         Some((i.facts.id.as_str(), p))
@@ -150,7 +161,10 @@ fn find(m: &LoadModule, dirs: &[PathBuf]) -> Result<PathBuf, String> {
     let suffix = std::env::consts::DLL_SUFFIX;
     let prefix = std::env::consts::DLL_PREFIX;
     // Cargo cannot write a dash into a library's name.
-    let names = [format!("{prefix}anyproxy_{}{suffix}", m.name), format!("{prefix}anyproxy_{}{suffix}", m.name.replace('-', "_"))];
+    let names = [
+        format!("{prefix}anyproxy_{}{suffix}", m.name),
+        format!("{prefix}anyproxy_{}{suffix}", m.name.replace('-', "_")),
+    ];
     for dir in dirs {
         if let Some(found) = names.iter().map(|n| dir.join(n)).find(|p| p.is_file()) {
             return Ok(found);
@@ -186,7 +200,8 @@ impl Builder<'_> {
     }
 
     fn problem(&mut self, p: Problem, module: &str) {
-        let mut d = if p.warning { Diagnostic::warning("module", p.message) } else { Diagnostic::error("module", p.message) };
+        let mut d =
+            if p.warning { Diagnostic::warning("module", p.message) } else { Diagnostic::error("module", p.message) };
         if let Some(place) = p.span.as_ref().and_then(|s| self.place(s)) {
             d = d.at(place);
         }
@@ -291,7 +306,10 @@ impl Builder<'_> {
                 desc(*n).is_none_or(|d| {
                     d.requires.as_slice().iter().all(|r| {
                         !left.iter().any(|m| {
-                            m != n && desc(*m).is_some_and(|o| o.provides.as_slice().iter().any(|p| p.id.as_str() == r.id.as_str()))
+                            m != n
+                                && desc(*m).is_some_and(|o| {
+                                    o.provides.as_slice().iter().any(|p| p.id.as_str() == r.id.as_str())
+                                })
                         })
                     })
                 })
@@ -375,7 +393,12 @@ impl Builder<'_> {
         out
     }
 
-    fn servers(&mut self, tree: &Tree, instances: &[Option<Instance>], names: &mut CaptureNames) -> Vec<Vec<Arc<ServerPlan>>> {
+    fn servers(
+        &mut self,
+        tree: &Tree,
+        instances: &[Option<Instance>],
+        names: &mut CaptureNames,
+    ) -> Vec<Vec<Arc<ServerPlan>>> {
         let mut out = Vec::new();
         for net in &tree.nets {
             let plans = net.servers.iter().map(|s| Arc::new(self.server(tree, s, instances, names)));
@@ -384,7 +407,13 @@ impl Builder<'_> {
         out
     }
 
-    fn server(&mut self, _tree: &Tree, server: &Server, instances: &[Option<Instance>], names: &mut CaptureNames) -> ServerPlan {
+    fn server(
+        &mut self,
+        _tree: &Tree,
+        server: &Server,
+        instances: &[Option<Instance>],
+        names: &mut CaptureNames,
+    ) -> ServerPlan {
         let mut inputs: Vec<u32> = Vec::new();
         let mut locals = Vec::new();
         for local in &server.locals {
@@ -445,7 +474,13 @@ impl Builder<'_> {
         found.map(|h| (p.module, *h))
     }
 
-    fn listeners(&mut self, tree: &Tree, instances: &[Option<Instance>], servers: &[Vec<Arc<ServerPlan>>], names: &mut CaptureNames) -> Vec<Listener> {
+    fn listeners(
+        &mut self,
+        tree: &Tree,
+        instances: &[Option<Instance>],
+        servers: &[Vec<Arc<ServerPlan>>],
+        names: &mut CaptureNames,
+    ) -> Vec<Listener> {
         let parts = Parts { tree, instances, servers };
         let mut seen: HashMap<(String, bool), usize> = HashMap::new();
         let mut out = Vec::new();
@@ -486,7 +521,8 @@ fn ordered(mut left: Vec<(u16, HookPoint)>) -> Result<Vec<(u16, HookPoint)>, Str
     while !left.is_empty() {
         let ready = left.iter().position(|(_, h)| {
             let name = h.name.as_str();
-            left.iter().all(|(_, o)| o.name.as_str() == name || (!names(h.after, o.name.as_str()) && !names(o.before, name)))
+            left.iter()
+                .all(|(_, o)| o.name.as_str() == name || (!names(h.after, o.name.as_str()) && !names(o.before, name)))
         });
         match ready {
             Some(at) => out.push(left.remove(at)),

@@ -34,7 +34,8 @@ pub fn holders(at: SocketAddr, datagram: bool) -> Vec<Holder> {
     let numbers = processes.filter_map(|p| p.file_name().to_str()?.parse::<u32>().ok());
     let holds = |pid: &u32| {
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        open.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|link| sockets.iter().any(|s| link.as_os_str() == s.as_str()))
+        open.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .any(|link| sockets.iter().any(|s| link.as_os_str() == s.as_str()))
     };
     let name = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     numbers.filter(holds).map(|pid| Holder { pid, name: name(pid) }).collect()

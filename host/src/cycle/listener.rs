@@ -94,7 +94,8 @@ impl Listener {
     /// The limit of its own that it has reached, if it has.
     #[inline]
     pub fn limit_reached(&self) -> Option<&'static str> {
-        (self.max_connections != 0 && self.stats.now() >= self.max_connections).then_some("max_connections of the server")
+        (self.max_connections != 0 && self.stats.now() >= self.max_connections)
+            .then_some("max_connections of the server")
     }
 
     /// The user for a domain: by name, else the default.
@@ -119,7 +120,13 @@ pub struct Parts<'a> {
 ///
 /// # Errors
 /// In words.
-pub fn build(parts: &Parts<'_>, socket: &Socket, ordinal: usize, stats: Arc<ListenerStats>, names: &mut CaptureNames) -> Result<Listener, String> {
+pub fn build(
+    parts: &Parts<'_>,
+    socket: &Socket,
+    ordinal: usize,
+    stats: Arc<ListenerStats>,
+    names: &mut CaptureNames,
+) -> Result<Listener, String> {
     let Parts { tree, .. } = parts;
     let mut users = Vec::new();
     let mut patterns = Vec::new();

@@ -57,8 +57,9 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
             continue;
         }
         let count = if l.options.reuseport && matches!(l.address, Address::Ip(_)) { workers } else { 1 };
-        let bound = bind(&l.address, &l.options, count, l.datagram.is_some())
-            .map_err(|e| Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some()))))?;
+        let bound = bind(&l.address, &l.options, count, l.datagram.is_some()).map_err(|e| {
+            Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some())))
+        })?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
     }
     cycle.logs.open(&process().writer, &cycle.vars).map_err(|errors| {

@@ -38,7 +38,11 @@ extern "C" fn handler(signal: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void
     let _ = write!(line, "anyproxy: crash (signal {signal})");
     if let Some(cycle) = who.cycle().filter(|_| who.module != 0) {
         let image = &cycle.instance(who.module).image;
-        let _ = write!(line, " in module {} {} (build {:016x}, rustc {})", image.facts.id, image.facts.version, image.hash, image.facts.rustc);
+        let _ = write!(
+            line,
+            " in module {} {} (build {:016x}, rustc {})",
+            image.facts.id, image.facts.version, image.hash, image.facts.rustc
+        );
     } else {
         let _ = write!(line, " in the host");
     }

@@ -9,7 +9,8 @@ use anyproxy_module_api::abi::{
     host::Report,
     module::{
         ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, GreetingPoint, HandlerPoint, HookPoint, Life,
-        ListenerPoint, Look, LookOut, ModuleDesc, Place, PrereadPoint, ProvidePoint, RelayPoint, VariablePoint, Verdict,
+        ListenerPoint, Look, LookOut, ModuleDesc, Place, PrereadPoint, ProvidePoint, RelayPoint, VariablePoint,
+        Verdict,
     },
     net::SocketOptions,
     stream::Stream,
@@ -302,22 +303,14 @@ pub fn variable(point: &VariablePoint, place: Place, session: &Session, rest: &s
 }
 
 /// Calls a function that a module registered.
-pub fn function(
-    point: &anyproxy_module_api::abi::module::FunctionPoint,
-    args: &[Str],
-    out: &mut Vec<u8>,
-) -> bool {
+pub fn function(point: &anyproxy_module_api::abi::module::FunctionPoint, args: &[Str], out: &mut Vec<u8>) -> bool {
     let mut sink = Sink::to_vec(out);
     // SAFETY: the point's own function; arguments and sink are lent for the call.
     unsafe { (point.call)(Slice::new(args), &raw mut sink) }
 }
 
 /// See `ConnectorPoint::connect`; `None`: a plain socket.
-pub fn connect(
-    point: &ConnectorPoint,
-    place: Place,
-    request: &ConnectRequest,
-) -> Option<LocalFuture<Outcome<Stream>>> {
+pub fn connect(point: &ConnectorPoint, place: Place, request: &ConnectRequest) -> Option<LocalFuture<Outcome<Stream>>> {
     // SAFETY: as above; the request is copied by the callee.
     point.connect.map(|connect| unsafe { connect(place, ptr::from_ref(request)) })
 }

@@ -1,7 +1,7 @@
 //! Sockets that modules make for themselves, texts that live as long as the process, and the sockets of listeners.
 
-pub use super::stream::connect;
 use super::stream::ListenSocket;
+pub use super::stream::connect;
 
 use super::{platform, stream};
 use crate::config::address::Address;

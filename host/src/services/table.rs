@@ -1,8 +1,8 @@
 //! The one table of the host's functions that every image gets.
 
 use super::{
-    buffers, contracts, current::current, datagram, dns, faults, file_watch, files, log, metrics, module_jobs, net, session, tasks,
-    timers, udp, upstream, watch, zones,
+    buffers, contracts, current::current, datagram, dns, faults, file_watch, files, log, metrics, module_jobs, net,
+    session, tasks, timers, udp, upstream, watch, zones,
 };
 use crate::worker;
 use anyproxy_module_api::abi::{

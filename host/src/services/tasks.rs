@@ -212,7 +212,8 @@ pub(super) unsafe extern "C" fn spawn_process(future: SendFuture<()>) -> Object 
         drop(future);
         return std::ptr::null_mut();
     };
-    let task = ProcessTask { future: Some(future), cycle: Arc::clone(&cycle), module: who.module, state: Arc::clone(&state) };
+    let task =
+        ProcessTask { future: Some(future), cycle: Arc::clone(&cycle), module: who.module, state: Arc::clone(&state) };
     let abort = crate::control::runtime().spawn(task).abort_handle();
     cycle.note_process_task(abort.clone());
     object(abort, state)

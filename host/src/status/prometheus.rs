@@ -172,7 +172,9 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
     each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| {
         p.shared.waiting.load(Relaxed) as u64
     });
-    each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| p.shared.retries.load(Relaxed));
+    each("anyproxy_upstream_retries_total", Kind::Counter, "Tries after the first.", &|p| {
+        p.shared.retries.load(Relaxed)
+    });
     each("anyproxy_upstream_no_peer_total", Kind::Counter, "Sessions that found no usable peer.", &|p| {
         p.shared.no_peer.load(Relaxed)
     });
@@ -185,12 +187,17 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
 
 /// Appends what modules did wrong, one series a module; a module that did nothing wrong has none.
 pub fn faults(out: &mut String, faults: &[(String, Faults)]) {
-    let mut family = Family::new(out, "anyproxy_module_panics_total", Kind::Counter, "Panics of modules that were stopped.");
+    let mut family =
+        Family::new(out, "anyproxy_module_panics_total", Kind::Counter, "Panics of modules that were stopped.");
     for (module, f) in faults {
         family.sample(&[("module", module)], f.panics);
     }
-    let mut family =
-        Family::new(out, "anyproxy_module_slow_polls_total", Kind::Counter, "Polls of 10 ms or more that the watchdog saw.");
+    let mut family = Family::new(
+        out,
+        "anyproxy_module_slow_polls_total",
+        Kind::Counter,
+        "Polls of 10 ms or more that the watchdog saw.",
+    );
     for (module, f) in faults {
         family.sample(&[("module", module)], f.slow_polls);
     }

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     process::process,
-    services::{current::{Current, enter}, dns, instance, tasks, timers},
+    services::{
+        current::{Current, enter},
+        dns, instance, tasks, timers,
+    },
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{net::Addr, upstream::health};
@@ -169,10 +172,8 @@ impl Upkeep {
             let Some(policy) = self.pool.lines[m.line].heartbeat else { continue };
             let up = m.live.state.health.load(Relaxed) != health::DOWN;
             let id = m.live.state.id;
-            let check = self
-                .checks
-                .entry(id)
-                .or_insert_with(|| HealthCheck::new(policy, now, pick::random()).with_state(up));
+            let check =
+                self.checks.entry(id).or_insert_with(|| HealthCheck::new(policy, now, pick::random()).with_state(up));
             if let Some(change) = check.expire(now) {
                 apply(&self.pool.name, &m.live, change, "no answer in time");
             }

@@ -13,8 +13,9 @@ use crate::{
     process::process,
     services::{
         current::{Current, enter},
+        dns,
         instance::{self, Balancer, Picker},
-        dns, net, timers,
+        net, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -133,7 +134,13 @@ enum Attempt {
 ///
 /// # Errors
 /// `NoPeer`; `Limit` when the queue is full, or was waited in too long.
-pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+pub async fn pick(
+    pool: &Arc<Pool>,
+    worker: &Rc<WorkerGen>,
+    session: Option<&Rc<Session>>,
+    key: &[u8],
+    tried: &[u64],
+) -> Result<Lease, Error> {
     let mut until = None;
     loop {
         match attempt(pool, worker, session, key, tried) {
@@ -149,7 +156,13 @@ pub async fn pick(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<
     }
 }
 
-fn attempt(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Attempt {
+fn attempt(
+    pool: &Arc<Pool>,
+    worker: &Rc<WorkerGen>,
+    session: Option<&Rc<Session>>,
+    key: &[u8],
+    tried: &[u64],
+) -> Attempt {
     if !pool.shared.enter(pool.max_connections) {
         return Attempt::Wait;
     }
@@ -161,7 +174,13 @@ fn attempt(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session
     result
 }
 
-fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Session>>, key: &[u8], tried: &[u64]) -> Attempt {
+fn attempt_in(
+    pool: &Arc<Pool>,
+    worker: &Rc<WorkerGen>,
+    session: Option<&Rc<Session>>,
+    key: &[u8],
+    tried: &[u64],
+) -> Attempt {
     let set = pool.set.load();
     let mut waits = false;
     let Some(state) = worker.pools.get(pool.index) else { return Attempt::None };
@@ -191,7 +210,8 @@ fn attempt_in(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: Option<&Rc<Sess
                         done: false,
                         own_fault: false,
                         chosen: None,
-                        bytes: session.map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
+                        bytes: session
+                            .map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
                     });
                 }
                 Pick::Wait => {
@@ -248,9 +268,18 @@ async fn rendered(lease: &Lease) -> Result<Member, Error> {
     if allowed.is_empty() {
         if let Some(more) = process().error_log.once_a_second(&format!("peer_allow {}", pool.name)) {
             let peer = &*text;
-            tracing::warn!(session = session.shared.id, upstream = pool.name, peer, more, "peer_allow does not let it through");
+            tracing::warn!(
+                session = session.shared.id,
+                upstream = pool.name,
+                peer,
+                more,
+                "peer_allow does not let it through"
+            );
         }
-        return Err(Error::new(ErrorKind::Permission, format!("peer_allow does not let {} through", text.escape_debug())));
+        return Err(Error::new(
+            ErrorKind::Permission,
+            format!("peer_allow does not let {} through", text.escape_debug()),
+        ));
     }
     let addr = allowed[(random() % allowed.len() as u64) as usize];
     let member = Member { live: line.rendered(pool, &text, addr), line: lease.member.line };
@@ -274,7 +303,15 @@ fn enter_peer(member: &Member) -> bool {
     true
 }
 
-fn ask(balancer: &mut Balancer, set: &PeerSet, tier: usize, key: &[u8], tried: &[u64], worker: &WorkerGen, pool: &Pool) -> Pick {
+fn ask(
+    balancer: &mut Balancer,
+    set: &PeerSet,
+    tier: usize,
+    key: &[u8],
+    tried: &[u64],
+    worker: &WorkerGen,
+    pool: &Pool,
+) -> Pick {
     let refs = &set.tiers[tier].refs;
     let mut bits = [0_u64; 16];
     let mut many = Vec::new();
@@ -374,7 +411,9 @@ impl Lease {
     /// What modules send in front of the session's bytes.
     fn greeting(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        let Some(session) = self.session.as_ref().filter(|s| !s.worker.cycle.greetings.is_empty()) else { return Ok(bytes) };
+        let Some(session) = self.session.as_ref().filter(|s| !s.worker.cycle.greetings.is_empty()) else {
+            return Ok(bytes);
+        };
         let worker = &session.worker;
         let line = &self.pool.lines[self.member.line];
         let request = request(line, worker, &self.member, session.shared_ptr());
@@ -382,7 +421,10 @@ impl Lease {
             let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
             let _who = enter(Current::in_session(session, *module));
             if !instance::greet(point, place, &request, &mut bytes) {
-                return Err(Error::new(ErrorKind::Invalid, format!("the greeting \"{}\" cannot be written", point.name)));
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("the greeting \"{}\" cannot be written", point.name),
+                ));
             }
         }
         Ok(bytes)
@@ -416,7 +458,8 @@ impl Lease {
                 live.counts.failures.fetch_add(1, Relaxed);
             }
         }
-        let sample = if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
+        let sample =
+            if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
         if good && sample > 0 {
             live.observe(timers::now(), sample);
         }
@@ -494,7 +537,12 @@ async fn within_session<T>(
 ///
 /// # Errors
 /// What the connector says.
-pub async fn connect(pool: &Pool, member: &Member, worker: &Rc<WorkerGen>, session: *const SessionShared) -> Result<Stream, Error> {
+pub async fn connect(
+    pool: &Pool,
+    member: &Member,
+    worker: &Rc<WorkerGen>,
+    session: *const SessionShared,
+) -> Result<Stream, Error> {
     let line = &pool.lines[member.line];
     let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
     let request = request(line, worker, member, session);

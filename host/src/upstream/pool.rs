@@ -167,7 +167,11 @@ impl Pool {
     ///
     /// # Errors
     /// Balancer or connector unknown.
-    pub fn build(tree: &Tree, index: usize, points: &Points<'_>) -> Result<Self, (anyproxy_module_api::Span, String, String)> {
+    pub fn build(
+        tree: &Tree,
+        index: usize,
+        points: &Points<'_>,
+    ) -> Result<Self, (anyproxy_module_api::Span, String, String)> {
         let up = &tree.upstreams[index];
         let node = |name: &str| tree.core(up.scope, name);
         let written = node("balancer").and_then(|n| Some((n.span, n.arg(0)?.text.as_str())));
@@ -435,9 +439,11 @@ impl Points<'_> {
     }
 
     fn balancers(&self) -> impl Iterator<Item = (u16, BalancerPoint)> + '_ {
-        self.instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n, i))).flat_map(|(n, i)| {
-            i.desc().balancers.as_slice().iter().map(move |b| (n as u16, *b))
-        })
+        self.instances
+            .iter()
+            .enumerate()
+            .filter_map(|(n, i)| i.as_ref().map(|i| (n, i)))
+            .flat_map(|(n, i)| i.desc().balancers.as_slice().iter().map(move |b| (n as u16, *b)))
     }
 
     /// That there is no such balancer, and what to do.

@@ -22,10 +22,7 @@ impl Str {
 
     /// Borrows `text`. The lifetime is not tracked across the ABI: see the function that takes it.
     pub const fn new(text: &str) -> Self {
-        Self {
-            ptr: text.as_ptr(),
-            len: text.len(),
-        }
+        Self { ptr: text.as_ptr(), len: text.len() }
     }
 
     /// The text.
@@ -96,11 +93,7 @@ impl<T> Slice<T> {
 
     /// Borrows `items`. The lifetime is not tracked across the ABI.
     pub const fn new(items: &[T]) -> Self {
-        Self {
-            ptr: items.as_ptr(),
-            len: items.len(),
-            owns: PhantomData,
-        }
+        Self { ptr: items.as_ptr(), len: items.len(), owns: PhantomData }
     }
 
     /// The items.
@@ -142,10 +135,7 @@ pub struct IoVec {
 impl IoVec {
     /// Borrows `bytes` for the duration of the call it is given to.
     pub const fn new(bytes: &[u8]) -> Self {
-        Self {
-            ptr: bytes.as_ptr(),
-            len: bytes.len(),
-        }
+        Self { ptr: bytes.as_ptr(), len: bytes.len() }
     }
 }
 
@@ -169,13 +159,7 @@ unsafe impl Sync for Buf {}
 impl Buf {
     /// An empty buffer without memory.
     pub const fn new() -> Self {
-        Self {
-            ptr: ptr::dangling_mut(),
-            len: 0,
-            cap: 0,
-            owner: ptr::null_mut(),
-            release: None,
-        }
+        Self { ptr: ptr::dangling_mut(), len: 0, cap: 0, owner: ptr::null_mut(), release: None }
     }
 
     /// Wraps memory of another owner.
@@ -190,13 +174,7 @@ impl Buf {
         owner: *mut (),
         release: unsafe extern "C" fn(*mut (), *mut u8, usize),
     ) -> Self {
-        Self {
-            ptr,
-            len,
-            cap,
-            owner,
-            release: Some(release),
-        }
+        Self { ptr, len, cap, owner, release: Some(release) }
     }
 
     /// Bytes allocated.
@@ -321,10 +299,7 @@ impl Sink {
             // SAFETY: `data` is the vector of `to_vec`; the bytes are valid for the call.
             unsafe { (*data.cast::<Vec<u8>>()).extend_from_slice(slice::from_raw_parts(ptr, len)) }
         }
-        Self {
-            data: ptr::from_mut(out).cast(),
-            write,
-        }
+        Self { data: ptr::from_mut(out).cast(), write }
     }
 }
 

@@ -63,22 +63,12 @@ pub struct Error {
 impl Error {
     /// An error of `kind` explained by `text`.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            reserved: 0,
-            os: 0,
-            text: text.into().into(),
-        }
+        Self { kind, reserved: 0, os: 0, text: text.into().into() }
     }
 
     /// An error that needs no text; nothing is allocated.
     pub const fn bare(kind: ErrorKind) -> Self {
-        Self {
-            kind,
-            reserved: 0,
-            os: 0,
-            text: Buf::new(),
-        }
+        Self { kind, reserved: 0, os: 0, text: Buf::new() }
     }
 
     /// The explanation; empty when the kind or number says it all.
@@ -150,12 +140,7 @@ impl From<ErrorKind> for io::ErrorKind {
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
         match e.raw_os_error() {
-            Some(os) => Self {
-                kind: e.kind().into(),
-                reserved: 0,
-                os,
-                text: Buf::new(),
-            },
+            Some(os) => Self { kind: e.kind().into(), reserved: 0, os, text: Buf::new() },
             None => Self::new(e.kind().into(), e.to_string()),
         }
     }

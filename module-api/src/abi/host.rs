@@ -76,14 +76,7 @@ pub struct Transmit {
 impl Transmit {
     /// One datagram of `bytes`, which must stay in place until it is sent.
     pub const fn new(to: Addr, bytes: &[u8]) -> Self {
-        Self {
-            to,
-            from: Addr::NONE,
-            ptr: bytes.as_ptr(),
-            len: bytes.len(),
-            segment: 0,
-            ecn: 0,
-        }
+        Self { to, from: Addr::NONE, ptr: bytes.as_ptr(), len: bytes.len(), segment: 0, ecn: 0 }
     }
     /// A run of datagrams of `size` bytes (the last may be shorter).
     #[must_use]
@@ -356,8 +349,12 @@ pub struct HostVtable {
     pub session_stage: unsafe extern "C" fn(*const SessionShared, Str),
     /// This module's private slot; null until set. `module` is the instance pointer that the host passed.
     pub session_slot: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *mut (),
-    pub session_set_slot:
-        unsafe extern "C" fn(*const SessionShared, module: *const (), data: *mut (), drop: unsafe extern "C" fn(*mut ())),
+    pub session_set_slot: unsafe extern "C" fn(
+        *const SessionShared,
+        module: *const (),
+        data: *mut (),
+        drop: unsafe extern "C" fn(*mut ()),
+    ),
     /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
     pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
     pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,

@@ -5,24 +5,24 @@
 
 pub mod bytes;
 pub mod conf;
-pub mod upstream;
 pub mod error;
-pub mod net;
-pub mod stream;
+pub mod export;
+#[doc(hidden)]
+pub mod export_macro;
+#[cfg(feature = "testing")]
+pub(crate) mod fake;
 #[cfg(unix)]
 mod fd;
-pub mod task;
 pub mod host;
-pub mod module;
-pub mod session;
-pub mod note;
-pub mod root;
-pub mod services;
-pub mod export;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod layout;
-#[cfg(feature = "testing")]
-pub(crate) mod fake;
-#[doc(hidden)]
-pub mod export_macro;
+pub mod module;
+pub mod net;
+pub mod note;
+pub mod root;
+pub mod services;
+pub mod session;
+pub mod stream;
+pub mod task;
+pub mod upstream;

@@ -80,24 +80,12 @@ pub struct Route {
 
 impl Route {
     /// It begins something new: the worker that received it takes it.
-    pub const NEW: Self = Self {
-        kind: 0,
-        epoch: 0,
-        worker: 0,
-    };
+    pub const NEW: Self = Self { kind: 0, epoch: 0, worker: 0 };
     /// Nobody wants it.
-    pub const DROP: Self = Self {
-        kind: 2,
-        epoch: 0,
-        worker: 0,
-    };
+    pub const DROP: Self = Self { kind: 2, epoch: 0, worker: 0 };
     /// It belongs to what `worker` of the generation with `epoch` began.
     pub const fn owner(epoch: u32, worker: u32) -> Self {
-        Self {
-            kind: 1,
-            epoch,
-            worker,
-        }
+        Self { kind: 1, epoch, worker }
     }
 }
 
@@ -267,7 +255,8 @@ pub struct RelayPoint {
     /// Whether it takes these two.
     pub takes: unsafe extern "C" fn(Place, *const SessionShared, client: &Stream, upstream: &Stream) -> bool,
     /// Runs it.
-    pub run: unsafe extern "C" fn(Place, *const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>>,
+    pub run:
+        unsafe extern "C" fn(Place, *const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>>,
 }
 
 /// An algorithm that picks peers. One object a worker and upstream.

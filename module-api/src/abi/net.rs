@@ -20,22 +20,11 @@ pub struct Addr {
 
 impl Addr {
     /// No address (an unnamed Unix socket, say).
-    pub const NONE: Self = Self {
-        family: 0,
-        reserved: 0,
-        port: 0,
-        scope: 0,
-        ip: [0; 16],
-        path: Str::EMPTY,
-    };
+    pub const NONE: Self = Self { family: 0, reserved: 0, port: 0, scope: 0, ip: [0; 16], path: Str::EMPTY };
 
     /// A Unix path; the text must live as long as the process (`host::intern`).
     pub const fn unix(path: Str) -> Self {
-        Self {
-            family: 1,
-            path,
-            ..Self::NONE
-        }
+        Self { family: 1, path, ..Self::NONE }
     }
 
     /// The internet address, if it is one.
@@ -78,10 +67,7 @@ impl Addr {
 
 impl From<SocketAddr> for Addr {
     fn from(a: SocketAddr) -> Self {
-        let mut to = Self {
-            port: a.port(),
-            ..Self::NONE
-        };
+        let mut to = Self { port: a.port(), ..Self::NONE };
         match a {
             SocketAddr::V4(v) => {
                 to.family = 4;

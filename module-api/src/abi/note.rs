@@ -49,23 +49,38 @@ impl Note {
     ///
     /// # Panics
     /// (in a constant: does not compile) when the text exceeds `TEXT` bytes.
-    pub const fn new(id: &str, version: &str, unwinds: bool, provides: &[(&str, u16, u16)], requires: &[(&str, u16, u16)]) -> Self {
-        let mut t = Text {
-            bytes: [0; TEXT],
-            len: 0,
-        };
+    pub const fn new(
+        id: &str,
+        version: &str,
+        unwinds: bool,
+        provides: &[(&str, u16, u16)],
+        requires: &[(&str, u16, u16)],
+    ) -> Self {
+        let mut t = Text { bytes: [0; TEXT], len: 0 };
         t.put("abi ").number(ABI_MAJOR).put(".").number(ABI_MINOR);
         t.put("\nid ").put(id).put("\nversion ").put(version).put("\napi ").put(API);
         t.put("\nrustc ").put(RUSTC).put("\ntarget ").put(TARGET);
         t.put(if unwinds { "\npanic unwind\n" } else { "\npanic abort\n" });
         let mut i = 0;
         while i < provides.len() {
-            t.put("provides ").put(provides[i].0).put(" ").number(provides[i].1).put(".").number(provides[i].2).put("\n");
+            t.put("provides ")
+                .put(provides[i].0)
+                .put(" ")
+                .number(provides[i].1)
+                .put(".")
+                .number(provides[i].2)
+                .put("\n");
             i += 1;
         }
         i = 0;
         while i < requires.len() {
-            t.put("requires ").put(requires[i].0).put(" ").number(requires[i].1).put(".").number(requires[i].2).put("\n");
+            t.put("requires ")
+                .put(requires[i].0)
+                .put(" ")
+                .number(requires[i].1)
+                .put(".")
+                .number(requires[i].2)
+                .put("\n");
             i += 1;
         }
         Self {
@@ -197,10 +212,7 @@ fn version(text: &str) -> Option<(u16, u16)> {
 
 fn contract(text: &str) -> Option<ContractVersion> {
     let (id, v) = text.split_once(' ')?;
-    Some(ContractVersion {
-        id: id.to_owned(),
-        version: version(v)?,
-    })
+    Some(ContractVersion { id: id.to_owned(), version: version(v)? })
 }
 
 #[cfg(test)]

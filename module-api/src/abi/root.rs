@@ -1,15 +1,11 @@
 //! The first symbol that a host takes from a module: abi_stable's root module, a prefix type whose layout is checked.
 
 use super::{host::HostVtable, module::ModuleDesc};
-use abi_stable::{
-    StableAbi,
-    library::RootModule,
-    sabi_types::VersionStrings,
-};
+use abi_stable::{StableAbi, library::RootModule, sabi_types::VersionStrings};
 
 #[doc(hidden)]
 pub use abi_stable::{
-    library::{CheckTypeLayout, LibHeader, RootModuleResult, __call_root_module_loader},
+    library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
     prefix_type::PrefixTypeTrait,
 };
 
@@ -56,7 +52,6 @@ pub fn root_of(path: &std::path::Path) -> Result<RootRef, String> {
 fn first_line(text: &str) -> String {
     text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim().to_owned()
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -149,8 +149,22 @@ impl CloseReason {
         let who = ["client", "upstream", "proxy"];
         let stage = ["accept", "preread", "handshake", "access", "route", "connect", "transfer"];
         let cause = [
-            "done", "closed", "reset", "timeout", "malformed", "limit", "denied", "no_route", "no_peer", "refused",
-            "unreachable", "panic", "killed", "shutdown", "internal", "protocol",
+            "done",
+            "closed",
+            "reset",
+            "timeout",
+            "malformed",
+            "limit",
+            "denied",
+            "no_route",
+            "no_peer",
+            "refused",
+            "unreachable",
+            "panic",
+            "killed",
+            "shutdown",
+            "internal",
+            "protocol",
         ];
         let part = |list: &[&'static str], n: u32| list.get((n & 255).wrapping_sub(1) as usize).copied();
         match (part(&who, code >> 16), part(&stage, code >> 8), part(&cause, code)) {
@@ -159,4 +173,3 @@ impl CloseReason {
         }
     }
 }
-

@@ -270,7 +270,13 @@ impl Stream {
     ///
     /// # Errors
     /// `Unsupported` where the stream cannot: read and write instead.
-    pub fn poll_sendfile(&mut self, cx: &mut Context<'_>, file: i64, offset: u64, len: usize) -> Poll<Result<usize, Error>> {
+    pub fn poll_sendfile(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: i64,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize, Error>> {
         // SAFETY: data belongs to the table.
         let n = with_ffi(cx, |f| unsafe { (self.vt().sendfile)(self.data, f, file, offset, len) });
         self.result(n)
@@ -281,19 +287,10 @@ impl Stream {
     /// # Errors
     /// The stream itself, when it has no socket to give.
     pub fn take_raw(self) -> Result<RawSocket, Self> {
-        let mut out = RawSocket {
-            fd: -1,
-            read_ahead: Buf::new(),
-            write_behind: Buf::new(),
-            can_recv: false,
-            can_send: false,
-        };
+        let mut out =
+            RawSocket { fd: -1, read_ahead: Buf::new(), write_behind: Buf::new(), can_recv: false, can_send: false };
         // SAFETY: data belongs to the table.
-        if unsafe { (self.vt().take_raw)(self.data, &raw mut out) } {
-            Ok(out)
-        } else {
-            Err(self)
-        }
+        if unsafe { (self.vt().take_raw)(self.data, &raw mut out) } { Ok(out) } else { Err(self) }
     }
 
     /// Closing will reset the connection.
@@ -359,7 +356,13 @@ pub trait StreamImpl: 'static {
         -1
     }
     /// Sends from a file.
-    fn poll_sendfile(&mut self, _cx: &mut Context<'_>, _file: i64, _offset: u64, _len: usize) -> Poll<Result<usize, Error>> {
+    fn poll_sendfile(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _file: i64,
+        _offset: u64,
+        _len: usize,
+    ) -> Poll<Result<usize, Error>> {
         Poll::Ready(Err(Error::bare(ErrorKind::Unsupported)))
     }
     /// Gives the socket up, if it can.
@@ -399,10 +402,7 @@ impl Stream {
     /// A stream over an implementation of this image.
     pub fn new<S: StreamImpl>(stream: S) -> Self {
         let data = Box::into_raw(Box::new(Holder { stream, error: None })).cast();
-        Self {
-            data,
-            vtable: &raw const *Table::<S>::VTABLE,
-        }
+        Self { data, vtable: &raw const *Table::<S>::VTABLE }
     }
 }
 
@@ -601,4 +601,3 @@ impl<S: StreamImpl> Table<S> {
         super::task::guard(|| drop(unsafe { Box::from_raw(d.cast::<Holder<S>>()) }));
     }
 }
-

@@ -83,10 +83,7 @@ unsafe fn host(data: *const ()) -> ManuallyDrop<Waker> {
 unsafe extern "C" fn host_clone(data: *const ()) -> FfiWaker {
     // SAFETY: see `host`.
     let Some(w) = guard(|| ManuallyDrop::new(unsafe { (*host(data)).clone() })) else { return nobody() };
-    FfiWaker {
-        data: w.data(),
-        vtable: &raw const HOST_PRIMARY,
-    }
+    FfiWaker { data: w.data(), vtable: &raw const HOST_PRIMARY }
 }
 unsafe extern "C" fn host_wake(data: *const ()) {
     // SAFETY: see `host`; consumes one reference.
@@ -100,12 +97,8 @@ unsafe extern "C" fn host_drop(data: *const ()) {
     // SAFETY: see `host`; consumes one reference.
     guard(|| drop(ManuallyDrop::into_inner(unsafe { host(data) })));
 }
-static HOST_PRIMARY: FfiWakerVtable = FfiWakerVtable {
-    clone: host_clone,
-    wake: host_wake,
-    wake_by_ref: host_wake_by_ref,
-    drop: host_drop,
-};
+static HOST_PRIMARY: FfiWakerVtable =
+    FfiWakerVtable { clone: host_clone, wake: host_wake, wake_by_ref: host_wake_by_ref, drop: host_drop };
 
 // ---- module side: a std waker over the host's primary
 
@@ -141,10 +134,7 @@ static MODULE: RawWakerVTable = RawWakerVTable::new(module_clone, module_wake, m
 unsafe extern "C" fn borrowed_clone(data: *const ()) -> FfiWaker {
     // SAFETY: data is a `&Waker` (borrowed or boxed) of this image.
     let Some(w) = guard(|| unsafe { &*data.cast::<Waker>() }.clone()) else { return nobody() };
-    FfiWaker {
-        data: Box::into_raw(Box::new(w)).cast_const().cast(),
-        vtable: &raw const OWNED,
-    }
+    FfiWaker { data: Box::into_raw(Box::new(w)).cast_const().cast(), vtable: &raw const OWNED }
 }
 /// In place of a waker whose clone panicked: wakes nobody.
 fn nobody() -> FfiWaker {
@@ -152,16 +142,8 @@ fn nobody() -> FfiWaker {
         nobody()
     }
     unsafe extern "C" fn nothing(_: *const ()) {}
-    static NOBODY: FfiWakerVtable = FfiWakerVtable {
-        clone,
-        wake: nothing,
-        wake_by_ref: nothing,
-        drop: nothing,
-    };
-    FfiWaker {
-        data: ptr::null(),
-        vtable: &raw const NOBODY,
-    }
+    static NOBODY: FfiWakerVtable = FfiWakerVtable { clone, wake: nothing, wake_by_ref: nothing, drop: nothing };
+    FfiWaker { data: ptr::null(), vtable: &raw const NOBODY }
 }
 unsafe extern "C" fn borrowed_wake_by_ref(data: *const ()) {
     // SAFETY: as above.
@@ -182,12 +164,8 @@ static BORROWED: FfiWakerVtable = FfiWakerVtable {
     wake_by_ref: borrowed_wake_by_ref,
     drop: borrowed_drop,
 };
-static OWNED: FfiWakerVtable = FfiWakerVtable {
-    clone: borrowed_clone,
-    wake: owned_wake,
-    wake_by_ref: borrowed_wake_by_ref,
-    drop: owned_drop,
-};
+static OWNED: FfiWakerVtable =
+    FfiWakerVtable { clone: borrowed_clone, wake: owned_wake, wake_by_ref: borrowed_wake_by_ref, drop: owned_drop };
 
 // ---- any other waker crossing in: a std waker over a borrowed FfiWaker, boxed on clone
 
@@ -220,7 +198,8 @@ unsafe fn foreign_owned_drop(data: *const ()) {
         ((*w.vtable).drop)(w.data);
     }
 }
-static FOREIGN: RawWakerVTable = RawWakerVTable::new(foreign_clone, foreign_wake_by_ref, foreign_wake_by_ref, foreign_drop);
+static FOREIGN: RawWakerVTable =
+    RawWakerVTable::new(foreign_clone, foreign_wake_by_ref, foreign_wake_by_ref, foreign_drop);
 static FOREIGN_OWNED: RawWakerVTable =
     RawWakerVTable::new(foreign_clone, foreign_owned_wake, foreign_wake_by_ref, foreign_owned_drop);
 
@@ -230,25 +209,13 @@ pub fn with_ffi<R>(cx: &mut Context<'_>, f: impl FnOnce(&FfiContext<'_>) -> R) -
     let w = cx.waker();
     let vtable = ptr::from_ref(w.vtable());
     let waker = if ptr::eq(vtable, &raw const MODULE) {
-        FfiWaker {
-            data: w.data(),
-            vtable: PRIMARY.load(Relaxed),
-        }
+        FfiWaker { data: w.data(), vtable: PRIMARY.load(Relaxed) }
     } else if ptr::eq(vtable, TASK.load(Relaxed)) {
-        FfiWaker {
-            data: w.data(),
-            vtable: &raw const HOST_PRIMARY,
-        }
+        FfiWaker { data: w.data(), vtable: &raw const HOST_PRIMARY }
     } else {
-        FfiWaker {
-            data: ptr::from_ref(w).cast(),
-            vtable: &raw const BORROWED,
-        }
+        FfiWaker { data: ptr::from_ref(w).cast(), vtable: &raw const BORROWED }
     };
-    f(&FfiContext {
-        waker,
-        borrowed: PhantomData,
-    })
+    f(&FfiContext { waker, borrowed: PhantomData })
 }
 
 impl FfiContext<'_> {
@@ -294,11 +261,7 @@ pub struct LocalFuture<T> {
 impl<T> LocalFuture<T> {
     /// Boxes `future`.
     pub fn new<F: Future<Output = T> + 'static>(future: F) -> Self {
-        Self {
-            data: Box::into_raw(Box::new(future)).cast(),
-            poll: poll_boxed::<F>,
-            drop: drop_boxed::<F>,
-        }
+        Self { data: Box::into_raw(Box::new(future)).cast(), poll: poll_boxed::<F>, drop: drop_boxed::<F> }
     }
 
     /// Polls; a panic on the other side is a value.
@@ -404,10 +367,7 @@ impl Closure {
             })
             .is_some()
         }
-        Self {
-            data: Box::into_raw(Box::new(f)).cast(),
-            finish: finish::<F>,
-        }
+        Self { data: Box::into_raw(Box::new(f)).cast(), finish: finish::<F> }
     }
 
     /// Calls it. `false`: it panicked.

@@ -164,17 +164,17 @@ pub(super) static TABLE: [DirectiveDesc; 26] = [
         "Level of the error log for one module alone, more or less than its own.\n\
          A level set for one client holds over it.",
     )
-        .args(&[
-            ArgDesc::new("target", Kind::Text, "module's id, `host`, or the name of a library within a module").required(),
-            ArgDesc::new("level", Kind::Choice, "least important level written").required().choices(&[
-                Str::new("error"),
-                Str::new("warn"),
-                Str::new("info"),
-                Str::new("debug"),
-                Str::new("trace"),
-            ]),
-        ])
-        .append()
-        .default("the level of each error_log")
-        .example("log_level \"tcp\" \"debug\""),
+    .args(&[
+        ArgDesc::new("target", Kind::Text, "module's id, `host`, or the name of a library within a module").required(),
+        ArgDesc::new("level", Kind::Choice, "least important level written").required().choices(&[
+            Str::new("error"),
+            Str::new("warn"),
+            Str::new("info"),
+            Str::new("debug"),
+            Str::new("trace"),
+        ]),
+    ])
+    .append()
+    .default("the level of each error_log")
+    .example("log_level \"tcp\" \"debug\""),
 ];

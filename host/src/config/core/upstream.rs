@@ -53,23 +53,25 @@ pub(super) static TABLE: [DirectiveDesc; 9] = [
         .args(&[ArgDesc::new("time", Kind::Time, "0: full share at once").required().bounds(0, HOUR)])
         .default("0")
         .example("slow_start \"30s\""),
-    DirectiveDesc::new("eject", "Takes a peer out for a while when its sessions fail.\nThe last peer of a pool is never taken out.", POOL)
-        .props(&[
-            ArgDesc::new("consecutive", Kind::Int, "failures in a row; 0: not by this").bounds(0, 10_000).default("5"),
-            ArgDesc::new("error_rate", Kind::Percent, "share of failures within `interval`").bounds(0, MILLION),
-            ArgDesc::new("interval", Kind::Time, "window of `error_rate`").bounds(SECOND, HOUR).default("10s"),
-            ArgDesc::new("time", Kind::Time, "how long; doubles each time it happens again")
-                .bounds(SECOND, HOUR)
-                .default("10s"),
-            ArgDesc::new("max_share", Kind::Percent, "most of the pool that may be out")
-                .bounds(0, MILLION)
-                .default("50%"),
-        ])
-        .default(
-            "a peer that could not be connected three times in a row is left out for 10s, doubling; what happens after \
+    DirectiveDesc::new(
+        "eject",
+        "Takes a peer out for a while when its sessions fail.\nThe last peer of a pool is never taken out.",
+        POOL,
+    )
+    .props(&[
+        ArgDesc::new("consecutive", Kind::Int, "failures in a row; 0: not by this").bounds(0, 10_000).default("5"),
+        ArgDesc::new("error_rate", Kind::Percent, "share of failures within `interval`").bounds(0, MILLION),
+        ArgDesc::new("interval", Kind::Time, "window of `error_rate`").bounds(SECOND, HOUR).default("10s"),
+        ArgDesc::new("time", Kind::Time, "how long; doubles each time it happens again")
+            .bounds(SECOND, HOUR)
+            .default("10s"),
+        ArgDesc::new("max_share", Kind::Percent, "most of the pool that may be out").bounds(0, MILLION).default("50%"),
+    ])
+    .default(
+        "a peer that could not be connected three times in a row is left out for 10s, doubling; what happens after \
              the connect does not count; `eject consecutive=0` leaves nobody out",
-        )
-        .example("eject consecutive=3 error_rate=\"50%\" interval=\"10s\" time=\"30s\" max_share=\"50%\""),
+    )
+    .example("eject consecutive=3 error_rate=\"50%\" interval=\"10s\" time=\"30s\" max_share=\"50%\""),
     DirectiveDesc::new(
         "heartbeat",
         "Asks a peer regularly whether it is alive.\n\

@@ -43,7 +43,9 @@ pub fn adopt(fd: i64) -> Result<Stream, Error> {
 pub fn adopt_with(fd: i64, peer: Addr, local: Addr) -> Result<Stream, Error> {
     let socket = platform::socket_from_raw_fd(fd).map_err(Error::from)?;
     let addr = socket.local_addr().map_err(Error::from)?;
-    let ask = |known: Addr, a: Option<std::net::SocketAddr>| if known == Addr::NONE { a.map_or(known, Addr::from) } else { known };
+    let ask = |known: Addr, a: Option<std::net::SocketAddr>| {
+        if known == Addr::NONE { a.map_or(known, Addr::from) } else { known }
+    };
     let peer = ask(peer, socket.peer_addr().ok().and_then(|a| a.as_socket()));
     let local = ask(local, addr.as_socket());
     socket.set_nonblocking(true).map_err(Error::from)?;

@@ -12,12 +12,12 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
-#[cfg(unix)]
-use tokio::net::UnixStream;
 
 use super::super::platform;
 
@@ -244,9 +244,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         let Some(s) = &self.socket else { return false };
         let s = s.as_ref();
         let set = match name {
-            "linger" => {
-                s.set_linger((value >= 0).then(|| std::time::Duration::from_secs(value.unsigned_abs())))
-            }
+            "linger" => s.set_linger((value >= 0).then(|| std::time::Duration::from_secs(value.unsigned_abs()))),
             "nodelay" => s.set_tcp_nodelay(value != 0),
             "cork" => platform::set_cork(&s, value != 0),
             _ => return false,

@@ -169,10 +169,7 @@ impl<M: Module> Thunks<M> {
             // SAFETY: the host passes this module's instance, and lends the rest for the call.
             let (m, view, report) = unsafe { (&*inst.cast::<M>(), &*view, &mut *report) };
             let mut problems = Problems { report, errors: 0 };
-            let scope = Scope {
-                view,
-                parent: PhantomData,
-            };
+            let scope = Scope { view, parent: PhantomData };
             let conf = m.conf(&scope, &mut problems);
             if problems.errors > 0 {
                 return ptr::null_mut();

@@ -6,8 +6,8 @@ mod session;
 
 pub use life::{Module, Problems, Scope, init};
 pub use points::{
-    Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting, Handler,
-    Hook, Listener, Preread, Relay, Variable,
+    Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
+    Handler, Hook, Listener, Preread, Relay, Variable,
 };
 pub use session::{At, Session};
 

@@ -22,7 +22,9 @@ where
 }
 
 /// Boxes the future that `make` gives; a panic in `make` is a failed future.
-fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(make: impl FnOnce() -> F) -> LocalFuture<Outcome<T>> {
+fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(
+    make: impl FnOnce() -> F,
+) -> LocalFuture<Outcome<T>> {
     guard(|| {
         let f = make();
         LocalFuture::new(async move { f.await.into() })
@@ -201,11 +203,7 @@ pub trait ContractTable<M: Module> {
 impl<M: Module> Registry<M> {
     /// A listener whose sessions start with the socket's own stream.
     pub fn plain_listener<L: Listener<M>>(&mut self) -> &mut Self {
-        self.listeners.push(ListenerPoint {
-            name: Str::new(L::NAME),
-            options: listener_options::<M, L>,
-            accept: None,
-        });
+        self.listeners.push(ListenerPoint { name: Str::new(L::NAME), options: listener_options::<M, L>, accept: None });
         self
     }
 
@@ -231,7 +229,11 @@ impl<M: Module> Registry<M> {
 
     /// A listener over datagrams.
     pub fn datagram_listener<L: DatagramListener<M>>(&mut self) -> &mut Self {
-        unsafe extern "C" fn route<M: Module, L: DatagramListener<M>>(inst: *const (), ptr: *const u8, len: usize) -> Route {
+        unsafe extern "C" fn route<M: Module, L: DatagramListener<M>>(
+            inst: *const (),
+            ptr: *const u8,
+            len: usize,
+        ) -> Route {
             // SAFETY: this module's instance; `len` bytes lent for the call.
             guard(|| unsafe { L::route(&*inst.cast::<M>(), std::slice::from_raw_parts(ptr, len)) }).unwrap_or(Route {
                 kind: 2,
@@ -241,7 +243,8 @@ impl<M: Module> Registry<M> {
         }
         unsafe extern "C" fn start<M: Module, L: DatagramListener<M>>(p: Place, listener: u32, local: Addr) -> *mut () {
             // SAFETY: see `listener`.
-            guard(|| Box::into_raw(Box::new(L::start(unsafe { At::new(p) }, listener, local))).cast()).unwrap_or(ptr::null_mut())
+            guard(|| Box::into_raw(Box::new(L::start(unsafe { At::new(p) }, listener, local))).cast())
+                .unwrap_or(ptr::null_mut())
         }
         unsafe extern "C" fn deliver<E: DatagramEndpoint>(e: *mut (), meta: *const Received, bytes: *const u8) {
             // SAFETY: the endpoint of `start`, null when that panicked.
@@ -297,7 +300,11 @@ impl<M: Module> Registry<M> {
 
     /// A greeting.
     pub fn greeting<G: Greeting<M>>(&mut self) -> &mut Self {
-        unsafe extern "C" fn write<M: Module, G: Greeting<M>>(p: Place, r: *const ConnectRequest, out: *mut Sink) -> bool {
+        unsafe extern "C" fn write<M: Module, G: Greeting<M>>(
+            p: Place,
+            r: *const ConnectRequest,
+            out: *mut Sink,
+        ) -> bool {
             // SAFETY: lent for the call.
             let r = unsafe { &*r };
             if r.session.is_null() {
@@ -307,11 +314,7 @@ impl<M: Module> Registry<M> {
             // SAFETY: see `listener`; the request names a live session; the sink is lent for the call.
             guard(|| unsafe { G::write(At::new(p), &Session::new(r.session, p), r, &mut *out) }).unwrap_or(false)
         }
-        self.greetings.push(GreetingPoint {
-            name: Str::new(G::NAME),
-            order: G::ORDER,
-            write: write::<M, G>,
-        });
+        self.greetings.push(GreetingPoint { name: Str::new(G::NAME), order: G::ORDER, write: write::<M, G> });
         self
     }
 
@@ -325,11 +328,7 @@ impl<M: Module> Registry<M> {
             // SAFETY: see `listener`.
             future(|| H::handle(unsafe { Session::new(s, p) }, stream))
         }
-        self.handlers.push(HandlerPoint {
-            name: Str::new(H::NAME),
-            for_peers: H::FOR_PEERS,
-            handle: handle::<M, H>,
-        });
+        self.handlers.push(HandlerPoint { name: Str::new(H::NAME), for_peers: H::FOR_PEERS, handle: handle::<M, H> });
         self
     }
 
@@ -492,11 +491,7 @@ impl<M: Module> Registry<M> {
             let _ = out.write_str(&r.unwrap_or_else(|e| e));
             ok
         }
-        self.actions.push(ActionPoint {
-            name: Str::new(A::NAME),
-            doc: Str::new(A::DOC),
-            run: run::<M, A>,
-        });
+        self.actions.push(ActionPoint { name: Str::new(A::NAME), doc: Str::new(A::DOC), run: run::<M, A> });
         self
     }
 
@@ -518,12 +513,7 @@ impl<M: Module> Registry<M> {
 
     /// A contract needed. The file's note must say the same.
     pub fn require(&mut self, id: &'static str, major: u16, minor: u16, optional: bool) -> &mut Self {
-        self.requires.push(RequirePoint {
-            id: Str::new(id),
-            major,
-            minor,
-            optional,
-        });
+        self.requires.push(RequirePoint { id: Str::new(id), major, minor, optional });
         self
     }
 }

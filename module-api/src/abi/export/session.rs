@@ -36,10 +36,7 @@ impl<M: Module> At<M> {
     /// # Safety
     /// The place holds objects of `M`, valid for the scope.
     pub(crate) const unsafe fn new(place: Place) -> Self {
-        Self {
-            place,
-            module: PhantomData,
-        }
+        Self { place, module: PhantomData }
     }
 
     /// The generation's object.
@@ -127,11 +124,7 @@ impl<M: Module> Session<M> {
     /// it is chosen, for a connector or greeting beside the peer's own.
     pub fn block(&self) -> Option<&M::Conf> {
         // SAFETY: a retained session; the result is this module's and lives as long as the generation.
-        unsafe {
-            (self.vt().session_conf)(self.raw, self.at.place.inst)
-                .cast::<M::Conf>()
-                .as_ref()
-        }
+        unsafe { (self.vt().session_conf)(self.raw, self.at.place.inst).cast::<M::Conf>().as_ref() }
     }
 
     /// The pointer, for functions of contracts.
@@ -209,11 +202,7 @@ impl<M: Module> Session<M> {
     /// This module's object for the block of the lease's peer.
     pub fn peer_conf(&self, lease: &Lease) -> Option<&M::Conf> {
         // SAFETY: the host's object; the result is this module's and lives as long as the generation.
-        unsafe {
-            (self.vt().lease_conf)(lease.raw(), self.at.place.inst)
-                .cast::<M::Conf>()
-                .as_ref()
-        }
+        unsafe { (self.vt().lease_conf)(lease.raw(), self.at.place.inst).cast::<M::Conf>().as_ref() }
     }
 
     /// Joins two streams by the best relay that takes them, to the end of both.
@@ -265,11 +254,7 @@ impl<M: Module> Session<M> {
             // `make` may have asked for the slot itself: what it was given must stay.
             p = present();
             if p.is_null() {
-                p = Box::into_raw(Box::new(Slot {
-                    of: TypeId::of::<T>(),
-                    value,
-                }))
-                .cast();
+                p = Box::into_raw(Box::new(Slot { of: TypeId::of::<T>(), value })).cast();
                 // SAFETY: a retained session; the slot is this module's own.
                 unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, p, drop_slot::<T>) };
             }

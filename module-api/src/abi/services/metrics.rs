@@ -8,13 +8,8 @@ use crate::abi::{
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 fn register(kind: MetricKind, name: &str, help: &str, labels: &str, unit: &str) -> u32 {
-    let desc = MetricDesc {
-        name: Str::new(name),
-        help: Str::new(help),
-        labels: Str::new(labels),
-        unit: Str::new(unit),
-        kind,
-    };
+    let desc =
+        MetricDesc { name: Str::new(name), help: Str::new(help), labels: Str::new(labels), unit: Str::new(unit), kind };
     // SAFETY: the description is copied during the call.
     unsafe { (host().metric)(&raw const desc) }
 }

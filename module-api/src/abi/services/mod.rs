@@ -82,7 +82,8 @@ pub(crate) fn defer(cx: &mut Context<'_>) {
 #[inline]
 pub fn host() -> &'static HostVtable {
     // SAFETY: null or a table that lives as long as the process.
-    unsafe { HOST.load(Relaxed).as_ref() }.expect("no host has loaded this image; in tests, make a testing::FakeHost first")
+    unsafe { HOST.load(Relaxed).as_ref() }
+        .expect("no host has loaded this image; in tests, make a testing::FakeHost first")
 }
 
 /// Turns `FAILED` into the host's last error, `PENDING` into `Pending`.

@@ -111,23 +111,20 @@ impl UdpSocket {
     ///
     /// # Errors
     /// What the system says.
-    pub fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [&mut [u8]], meta: &mut [Received]) -> Poll<Result<usize, Error>> {
+    pub fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [&mut [u8]],
+        meta: &mut [Received],
+    ) -> Poll<Result<usize, Error>> {
         const BATCH: usize = 32;
         let n = bufs.len().min(meta.len()).min(BATCH);
-        let mut raw = [RecvBuf {
-            ptr: ptr::null_mut(),
-            len: 0,
-        }; BATCH];
+        let mut raw = [RecvBuf { ptr: ptr::null_mut(), len: 0 }; BATCH];
         for (to, from) in raw.iter_mut().zip(bufs.iter_mut()) {
-            *to = RecvBuf {
-                ptr: from.as_mut_ptr(),
-                len: from.len(),
-            };
+            *to = RecvBuf { ptr: from.as_mut_ptr(), len: from.len() };
         }
         // SAFETY: the host's object; `n` buffers and metas, exclusively borrowed for the call.
-        counted(with_ffi(cx, |f| unsafe {
-            (host().udp_recv)(self.0, f, raw.as_mut_ptr(), meta.as_mut_ptr(), n)
-        }))
+        counted(with_ffi(cx, |f| unsafe { (host().udp_recv)(self.0, f, raw.as_mut_ptr(), meta.as_mut_ptr(), n) }))
     }
 
     /// Sends one transmit; it goes whole or not at all.

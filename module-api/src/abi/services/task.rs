@@ -173,10 +173,7 @@ pub fn run<T: Send + 'static>(pool: Pool, f: impl FnOnce(Cancel<'_>) -> T + Send
         .is_some()
     }
     fn job<F: FnOnce(Cancel<'_>) + Send + 'static>(f: F) -> Job {
-        Job {
-            data: Box::into_raw(Box::new(f)).cast(),
-            finish: finish::<F>,
-        }
+        Job { data: Box::into_raw(Box::new(f)).cast(), finish: finish::<F> }
     }
     let value = Arc::new(Mutex::new(None));
     let to = Arc::clone(&value);

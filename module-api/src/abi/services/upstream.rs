@@ -24,7 +24,6 @@ pub(crate) async fn connect_session(session: *const SessionShared) -> Result<(St
     Ok((c.stream, Lease(c.lease)))
 }
 
-
 pub(crate) async fn pick(session: *const SessionShared, key: &str) -> Result<Lease, Error> {
     // SAFETY: the caller holds the session; the key is copied during the call.
     result(unsafe { (host().lease_pick)(session, Str::new(key)) }.await).map(Lease)
@@ -60,12 +59,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let failed = Outcome {
-            connect_ns: 0,
-            first_byte_ns: 0,
-            total_ns: 0,
-            failure: 2,
-        };
+        let failed = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 2 };
         // SAFETY: given up once.
         unsafe { (host().lease_done)(self.0, &raw const failed) }
     }

@@ -69,10 +69,7 @@ pub fn zone<T: ZoneState>(name: &'static str) -> Result<ZoneRef<T>, Error> {
         unsafe { (host().zone_drop)(zone.handle) }
         return Err(Error::new(ErrorKind::Invalid, format!("zone {name} holds another type")));
     }
-    Ok(ZoneRef {
-        zone,
-        state: PhantomData,
-    })
+    Ok(ZoneRef { zone, state: PhantomData })
 }
 
 /// A zone's state with its type: the name alone does not say it.
@@ -83,11 +80,7 @@ struct Tagged<T> {
 }
 
 fn boxed<T: 'static>(value: T) -> *mut () {
-    Box::into_raw(Box::new(Tagged {
-        of: TypeId::of::<T>(),
-        value,
-    }))
-    .cast()
+    Box::into_raw(Box::new(Tagged { of: TypeId::of::<T>(), value })).cast()
 }
 
 impl<T: ZoneState> ZoneRef<T> {
