@@ -80,7 +80,7 @@ fn find(name: &str) -> Option<PathBuf> {
     program(name).or_else(|| Some(Path::new("/usr/lib/wine").join(name)).filter(|p| p.is_file()))
 }
 
-/// Builds the host and the module; the directory with both.
+/// Builds the host and the module, and the library that older versions of wine lack; the directory with both.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -94,7 +94,16 @@ fn build() -> PathBuf {
         .output()
         .expect("cargo runs tests, so it is there");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    target.join(TARGET).join("debug")
+    let built = target.join(TARGET).join("debug");
+    let linked = Command::new("x86_64-w64-mingw32-gcc")
+        .args(["-shared", "-O1", "-o"])
+        .arg(built.join("bcryptprimitives.dll"))
+        .arg(root.join("tests/platform/bcryptprimitives.c"))
+        .arg("-ladvapi32")
+        .output()
+        .expect("it was looked for");
+    assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
+    built
 }
 
 /// A Windows of its own below the target directory, kept: it takes long to make.
