@@ -51,7 +51,7 @@ fn parse(text: &str) -> HashMap<String, f64> {
         });
         let base = base.unwrap_or(name);
         let Some(kind) = types.get(base) else { fail("a sample without TYPE") };
-        if kind == "counter" && !(value >= 0.0) {
+        if kind == "counter" && (value.is_nan() || value < 0.0) {
             fail("a negative counter");
         }
         if base != family {
