@@ -119,6 +119,8 @@ pub(super) unsafe extern "C" fn set_slot(
         let mut slots = s.slots.0.borrow_mut();
         let at = slots.iter().position(|x| x.module == module);
         let old = at.map(|at| slots.swap_remove(at));
+        // Most sessions have one or two: growing by doubling would give them four.
+        slots.reserve_exact(1);
         slots.push(Slot { module, data, drop });
         old
     };

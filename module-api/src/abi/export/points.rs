@@ -12,7 +12,13 @@ use crate::abi::{
     task::{LocalFuture, guard},
     upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
-use std::{fmt::Write, future::Future, ptr};
+use std::{
+    fmt::Write,
+    future::Future,
+    pin::Pin,
+    ptr,
+    task::{Context, Poll},
+};
 
 fn panicked<T>() -> LocalFuture<Outcome<T>>
 where
@@ -21,13 +27,24 @@ where
     LocalFuture::new(std::future::ready(Outcome::Err(Error::bare(ErrorKind::Panicked))))
 }
 
+/// A future whose result crosses. A type of its own: an `async` block around it would hold it twice, once as what it
+/// captured and once as what it awaits.
+struct Crossing<F>(F);
+
+impl<T, F: Future<Output = Result<T, Error>>> Future for Crossing<F> {
+    type Output = Outcome<T>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+        // SAFETY: the only field, pinned with the whole.
+        unsafe { self.map_unchecked_mut(|s| &mut s.0) }.poll(cx).map(Into::into)
+    }
+}
+
 /// Boxes the future that `make` gives; a panic in `make` is a failed future.
 fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(
     make: impl FnOnce() -> F,
 ) -> LocalFuture<Outcome<T>> {
     guard(|| {
-        let f = make();
-        LocalFuture::new(async move { f.await.into() })
+        LocalFuture::new(Crossing(make()))
     })
     .unwrap_or_else(panicked)
 }

@@ -27,6 +27,8 @@ pub(super) struct Flow {
     /// Reads in a row that filled the buffer, and their bytes.
     full: u32,
     full_run: u64,
+    /// The last answer was a large one: the next read starts with the large buffer.
+    large: bool,
     /// The last read took all there was.
     emptied: bool,
     ended: bool,
@@ -48,6 +50,7 @@ impl Flow {
             run: 0,
             full: 0,
             full_run: 0,
+            large: false,
             emptied: true,
             ended: false,
             dirty: false,
@@ -91,7 +94,8 @@ impl Flow {
             }
             return Poll::Ready(r.map_err(|error| Fault { who: Who::Proxy, error }));
         }
-        let bulk = self.full >= FULL_TO_GROW;
+        self.large |= self.full >= FULL_TO_GROW;
+        let bulk = self.large;
         let size = if bulk { io.conf.write_buffer } else { io.conf.read_buffer };
         if self.emptied {
             // To ask is cheaper than to read, and a direction that waits holds no buffer.
@@ -260,6 +264,9 @@ impl super::pump::Flow for Flow {
     }
 
     fn turned(&mut self) {
+        if self.run < SHORT as u64 {
+            self.large = false;
+        }
         self.run = 0;
         self.turned = true;
     }
