@@ -43,10 +43,7 @@ impl<T, F: Future<Output = Result<T, Error>>> Future for Crossing<F> {
 fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(
     make: impl FnOnce() -> F,
 ) -> LocalFuture<Outcome<T>> {
-    guard(|| {
-        LocalFuture::new(Crossing(make()))
-    })
-    .unwrap_or_else(panicked)
+    guard(|| LocalFuture::new(Crossing(make()))).unwrap_or_else(panicked)
 }
 
 /// A kind of listener over stream sockets.
