@@ -65,7 +65,7 @@ fn not_for_a_reload_that_fails() {
 fn over_hot() {
     let Some(counter) = module("zone_counter") else { return };
     let text = text(&[&counter], &["zone_counter"]).replace("worker_threads 2;", "worker_threads 2; pid \"run.pid\"");
-    let before = Proxy::start(&text);
+    let mut before = Proxy::start(&text);
     let addr = before.addr(0);
     assert_eq!(line(&client::connect(addr)), "1 1");
     let hot = |config: &str| {
@@ -77,5 +77,7 @@ fn over_hot() {
     hot(&broken).expect_err("broken");
     assert_eq!(line(&client::connect(addr)), "2 1");
     let _new = hot(&text).expect("it starts");
+    // Until it has heard that it may end, the process before takes connections too, without the zone.
+    before.wait_exit(harness::LIMIT);
     assert_eq!(line(&client::connect(addr)), "3 1");
 }

@@ -323,7 +323,7 @@ impl Sharing {
     /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
     pub fn drain(self) {
         let (mut round, key) = (Round::default(), self.plan.borrow().key);
-        drain(&self.socket, |accepted| round.hand_on(key, accepted, Seat::force()));
+        drain(&self.socket, |accepted| drop(round.hand_on(key, accepted, Seat::force())));
         self.hand_over();
     }
 
@@ -331,7 +331,7 @@ impl Sharing {
     pub fn hand_over(self) {
         self.task.abort();
         if let Some(accepted) = self.held.take() {
-            Round::default().hand_on(self.plan.borrow().key, accepted, Seat::force());
+            drop(Round::default().hand_on(self.plan.borrow().key, accepted, Seat::force()));
         }
     }
 }
@@ -353,7 +353,15 @@ async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket, held: &RefCe
                     shed_everywhere("max_connections").await;
                 };
                 if let Some(accepted) = held.take() {
-                    round.hand_on(plan.borrow().key, accepted, seat);
+                    let (key, limited) = {
+                        let plan = plan.borrow();
+                        (plan.key, plan.max_connections != 0)
+                    };
+                    let begun = round.hand_on(key, accepted, seat);
+                    if limited {
+                        // The listener's count is known once the worker has begun; one that has ended drops the word.
+                        let _ = begun.await;
+                    }
                 }
             }
             Err(e) if is_clients_fault(&e) => {}
@@ -386,20 +394,30 @@ struct Round(u32);
 
 impl Round {
     /// Hands a connection to the next worker, as a descriptor: a stream belongs to the runtime that made it.
-    fn hand_on(&mut self, listener: u64, (stream, peer, local): Accepted, seat: Seat) {
-        let Ok(raw) = stream.take_raw() else { return };
-        let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return };
+    /// The result ends when the session has begun there.
+    fn hand_on(
+        &mut self,
+        listener: u64,
+        (stream, peer, local): Accepted,
+        seat: Seat,
+    ) -> tokio::sync::oneshot::Receiver<()> {
+        let (tell, begun) = tokio::sync::oneshot::channel();
+        let Ok(raw) = stream.take_raw() else { return begun };
+        let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return begun };
         self.0 = self.0.wrapping_add(1);
         let next = self.0 % crate::control::worker_count().max(1);
-        let Some(mailbox) = crate::control::worker_mailbox(next) else { return };
+        let Some(mailbox) = crate::control::worker_mailbox(next) else { return begun };
         let begin_there = move |w: &Rc<Worker>| {
             let adopted = stream::adopt_with(platform::into_raw_fd(socket), peer, local);
             match adopted {
                 Ok(stream) => begin(w, listener, stream, peer, local, seat),
                 Err(e) => tracing::warn!("a connection was lost between threads: {e}"),
             }
+            // Nobody listens for a listener without a limit.
+            let _ = tell.send(());
         };
         // A worker that has ended drops the message, and with it the connection and its place.
         let _ = mailbox.send(Box::new(begin_there));
+        begun
     }
 }
