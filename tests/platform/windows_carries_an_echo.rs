@@ -1,6 +1,6 @@
 //! The host and the tcp module, built for Windows by mingw, carry an echo under wine.
 //!
-//! Opt-in by `ANYPROXY_TEST_WINDOWS=1`: the build takes minutes. `make test` sets it where everything is installed.
+//! Opt-in by `ANYPROXY_TEST_WINDOWS=1`: the build takes minutes.
 
 use harness::{Origin, TempDir, client, eventually, program, skip};
 use std::{
