@@ -566,7 +566,10 @@ impl Control {
         {
             r.cycle.end_process_tasks();
             // Stopping modules may take long; the loop goes on meanwhile.
-            std::thread::spawn(move || drop(r.cycle));
+            std::thread::spawn(move || {
+                drop(r.cycle);
+                platform::give_memory_back();
+            });
         }
     }
 

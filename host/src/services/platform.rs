@@ -252,3 +252,16 @@ pub(crate) fn lower_priority() {
 /// Elsewhere all threads are alike.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn lower_priority() {}
+
+/// Gives memory that was freed back to the system: reading a configuration and its modules takes much for a moment.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn give_memory_back() {
+    // SAFETY: plain number; it only concerns memory that nobody uses.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Elsewhere the allocator does as it likes.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_memory_back() {}
