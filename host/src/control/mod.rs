@@ -199,7 +199,10 @@ async fn built(path: &Path) -> Result<build::Built, Diagnostics> {
     let (tx, rx) = oneshot::channel();
     let path = path.to_owned();
     std::thread::spawn(move || {
-        let _ = tx.send(build::build(&path));
+        let built = build::build(&path);
+        // The files of all modules were in memory: it is given back before anybody hears that this is done.
+        platform::give_memory_back();
+        let _ = tx.send(built);
     });
     rx.await.unwrap_or_else(|_| {
         let text = "reading the configuration panicked; this is a fault of anyproxy";
