@@ -72,6 +72,7 @@ pub fn process() -> &'static Process {
 /// # Errors
 /// When the log writer's thread cannot be started.
 pub fn start() -> std::io::Result<&'static Process> {
+    crate::services::platform::keep_no_large_memory();
     let writer = log::Writer::start()?;
     let error_log = log::ErrorLog::new(&writer, &[(log::Target::Stderr, log::Level::Info)])?;
     let metrics = Registry::new();

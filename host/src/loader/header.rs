@@ -3,6 +3,7 @@
 //! `dlopen` runs constructors, and a truncated or overwritten file is SIGBUS: so the bytes are read once, judged, and the
 //! very same bytes are what is mapped later.
 
+use super::system::Identity;
 use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, Facts, Note, RUSTC, SECTION, TARGET};
 use object::{Object, ObjectSection, ObjectSymbol, read::elf::ElfFile64};
 use std::{fs, io::Read, path::Path};
@@ -17,6 +18,8 @@ pub struct Header {
     pub bytes: Vec<u8>,
     /// What it says.
     pub facts: Facts,
+    /// By what a later look tells that it is the same.
+    pub(super) identity: Option<Identity>,
 }
 
 /// Reads the file at `path` and checks that this host can load it.
@@ -24,13 +27,13 @@ pub struct Header {
 /// # Errors
 /// One line that says what is wrong and, where it helps, what to do.
 pub fn read(path: &Path) -> Result<Header, String> {
-    let bytes = bytes_of(path)?;
+    let (bytes, identity) = bytes_of(path)?;
     let facts = facts_of(&bytes)?;
     check(&facts)?;
-    Ok(Header { bytes, facts })
+    Ok(Header { bytes, facts, identity })
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
+fn bytes_of(path: &Path) -> Result<(Vec<u8>, Option<Identity>), String> {
     let file = fs::File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
     let meta = file.metadata().map_err(|e| format!("cannot be read: {e}"))?;
     if !meta.is_file() {
@@ -43,9 +46,11 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
     if super::system::others_may_write(&meta) {
         return Err("may be written by others; run chmod o-w on it".to_owned());
     }
+    // Taken before the bytes are: a change meanwhile makes it another's.
+    let identity = Identity::of(&meta);
     let mut bytes = Vec::with_capacity(meta.len() as usize);
     file.take(LIMIT).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
-    Ok(bytes)
+    Ok((bytes, identity))
 }
 
 fn facts_of(bytes: &[u8]) -> Result<Facts, String> {

@@ -2,7 +2,7 @@
 
 use super::{
     header::{self, Header},
-    system,
+    system::{self, Identity},
 };
 use anyproxy_module_api::abi::{
     host::HostVtable,
@@ -67,12 +67,14 @@ impl Image {
 pub struct Images {
     host: &'static HostVtable,
     loaded: Mutex<HashMap<(u64, u64), Arc<Image>>>,
+    /// What was read last from each path: files are large, and seldom change between two reloads.
+    seen: Mutex<HashMap<PathBuf, (Identity, Arc<Image>)>>,
 }
 
 impl Images {
     /// No image yet; all will be given `host`.
     pub fn new(host: &'static HostVtable) -> Self {
-        Self { host, loaded: Mutex::default() }
+        Self { host, loaded: Mutex::default(), seen: Mutex::default() }
     }
 
     /// The image of the file at `path` as it is now: a new one only if its content was not seen before.
@@ -80,7 +82,27 @@ impl Images {
     /// # Errors
     /// One line.
     pub fn load(&self, path: &Path) -> Result<Arc<Image>, String> {
-        let Header { bytes, facts } = header::read(path)?;
+        if let Some(image) = self.unchanged(path) {
+            return Ok(image);
+        }
+        let Header { bytes, facts, identity } = header::read(path)?;
+        let image = self.load_bytes(path, &bytes, facts)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match identity {
+            Some(identity) => seen.insert(path.to_owned(), (identity, Arc::clone(&image))),
+            None => seen.remove(path),
+        };
+        Ok(image)
+    }
+
+    /// The image of the file at `path` if nobody touched it since it was read.
+    fn unchanged(&self, path: &Path) -> Option<Arc<Image>> {
+        let now = Identity::of(&fs::metadata(path).ok()?)?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(path).filter(|(then, _)| *then == now).map(|(_, image)| Arc::clone(image))
+    }
+
+    fn load_bytes(&self, path: &Path, bytes: &[u8], facts: Facts) -> Result<Arc<Image>, String> {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let hash = hasher.finish();
@@ -89,7 +111,7 @@ impl Images {
         if let Some(image) = loaded.get(&key) {
             return Ok(Arc::clone(image));
         }
-        let root = map(&facts.id, hash, &bytes)?;
+        let root = map(&facts.id, hash, bytes)?;
         // SAFETY: the header was checked: the module speaks this ABI; the host's table is static.
         let desc = unsafe { root.start(self.host) }.ok_or("panicked while it was initialised")?;
         if desc.id.as_str() != facts.id {

@@ -14,6 +14,45 @@ pub(super) fn others_may_write(_: &fs::Metadata) -> bool {
     false
 }
 
+/// What the system changes whenever somebody writes to a file, gives it another name or other rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// The file's, as opened. `None`: it changed so lately that a further change may bear the same time, or the system
+    /// does not tell.
+    #[cfg(unix)]
+    pub(super) fn of(meta: &fs::Metadata) -> Option<Self> {
+        use std::{
+            os::unix::fs::MetadataExt,
+            time::{Duration, SystemTime, UNIX_EPOCH},
+        };
+        // Coarser than any file system's clock.
+        const SETTLED: Duration = Duration::from_secs(3);
+        let changed = UNIX_EPOCH + Duration::new(meta.ctime().try_into().ok()?, meta.ctime_nsec().try_into().ok()?);
+        if SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED) {
+            return Some(Self {
+                file: (meta.dev(), meta.ino()),
+                size: meta.size(),
+                modified: (meta.mtime(), meta.mtime_nsec()),
+                changed: (meta.ctime(), meta.ctime_nsec()),
+            });
+        }
+        None
+    }
+
+    /// Elsewhere files are read each time.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &fs::Metadata) -> Option<Self> {
+        None
+    }
+}
+
 /// Leaves a directory to its owner.
 #[cfg(unix)]
 pub(super) fn close_to_others(dir: &Path) -> io::Result<()> {
@@ -89,4 +128,25 @@ fn is_copy(name: &str) -> bool {
     name.strip_prefix("anyproxy-").and_then(|n| n.split_once('-')).is_some_and(|(pid, hash)| {
         (12..=16).contains(&hash.len()) && pid.parse::<u32>().is_ok() && hash.bytes().all(|b| b.is_ascii_hexdigit())
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_just_changed_is_not_told_from_its_next_change() {
+        // The program was linked before it could be started; how long before, the file tells.
+        let exe = fs::metadata(std::env::current_exe().unwrap()).unwrap();
+        let changed = std::os::unix::fs::MetadataExt::ctime(&exe);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        if now - changed > 4 {
+            assert!(Identity::of(&exe).is_some_and(|i| Identity::of(&exe) == Some(i)));
+        }
+        let path = std::env::temp_dir().join(format!("anyproxy-identity-{}", std::process::id()));
+        fs::write(&path, "x").unwrap();
+        let young = Identity::of(&fs::metadata(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(young, None);
+    }
 }

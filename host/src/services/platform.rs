@@ -253,7 +253,22 @@ pub(crate) fn lower_priority() {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn lower_priority() {}
 
-/// Gives memory that was freed back to the system: reading a configuration and its modules takes much for a moment.
+/// How large a piece the allocator takes from the system and gives back by itself, bytes.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LARGE: libc::c_int = 1 << 20;
+
+/// Lets the allocator give large pieces back as soon as they are freed. Left alone, glibc raises this limit to the
+/// largest piece ever freed (a configuration, a module's file), and from then on keeps that much in each arena.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn keep_no_large_memory() {
+    // SAFETY: plain numbers. Refused ones change nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * LARGE);
+    }
+}
+
+/// Gives memory that was freed back to the system: building a generation takes much for a moment.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_memory_back() {
     // SAFETY: plain number; it only concerns memory that nobody uses.
@@ -261,6 +276,10 @@ pub(crate) fn give_memory_back() {
         libc::malloc_trim(0);
     }
 }
+
+/// Elsewhere the allocator does as it likes.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn keep_no_large_memory() {}
 
 /// Elsewhere the allocator does as it likes.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
