@@ -13,6 +13,7 @@ use crate::{
     },
     matcher::CaptureValues,
     process::process,
+    rt,
     services::{
         buffers,
         current::{Current, enter},
@@ -145,7 +146,7 @@ pub fn start(
     generation.held.set(generation.held.get() + 1);
     let key = worker.enter(&session);
     let life = Life { session, worker: Rc::clone(worker), key };
-    let task = crate::services::tasks::spawn_local(async move {
+    let task = rt::spawn(async move {
         let reason = life.session.live(stream).await;
         life.session.close(reason);
     });
@@ -495,14 +496,15 @@ struct Preread<'a> {
     session: &'a Rc<Session>,
     stream: Stream,
     bytes: Buf,
-    deadline: tokio::time::Instant,
+    /// By the process's clock.
+    deadline: Duration,
 }
 
 impl<'a> Preread<'a> {
     fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
         // Of all that is read before a server is chosen: a header does not begin it anew.
         let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
-        Self { session, stream, bytes: Buf::new(), deadline: tokio::time::Instant::now() + limit }
+        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit }
     }
 
     fn reason(who: Who, cause: Cause) -> CloseReason {
@@ -584,10 +586,10 @@ impl<'a> Preread<'a> {
             }
             stream.poll_read_buf(cx, bytes)
         });
-        match tokio::time::timeout_at(self.deadline, read).await {
-            Err(_) => Err(Self::reason(Who::Client, Cause::Timeout)),
-            Ok(Err(e)) => Err(Self::reason(Who::Client, cause_of(&e))),
-            Ok(Ok(n)) => {
+        match timers::within(self.deadline.saturating_sub(process().now()), read).await {
+            None => Err(Self::reason(Who::Client, Cause::Timeout)),
+            Some(Err(e)) => Err(Self::reason(Who::Client, cause_of(&e))),
+            Some(Ok(n)) => {
                 let count = &session.shared.client_received;
                 count.set(count.get() + n as u64);
                 Ok(n)

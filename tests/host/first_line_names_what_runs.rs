@@ -1,12 +1,16 @@
 //! Version, hash of the configuration, modules, workers and listeners come first, then READY to systemd.
 
+use harness::eventually;
+
 use crate::support::hello;
 
 #[test]
 fn first_line_names_what_runs() {
     let mut proxy = hello("").start();
-    let log = proxy.log();
-    let first = log.lines().next().expect("a line");
+    let first = eventually("a whole line", || {
+        let log = proxy.log();
+        log.contains('\n').then(|| log.lines().next().unwrap_or_default().to_owned())
+    });
     assert!(
         first.contains("anyproxy 0.") && first.contains("modules tcp hello") && first.contains("2 workers"),
         "{first}"

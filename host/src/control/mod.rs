@@ -21,6 +21,7 @@ use crate::{
     },
     log,
     process::process,
+    rt,
     services::{buffers, datagram, dns, jobs, platform, watchdog},
     worker::{
         Message, WorkerHandle,
@@ -158,7 +159,11 @@ pub fn run(options: Options) -> i32 {
     let code = runtime.block_on(async {
         // Before any module is loaded, and before anybody may take the process for one that knows its signals.
         let mut signals = crate::signal::Signals::new();
-        note_task_waker().await;
+        anyproxy_module_api::abi::task::note_task_waker(rt::waker_vtable());
+        if let Err(e) = rt::attach() {
+            err(format_args!("anyproxy: cannot start: {e}\n"));
+            return exit::RUNNING;
+        }
         let started = tokio::select! {
             started = Control::start(options) => started,
             () = signals.ends() => Err(0),
@@ -178,16 +183,6 @@ pub fn run(options: Options) -> i32 {
 /// Whether a pid file is ours: who took over has written its own number there.
 fn names_this_process(pid_file: &Path) -> bool {
     std::fs::read_to_string(pid_file).is_ok_and(|text| text.trim() == std::process::id().to_string())
-}
-
-/// The bridge must know how this runtime's task wakers look before any module runs.
-async fn note_task_waker() {
-    let noted = tokio::spawn(std::future::poll_fn(|cx| {
-        anyproxy_module_api::abi::task::note_task_waker(cx.waker());
-        std::task::Poll::Ready(())
-    }));
-    // It cannot fail: it does nothing else.
-    let _ = noted.await;
 }
 
 fn report(diagnostics: &Diagnostics) {

@@ -1,7 +1,8 @@
 //! Names to addresses: literals at once, then the hosts file, then name servers, of the system or configured.
-//! Each thread has a resolver of its own on its own runtime.
+//! Each thread has a resolver of its own, whose work is done on the process's loop.
 
 use super::net::at_once;
+use crate::rt;
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
@@ -75,8 +76,8 @@ async fn resolve(host: &str, port: u16, fresh: bool) -> Result<Vec<Resolved>, Er
         return Err(Error::new(ErrorKind::Invalid, format!("\"{}\" is no name", host.escape_debug())));
     }
     let (resolver, limit) = resolver(fresh)?;
-    let found = tokio::time::timeout(limit, resolver.lookup_ip(host)).await;
-    let found = found.map_err(|_| Error::new(ErrorKind::TimedOut, format!("{host}: no answer within {limit:?}")))?;
+    let found = rt::within(limit, resolver.lookup_ip(host)).await;
+    let found = found.ok_or_else(|| Error::new(ErrorKind::TimedOut, format!("{host}: no answer within {limit:?}")))?;
     let found = found.map_err(|e| failure(host, &e))?;
     let good = found.valid_until().saturating_duration_since(Instant::now()).as_millis().div_ceil(1000);
     let good = u32::try_from(good).unwrap_or(u32::MAX);

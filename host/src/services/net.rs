@@ -3,7 +3,7 @@
 use super::stream::ListenSocket;
 pub use super::stream::connect;
 
-use super::{platform, stream};
+use super::{platform, stream, waiters::Waiters};
 use crate::config::address::Address;
 use anyproxy_module_api::abi::{
     bytes::Str,
@@ -17,9 +17,11 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     cell::RefCell,
     collections::HashSet,
+    future::poll_fn,
     io,
     net::SocketAddr,
     path::Path,
+    rc::Rc,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
@@ -102,6 +104,8 @@ pub(super) unsafe extern "C" fn adopt(fd: i64) -> Outcome<Stream> {
 /// A listening socket of a module. Waiting accepts hold it.
 struct Listener {
     accept: ListenSocket,
+    /// Any number of tasks may wait for a connection.
+    waiting: Arc<Waiters>,
     addr: Addr,
     /// The file of a Unix socket, gone with it.
     file: Option<SocketFile>,
@@ -120,14 +124,15 @@ impl Listener {
             Address::Ip(_) => None,
             Address::Unix(path) => Some(SocketFile::of(path)),
         };
-        Ok(Self { accept: ListenSocket::new(socket)?, addr: local, file })
+        Ok(Self { accept: ListenSocket::new(socket)?, waiting: Arc::default(), addr: local, file })
     }
 
     async fn accept(&self) -> Result<Stream, Error> {
         loop {
             // A Unix client has no address of its own, and the listener's path is the stream's.
             let local = if self.file.is_some() { self.addr } else { Addr::NONE };
-            let accepted = self.accept.accept().await.and_then(|(s, peer)| stream::from_socket(s, peer, local));
+            let accepted = poll_fn(|cx| self.waiting.poll(cx, |cx| self.accept.poll_accept(cx))).await;
+            let accepted = accepted.and_then(|(s, peer)| stream::from_socket(s, peer, local));
             match accepted {
                 // A client that gave up while it waited in the queue is no failure of the listener.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -148,19 +153,19 @@ impl Drop for Listener {
 pub(super) unsafe extern "C" fn listen(addr: Addr, o: *const SocketOptions) -> Outcome<Object> {
     // SAFETY: lent for the call.
     let o = unsafe { options(o) };
-    stopped(|| Listener::bind(addr, &o).map(|l| Arc::into_raw(Arc::new(l)).cast_mut().cast()))
+    stopped(|| Listener::bind(addr, &o).map(|l| Rc::into_raw(Rc::new(l)).cast_mut().cast()))
 }
 
 /// Another hold on a listener.
 ///
 /// # Safety
 /// An object of `listen` that is not yet given up.
-unsafe fn listener(l: Object) -> Arc<Listener> {
+unsafe fn listener(l: Object) -> Rc<Listener> {
     let l = l.cast_const().cast::<Listener>();
     // SAFETY: by contract the count is at least one.
     unsafe {
-        Arc::increment_strong_count(l);
-        Arc::from_raw(l)
+        Rc::increment_strong_count(l);
+        Rc::from_raw(l)
     }
 }
 
@@ -177,7 +182,7 @@ pub(super) unsafe extern "C" fn listener_addr(l: Object) -> Addr {
 
 pub(super) unsafe extern "C" fn listener_drop(l: Object) {
     // SAFETY: given up once; accepts that wait keep their own hold.
-    guard(|| drop(unsafe { Arc::from_raw(l.cast_const().cast::<Listener>()) }));
+    guard(|| drop(unsafe { Rc::from_raw(l.cast_const().cast::<Listener>()) }));
 }
 
 // ---- binding

@@ -2,7 +2,10 @@
 //! with their generation.
 
 use super::current::{Current, current, enter};
-use crate::worker::generation::WorkerGen;
+use crate::{
+    rt::{self, TaskHandle},
+    worker::generation::WorkerGen,
+};
 use anyproxy_module_api::abi::{
     host::Object,
     task::{FfiContext, FfiPoll, LocalFuture, SendFuture},
@@ -19,34 +22,6 @@ use std::{
     },
     task::{Context, Poll, Waker},
 };
-use tokio::task::AbortHandle;
-
-/// Polls and drops on one thread only, whatever the runtime's types ask for.
-struct OneThread<F>(F);
-
-// SAFETY: spawned on a current-thread runtime, which polls and drops its tasks on the thread that runs it.
-unsafe impl<F> Send for OneThread<F> {}
-
-impl<F: Future> Future for OneThread<F> {
-    type Output = F::Output;
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: the only field, pinned with the whole.
-        unsafe { self.map_unchecked_mut(|s| &mut s.0) }.poll(cx)
-    }
-}
-
-/// Spawns on this thread's current-thread runtime.
-pub fn spawn_local(future: impl Future<Output = ()> + 'static) -> AbortHandle {
-    struct Unit<F>(OneThread<F>);
-    impl<F: Future<Output = ()>> Future for Unit<F> {
-        type Output = ();
-        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            // SAFETY: as above.
-            unsafe { self.map_unchecked_mut(|s| &mut s.0) }.poll(cx)
-        }
-    }
-    tokio::spawn(Unit(OneThread(future))).abort_handle()
-}
 
 /// How a task stands, shared with whoever holds its handle.
 #[derive(Debug, Default)]
@@ -66,9 +41,15 @@ impl State {
     }
 }
 
+/// Ends a task of a worker, or of the process's loop.
+enum Abort {
+    Here(TaskHandle),
+    Process(tokio::task::AbortHandle),
+}
+
 /// What a module holds of a task.
 struct Handle {
-    abort: AbortHandle,
+    abort: Abort,
     state: Arc<State>,
 }
 
@@ -76,7 +57,7 @@ struct Handle {
 #[derive(Debug, Default)]
 pub struct Tasks {
     next: Cell<u64>,
-    running: RefCell<HashMap<u64, (u16, AbortHandle)>>,
+    running: RefCell<HashMap<u64, (u16, TaskHandle)>>,
     ending: Cell<bool>,
 }
 
@@ -100,7 +81,7 @@ impl Tasks {
         counts.into_iter().collect()
     }
 
-    /// Tells all to end. Their futures are dropped by the runtime at its next turn, on this thread; until then they count.
+    /// Tells all to end. Their futures are dropped by the loop at its next turn, on this thread; until then they count.
     pub fn end_all(&self) {
         self.ending.set(true);
         for (_, task) in self.running.borrow().values() {
@@ -146,7 +127,7 @@ impl Drop for ModuleTask {
     }
 }
 
-fn object(abort: AbortHandle, state: Arc<State>) -> Object {
+fn object(abort: Abort, state: Arc<State>) -> Object {
     Box::into_raw(Box::new(Handle { abort, state })).cast()
 }
 
@@ -159,14 +140,13 @@ pub(super) unsafe extern "C" fn spawn(future: LocalFuture<()>) -> Object {
         // Off the workers, or on a worker whose generation ends: nobody would poll it.
         drop(future);
         state.finish(2);
-        let noop = tokio::runtime::Handle::try_current().map(|h| h.spawn(async {}).abort_handle());
-        return noop.map_or(std::ptr::null_mut(), |abort| object(abort, state));
+        return object(Abort::Here(TaskHandle::OVER), state);
     };
     let id = owner.tasks.next.replace(owner.tasks.next.get() + 1);
     let task = ModuleTask { future: Some(future), owner: Rc::clone(&owner), who, id, state: Arc::clone(&state) };
-    let abort = spawn_local(task);
+    let abort = rt::spawn(task);
     owner.tasks.running.borrow_mut().insert(id, (who.module, abort.clone()));
-    object(abort, state)
+    object(Abort::Here(abort), state)
 }
 
 /// A module's future on the process's own loop.
@@ -216,13 +196,16 @@ pub(super) unsafe extern "C" fn spawn_process(future: SendFuture<()>) -> Object 
         ProcessTask { future: Some(future), cycle: Arc::clone(&cycle), module: who.module, state: Arc::clone(&state) };
     let abort = crate::control::runtime().spawn(task).abort_handle();
     cycle.note_process_task(abort.clone());
-    object(abort, state)
+    object(Abort::Process(abort), state)
 }
 
 pub(super) unsafe extern "C" fn task_abort(task: Object) {
     // SAFETY: null or a handle of `spawn`, still held by the caller.
     if let Some(h) = unsafe { task.cast::<Handle>().as_ref() } {
-        h.abort.abort();
+        match &h.abort {
+            Abort::Here(task) => task.abort(),
+            Abort::Process(task) => task.abort(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Time: one clock read a turn of the loop, published for modules; timers over the runtime's.
+//! Time: one clock read a turn of the loop, published for modules; their timers, which are the loop's.
 
+use crate::rt::{self, Sleep};
 use anyproxy_module_api::abi::{
     host::{Clock, Object},
     task::FfiContext,
@@ -54,33 +55,21 @@ pub(super) unsafe extern "C" fn clock() -> *const Clock {
     })
 }
 
-/// Runs `f` for at most `limit`; `None`: it took longer.
-pub async fn within<F: Future>(limit: Duration, f: F) -> Option<F::Output> {
-    tokio::time::timeout(limit, f).await.ok()
-}
-
-type Timer = Pin<Box<tokio::time::Sleep>>;
-
-fn limited(ns: u64) -> Duration {
-    // The runtime's wheel ends after two years; nobody waits that long.
-    Duration::from_nanos(ns).min(Duration::from_secs(365 * 24 * 3600))
-}
+pub use crate::rt::within;
 
 pub(super) unsafe extern "C" fn timer(after_ns: u64) -> Object {
-    let timer: Timer = Box::pin(tokio::time::sleep(limited(after_ns)));
-    Box::into_raw(Box::new(timer)).cast()
+    Box::into_raw(Box::new(rt::sleep(Duration::from_nanos(after_ns)))).cast()
 }
 
 pub(super) unsafe extern "C" fn timer_reset(timer: Object, after_ns: u64) {
     // SAFETY: an object of `timer`, used by one task.
-    let timer = unsafe { &mut *timer.cast::<Timer>() };
-    timer.as_mut().reset(tokio::time::Instant::now() + limited(after_ns));
+    unsafe { &mut *timer.cast::<Sleep>() }.reset(Duration::from_nanos(after_ns));
 }
 
 pub(super) unsafe extern "C" fn timer_poll(timer: Object, cx: &FfiContext<'_>) -> u8 {
     // SAFETY: as above.
-    let timer = unsafe { &mut *timer.cast::<Timer>() };
-    cx.with_context(|cx| match timer.as_mut().poll(cx) {
+    let timer = unsafe { &mut *timer.cast::<Sleep>() };
+    cx.with_context(|cx| match Pin::new(&mut *timer).poll(cx) {
         Poll::Ready(()) => 1,
         Poll::Pending => 0,
     })
@@ -88,5 +77,5 @@ pub(super) unsafe extern "C" fn timer_poll(timer: Object, cx: &FfiContext<'_>) -
 
 pub(super) unsafe extern "C" fn timer_drop(timer: Object) {
     // SAFETY: given up once.
-    drop(unsafe { Box::from_raw(timer.cast::<Timer>()) });
+    drop(unsafe { Box::from_raw(timer.cast::<Sleep>()) });
 }

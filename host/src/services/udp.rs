@@ -4,6 +4,7 @@ use super::{
     net::{bind_datagram, failed, options, stopped},
     waiters::Waiters,
 };
+use crate::rt::{Io, READ, WRITE};
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind, Outcome},
     host::{Object, Received, RecvBuf, Transmit},
@@ -11,18 +12,18 @@ use anyproxy_module_api::abi::{
     stream::PENDING,
     task::{FfiContext, guard},
 };
+use mio::net::UdpSocket;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use std::{
     io::{self, IoSliceMut},
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::{io::Interest, net::UdpSocket};
 
-/// A datagram socket of this runtime. Any number of tasks may wait for it.
+/// A datagram socket of this thread. Any number of tasks may wait for it.
 #[derive(Debug)]
 pub struct Udp {
-    socket: UdpSocket,
+    socket: Io<UdpSocket>,
     state: UdpSocketState,
     local: Addr,
     readers: Arc<Waiters>,
@@ -37,7 +38,7 @@ impl Udp {
     pub fn new(socket: socket2::Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = Io::new(UdpSocket::from_std(socket.into()))?;
         let local = socket.local_addr()?.into();
         Ok(Self { socket, state, local, readers: Arc::default(), writers: Arc::default() })
     }
@@ -56,19 +57,17 @@ impl Udp {
     ) -> Poll<io::Result<usize>> {
         let most = bufs.len().min(out.len()).min(BATCH_SIZE);
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
-        let mut recv = || {
-            self.socket.try_io(Interest::READABLE, || {
-                self.state.recv(UdpSockRef::from(&self.socket), &mut bufs[..most], &mut meta[..most])
-            })
-        };
         let n = loop {
-            match recv() {
+            // Noted only where there is nothing: to wait costs a lock.
+            if !self.socket.is_ready(READ) && self.readers.poll(cx, |cx| self.socket.poll_ready(cx, READ)).is_pending()
+            {
+                return Poll::Pending;
+            }
+            let recv =
+                |s: &UdpSocket| s.try_io(|| self.state.recv(UdpSockRef::from(s), &mut bufs[..most], &mut meta[..most]));
+            match self.socket.try_io(READ, recv) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 other => break other?,
-            }
-            match self.readers.poll(cx, |cx| self.socket.poll_recv_ready(cx)) {
-                Poll::Ready(r) => r?,
-                Poll::Pending => return Poll::Pending,
             }
         };
         for (to, m) in out.iter_mut().zip(&meta[..n]) {
@@ -91,25 +90,22 @@ impl Udp {
     /// Sends one transmit, whole or not at all.
     pub fn poll_send(&self, cx: &mut Context<'_>, transmit: &quinn_udp::Transmit<'_>) -> Poll<io::Result<()>> {
         loop {
-            let sent = self
-                .socket
-                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), transmit));
-            match sent {
+            if !self.socket.is_ready(WRITE) && self.poll_writable(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let send = |s: &UdpSocket| s.try_io(|| self.state.try_send(UdpSockRef::from(s), transmit));
+            match self.socket.try_io(WRITE, send) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 // Larger than the path takes: lost, as it would be on the way. Probes for the path's size rely on it.
                 Err(e) if is_too_large(&e) => return Poll::Ready(Ok(())),
                 other => return Poll::Ready(other),
-            }
-            match self.writers.poll(cx, |cx| self.socket.poll_send_ready(cx)) {
-                Poll::Ready(r) => r?,
-                Poll::Pending => return Poll::Pending,
             }
         }
     }
 
     /// Waits until a send is worth a try.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.writers.poll(cx, |cx| self.socket.poll_send_ready(cx)).map(drop)
+        self.writers.poll(cx, |cx| self.socket.poll_ready(cx, WRITE))
     }
 
     /// See `udp_send`: what a function of the table returns.

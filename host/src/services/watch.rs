@@ -4,6 +4,8 @@ use super::net::stopped;
 #[cfg(unix)]
 use super::waiters::Waiters;
 #[cfg(unix)]
+use crate::rt::{Borrowed, Interest, Io, READ, WRITE};
+#[cfg(unix)]
 use anyproxy_module_api::abi::stream::ready;
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind, Outcome},
@@ -12,15 +14,13 @@ use anyproxy_module_api::abi::{
 };
 use std::task::Context;
 #[cfg(unix)]
-use std::{os::fd::RawFd, sync::Arc, task::Poll};
-#[cfg(unix)]
-use tokio::io::{Interest, unix::AsyncFd};
+use std::{os::fd::RawFd, sync::Arc};
 
 /// A watched descriptor, which stays whose it is.
 #[cfg(unix)]
 #[derive(Debug)]
 struct Watch {
-    fd: AsyncFd<RawFd>,
+    fd: Io<Borrowed>,
     readers: Arc<Waiters>,
     writers: Arc<Waiters>,
 }
@@ -34,44 +34,28 @@ impl Watch {
             (false, true) => Interest::WRITABLE,
             _ => Interest::READABLE | Interest::WRITABLE,
         };
-        // SAFETY: the caller keeps the descriptor open for as long as it is watched, by contract of the table.
-        let fd = unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(std::io::Error::from)?;
+        // The caller keeps the descriptor open for as long as it is watched, by contract of the table.
+        let fd = Io::for_interest(Borrowed(fd), interest)?;
         Ok(Self { fd, readers: Arc::default(), writers: Arc::default() })
     }
 
     fn poll(&self, cx: &mut Context<'_>, bits: u8) -> u8 {
         let mut found = 0;
-        if bits & ready::READ != 0 {
-            match self.readers.poll(cx, |cx| self.fd.poll_read_ready(cx)) {
-                Poll::Ready(Ok(r)) => {
-                    found |= ready::READ;
-                    if r.ready().is_read_closed() {
-                        found |= ready::HUP;
-                    }
-                }
-                // The loop is gone: whoever calls the descriptor learns what is wrong.
-                Poll::Ready(Err(_)) => found |= ready::HUP,
-                Poll::Pending => {}
-            }
+        if bits & ready::READ != 0 && self.readers.poll(cx, |cx| self.fd.poll_ready(cx, READ)).is_ready() {
+            found |= ready::READ | if self.fd.is_closed() { ready::HUP } else { 0 };
         }
-        if bits & ready::WRITE != 0 {
-            match self.writers.poll(cx, |cx| self.fd.poll_write_ready(cx)) {
-                Poll::Ready(Ok(_)) => found |= ready::WRITE,
-                Poll::Ready(Err(_)) => found |= ready::HUP,
-                Poll::Pending => {}
-            }
+        if bits & ready::WRITE != 0 && self.writers.poll(cx, |cx| self.fd.poll_ready(cx, WRITE)).is_ready() {
+            found |= ready::WRITE;
         }
         found
     }
 
     fn clear(&self, bits: u8) {
-        let would_block = |_: &RawFd| Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
-        // A closure that says EAGAIN is how readiness is cleared; its result says nothing.
         if bits & ready::READ != 0 {
-            let _ = self.fd.try_io(Interest::READABLE, would_block);
+            self.fd.clear(READ);
         }
         if bits & ready::WRITE != 0 {
-            let _ = self.fd.try_io(Interest::WRITABLE, would_block);
+            self.fd.clear(WRITE);
         }
     }
 }
@@ -131,10 +115,12 @@ mod tests {
         future::poll_fn,
         io::{Read, Write},
         os::{fd::AsRawFd, unix::net::UnixStream},
+        task::Poll,
     };
 
     #[tokio::test]
     async fn a_descriptor_is_ready_when_it_can_be_read_and_not_after_that() {
+        crate::rt::attach().unwrap();
         let (mut a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
         let w = Watch::new(b.as_raw_fd().into(), ready::READ).unwrap();
@@ -156,6 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_number_that_is_no_descriptor_is_an_error() {
+        crate::rt::attach().unwrap();
         assert!(Watch::new(-1, ready::READ).is_err());
         assert!(Watch::new(i64::MAX, ready::READ).is_err());
     }

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     process::process,
+    rt,
     services::{
         current::{Current, enter},
-        dns, instance, tasks, timers,
+        dns, instance, timers,
     },
     worker::generation::WorkerGen,
 };
@@ -39,7 +40,7 @@ pub fn start(generation: &Rc<WorkerGen>) {
             || !pool.slow_start.is_zero()
             || pool.lines.iter().any(|l| l.is_name || l.heartbeat.is_some());
         if needed {
-            let task = tasks::spawn_local(run(Rc::clone(generation), Arc::clone(pool)));
+            let task = rt::spawn(run(Rc::clone(generation), Arc::clone(pool)));
             generation.upkeep.borrow_mut().push(task);
         }
     }
@@ -73,7 +74,7 @@ async fn run(generation: Rc<WorkerGen>, pool: Arc<Pool>) {
         let wait = upkeep.turn();
         tokio::select! {
             event = heard.recv() => if let Some(e) = event { upkeep.hear(e) },
-            () = tokio::time::sleep(wait) => {}
+            () = rt::sleep(wait) => {}
         }
     }
 }
@@ -107,7 +108,7 @@ impl Upkeep {
             let (n, tell) = (*n, self.tell.clone());
             let line = &self.pool.lines[n];
             let (host, port) = (line.host.clone(), line.port);
-            let task = tasks::spawn_local(async move {
+            let task = rt::spawn(async move {
                 // When to ask is decided here: an answer that is still kept somewhere is no news.
                 let answer = dns::lookup_fresh(&host, port).await;
                 let answer = answer.map(|l| l.iter().map(|r| (r.addr, r.ttl_s)).collect()).map_err(|e| e.to_string());
@@ -180,7 +181,7 @@ impl Upkeep {
             if let Some((check_id, limit)) = check.start(now, pick::random()) {
                 let (generation, pool, member, tell) =
                     (Rc::clone(&self.generation), Arc::clone(&self.pool), m.clone(), self.tell.clone());
-                let task = tasks::spawn_local(async move {
+                let task = rt::spawn(async move {
                     let result = match timers::within(limit, ask(&generation, &pool, &member)).await {
                         Some(r) => r.map_err(|e| e.to_string()),
                         None => Err("no answer in time".to_owned()),

@@ -5,10 +5,11 @@ use super::{Worker, here};
 use crate::{
     cycle::listener::Listener,
     process::process,
+    rt::{self, TaskHandle},
     services::{
-        buffers, platform,
+        buffers,
         stream::{self, ListenSocket},
-        tasks, timers,
+        timers,
     },
     session,
 };
@@ -20,7 +21,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::task::AbortHandle;
 
 /// While paused, look again after this long at the latest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,8 +73,8 @@ impl Drop for Seat {
     }
 }
 
-/// A connection that was accepted: the stream, its client, its own address.
-type Accepted = (Stream, Addr, Addr);
+/// A connection that was accepted: not yet a stream of any thread's loop; its client, its own address.
+type Accepted = (socket2::Socket, Addr, Addr);
 
 /// A connection that was accepted and waits for a place. Kept outside the loop, so that it is served when that ends.
 type Held = Rc<RefCell<Option<Accepted>>>;
@@ -86,7 +86,7 @@ pub struct Accepting {
     pub listener: u64,
     socket: Rc<Socket>,
     held: Held,
-    task: AbortHandle,
+    task: TaskHandle,
 }
 
 impl Drop for Accepting {
@@ -116,14 +116,14 @@ impl Socket {
     async fn accept(&self) -> io::Result<Accepted> {
         let (socket, peer) = self.listening.accept().await?;
         let local = self.local_of(&socket);
-        Ok((stream::from_socket(socket, peer, local)?, peer, local))
+        Ok((socket, peer, local))
     }
 
     /// What waits in the queue now, without waiting for more.
     fn accept_now(&self) -> io::Result<Accepted> {
         let (socket, peer) = self.listening.accept_now()?;
         let local = self.local_of(&socket);
-        Ok((stream::from_socket(socket, peer, local)?, peer, local))
+        Ok((socket, peer, local))
     }
 }
 
@@ -137,22 +137,22 @@ impl Accepting {
         let listener = assigned.listener;
         let held = Held::default();
         let (worker, accepting, holds) = (Rc::clone(worker), Rc::clone(&socket), Rc::clone(&held));
-        let task = tasks::spawn_local(async move { accept_loop(&worker, listener, &accepting, &holds).await });
+        let task = rt::spawn(async move { accept_loop(&worker, listener, &accepting, &holds).await });
         Ok(Self { listener, socket, held, task })
     }
 
     /// Ends the loop of a socket that is given up: what waits in its queue is served first, past every limit, because
     /// closing the socket would reset it.
     pub fn drain(self, worker: &Rc<Worker>) {
-        drain(&self.socket, |(stream, peer, local)| begin(worker, self.listener, stream, peer, local, Seat::force()));
+        drain(&self.socket, |accepted| begin(worker, self.listener, accepted, Seat::force()));
         self.hand_over(worker);
     }
 
     /// Ends the loop; others go on with the socket. What it had accepted is served here.
     pub fn hand_over(self, worker: &Rc<Worker>) {
         self.task.abort();
-        if let Some((stream, peer, local)) = self.held.take() {
-            begin(worker, self.listener, stream, peer, local, Seat::force());
+        if let Some(accepted) = self.held.take() {
+            begin(worker, self.listener, accepted, Seat::force());
         }
     }
 }
@@ -176,14 +176,14 @@ async fn accept_loop(worker: &Rc<Worker>, listener: u64, socket: &Socket, held: 
     loop {
         wait_for_room(worker, listener).await;
         match socket.accept().await {
-            Ok((stream, peer, local)) => match Seat::take() {
-                Some(seat) => begin(worker, listener, stream, peer, local, seat),
+            Ok(accepted) => match Seat::take() {
+                Some(seat) => begin(worker, listener, accepted, seat),
                 // Loops wait for connections side by side: the last place has gone meanwhile.
                 None => {
-                    held.replace(Some((stream, peer, local)));
+                    held.replace(Some(accepted));
                     let seat = wait_for_seat(worker).await;
-                    if let Some((stream, peer, local)) = held.take() {
-                        begin(worker, listener, stream, peer, local, seat);
+                    if let Some(accepted) = held.take() {
+                        begin(worker, listener, accepted, seat);
                     }
                 }
             },
@@ -202,8 +202,15 @@ async fn wait_for_seat(worker: &Rc<Worker>) -> Seat {
     }
 }
 
-/// A connection was accepted for a listener: its session begins.
-fn begin(worker: &Rc<Worker>, listener: u64, stream: Stream, peer: Addr, local: Addr, seat: Seat) {
+/// A connection was accepted for a listener: it becomes a stream here, and its session begins.
+fn begin(worker: &Rc<Worker>, listener: u64, (socket, peer, local): Accepted, seat: Seat) {
+    match stream::from_socket(socket, peer, local) {
+        Ok(stream) => begin_stream(worker, listener, stream, peer, local, seat),
+        Err(e) => tracing::error!(client = %peer, "a connection is lost: {e}"),
+    }
+}
+
+fn begin_stream(worker: &Rc<Worker>, listener: u64, stream: Stream, peer: Addr, local: Addr, seat: Seat) {
     let Some(generation) = worker.current() else { return };
     // Its address may have left the configuration while it waited in the queue: a generation before still knows it.
     let before = || worker.generations().into_iter().rev().find_map(|g| Some((g.listener(listener).cloned()?, g)));
@@ -217,7 +224,7 @@ fn begin(worker: &Rc<Worker>, listener: u64, stream: Stream, peer: Addr, local: 
 /// A connection made by a module is handed to this thread's worker.
 pub fn begin_here(listener: u64, stream: Stream, peer: Addr, local: Addr) -> bool {
     let Some(worker) = here() else { return false };
-    begin(&worker, listener, stream, peer, local, Seat::force());
+    begin_stream(&worker, listener, stream, peer, local, Seat::force());
     true
 }
 
@@ -258,7 +265,7 @@ async fn pause(worker: &Rc<Worker>) {
     worker.paused.set(true);
     tokio::select! {
         () = worker.room.notified() => {}
-        () = tokio::time::sleep(PAUSE) => timers::tick(),
+        () = rt::sleep(PAUSE) => timers::tick(),
     }
     worker.paused.set(false);
 }
@@ -292,7 +299,7 @@ pub struct Sharing {
     plan: Rc<RefCell<Arc<Listener>>>,
     socket: Rc<Socket>,
     held: Held,
-    task: AbortHandle,
+    task: TaskHandle,
 }
 
 impl Drop for Sharing {
@@ -311,7 +318,7 @@ impl Sharing {
         let plan = Rc::new(RefCell::new(Arc::clone(listener)));
         let held = Held::default();
         let (seen, accepting, holds) = (Rc::clone(&plan), Rc::clone(&socket), Rc::clone(&held));
-        let task = tasks::spawn_local(async move { share_loop(&seen, &accepting, &holds).await });
+        let task = rt::spawn(async move { share_loop(&seen, &accepting, &holds).await });
         Ok(Self { plan, socket, held, task })
     }
 
@@ -385,7 +392,7 @@ async fn shed_everywhere(why: &str) {
             }));
         }
     }
-    tokio::time::sleep(PAUSE).await;
+    rt::sleep(PAUSE).await;
 }
 
 /// Whose turn it is.
@@ -393,26 +400,14 @@ async fn shed_everywhere(why: &str) {
 struct Round(u32);
 
 impl Round {
-    /// Hands a connection to the next worker, as a descriptor: a stream belongs to the runtime that made it.
-    /// The result ends when the session has begun there.
-    fn hand_on(
-        &mut self,
-        listener: u64,
-        (stream, peer, local): Accepted,
-        seat: Seat,
-    ) -> tokio::sync::oneshot::Receiver<()> {
+    /// Hands a connection to the next worker. The result ends when the session has begun there.
+    fn hand_on(&mut self, listener: u64, accepted: Accepted, seat: Seat) -> tokio::sync::oneshot::Receiver<()> {
         let (tell, begun) = tokio::sync::oneshot::channel();
-        let Ok(raw) = stream.take_raw() else { return begun };
-        let Ok(socket) = platform::socket_from_raw_fd(raw.fd) else { return begun };
         self.0 = self.0.wrapping_add(1);
         let next = self.0 % crate::control::worker_count().max(1);
         let Some(mailbox) = crate::control::worker_mailbox(next) else { return begun };
         let begin_there = move |w: &Rc<Worker>| {
-            let adopted = stream::adopt_with(platform::into_raw_fd(socket), peer, local);
-            match adopted {
-                Ok(stream) => begin(w, listener, stream, peer, local, seat),
-                Err(e) => tracing::warn!("a connection was lost between threads: {e}"),
-            }
+            begin(w, listener, accepted, seat);
             // Nobody listens for a listener without a limit.
             let _ = tell.send(());
         };

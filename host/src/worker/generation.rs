@@ -3,6 +3,7 @@
 use crate::{
     cycle::{Cycle, listener::Listener},
     matcher::rule::Scratch,
+    rt::TaskHandle,
     services::{
         current::Current,
         datagram,
@@ -41,7 +42,7 @@ pub struct WorkerGen {
     /// Memory for choosing locals.
     pub scratch: RefCell<Scratch>,
     /// Host tasks that end when it is retired: health checks, resolution.
-    pub upkeep: RefCell<Vec<tokio::task::AbortHandle>>,
+    pub upkeep: RefCell<Vec<TaskHandle>>,
     listeners: HashMap<u64, Rc<Listener>>,
     ended: Cell<bool>,
     objects: Vec<Cell<WorkerObject>>,

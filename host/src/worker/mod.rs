@@ -1,4 +1,4 @@
-//! A worker: one thread, one current-thread runtime, its sessions and its part of each generation.
+//! A worker: one thread with a loop of its own, its sessions and its part of each generation.
 //! Connections never move between workers; others reach one by its mailbox.
 
 pub mod accept;
@@ -7,6 +7,7 @@ pub mod generation;
 use crate::{
     cycle::Cycle,
     process::process,
+    rt,
     services::{buffers, datagram, platform, timers, watchdog},
     session::Session,
 };
@@ -32,10 +33,6 @@ const KILL_GRACE_MS: u64 = 3000;
 
 /// The process's loop waits no longer than this for a worker: operators and signals must be heard whatever a worker does.
 const STUCK: Duration = Duration::from_secs(3);
-
-/// Polls of tasks until sockets and timers are looked at again: tasks that wake themselves must not starve them, and a
-/// look costs a system call.
-const TURNS_A_LOOK: u32 = 16;
 
 /// Something to do on a worker's thread.
 pub type Message = Box<dyn FnOnce(&Rc<Worker>) + Send>;
@@ -69,15 +66,8 @@ impl WorkerHandle {
             if let Some(cpu) = cpu {
                 platform::pin_thread(cpu);
             }
-            match runtime(&published) {
-                Ok(runtime) => {
-                    let _ = ready.send(Ok(()));
-                    run(id, index, &runtime, inbox, &published);
-                }
-                Err(e) => {
-                    let _ = ready.send(Err(e));
-                }
-            }
+            // Who asked has given up when nobody hears it.
+            run(id, index, |r| drop(ready.send(r)), inbox, &published);
         })?;
         started.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker ended at once")))?;
         Ok(Self { id, index, mailbox, thread: Some(thread), turn })
@@ -118,45 +108,45 @@ impl WorkerHandle {
     }
 }
 
-fn runtime(turn: &Arc<AtomicU64>) -> std::io::Result<tokio::runtime::Runtime> {
-    let turn = Arc::clone(turn);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .event_interval(TURNS_A_LOOK)
-        .on_thread_unpark(move || {
-            watchdog::woke_up();
-            timers::tick();
-            turn.store(timers::now_ms(), Relaxed);
-        })
-        .build()
-}
-
 fn run(
     id: u32,
     index: u32,
-    runtime: &tokio::runtime::Runtime,
+    ready: impl FnOnce(std::io::Result<()>),
     inbox: mpsc::UnboundedReceiver<Message>,
-    turn: &AtomicU64,
+    turn: &Arc<AtomicU64>,
 ) {
     timers::tick();
     let _watched = watchdog::Watched::worker(id);
-    let worker = Rc::new(Worker {
-        id,
-        index,
-        cells: process().metrics.worker(),
-        current: RefCell::default(),
-        generations: RefCell::default(),
-        sessions: RefCell::default(),
-        accepting: RefCell::default(),
-        receiving: RefCell::default(),
-        logs: RefCell::default(),
-        paused: Cell::new(false),
-        leaving: Cell::new(false),
-        end: tokio::sync::Notify::new(),
-        room: tokio::sync::Notify::new(),
+    // What libraries do by tokio themselves, as the resolver does, is the process's loop's.
+    let _others = crate::control::runtime().enter();
+    let worker = || {
+        Rc::new(Worker {
+            id,
+            index,
+            cells: process().metrics.worker(),
+            current: RefCell::default(),
+            generations: RefCell::default(),
+            sessions: RefCell::default(),
+            accepting: RefCell::default(),
+            receiving: RefCell::default(),
+            logs: RefCell::default(),
+            paused: Cell::new(false),
+            leaving: Cell::new(false),
+            end: tokio::sync::Notify::new(),
+            room: tokio::sync::Notify::new(),
+        })
+    };
+    let published = Arc::clone(turn);
+    let root = || {
+        let worker = worker();
+        WORKER.set(Some(Rc::clone(&worker)));
+        async move { worker.serve(inbox, &published).await }
+    };
+    rt::run(ready, root, || {
+        watchdog::woke_up();
+        timers::tick();
+        turn.store(timers::now_ms(), Relaxed);
     });
-    WORKER.set(Some(Rc::clone(&worker)));
-    runtime.block_on(worker.serve(inbox, turn));
     WORKER.set(None);
 }
 
@@ -171,7 +161,7 @@ pub fn here() -> Option<Rc<Worker>> {
 
 struct Entry {
     session: Rc<Session>,
-    task: Option<tokio::task::AbortHandle>,
+    task: Option<rt::TaskHandle>,
     /// When it was told to end, worker clock; 0: it was not.
     killed_ms: u64,
 }
@@ -208,8 +198,7 @@ impl std::fmt::Debug for Worker {
 
 impl Worker {
     async fn serve(self: &Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>, turn: &AtomicU64) {
-        let mut sweep = tokio::time::interval(SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sweep = rt::sleep(SWEEP);
         loop {
             tokio::select! {
                 biased;
@@ -218,7 +207,8 @@ impl Worker {
                     Some(f) => f(self),
                     None => break,
                 },
-                _ = sweep.tick() => {
+                () = &mut sweep => {
+                    sweep.reset(SWEEP);
                     timers::tick();
                     turn.store(timers::now_ms(), Relaxed);
                     self.sweep();
@@ -230,14 +220,14 @@ impl Worker {
             s.abort();
         }
         for _ in 0..8 {
-            tokio::task::yield_now().await;
+            rt::yield_now().await;
         }
         let generations = self.generations.take();
         for g in &generations {
             g.tell_to_end();
         }
         for _ in 0..8 {
-            tokio::task::yield_now().await;
+            rt::yield_now().await;
         }
         for g in generations {
             g.end();
@@ -245,7 +235,7 @@ impl Worker {
         }
         // Aborted tasks are dropped at the runtime's next turns, while everything they may touch is still there.
         for _ in 0..8 {
-            tokio::task::yield_now().await;
+            rt::yield_now().await;
         }
         self.current.take();
         self.logs.borrow_mut().flush();
@@ -325,7 +315,7 @@ impl Worker {
     }
 
     /// Notes the task of a session, to end it by force.
-    pub fn note_task(&self, key: usize, task: tokio::task::AbortHandle) {
+    pub fn note_task(&self, key: usize, task: rt::TaskHandle) {
         if let Some(e) = self.sessions.borrow_mut().get_mut(key) {
             e.task = Some(task);
         }

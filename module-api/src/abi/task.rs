@@ -64,11 +64,11 @@ pub const fn host_primary() -> &'static FfiWakerVtable {
     &HOST_PRIMARY
 }
 
-/// Host only: notes the runtime's task-waker vtable. To be called from inside a spawned task, before any module runs.
-/// The first call counts: wakers that crossed are rebuilt with the noted vtable, so it may not become another. Wakers of
-/// another one cross like any other waker.
-pub fn note_task_waker(waker: &Waker) {
-    let vtable = ptr::from_ref(waker.vtable()).cast_mut();
+/// Host only: notes by which vtable the wakers of its tasks are known, before any module runs. The first call counts:
+/// wakers that crossed are rebuilt with the noted vtable, so it may not become another. Wakers of another one cross like
+/// any other waker.
+pub fn note_task_waker(vtable: &'static RawWakerVTable) {
+    let vtable = ptr::from_ref(vtable).cast_mut();
     if TASK.compare_exchange(ptr::null_mut(), vtable, Relaxed, Relaxed).is_ok() {
         set_primary(&raw const HOST_PRIMARY);
     }

@@ -3,7 +3,8 @@
 
 use super::{COUNTS, newest, of_epoch};
 use crate::{
-    services::{buffers, tasks::spawn_local},
+    rt,
+    services::buffers,
     worker::{self, generation::WorkerGen},
 };
 use anyproxy_module_api::abi::{bytes::Buf, host::Received, module::Route, net::Addr};
@@ -57,7 +58,7 @@ pub(super) fn join(generation: &Rc<WorkerGen>) {
     let to = QUEUE.with_borrow_mut(|q| {
         q.get_or_insert_with(|| {
             let (to, from) = mpsc::channel(MOST_WAITING);
-            spawn_local(take(from));
+            rt::spawn(take(from));
             to
         })
         .clone()

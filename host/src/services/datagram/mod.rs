@@ -14,13 +14,13 @@ pub use numbers::{note_bound, number};
 use super::{
     current::{Current, enter},
     net::failed,
-    tasks::spawn_local,
     udp::Udp,
     waiters::Waiters,
 };
 use crate::{
     config::address::Address,
     process::process,
+    rt::{self, TaskHandle},
     session,
     worker::{self, Worker, accept, generation::WorkerGen},
 };
@@ -42,7 +42,6 @@ use std::{
     task::{Poll, ready},
     time::Duration,
 };
-use tokio::task::AbortHandle;
 
 /// Buffers of one batch. With GRO each holds a run of datagrams.
 const BATCH: usize = 16;
@@ -65,7 +64,7 @@ struct Endpoint {
 struct Reading {
     key: u64,
     socket: Rc<Udp>,
-    task: AbortHandle,
+    task: TaskHandle,
     /// Read only for the endpoints of older generations: the configuration names it no more.
     lingers: bool,
 }
@@ -180,12 +179,12 @@ impl Receiving {
     pub fn start(worker: &Rc<Worker>, key: u64, listener: u64, socket: socket2::Socket) -> io::Result<Self> {
         let socket = Rc::new(Udp::new(socket)?);
         let (worker, read) = (Rc::downgrade(worker), Rc::clone(&socket));
-        let task = spawn_local(async move {
+        let task = rt::spawn(async move {
             loop {
                 let Some(worker) = worker.upgrade() else { break };
                 turn(&worker, listener, &read).await;
                 drop(worker);
-                tokio::task::yield_now().await;
+                rt::yield_now().await;
             }
         });
         let reading = Reading { key, socket, task, lingers: false };
@@ -253,7 +252,7 @@ async fn turn(worker: &Rc<Worker>, listener: u64, socket: &Udp) {
             COUNTS.errors.fetch_add(1, Relaxed);
             tracing::debug!("datagram listener: {e}");
             // An error that stays must not become a busy loop.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            rt::sleep(Duration::from_millis(10)).await;
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use anyproxy_module_api::abi::net::Addr;
 use socket2::Socket;
-use std::io;
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll},
+};
 
 /// A listening socket on this thread.
 #[derive(Debug)]
@@ -18,12 +22,17 @@ impl ListenSocket {
         system::new(socket).map(Self)
     }
 
-    /// The next connection with its address (none of a Unix client).
+    /// The next connection with its address (none of a Unix client). One task may wait for it.
     ///
     /// # Errors
     /// What the system says.
     pub async fn accept(&self) -> io::Result<(Socket, Addr)> {
-        system::accept(&self.0).await
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// The same as a step.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Addr)>> {
+        system::poll_accept(&self.0, cx)
     }
 
     /// What waits in the queue now, without waiting for more.
@@ -37,22 +46,28 @@ impl ListenSocket {
 
 #[cfg(unix)]
 mod system {
-    use super::{Addr, Socket, io};
-    use tokio::io::{Interest, unix::AsyncFd};
+    use super::{Addr, Context, Poll, Socket, io};
+    use crate::rt::{Borrowed, Interest, Io, READ};
+    use std::os::fd::AsRawFd;
 
-    pub(super) type Listening = AsyncFd<Socket>;
-
-    pub(super) fn new(socket: Socket) -> io::Result<Listening> {
-        // SAFETY: the descriptor is owned by what is registered, and stays open as long.
-        Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+    #[derive(Debug)]
+    pub(super) struct Listening {
+        // Before the socket, whose descriptor it is: others may hold the socket too, so closing does not deregister.
+        io: Io<Borrowed>,
+        socket: Socket,
     }
 
-    pub(super) async fn accept(l: &Listening) -> io::Result<(Socket, Addr)> {
-        l.async_io(Interest::READABLE, one).await
+    pub(super) fn new(socket: Socket) -> io::Result<Listening> {
+        let io = Io::for_interest(Borrowed(socket.as_raw_fd()), Interest::READABLE)?;
+        Ok(Listening { io, socket })
+    }
+
+    pub(super) fn poll_accept(l: &Listening, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Addr)>> {
+        l.io.poll_io(cx, READ, |_| one(&l.socket))
     }
 
     pub(super) fn accept_now(l: &Listening) -> io::Result<(Socket, Addr)> {
-        one(l.get_ref())
+        one(&l.socket)
     }
 
     #[cfg(target_os = "linux")]
@@ -73,22 +88,31 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
-    use super::{Addr, Socket, io};
+    use super::{Addr, Context, Poll, Socket, io};
+    use crate::{
+        rt::{Interest, Io, READ},
+        services::platform,
+    };
+    use mio::net::TcpListener;
 
-    pub(super) type Listening = tokio::net::TcpListener;
+    pub(super) type Listening = Io<TcpListener>;
 
     pub(super) fn new(socket: Socket) -> io::Result<Listening> {
-        tokio::net::TcpListener::from_std(socket.into())
+        Io::for_interest(TcpListener::from_std(socket.into()), Interest::READABLE)
     }
 
-    pub(super) async fn accept(l: &Listening) -> io::Result<(Socket, Addr)> {
-        let (socket, peer) = l.accept().await?;
-        Ok((socket.into_std()?.into(), peer.into()))
+    pub(super) fn poll_accept(l: &Listening, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Addr)>> {
+        l.poll_io(cx, READ, one)
     }
 
     pub(super) fn accept_now(l: &Listening) -> io::Result<(Socket, Addr)> {
-        let (socket, peer) = socket2::SockRef::from(l).accept()?;
+        one(l)
+    }
+
+    fn one(l: &TcpListener) -> io::Result<(Socket, Addr)> {
+        let (socket, peer) = l.accept()?;
+        let socket = platform::socket_from_raw_fd(platform::into_raw_fd(socket))?;
         socket.set_nonblocking(true)?;
-        Ok((socket, peer.as_socket().map_or(Addr::NONE, Addr::from)))
+        Ok((socket, peer.into()))
     }
 }

@@ -1,13 +1,12 @@
-//! Streams over the system's sockets, registered with the runtime's reactor.
+//! Streams over the system's sockets, registered with the thread's loop.
 //!
-//! A short read says that there is no more: no second call is issued to see EAGAIN. A reactor of the host's own nested in
-//! the runtime's was measured: fewer instructions and system calls, but the kernel's nested wake-ups cost more than they
-//! saved (doc/decisions/0014).
+//! A short read says that there is no more: no second call is issued to see EAGAIN (doc/decisions/0014).
 
 mod listen;
 mod socket;
 
 use super::platform;
+use crate::rt;
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions},
@@ -61,8 +60,5 @@ pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error>
         return socket::connect(to, options).await;
     }
     let limit = Duration::from_millis(options.connect_timeout_ms.into());
-    match tokio::time::timeout(limit, socket::connect(to, options)).await {
-        Ok(r) => r,
-        Err(_) => Err(Error::bare(ErrorKind::TimedOut)),
-    }
+    rt::within(limit, socket::connect(to, options)).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
 }

@@ -1,5 +1,4 @@
-//! Streams over the system's sockets. Reads never issue a second call to see EAGAIN: tokio's `poll_read` clears
-//! readiness on a short read, and so does this.
+//! Streams over the system's sockets. Reads never issue a second call to see EAGAIN: a short read says as much.
 
 use anyproxy_module_api::abi::{
     bytes::{Buf, IoVec},
@@ -8,27 +7,25 @@ use anyproxy_module_api::abi::{
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
 };
 use std::{
-    io::{self, ErrorKind as Io},
-    pin::Pin,
+    future::poll_fn,
+    io::{self, ErrorKind as Kind, Read, Write},
     task::{Context, Poll},
-};
-#[cfg(unix)]
-use tokio::net::UnixStream;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::TcpStream,
 };
 
 use super::super::platform;
+use crate::rt::{Io, READ, Registered, WRITE};
+use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
 
 /// What a socket of either family can do.
-trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
+trait Socket: Registered + Sized + 'static {
     const PROTOCOL: &'static str;
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R>;
+    fn recv(&self, to: &mut [u8]) -> io::Result<usize>;
+    fn send(&self, from: &[u8]) -> io::Result<usize>;
+    fn send_all(&self, from: &[io::IoSlice<'_>]) -> io::Result<usize>;
     fn fd(&self) -> i64;
-    fn into_fd(self) -> io::Result<i64>;
+    fn into_fd(self) -> i64;
     fn as_ref(&self) -> socket2::SockRef<'_>;
 }
 
@@ -36,20 +33,20 @@ macro_rules! socket {
     ($type:ty, $protocol:literal) => {
         impl Socket for $type {
             const PROTOCOL: &'static str = $protocol;
-            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_read_ready(cx)
+            fn recv(&self, to: &mut [u8]) -> io::Result<usize> {
+                (&mut &*self).read(to)
             }
-            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_write_ready(cx)
+            fn send(&self, from: &[u8]) -> io::Result<usize> {
+                (&mut &*self).write(from)
             }
-            fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-                self.try_io(interest, f)
+            fn send_all(&self, from: &[io::IoSlice<'_>]) -> io::Result<usize> {
+                (&mut &*self).write_vectored(from)
             }
             fn fd(&self) -> i64 {
                 platform::raw_fd(self)
             }
-            fn into_fd(self) -> io::Result<i64> {
-                self.into_std().map(platform::into_raw_fd)
+            fn into_fd(self) -> i64 {
+                platform::into_raw_fd(self)
             }
             fn as_ref(&self) -> socket2::SockRef<'_> {
                 socket2::SockRef::from(self)
@@ -62,9 +59,9 @@ socket!(TcpStream, "tcp");
 #[cfg(unix)]
 socket!(UnixStream, "unix");
 
-struct HostStream<S> {
+struct HostStream<S: Socket> {
     /// `None` once the raw socket was given up.
-    socket: Option<S>,
+    socket: Option<Io<S>>,
     /// Bytes that are read before the socket's.
     ahead: Option<Box<(Buf, usize)>>,
     peer: Addr,
@@ -76,16 +73,16 @@ pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> i
     // An internet peer says what it is; only otherwise the system is asked.
     #[cfg(unix)]
     if peer.socket().is_none() && socket.local_addr()?.is_unix() {
-        let socket = UnixStream::from_std(socket.into())?;
+        let socket = Io::new(UnixStream::from_std(socket.into()))?;
         return Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }));
     }
-    let socket = TcpStream::from_std(socket.into())?;
+    let socket = Io::new(TcpStream::from_std(socket.into()))?;
     Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }))
 }
 
 impl<S: Socket> HostStream<S> {
-    fn socket(&mut self) -> Result<&mut S, Error> {
-        self.socket.as_mut().ok_or(Error::bare(ErrorKind::Unsupported))
+    fn socket(&self) -> Result<&Io<S>, Error> {
+        self.socket.as_ref().ok_or(Error::bare(ErrorKind::Unsupported))
     }
 
     fn read_ahead(&mut self, to: &mut [u8]) -> Option<usize> {
@@ -108,12 +105,11 @@ fn err<T>(e: io::Error) -> Poll<Result<T, Error>> {
 impl<S: Socket> StreamImpl for HostStream<S> {
     fn state(&self) -> u8 {
         let Some(s) = &self.socket else { return ready::HUP };
-        // No system call: the closure does nothing, so only the cached readiness speaks.
         let mut bits = 0;
-        if self.ahead.is_some() || s.try_io(Interest::READABLE, || Ok(())).is_ok() {
+        if self.ahead.is_some() || s.is_ready(READ) {
             bits |= ready::READ;
         }
-        if s.try_io(Interest::WRITABLE, || Ok(())).is_ok() {
+        if s.is_ready(WRITE) {
             bits |= ready::WRITE;
         }
         bits
@@ -123,21 +119,18 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if self.ahead.is_some() {
             return Poll::Ready(Ok(self.read_ahead(to).unwrap_or(0)));
         }
-        let mut to = ReadBuf::new(to);
-        match Pin::new(self.socket()?).poll_read(cx, &mut to) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(to.filled().len())),
-            Poll::Ready(Err(e)) => err(e),
-            Poll::Pending => Poll::Pending,
-        }
+        self.socket()?.poll_read(cx, to.len(), |s| s.recv(to)).map_err(Into::into)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
-        Pin::new(self.socket()?).poll_write(cx, from).map_err(Into::into)
+        self.socket()?.poll_write(cx, from.len(), |s| s.send(from)).map_err(Into::into)
     }
 
     fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
         let slices = platform::io_slices(from);
-        Pin::new(self.socket()?).poll_write_vectored(cx, &slices[..from.len().min(slices.len())]).map_err(Into::into)
+        let slices = &slices[..from.len().min(slices.len())];
+        let len = slices.iter().map(|s| s.len()).sum();
+        self.socket()?.poll_write(cx, len, |s| s.send_all(slices)).map_err(Into::into)
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -145,11 +138,11 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match Pin::new(self.socket()?).poll_shutdown(cx) {
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.socket()?.as_ref().shutdown(std::net::Shutdown::Write) {
             // The peer is gone already: there is nobody to tell.
-            Poll::Ready(Err(e)) if e.kind() == Io::NotConnected => Poll::Ready(Ok(())),
-            other => other.map_err(Into::into),
+            Err(e) if e.kind() != Kind::NotConnected => err(e),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -165,10 +158,10 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     fn poll_ready(&mut self, cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
         let Some(s) = &self.socket else { return Poll::Ready(ready::HUP) };
         let mut found = 0;
-        if bits & ready::READ != 0 && (self.ahead.is_some() || s.poll_read_ready(cx).is_ready()) {
+        if bits & ready::READ != 0 && (self.ahead.is_some() || s.poll_ready(cx, READ).is_ready()) {
             found |= ready::READ;
         }
-        if bits & ready::WRITE != 0 && s.poll_write_ready(cx).is_ready() {
+        if bits & ready::WRITE != 0 && s.poll_ready(cx, WRITE).is_ready() {
             found |= ready::WRITE;
         }
         if found == 0 { Poll::Pending } else { Poll::Ready(found) }
@@ -176,13 +169,11 @@ impl<S: Socket> StreamImpl for HostStream<S> {
 
     fn clear_ready(&mut self, bits: u8) {
         let Some(s) = &self.socket else { return };
-        let would_block = || Err::<(), _>(io::Error::from(Io::WouldBlock));
-        // A closure that says EAGAIN is how readiness is cleared; its result says nothing.
         if bits & ready::READ != 0 {
-            let _ = s.try_io(Interest::READABLE, would_block);
+            s.clear(READ);
         }
         if bits & ready::WRITE != 0 {
-            let _ = s.try_io(Interest::WRITABLE, would_block);
+            s.clear(WRITE);
         }
     }
 
@@ -200,22 +191,11 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {
-        let s = self.socket()?;
-        loop {
-            match s.poll_write_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(e)) => return err(e),
-                Poll::Ready(Ok(())) => {}
-            }
-            match s.try_io(Interest::WRITABLE, || platform::sendfile(s.fd(), file, offset, len)) {
-                Err(e) if e.kind() == Io::WouldBlock => {}
-                other => return Poll::Ready(other.map_err(Into::into)),
-            }
-        }
+        self.socket()?.poll_io(cx, WRITE, |s| platform::sendfile(s.fd(), file, offset, len)).map_err(Into::into)
     }
 
     fn take_raw(&mut self) -> Option<RawSocket> {
-        let fd = self.socket.take()?.into_fd().ok()?;
+        let fd = self.socket.take()?.into_inner().ok()?.into_fd();
         let mut read_ahead = Buf::new();
         if let Some((buf, at)) = self.ahead.take().map(|a| *a) {
             read_ahead = buf[at..].to_vec().into();
@@ -260,16 +240,41 @@ pub(super) async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream,
     if let Some(source) = options.source.socket() {
         socket.bind(&source.into()).map_err(Error::from)?;
     }
-    let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
-    let socket = socket.connect(addr).await.map_err(Error::from)?;
+    match socket.connect(&addr.into()) {
+        Err(e) if !is_under_way(&e) => return Err(e.into()),
+        _ => {}
+    }
+    let socket = Io::new(TcpStream::from_std(socket.into())).map_err(Error::from)?;
+    established(&socket).await.map_err(Error::from)?;
     // Asked for only when something wants it: one system call less a connection.
     Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
+}
+
+/// Waits for the end of a connect.
+async fn established<S: Socket>(socket: &Io<S>) -> io::Result<()> {
+    poll_fn(|cx| socket.poll_ready(cx, WRITE)).await;
+    // Where readiness tells errors apart, one that it did not tell is not there: a system call less a connection.
+    if cfg!(target_os = "linux") && !socket.is_closed() {
+        return Ok(());
+    }
+    socket.as_ref().take_error()?.map_or(Ok(()), Err)
+}
+
+#[cfg(unix)]
+fn is_under_way(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::EINPROGRESS) || e.kind() == Kind::Interrupted
+}
+
+#[cfg(not(unix))]
+fn is_under_way(e: &io::Error) -> bool {
+    e.kind() == Kind::WouldBlock
 }
 
 #[cfg(unix)]
 async fn connect_path(to: Addr) -> Result<Stream, Error> {
     let Some(path) = to.path() else { return Err(Error::new(ErrorKind::Invalid, "no address to connect to")) };
-    let socket = UnixStream::connect(path).await.map_err(Error::from)?;
+    let socket = UnixStream::connect(path).and_then(Io::new).map_err(Error::from)?;
+    established(&socket).await.map_err(Error::from)?;
     Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn here() -> Rc<State> {
 pub(crate) fn enter() -> Rc<State> {
     static ATTACH: Once = Once::new();
     ATTACH.call_once(|| {
-        note_task_waker(&task_waker());
+        note_task_waker(task_waker().vtable());
         attach(&TABLE, "fake", "");
     });
     let state = State::fresh();

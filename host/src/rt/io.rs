@@ -1,0 +1,313 @@
+//! Readiness of sockets: each is registered once, for both directions, by edges. What is known of it is kept until a call
+//! says that there is no more; nothing is asked of the system to learn that.
+
+use super::{here, no_loop, task};
+use mio::{
+    Token,
+    event::{Event, Source},
+};
+use slab::Slab;
+use std::{
+    cell::{Cell, RefCell},
+    io::{ErrorKind, Result},
+    ops::Deref,
+    task::{Context, Poll, Waker},
+};
+
+/// The token of the loop's own wake-ups.
+pub(super) const WAKE: Token = Token(usize::MAX);
+
+/// Bytes may be there, or the end, or an error.
+pub const READ: u8 = 1;
+/// A write may take some, or tell an error.
+pub const WRITE: u8 = 2;
+/// The other side will send nothing more.
+const READ_CLOSED: u8 = 4;
+/// Writes will fail.
+const WRITE_CLOSED: u8 = 8;
+/// The system noted an error.
+const ERROR: u8 = 16;
+
+pub use mio::Interest;
+
+/// Whose an event is, and what it says.
+pub(super) fn bits_of(e: &Event) -> (usize, u8) {
+    let all = [
+        (e.is_readable(), READ),
+        (e.is_writable(), WRITE),
+        (e.is_read_closed(), READ_CLOSED),
+        (e.is_write_closed(), WRITE_CLOSED),
+        (e.is_error(), ERROR),
+    ];
+    (e.token().0, all.iter().fold(0, |bits, (is, bit)| if *is { bits | bit } else { bits }))
+}
+
+/// Everything that makes a call in one direction worth a try.
+const fn all(bit: u8) -> u8 {
+    bit | ERROR | if bit == READ { READ_CLOSED } else { WRITE_CLOSED }
+}
+
+/// What is known of a registered socket, and who waits for it.
+#[derive(Default)]
+struct Slot {
+    ready: u8,
+    /// Kept after it was woken: mostly the same task waits again.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Slot {
+    fn is(&self, bit: u8) -> bool {
+        self.ready & all(bit) != 0
+    }
+}
+
+/// The sockets of a loop.
+pub(super) struct Slots {
+    registry: mio::Registry,
+    slots: RefCell<Slab<Slot>>,
+}
+
+impl Slots {
+    pub(super) fn new(registry: mio::Registry) -> Self {
+        Self { registry, slots: RefCell::default() }
+    }
+
+    /// Notes what the system says, and wakes who waits for it.
+    pub(super) fn dispatch(&self, events: impl Iterator<Item = (usize, u8)>) {
+        let mut others = Vec::new();
+        for (token, bits) in events {
+            self.note(token, bits, &mut others);
+        }
+        others.into_iter().for_each(Waker::wake);
+    }
+
+    fn note(&self, token: usize, bits: u8, others: &mut Vec<Waker>) {
+        let mut slots = self.slots.borrow_mut();
+        // Gone, or another socket's by now: that one tries in vain, once.
+        let Some(slot) = slots.get_mut(token) else { return };
+        slot.ready |= bits;
+        let reader = slot.reader.as_ref().filter(|_| bits & all(READ) != 0);
+        let writer = slot.writer.as_ref().filter(|_| bits & all(WRITE) != 0);
+        for waker in reader.into_iter().chain(writer) {
+            if task::is_plain(waker) {
+                waker.wake_by_ref();
+            } else {
+                // It may run whatever, which may want the slots.
+                others.push(waker.clone());
+            }
+        }
+    }
+}
+
+/// Sockets that say nothing to anybody once they are closed: to deregister them would be a system call too many.
+pub trait Registered: Source {
+    /// Closing deregisters, as nobody else holds the descriptor.
+    const ENDS_WITH_ITSELF: bool = false;
+}
+
+impl Registered for mio::net::TcpStream {
+    const ENDS_WITH_ITSELF: bool = cfg!(unix);
+}
+impl Registered for mio::net::TcpListener {}
+impl Registered for mio::net::UdpSocket {}
+#[cfg(unix)]
+impl Registered for mio::net::UnixStream {
+    const ENDS_WITH_ITSELF: bool = true;
+}
+#[cfg(unix)]
+impl Registered for mio::net::UnixListener {}
+
+/// A descriptor that stays whose it is.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct Borrowed(pub std::os::fd::RawFd);
+
+#[cfg(unix)]
+impl Source for Borrowed {
+    fn register(&mut self, r: &mio::Registry, t: Token, i: Interest) -> Result<()> {
+        mio::unix::SourceFd(&self.0).register(r, t, i)
+    }
+    fn reregister(&mut self, r: &mio::Registry, t: Token, i: Interest) -> Result<()> {
+        mio::unix::SourceFd(&self.0).reregister(r, t, i)
+    }
+    fn deregister(&mut self, r: &mio::Registry) -> Result<()> {
+        mio::unix::SourceFd(&self.0).deregister(r)
+    }
+}
+
+#[cfg(unix)]
+impl Registered for Borrowed {}
+
+/// A socket of this thread's loop. To be used and dropped on this thread.
+#[derive(Debug)]
+pub struct Io<S: Registered> {
+    source: Option<S>,
+    pub(super) slot: u32,
+    /// Not another thread's.
+    here: std::marker::PhantomData<Cell<()>>,
+}
+
+impl<S: Registered> Io<S> {
+    /// Registers a non-blocking socket for both directions.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` on a thread without a loop.
+    pub fn new(source: S) -> Result<Self> {
+        Self::for_interest(source, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// The same for one direction.
+    ///
+    /// # Errors
+    /// See [`Io::new`].
+    pub fn for_interest(mut source: S, interest: Interest) -> Result<Self> {
+        here(|here| {
+            let slots = &here.ok_or_else(no_loop)?.slots;
+            let mut all = slots.slots.borrow_mut();
+            let entry = all.vacant_entry();
+            let slot = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?;
+            source.register(&slots.registry, Token(entry.key()), interest)?;
+            entry.insert(Slot::default());
+            Ok(Self { source: Some(source), slot, here: std::marker::PhantomData })
+        })
+    }
+
+    fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        here(|here| Some(f(here?.slots.slots.borrow_mut().get_mut(self.slot as usize)?)))
+    }
+
+    /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, bit: u8) -> Poll<()> {
+        let mut before = None;
+        let ready = self.slot(|slot| {
+            if slot.is(bit) {
+                return true;
+            }
+            let waiter = if bit == READ { &mut slot.reader } else { &mut slot.writer };
+            if !waiter.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                before = waiter.replace(cx.waker().clone());
+            }
+            false
+        });
+        // Without the slots: what a waker drops may have sockets.
+        drop(before);
+        // Off its thread a call would tell what is wrong.
+        if ready.unwrap_or(true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The same without waiting.
+    pub fn is_ready(&self, bit: u8) -> bool {
+        self.slot(|slot| slot.is(bit)).unwrap_or(true)
+    }
+
+    /// Whether the other side has ended, or an error was noted.
+    pub fn is_closed(&self) -> bool {
+        self.slot(|slot| slot.ready & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
+    }
+
+    /// A call said that there is no more. What is closed stays so.
+    pub fn clear(&self, bit: u8) {
+        self.slot(|slot| slot.ready &= !bit);
+    }
+
+    /// Nobody waits any more.
+    pub fn forget_waiters(&self) {
+        let waiters = self.slot(|slot| (slot.reader.take(), slot.writer.take()));
+        drop(waiters);
+    }
+
+    /// `f`'s result; "would block" clears the readiness and waits for the next.
+    pub fn poll_io<R>(&self, cx: &mut Context<'_>, bit: u8, mut f: impl FnMut(&S) -> Result<R>) -> Poll<Result<R>> {
+        loop {
+            if self.poll_ready(cx, bit).is_pending() {
+                return Poll::Pending;
+            }
+            match self.try_io(bit, &mut f) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// `f`'s result; "would block" clears the readiness.
+    ///
+    /// # Errors
+    /// `f`'s.
+    pub fn try_io<R>(&self, bit: u8, f: impl FnOnce(&S) -> Result<R>) -> Result<R> {
+        let r = f(self);
+        if matches!(&r, Err(e) if e.kind() == ErrorKind::WouldBlock) {
+            self.slot(|slot| slot.ready &= !all(bit));
+        }
+        r
+    }
+
+    /// `f` reads into `len` bytes. A result that does not fill them says that there is no more for now.
+    pub fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        len: usize,
+        mut f: impl FnMut(&S) -> Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let r = self.poll_io(cx, READ, &mut f);
+        self.short(&r, READ, len);
+        r
+    }
+
+    /// `f` writes `len` bytes. A result that is less says that there is no more room for now.
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        len: usize,
+        mut f: impl FnMut(&S) -> Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let r = self.poll_io(cx, WRITE, &mut f);
+        self.short(&r, WRITE, len);
+        r
+    }
+
+    /// Elsewhere only "would block" lets the system tell again.
+    fn short(&self, r: &Poll<Result<usize>>, bit: u8, len: usize) {
+        if cfg!(unix)
+            && let Poll::Ready(Ok(n)) = r
+            && *n > 0
+            && *n < len
+        {
+            self.clear(bit);
+        }
+    }
+
+    /// Gives the socket back, registered nowhere.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn into_inner(mut self) -> Result<S> {
+        let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
+        here(|here| source.deregister(&here.ok_or_else(no_loop)?.slots.registry))?;
+        Ok(source)
+    }
+}
+
+impl<S: Registered> Deref for Io<S> {
+    type Target = S;
+    fn deref(&self) -> &S {
+        // Taken by `into_inner` alone, which consumes it.
+        self.source.as_ref().unwrap_or_else(|| unreachable!("a socket that was given back"))
+    }
+}
+
+impl<S: Registered> Drop for Io<S> {
+    fn drop(&mut self) {
+        let gone = here(|here| {
+            let slots = &here?.slots;
+            if let Some(source) = self.source.as_mut().filter(|_| !S::ENDS_WITH_ITSELF) {
+                // A descriptor that was closed before is registered no more.
+                let _ = source.deregister(&slots.registry);
+            }
+            slots.slots.borrow_mut().try_remove(self.slot as usize)
+        });
+        // Without the slots: what a waker drops may have sockets.
+        drop(gone);
+    }
+}

@@ -1,0 +1,261 @@
+//! The loop of one thread: tasks that stay on it, readiness of sockets, and timers. Knows nothing of modules, sessions or
+//! protocols.
+//!
+//! A worker runs it as its own ([`run`]). On a thread that belongs to another runtime it is a guest there ([`attach`]): the
+//! process's loop, which is tokio's, has one, and so have tests. What is made on a thread stays there; only wakers, and
+//! the handles that abort a task, may go elsewhere (doc/decisions/0014).
+
+mod guest;
+mod io;
+mod task;
+mod timers;
+
+pub use guest::attach;
+#[cfg(unix)]
+pub use io::Borrowed;
+pub use io::{Interest, Io, READ, Registered, WRITE};
+pub use task::{TaskHandle, spawn, waker_vtable};
+pub use timers::{Sleep, sleep, within};
+
+use io::Slots;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::Future,
+    io::Result,
+    ptr,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use task::TaskRef;
+use timers::Timers;
+
+/// Readiness taken from the system at once, at most.
+const EVENTS: usize = 1024;
+
+/// The loop's part that other threads see.
+struct Shared {
+    /// Tasks that other threads woke.
+    woken: Mutex<Woken>,
+    /// The loop waits, or is about to: a wake-up from elsewhere must end that.
+    sleeps: AtomicBool,
+    /// Ends the wait: the system's way, or the task of the runtime whose guest the loop is.
+    end_wait: OnceLock<EndWait>,
+}
+
+#[derive(Default)]
+struct Woken {
+    tasks: Vec<TaskRef>,
+    /// The loop has ended: nobody takes them any more.
+    closed: bool,
+}
+
+enum EndWait {
+    System(mio::Waker),
+    Host(Waker),
+}
+
+impl Shared {
+    /// A task was woken on another thread.
+    fn push(&self, task: TaskRef) {
+        {
+            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+            if woken.closed {
+                return;
+            }
+            woken.tasks.push(task);
+        }
+        if self.sleeps.swap(false, SeqCst) {
+            match self.end_wait.get() {
+                // It cannot fail but for a full counter, which ends the wait just as well.
+                Some(EndWait::System(w)) => drop(w.wake()),
+                Some(EndWait::Host(w)) => w.wake_by_ref(),
+                None => {}
+            }
+        }
+    }
+}
+
+/// One thread's loop.
+struct Loop {
+    shared: Arc<Shared>,
+    ready: RefCell<VecDeque<TaskRef>>,
+    /// Every task that is not over, to be dropped with the loop.
+    tasks: RefCell<slab::Slab<TaskRef>>,
+    slots: Slots,
+    timers: Timers,
+    /// The task of the runtime whose guest this is, to be woken when a task becomes ready between two turns.
+    host: RefCell<Option<Waker>>,
+    turning: Cell<bool>,
+}
+
+thread_local! {
+    static HERE: Cell<*const Loop> = const { Cell::new(ptr::null()) };
+}
+
+/// Calls `f` with this thread's loop.
+fn here<R>(f: impl FnOnce(Option<&Loop>) -> R) -> R {
+    let here = HERE.try_with(Cell::get).unwrap_or(ptr::null());
+    // SAFETY: set while the loop exists, by `Entered`, which is dropped before it on the same thread.
+    f(unsafe { here.as_ref() })
+}
+
+/// What concerns a socket needs the loop that it was registered with.
+fn no_loop() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::Unsupported, "this thread has no loop of the host's")
+}
+
+/// This thread's loop is known while it exists.
+struct Entered(*const Loop);
+
+impl Entered {
+    fn new(this: &Loop) -> Self {
+        Self(HERE.replace(this))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        HERE.set(self.0);
+    }
+}
+
+impl Loop {
+    fn new(registry: mio::Registry) -> Self {
+        let shared = Shared { woken: Mutex::default(), sleeps: AtomicBool::new(false), end_wait: OnceLock::new() };
+        Self {
+            shared: Arc::new(shared),
+            ready: RefCell::default(),
+            tasks: RefCell::default(),
+            slots: Slots::new(registry),
+            timers: Timers::default(),
+            host: RefCell::default(),
+            turning: Cell::new(false),
+        }
+    }
+
+    /// A task of this loop was woken on this thread.
+    fn push(&self, task: TaskRef) {
+        self.ready.borrow_mut().push_back(task);
+        if !self.turning.get()
+            && let Some(host) = &*self.host.borrow()
+        {
+            host.wake_by_ref();
+        }
+    }
+
+    /// Runs what is ready now; what becomes ready meanwhile has its turn after the next look at sockets and timers.
+    /// False: nothing is ready any more.
+    fn run_ready(&self) -> bool {
+        self.turning.set(true);
+        self.take_woken();
+        let now = self.ready.borrow().len();
+        for _ in 0..now {
+            let Some(task) = self.ready.borrow_mut().pop_front() else { break };
+            task.run(self);
+        }
+        self.turning.set(false);
+        !self.ready.borrow().is_empty()
+    }
+
+    fn take_woken(&self) {
+        let woken = std::mem::take(&mut self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).tasks);
+        self.ready.borrow_mut().extend(woken);
+    }
+
+    /// Whether the loop may wait: from now on a wake-up from elsewhere ends the wait.
+    fn may_sleep(&self) -> bool {
+        self.shared.sleeps.store(true, SeqCst);
+        let woken = self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.tasks.is_empty() && self.ready.borrow().is_empty()
+    }
+
+    /// Drops every task, on this thread; none will run any more.
+    fn end(&self) {
+        self.turning.set(true);
+        // A future that is dropped may drop, abort or spawn others.
+        loop {
+            let Some(task) = self.tasks.borrow_mut().iter().next().map(|(_, t)| t.clone()) else { break };
+            task.abort();
+            task.run(self);
+        }
+        self.ready.borrow_mut().clear();
+        let mut woken = self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.closed = true;
+        let left = std::mem::take(&mut woken.tasks);
+        drop(woken);
+        drop(left);
+    }
+}
+
+/// Runs this thread's loop until `root` is over, then drops every other task. `woke` is called each time the loop has
+/// waited.
+///
+/// # Errors
+/// When the system gives no place to wait at. `ready` is told in any case, before anything runs.
+pub fn run<F: Future<Output = ()> + 'static>(
+    ready: impl FnOnce(Result<()>),
+    root: impl FnOnce() -> F,
+    mut woke: impl FnMut(),
+) {
+    let made = mio::Poll::new().and_then(|poll| {
+        let this = Loop::new(poll.registry().try_clone()?);
+        let waker = mio::Waker::new(poll.registry(), io::WAKE)?;
+        // Set once, here.
+        let _ = this.shared.end_wait.set(EndWait::System(waker));
+        Ok((poll, this))
+    });
+    let (mut poll, this) = match made {
+        Ok(made) => {
+            ready(Ok(()));
+            made
+        }
+        Err(e) => return ready(Err(e)),
+    };
+    let _entered = Entered::new(&this);
+    let over = std::rc::Rc::new(Cell::new(false));
+    let (root, ends) = (root(), std::rc::Rc::clone(&over));
+    spawn(async move {
+        root.await;
+        ends.set(true);
+    });
+    let mut events = mio::Events::with_capacity(EVENTS);
+    loop {
+        let busy = this.run_ready();
+        if over.get() {
+            break;
+        }
+        let wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
+        match poll.poll(&mut events, wait) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            // Only a program error can do that; to spin on it would hide it.
+            Err(e) => panic!("waiting for readiness: {e}"),
+        }
+        this.shared.sleeps.store(false, SeqCst);
+        woke();
+        this.slots.dispatch(events.iter().map(io::bits_of));
+        this.timers.fire();
+    }
+    this.end();
+}
+
+/// Lets others have their turn.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx: &mut Context<'_>| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests;

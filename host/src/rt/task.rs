@@ -1,0 +1,253 @@
+//! Tasks that stay on their thread: one allocation each, with the future in it. Wakers may go anywhere.
+//!
+//! `unsafe` because a `Waker` is one pointer to something of unknown type: this file is the whole of it.
+
+use super::{Loop, Shared, here};
+use std::{
+    cell::UnsafeCell,
+    future::Future,
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    ptr::{self, NonNull},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    task::{Context, RawWaker, RawWakerVTable, Waker},
+};
+
+/// It waits for its turn: it is in one of the loop's queues, once.
+const QUEUED: u8 = 1;
+/// At its next turn it is dropped.
+const ABORTED: u8 = 2;
+/// The future is gone.
+const DONE: u8 = 4;
+
+#[repr(C)]
+struct Header {
+    refs: AtomicUsize,
+    state: AtomicU8,
+    /// Among the loop's tasks.
+    key: usize,
+    shared: Arc<Shared>,
+    /// Polls the future; on its end, or when it panics, drops it. True: it is over.
+    poll: unsafe fn(NonNull<Self>, &mut Context<'_>) -> bool,
+    drop_future: unsafe fn(NonNull<Self>),
+    free: unsafe fn(NonNull<Self>),
+}
+
+#[repr(C)]
+struct TaskCell<F> {
+    header: Header,
+    future: UnsafeCell<ManuallyDrop<F>>,
+}
+
+/// A counted reference to a task.
+pub(super) struct TaskRef(NonNull<Header>);
+
+// SAFETY: off the loop's thread only the counts, the state and `shared` are touched; see `run`, `DONE` and `free`.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().refs.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        if self.header().refs.fetch_sub(1, Ordering::Release) == 1 {
+            std::sync::atomic::fence(Ordering::Acquire);
+            // SAFETY: nobody else knows it any more.
+            unsafe { (self.header().free)(self.0) }
+        }
+    }
+}
+
+impl TaskRef {
+    fn header(&self) -> &Header {
+        // SAFETY: alive while it is counted.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Its next turn ends it; it comes soon.
+    pub(super) fn abort(&self) {
+        self.header().state.fetch_or(ABORTED, Ordering::AcqRel);
+        self.wake();
+    }
+
+    fn is_done(&self) -> bool {
+        self.header().state.load(Ordering::Acquire) & DONE != 0
+    }
+
+    fn wake(&self) {
+        let state = &self.header().state;
+        // Mostly it is queued already, or another waker of the same event was first: a load is cheaper.
+        if state.load(Ordering::Relaxed) & (QUEUED | DONE) == QUEUED && here_is(&self.header().shared) {
+            return;
+        }
+        if state.fetch_or(QUEUED, Ordering::AcqRel) & (QUEUED | DONE) != 0 {
+            return;
+        }
+        here(|here| match here {
+            Some(this) if ptr::eq(&raw const *this.shared, &raw const *self.header().shared) => this.push(self.clone()),
+            _ => self.header().shared.push(self.clone()),
+        });
+    }
+
+    /// Its turn, on the loop's thread.
+    pub(super) fn run(self, this: &Loop) {
+        let state = self.header().state.fetch_and(!QUEUED, Ordering::AcqRel);
+        if state & DONE != 0 {
+            return;
+        }
+        let over = if state & ABORTED != 0 {
+            // SAFETY: on the loop's thread, and not done. A panic was reported by the hook, and ends this task only.
+            let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (self.header().drop_future)(self.0) }));
+            true
+        } else {
+            // SAFETY: data and table belong together; never dropped: it counts nothing.
+            let waker = ManuallyDrop::new(unsafe { Waker::new(self.0.as_ptr().cast_const().cast(), &WAKER) });
+            // SAFETY: on the loop's thread, not done, and not polled within itself: it is in no queue twice.
+            unsafe { (self.header().poll)(self.0, &mut Context::from_waker(&waker)) }
+        };
+        if over {
+            self.header().state.fetch_or(DONE, Ordering::AcqRel);
+            let known = this.tasks.borrow_mut().try_remove(self.header().key);
+            drop(known);
+        }
+    }
+}
+
+fn here_is(shared: &Arc<Shared>) -> bool {
+    here(|h| h.is_some_and(|h| ptr::eq(&raw const *h.shared, &raw const **shared)))
+}
+
+/// Drops the future when a poll ended it, by a result or by a panic: then while it unwinds, so that what is dropped can
+/// tell.
+struct DropFuture(NonNull<Header>, bool);
+
+impl Drop for DropFuture {
+    fn drop(&mut self) {
+        if self.1 {
+            // SAFETY: of `poll`, once.
+            unsafe { (self.0.as_ref().drop_future)(self.0) }
+        }
+    }
+}
+
+unsafe fn poll<F: Future<Output = ()>>(task: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+    let r = catch_unwind(AssertUnwindSafe(|| {
+        let mut end = DropFuture(task, true);
+        // SAFETY: made for this type; on the loop's thread, alone; never moved out of its allocation.
+        let future = unsafe { Pin::new_unchecked(&mut **(*task.cast::<TaskCell<F>>().as_ptr()).future.get()) };
+        end.1 = future.poll(cx).is_ready();
+        end.1
+    }));
+    // The panic was reported by the hook, and ends this task only.
+    r.unwrap_or(true)
+}
+
+unsafe fn drop_future<F>(task: NonNull<Header>) {
+    // SAFETY: made for this type; once, on the loop's thread.
+    unsafe { ManuallyDrop::drop(&mut *(*task.cast::<TaskCell<F>>().as_ptr()).future.get()) }
+}
+
+unsafe fn free<F>(task: NonNull<Header>) {
+    // SAFETY: the box of `spawn`; its future was dropped before: a task that is not done is held by its loop.
+    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F>>().as_ptr()) });
+}
+
+// ---- the waker: a counted pointer to the task
+
+static WAKER: RawWakerVTable = RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
+
+unsafe fn task(data: *const ()) -> ManuallyDrop<TaskRef> {
+    // SAFETY: data of a waker of this table, never null.
+    ManuallyDrop::new(TaskRef(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }))
+}
+unsafe fn waker_clone(data: *const ()) -> RawWaker {
+    // SAFETY: see `task`.
+    std::mem::forget(TaskRef::clone(&*unsafe { task(data) }));
+    RawWaker::new(data, &WAKER)
+}
+unsafe fn waker_wake(data: *const ()) {
+    // SAFETY: see `task`; consumes one count.
+    ManuallyDrop::into_inner(unsafe { task(data) }).wake();
+}
+unsafe fn waker_wake_by_ref(data: *const ()) {
+    // SAFETY: see `task`.
+    unsafe { task(data) }.wake();
+}
+unsafe fn waker_drop(data: *const ()) {
+    // SAFETY: see `task`; consumes one count.
+    drop(ManuallyDrop::into_inner(unsafe { task(data) }));
+}
+
+/// Whether waking it does no more than to queue a task: it may be woken wherever.
+pub(super) fn is_plain(waker: &Waker) -> bool {
+    ptr::eq(waker.vtable(), &raw const WAKER)
+}
+
+/// By which the wakers of tasks are known.
+pub fn waker_vtable() -> &'static RawWakerVTable {
+    &WAKER
+}
+
+/// Aborts a task, from any thread.
+#[derive(Clone)]
+pub struct TaskHandle(Option<TaskRef>);
+
+impl std::fmt::Debug for TaskHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_finished() { "TaskHandle(over)" } else { "TaskHandle" })
+    }
+}
+
+impl TaskHandle {
+    /// Of no task.
+    pub const OVER: Self = Self(None);
+
+    /// Its future is dropped at the loop's next turn, on its thread.
+    pub fn abort(&self) {
+        if let Some(t) = &self.0 {
+            t.abort();
+        }
+    }
+
+    /// Whether the future is gone.
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(TaskRef::is_done)
+    }
+}
+
+/// A task on this thread's loop. A panic ends only it. Without a loop here the future is dropped.
+pub fn spawn<F: Future<Output = ()> + 'static>(future: F) -> TaskHandle {
+    here(|here| {
+        let Some(this) = here else { return TaskHandle::OVER };
+        let mut tasks = this.tasks.borrow_mut();
+        let entry = tasks.vacant_entry();
+        let cell = Box::new(TaskCell {
+            header: Header {
+                refs: AtomicUsize::new(1),
+                state: AtomicU8::new(QUEUED),
+                key: entry.key(),
+                shared: Arc::clone(&this.shared),
+                poll: poll::<F>,
+                drop_future: drop_future::<F>,
+                free: free::<F>,
+            },
+            future: UnsafeCell::new(ManuallyDrop::new(future)),
+        });
+        // SAFETY: a box is not null.
+        let task = TaskRef(unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast());
+        entry.insert(task.clone());
+        drop(tasks);
+        this.push(task.clone());
+        TaskHandle(Some(task))
+    })
+}
