@@ -35,17 +35,21 @@ use anyproxy_module_api::abi::{
     task::{FfiPoll, LocalFuture},
 };
 use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
+    cell::{Cell, OnceCell, RefCell},
+    future::{Future, poll_fn},
+    marker::PhantomData,
     pin::Pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 /// Most stages noted for `${stream_work_times}`.
 const STAGES: usize = 64;
+
+/// No server or local yet.
+const NOT_CHOSEN: u32 = u32::MAX;
 
 /// One accepted connection. Lives on one worker.
 #[repr(C)]
@@ -58,10 +62,24 @@ pub struct Session {
     pub listener: Rc<Listener>,
     /// The block it is in now: the listener's first, then its server's, then its local's.
     pub scope: Cell<ScopeId>,
-    /// Index of its server among the listener's users; `None` until chosen.
-    pub user: Cell<Option<usize>>,
-    /// Index of its local in the server.
-    pub local: Cell<Option<usize>>,
+    /// Index of its server among the listener's users, and of its local in the server; [`NOT_CHOSEN`] until then.
+    user: Cell<u32>,
+    local: Cell<u32>,
+    /// What few sessions have.
+    texts: OnceCell<Box<Texts>>,
+    /// What modules keep.
+    pub slots: Slots,
+    /// The peer in use, for logs.
+    pub lease: RefCell<LeaseNote>,
+    /// Wakes the session's task: deadline, kill.
+    waker: RefCell<Option<Waker>>,
+    started: Duration,
+    counted_client: Cell<bool>,
+}
+
+/// What is known of few sessions: an idle one costs as much as its largest part.
+#[derive(Debug, Default)]
+pub struct Texts {
     /// The domain asked for.
     pub domain: RefCell<String>,
     /// Follows the session through a chain of hosts.
@@ -70,16 +88,8 @@ pub struct Session {
     pub replaced: RefCell<Vec<String>>,
     /// Named groups of what matched.
     pub captures: RefCell<CaptureValues>,
-    /// What modules keep.
-    pub slots: Slots,
     /// Stages with their offset in microseconds.
     pub stages: RefCell<Vec<(Str, u32)>>,
-    /// The peer in use, for logs.
-    pub lease: RefCell<LeaseNote>,
-    /// Wakes the session's task: deadline, kill.
-    waker: RefCell<Option<Waker>>,
-    started: Duration,
-    counted_client: Cell<bool>,
 }
 
 impl Drop for Session {
@@ -97,6 +107,8 @@ impl std::fmt::Debug for Session {
 
 /// Why the life of a session ended early.
 type Ended<T> = Result<T, CloseReason>;
+
+const DENIED: CloseReason = CloseReason::new(Who::Proxy, Stage::Access, Cause::Denied);
 
 /// Starts the session of a connection accepted by `listener`.
 pub fn start(
@@ -130,14 +142,10 @@ pub fn start(
         worker: Rc::clone(generation),
         listener: Rc::clone(listener),
         scope: Cell::new(listener.early_scope),
-        user: Cell::new(None),
-        local: Cell::new(None),
-        domain: RefCell::default(),
-        request_id: RefCell::default(),
-        replaced: RefCell::default(),
-        captures: RefCell::default(),
+        user: Cell::new(NOT_CHOSEN),
+        local: Cell::new(NOT_CHOSEN),
+        texts: OnceCell::new(),
         slots: Slots::default(),
-        stages: RefCell::default(),
         lease: RefCell::default(),
         waker: RefCell::default(),
         started: timers::now(),
@@ -147,10 +155,60 @@ pub fn start(
     let key = worker.enter(&session);
     let life = Life { session, worker: Rc::clone(worker), key };
     let task = rt::spawn(async move {
-        let reason = life.session.live(stream).await;
-        life.session.close(reason);
+        let reason = live(&life.session, stream).await;
+        life.session.close(reason.unwrap_or_else(|reason| reason));
     });
     worker.note_task(key, task);
+}
+
+/// The life, top down. Idle sessions are many, and each holds this future at its largest: so what few sessions wait for is
+/// boxed, and arguments are captured, which an `async fn` would keep twice.
+fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended<CloseReason>> {
+    async move {
+        session.note_waker().await;
+        session.count_client()?;
+        let mut refusal = None;
+        if session.listener.prereads_headers() {
+            stream = Box::pin(session.preread_headers(stream)).await?;
+        }
+        if let Some(rest) = session.hooks(Phase::Access)? {
+            rest.await?;
+        }
+        session.stage(Str::new("access"));
+        if session.listener.by_domain {
+            (stream, refusal) = Box::pin(session.preread_domain(stream)).await?;
+            session.stage(Str::new("preread"));
+        }
+        if let Err(reason) = session.choose_server() {
+            if let Some(bytes) = refusal {
+                // The client is told in its own protocol; whether it listens is not our concern.
+                Box::pin(timers::within(Duration::from_secs(1), refuse(&mut stream, bytes))).await;
+            }
+            return Err(reason);
+        }
+        stream = match session.handshake(stream)? {
+            Shaken::Already(stream) => stream,
+            Shaken::Later(later) => later.await?,
+        };
+        if session.choose_local().is_none() {
+            return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
+        }
+        if let Some(rest) = session.hooks(Phase::Routed)? {
+            rest.await?;
+        }
+        session.stage(Str::new("route"));
+        let (module, handler) = session.handler(stream)?;
+        session.handled(module, session.run(module, handler).await?)
+    }
+}
+
+/// What few sessions wait for.
+type Later<'a, T> = Pin<Box<dyn Future<Output = Ended<T>> + 'a>>;
+
+/// A stream after the listener's own handshake, or after it will have been made.
+enum Shaken<'a> {
+    Already(Stream),
+    Later(Later<'a, Stream>),
 }
 
 /// Ends the session's books however its task ends: returned, panicked or dropped with the runtime.
@@ -176,6 +234,14 @@ impl Session {
     /// The pointer that modules hold.
     pub fn shared_ptr(&self) -> *const SessionShared {
         &raw const self.shared
+    }
+
+    /// Whoever wakes the session wakes this task from now on.
+    fn note_waker(&self) -> impl Future<Output = ()> {
+        poll_fn(|cx| {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Ready(())
+        })
     }
 
     /// Notes why it ended; the first reason counts.
@@ -209,7 +275,7 @@ impl Session {
         if !self.worker.cycle.notes_stages {
             return;
         }
-        let mut stages = self.stages.borrow_mut();
+        let mut stages = self.texts().stages.borrow_mut();
         if stages.len() < STAGES {
             stages.push((name, u32::try_from(self.age().as_micros()).unwrap_or(u32::MAX)));
         }
@@ -217,7 +283,7 @@ impl Session {
 
     /// Makes a request id if none came with the session.
     pub fn ensure_request_id(&self) {
-        let mut id = self.request_id.borrow_mut();
+        let mut id = self.texts().request_id.borrow_mut();
         if id.is_empty() {
             *id = vars::request_id(self.shared.id);
         }
@@ -236,58 +302,30 @@ impl Session {
     }
 
     /// The upstream of its local.
-    pub fn pool(&self) -> Option<Arc<Pool>> {
-        let local = &self.user()?.server.locals[self.local.get()?];
-        local.pool.map(|n| Arc::clone(&self.worker.cycle.pools[n]))
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        let local = self.user()?.server.locals.get(self.local.get() as usize)?;
+        local.pool.map(|n| &self.worker.cycle.pools[n])
+    }
+
+    /// What few sessions have, to be written.
+    pub fn texts(&self) -> &Texts {
+        self.texts.get_or_init(Box::default)
+    }
+
+    /// The same, to be read.
+    pub fn peek<R>(&self, f: impl FnOnce(&Texts) -> R) -> R {
+        match self.texts.get() {
+            Some(texts) => f(texts),
+            None => f(&Texts::default()),
+        }
     }
 
     /// The listener's user that is its server.
     pub fn user(&self) -> Option<&User> {
-        self.user.get().map(|n| &self.listener.users[n])
+        self.listener.users.get(self.user.get() as usize)
     }
 
-    // ---- the life, top down
-
-    async fn live(self: &Rc<Self>, stream: Stream) -> CloseReason {
-        poll_fn(|cx| {
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Ready(())
-        })
-        .await;
-        match self.steps(stream).await {
-            Ok(reason) | Err(reason) => reason,
-        }
-    }
-
-    async fn steps(self: &Rc<Self>, mut stream: Stream) -> Ended<CloseReason> {
-        self.count_client()?;
-        let mut refusal = None;
-        if self.listener.prereads_headers() {
-            // Boxed: rare, and the buffer's state must not weigh on every session.
-            stream = Box::pin(self.preread_headers(stream)).await?;
-        }
-        self.hooks(Phase::Access).await?;
-        self.stage(Str::new("access"));
-        if self.listener.by_domain {
-            (stream, refusal) = Box::pin(self.preread_domain(stream)).await?;
-            self.stage(Str::new("preread"));
-        }
-        if let Err(reason) = self.choose_server() {
-            if let Some(bytes) = refusal {
-                // The client is told in its own protocol; whether it listens is not our concern.
-                // Boxed: rare, and its buffer must not weigh on every session.
-                let _ = timers::within(Duration::from_secs(1), Box::pin(refuse(&mut stream, bytes))).await;
-            }
-            return Err(reason);
-        }
-        stream = self.handshake(stream).await?;
-        if self.choose_local().is_none() {
-            return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
-        }
-        self.hooks(Phase::Routed).await?;
-        self.stage(Str::new("route"));
-        self.handle(stream).await
-    }
+    // ---- the steps of its life
 
     fn count_client(&self) -> Ended<()> {
         let limit = self.worker.cycle.settings.max_connections_per_client;
@@ -320,7 +358,7 @@ impl Session {
     }
 
     async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Option<&'static [u8]>)> {
-        if !self.domain.borrow().is_empty() {
+        if self.peek(|t| !t.domain.borrow().is_empty()) {
             // A trusted header named it already.
             return Ok((stream, None));
         }
@@ -334,34 +372,31 @@ impl Session {
 
     fn choose_server(&self) -> Ended<()> {
         let user = if self.listener.by_domain {
-            let domain = self.domain.borrow();
-            self.listener.user_of(domain.as_bytes(), &mut self.captures.borrow_mut())
+            let texts = self.texts();
+            self.listener.user_of(texts.domain.borrow().as_bytes(), &mut texts.captures.borrow_mut())
         } else {
             Some(0)
         };
         let user = user.ok_or(CloseReason::new(Who::Client, Stage::Route, Cause::NoRoute))?;
-        self.user.set(Some(user));
+        self.user.set(user as u32);
         self.listener.users[user].server.stats.begin();
         self.scope.set(self.listener.users[user].server.scope);
         Ok(())
     }
 
-    async fn handshake(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
-        let Some(user) = self.user() else { return Ok(stream) };
+    fn handshake(self: &Rc<Self>, stream: Stream) -> Ended<Shaken<'_>> {
+        let Some(user) = self.user() else { return Ok(Shaken::Already(stream)) };
         let (module, point) = &user.point;
         let place = self.worker.place(*module, self.worker.cycle.conf(self.scope.get(), *module));
         let accept = {
             let _who = enter(Current::in_session(self, *module));
             match instance::accept(point, place, self, stream) {
                 Ok(future) => future,
-                Err(stream) => return Ok(stream),
+                Err(stream) => return Ok(Shaken::Already(stream)),
             }
         };
         let failed = |cause| CloseReason::new(Who::Client, Stage::Handshake, cause);
-        match Box::pin(self.run(*module, accept)).await? {
-            Ok(stream) => Ok(stream),
-            Err(e) => Err(failed(cause_of(&e))),
-        }
+        Ok(Shaken::Later(Box::pin(async move { self.run(*module, accept).await?.map_err(|e| failed(cause_of(&e))) })))
     }
 
     /// Chooses the local by its rules; its index in the server.
@@ -369,69 +404,85 @@ impl Session {
         let server = &self.user()?.server;
         let scratch = &mut *self.worker.scratch.borrow_mut();
         // Taken out: inputs may read what earlier matches captured.
-        let mut captures = self.captures.borrow().clone();
+        let mut captures = self.peek(|t| t.captures.borrow().clone());
         let local = server.rules.choose(scratch, &mut captures, |input, out| {
             let template = server.rule_inputs[input];
             self.worker.cycle.templates[template as usize].render(self, out, Absent::Empty);
             true
         })?;
-        self.captures.replace(captures);
-        self.local.set(Some(local));
+        if !captures.is_empty() {
+            self.texts().captures.replace(captures);
+        }
+        self.local.set(local as u32);
         self.scope.set(server.locals[local].scope);
         Some(local)
     }
 
-    async fn hooks(self: &Rc<Self>, phase: Phase) -> Ended<()> {
-        for (module, hook) in self.worker.cycle.hooks(phase) {
-            if !self.hook(*module, hook).await? {
-                return Err(CloseReason::new(Who::Proxy, Stage::Access, Cause::Denied));
+    /// Asks the hooks of a phase, of which most answer at once; the rest is what one of them wants to wait for.
+    fn hooks(self: &Rc<Self>, phase: Phase) -> Ended<Option<Later<'_, ()>>> {
+        for (n, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate() {
+            match self.check(*module, hook) {
+                Verdict::Pass => {}
+                Verdict::Deny => return Err(DENIED),
+                Verdict::Ask => return Ok(Some(Box::pin(self.hooks_from(phase, n)))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The hooks from the n-th, which was asked and wants to wait.
+    async fn hooks_from(self: &Rc<Self>, phase: Phase, n: usize) -> Ended<()> {
+        for (m, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate().skip(n) {
+            let verdict = if m == n { Verdict::Ask } else { self.check(*module, hook) };
+            let passes = match verdict {
+                Verdict::Pass => true,
+                Verdict::Deny => false,
+                Verdict::Ask => match self.asked(*module, hook) {
+                    Some(future) => self.run_plain(*module, future).await?,
+                    None => false,
+                },
+            };
+            if !passes {
+                return Err(DENIED);
             }
         }
         Ok(())
     }
 
-    async fn hook(self: &Rc<Self>, module: u16, hook: &HookPoint) -> Ended<bool> {
+    fn check(self: &Rc<Self>, module: u16, hook: &HookPoint) -> Verdict {
         let place = self.worker.place(module, self.worker.cycle.conf(self.scope.get(), module));
-        let verdict = {
-            let _who = enter(Current::in_session(self, module));
-            instance::check(hook, place, self)
-        };
-        match verdict {
-            Verdict::Pass => Ok(true),
-            Verdict::Deny => Ok(false),
-            Verdict::Ask => {
-                let future = {
-                    let _who = enter(Current::in_session(self, module));
-                    instance::run_hook(hook, place, self)
-                };
-                match future {
-                    // Boxed, as every step that most sessions do not take: an idle session is as large as its largest step.
-                    Some(f) => Box::pin(self.run_plain(module, f)).await,
-                    None => Ok(false),
-                }
-            }
-        }
+        let _who = enter(Current::in_session(self, module));
+        instance::check(hook, place, self)
     }
 
-    async fn handle(self: &Rc<Self>, stream: Stream) -> Ended<CloseReason> {
+    fn asked(self: &Rc<Self>, module: u16, hook: &HookPoint) -> Option<LocalFuture<bool>> {
+        let place = self.worker.place(module, self.worker.cycle.conf(self.scope.get(), module));
+        let _who = enter(Current::in_session(self, module));
+        instance::run_hook(hook, place, self)
+    }
+
+    /// Starts the handler of its local.
+    fn handler(self: &Rc<Self>, stream: Stream) -> Ended<(u16, LocalFuture<Outcome<()>>)> {
         let no_route = CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute);
         let user = self.user().ok_or(no_route)?;
-        let local = &user.server.locals[self.local.get().ok_or(no_route)?];
+        let local = user.server.locals.get(self.local.get() as usize).ok_or(no_route)?;
         let (module, point) = local.handler.as_ref().ok_or(no_route)?;
         let place = self.worker.place(*module, self.worker.cycle.conf(local.scope, *module));
-        let future = {
-            let _who = enter(Current::in_session(self, *module));
-            instance::handle(point, place, self, stream)
-        };
-        match self.run(*module, future).await? {
+        let _who = enter(Current::in_session(self, *module));
+        Ok((*module, instance::handle(point, place, self, stream)))
+    }
+
+    /// What the handler's result says of the session's end.
+    fn handled(&self, module: u16, result: Result<(), Error>) -> Ended<CloseReason> {
+        match result {
             Ok(()) => Ok(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done)),
             Err(e) if e.kind == ErrorKind::Panicked => {
-                crate::services::panicked(&self.worker.cycle, *module, "a handler");
+                crate::services::panicked(&self.worker.cycle, module, "a handler");
                 Err(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic))
             }
             Err(e) => {
                 // In the session's name: its client may have a level of its own.
-                let _who = enter(Current::in_session(self, *module));
+                let _who = enter(Current::in_session(self, module));
                 tracing::debug!(session = self.shared.id, "handler: {e}");
                 Err(CloseReason::new(Who::Proxy, Stage::Transfer, cause_of(&e)))
             }
@@ -439,26 +490,16 @@ impl Session {
     }
 
     /// Runs a module's future in its name, to its end.
-    pub async fn run<T>(self: &Rc<Self>, module: u16, future: LocalFuture<Outcome<T>>) -> Ended<Result<T, Error>> {
-        self.run_plain(module, future).await.map(Into::into)
+    pub fn run<T>(
+        self: &Rc<Self>,
+        module: u16,
+        future: LocalFuture<Outcome<T>>,
+    ) -> impl Future<Output = Ended<Result<T, Error>>> {
+        self.run_plain(module, future)
     }
 
-    async fn run_plain<T>(self: &Rc<Self>, module: u16, mut future: LocalFuture<T>) -> Ended<T> {
-        let end = poll_fn(|cx| {
-            let _who = enter(Current::in_session(self, module));
-            match future.poll_ffi(cx) {
-                FfiPoll::Ready(v) => Poll::Ready(Some(v)),
-                FfiPoll::Panicked => Poll::Ready(None),
-                FfiPoll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-        let _who = enter(Current::in_session(self, module));
-        drop(future);
-        end.ok_or_else(|| {
-            crate::services::panicked(&self.worker.cycle, module, "a session");
-            CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic)
-        })
+    fn run_plain<T, R: From<T>>(self: &Rc<Self>, module: u16, future: LocalFuture<T>) -> Running<'_, T, R> {
+        Running { session: self, module, future: Some(future), result: PhantomData }
     }
 
     /// Counters and logs; once, when it is over.
@@ -480,6 +521,42 @@ impl Session {
             user.server.stats.end();
         }
         crate::cycle::access_log::write(self, false);
+    }
+}
+
+/// A module's future in its name.
+struct Running<'a, T, R> {
+    session: &'a Rc<Session>,
+    module: u16,
+    future: Option<LocalFuture<T>>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<T, R: From<T>> Future for Running<'_, T, R> {
+    type Output = Ended<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<R>> {
+        let this = &mut *self;
+        let _who = enter(Current::in_session(this.session, this.module));
+        let end = match this.future.as_mut().map(|f| f.poll_ffi(cx)) {
+            Some(FfiPoll::Pending) => return Poll::Pending,
+            Some(FfiPoll::Ready(v)) => Ok(v.into()),
+            Some(FfiPoll::Panicked) | None => {
+                crate::services::panicked(&this.session.worker.cycle, this.module, "a session");
+                Err(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic))
+            }
+        };
+        this.future = None;
+        Poll::Ready(end)
+    }
+}
+
+impl<T, R> Drop for Running<'_, T, R> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            let _who = enter(Current::in_session(self.session, self.module));
+            self.future = None;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Counters of one address or one server: sessions, bytes, why sessions ended, how long they took. Shared by all workers
-//! and passed on from generation to generation. Knows how to count; how it is shown is [`crate::status`]'s.
+//! Counters of one address or one server: sessions, bytes, why sessions ended, how long they took. Kept a worker, summed
+//! when they are read, and passed on from generation to generation. Knows how to count; how it is shown is
+//! [`crate::status`]'s.
 
 use crate::{
     metrics::{BUCKETS, Snapshot, bucket_of},
@@ -7,9 +8,10 @@ use crate::{
 };
 use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
 use std::{
+    cell::Cell,
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,6 +19,18 @@ use std::{
 const WHO: usize = Who::Proxy as usize;
 const STAGES: usize = Stage::Transfer as usize;
 const CAUSES: usize = Cause::Protocol as usize;
+
+/// Workers that count apart; further ones share.
+const STRIPES: usize = 16;
+
+thread_local! {
+    static STRIPE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Which worker this thread is, by its number among those at work.
+pub fn count_as(worker: u32) {
+    STRIPE.set(worker as usize);
+}
 
 /// What is counted of the sessions of a listener or a server.
 #[derive(Debug, Default)]
@@ -27,8 +41,16 @@ pub struct ListenerStats {
     pub malformed: AtomicU64,
     /// Failures of accept.
     pub accept_errors: AtomicU64,
-    now: AtomicU32,
-    connections: AtomicU64,
+    /// One for each worker, as far as there are as many; made with its first session.
+    stripes: [OnceLock<Box<Stripe>>; STRIPES],
+}
+
+/// What one worker counts: on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    begun: AtomicU64,
+    ended: AtomicU64,
     client_received: AtomicU64,
     client_sent: AtomicU64,
     upstream_received: AtomicU64,
@@ -66,25 +88,41 @@ pub struct Ended {
 }
 
 impl ListenerStats {
-    /// A session begins.
-    pub fn begin(&self) {
-        self.now.fetch_add(1, Relaxed);
-        self.connections.fetch_add(1, Relaxed);
+    fn mine(&self) -> &Stripe {
+        self.stripes[STRIPE.get() % STRIPES].get_or_init(Box::default)
     }
 
-    /// A session is gone.
+    fn used(&self) -> impl Iterator<Item = &Stripe> {
+        self.stripes.iter().filter_map(|s| s.get().map(|s| &**s))
+    }
+
+    fn sum(&self, of: impl Fn(&Stripe) -> &AtomicU64) -> u64 {
+        self.used().map(|s| of(s).load(Relaxed)).sum()
+    }
+
+    /// A session begins, on this worker.
+    pub fn begin(&self) {
+        self.mine().begun.fetch_add(1, Relaxed);
+    }
+
+    /// A session is gone, on the worker where it began.
     pub fn end(&self) {
-        self.now.fetch_sub(1, Relaxed);
+        self.mine().ended.fetch_add(1, Relaxed);
     }
 
     /// Sessions now.
     pub fn now(&self) -> u32 {
-        self.now.load(Relaxed)
+        // Each worker's own difference: one may end a session between two loads.
+        let now = |s: &Stripe| {
+            let ended = s.ended.load(Relaxed);
+            s.begun.load(Relaxed).saturating_sub(ended)
+        };
+        u32::try_from(self.used().map(now).sum::<u64>()).unwrap_or(u32::MAX)
     }
 
     /// Sessions since the process began.
     pub fn connections(&self) -> u64 {
-        self.connections.load(Relaxed)
+        self.sum(|s| &s.begun)
     }
 
     /// Adds a session that is over: once each.
@@ -106,49 +144,53 @@ impl ListenerStats {
     /// Adds what a session was.
     pub fn add(&self, ended: &Ended) {
         let Bytes { client_received, client_sent, upstream_received, upstream_sent } = ended.bytes;
+        let mine = self.mine();
         for (to, n) in [
-            (&self.client_received, client_received),
-            (&self.client_sent, client_sent),
-            (&self.upstream_received, upstream_received),
-            (&self.upstream_sent, upstream_sent),
+            (&mine.client_received, client_received),
+            (&mine.client_sent, client_sent),
+            (&mine.upstream_received, upstream_received),
+            (&mine.upstream_sent, upstream_sent),
         ] {
             if n > 0 {
                 to.fetch_add(n, Relaxed);
             }
         }
-        let closes = self.closes.get_or_init(|| (0..=WHO * STAGES * CAUSES).map(|_| AtomicU64::new(0)).collect());
+        let closes = mine.closes.get_or_init(|| (0..=WHO * STAGES * CAUSES).map(|_| AtomicU64::new(0)).collect());
         closes[index(ended.close)].fetch_add(1, Relaxed);
-        self.session_time.add(ended.time);
+        mine.session_time.add(ended.time);
         if let Some(t) = ended.connect {
-            self.connect_time.add(t);
+            mine.connect_time.add(t);
         }
     }
 
     /// Bytes of the sessions that ended.
     pub fn bytes(&self) -> Bytes {
         Bytes {
-            client_received: self.client_received.load(Relaxed),
-            client_sent: self.client_sent.load(Relaxed),
-            upstream_received: self.upstream_received.load(Relaxed),
-            upstream_sent: self.upstream_sent.load(Relaxed),
+            client_received: self.sum(|s| &s.client_received),
+            client_sent: self.sum(|s| &s.client_sent),
+            upstream_received: self.sum(|s| &s.upstream_received),
+            upstream_sent: self.sum(|s| &s.upstream_sent),
         }
     }
 
     /// Sessions that ended, by reason; only reasons that occurred.
     pub fn closes(&self) -> Vec<(String, u64)> {
-        let closes = self.closes.get().map_or(&[][..], |c| c);
-        let counts = closes.iter().enumerate().map(|(n, c)| (n, c.load(Relaxed))).filter(|(_, c)| *c > 0);
-        counts.map(|(n, count)| (name(n), count)).collect()
+        let mut counts = vec![0; WHO * STAGES * CAUSES + 1];
+        for closes in self.used().filter_map(|s| s.closes.get()) {
+            counts.iter_mut().zip(closes).for_each(|(sum, n)| *sum += n.load(Relaxed));
+        }
+        let occurred = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
+        occurred.map(|(n, count)| (name(n), count)).collect()
     }
 
     /// How long sessions lasted, in microseconds.
     pub fn session_time(&self) -> Snapshot {
-        self.session_time.snapshot()
+        snapshot(self.used().map(|s| &s.session_time))
     }
 
     /// How long connects took, in microseconds.
     pub fn connect_time(&self) -> Snapshot {
-        self.connect_time.snapshot()
+        snapshot(self.used().map(|s| &s.connect_time))
     }
 }
 
@@ -170,7 +212,7 @@ fn name(index: usize) -> String {
     CloseReason::name(((who + 1) << 16 | (stage + 1) << 8 | (cause + 1)) as u32)
 }
 
-/// A histogram of times that any worker may add to, in the buckets of [`crate::metrics`].
+/// A histogram of times, in the buckets of [`crate::metrics`].
 #[derive(Debug, Default)]
 struct Times(OnceLock<Box<Cells>>);
 
@@ -189,17 +231,17 @@ impl Times {
         cells.counts[bucket_of(micros)].fetch_add(1, Relaxed);
         cells.sum.fetch_add(micros, Relaxed);
     }
+}
 
-    fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { counts: [0; BUCKETS], sum: 0 };
-        if let Some(cells) = self.0.get() {
-            for (to, from) in snapshot.counts.iter_mut().zip(&cells.counts) {
-                *to = from.load(Relaxed);
-            }
-            snapshot.sum = cells.sum.load(Relaxed);
+fn snapshot<'a>(all: impl Iterator<Item = &'a Times>) -> Snapshot {
+    let mut snapshot = Snapshot { counts: [0; BUCKETS], sum: 0 };
+    for cells in all.filter_map(|t| t.0.get()) {
+        for (to, from) in snapshot.counts.iter_mut().zip(&cells.counts) {
+            *to += from.load(Relaxed);
         }
-        snapshot
+        snapshot.sum = snapshot.sum.wrapping_add(cells.sum.load(Relaxed));
     }
+    snapshot
 }
 
 #[cfg(test)]
@@ -236,8 +278,14 @@ mod tests {
         let stats = ListenerStats::default();
         assert!(stats.closes().is_empty() && stats.session_time().count() == 0);
         stats.begin();
-        stats.begin();
-        stats.end();
+        // Others count apart.
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                count_as(1);
+                stats.begin();
+                stats.end();
+            });
+        });
         assert_eq!((stats.now(), stats.connections()), (1, 2));
         let bytes = Bytes { client_received: 1, client_sent: 2, upstream_received: 3, upstream_sent: 4 };
         let close = CloseReason::new(Who::Client, Stage::Transfer, Cause::Done).code();

@@ -120,10 +120,12 @@ impl Values for Session {
             0 => core::TABLE.get(var.slot as usize).is_some_and(|v| (v.write)(self, out)),
             VarRef::CAPTURE => {
                 // Borrowed while rules are tried: what this very match captures is not there yet.
-                let Ok(captures) = self.captures.try_borrow() else { return false };
-                let value = captures.value(var.slot);
-                out.extend_from_slice(value.unwrap_or_default());
-                value.is_some()
+                self.peek(|texts| {
+                    let Ok(captures) = texts.captures.try_borrow() else { return false };
+                    let value = captures.value(var.slot);
+                    out.extend_from_slice(value.unwrap_or_default());
+                    value.is_some()
+                })
             }
             _ => {
                 let Some(m) = self.worker.cycle.vars.members.get(var.slot) else { return false };

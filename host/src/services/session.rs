@@ -2,7 +2,7 @@
 //! keep in it.
 
 use super::current::Current;
-use crate::session::Session;
+use crate::session::{Session, Texts};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Str},
     session::SessionShared,
@@ -63,10 +63,10 @@ pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
 }
 
 /// Sets a text. The one before stays where it is until the session ends: a module may hold it.
-fn replace(s: &Session, to: &RefCell<String>, text: Str) {
+fn replace(texts: &Texts, to: &RefCell<String>, text: Str) {
     let before = to.replace(text.as_str().to_owned());
     if !before.is_empty() {
-        s.replaced.borrow_mut().push(before);
+        texts.replaced.borrow_mut().push(before);
     }
 }
 
@@ -74,26 +74,26 @@ pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     // The text stays until it is set anew.
-    Str::new(s.domain.borrow().as_str())
+    s.peek(|texts| Str::new(texts.domain.borrow().as_str()))
 }
 
 pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, domain: Str) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    replace(s, &s.domain, domain);
+    replace(s.texts(), &s.texts().domain, domain);
 }
 
 pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     s.ensure_request_id();
-    Str::new(s.request_id.borrow().as_str())
+    Str::new(s.texts().request_id.borrow().as_str())
 }
 
 pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    replace(s, &s.request_id, id);
+    replace(s.texts(), &s.texts().request_id, id);
 }
 
 pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str) {

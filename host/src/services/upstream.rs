@@ -30,7 +30,7 @@ use std::{
     task::{Context, Poll},
 };
 
-fn pool(session: &Session) -> Result<Arc<Pool>, Error> {
+fn pool(session: &Session) -> Result<&Arc<Pool>, Error> {
     session.pool().ok_or_else(|| Error::new(ErrorKind::NoPeer, "this place of the configuration names no upstream"))
 }
 
@@ -55,9 +55,12 @@ unsafe fn of<'a>(lease: Object) -> &'a Lease {
 pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
     let session = hold(s);
     future(|| {
-        let pool = pool(&session)?;
+        pool(&session)?;
         Ok(LocalFuture::new(async move {
-            let connected = pick::connect_session(&session, &pool).await;
+            let connected = match pool(&session) {
+                Ok(pool) => pick::connect_session(&session, pool).await,
+                Err(e) => Err(e),
+            };
             connected.map(|(stream, lease)| Connected { stream, lease: object(lease) }).into()
         }))
     })
@@ -66,12 +69,15 @@ pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> Loc
 pub(super) unsafe extern "C" fn lease_pick(s: *const SessionShared, key: Str) -> LocalFuture<Outcome<Object>> {
     let session = hold(s);
     future(|| {
-        let pool = pool(&session)?;
+        pool(&session)?;
         let client = session.shared.client.get();
         let key = if key.is_empty() { client.key().to_vec() } else { key.as_bytes().to_vec() };
         Ok(LocalFuture::new(async move {
             let worker = Rc::clone(&session.worker);
-            pick::pick(&pool, &worker, Some(&session), &key, &[]).await.map(object).into()
+            match pool(&session) {
+                Ok(pool) => pick::pick(pool, &worker, Some(&session), &key, &[]).await.map(object).into(),
+                Err(e) => Outcome::Err(e),
+            }
         }))
     })
 }
@@ -90,7 +96,7 @@ pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
     let lease = unsafe { of(lease) };
     guard(|| {
         let live = &lease.member.live;
-        let at = lease.pool.set.load().members.iter().position(|m| Arc::ptr_eq(&m.live, live));
+        let at = lease.pool().set.load().members.iter().position(|m| Arc::ptr_eq(&m.live, live));
         // The texts are the peer's, which the lease holds.
         PeerInfo {
             upstream: Str::new(&live.upstream),
@@ -110,7 +116,7 @@ pub(super) unsafe extern "C" fn lease_conf(lease: Object, module: *const ()) -> 
     let lease = unsafe { of(lease) };
     guard(|| {
         let cycle = &lease.worker.cycle;
-        let scope = lease.pool.lines[lease.member.line].scope;
+        let scope = lease.line().scope;
         cycle.conf(scope, cycle.module_of(module)).as_ptr()
     })
     .unwrap_or(std::ptr::null())
@@ -159,12 +165,17 @@ pub(super) unsafe extern "C" fn relay(
 ) -> LocalFuture<Outcome<()>> {
     let session = hold(s);
     let worker = Rc::clone(&session.worker);
+    let asks = super::current::current().module;
     future(|| {
         for (module, point) in &worker.cycle.relays {
             let place = worker.place(*module, worker.cycle.conf(session.scope.get(), *module));
             let _who = enter(Current::in_session(&session, *module));
             if instance::relay_takes(point, place, &session, &client, &upstream) {
                 let future = instance::relay_run(point, place, &session, client, upstream);
+                if *module == asks {
+                    // It runs in its module's name already.
+                    return Ok(future);
+                }
                 let relaying = Relaying { future: Some(future), session: Rc::clone(&session), module: *module };
                 return Ok(LocalFuture::new(relaying));
             }

@@ -296,7 +296,7 @@ impl SessionRow {
     pub fn of(session: &Session) -> Self {
         let shared = &session.shared;
         let note = session.lease.borrow();
-        let peer = note.pool.as_ref().zip(note.member.as_ref());
+        let peer = session.worker.cycle.pools.get(note.pool).zip(note.member.as_ref());
         let code = shared.close_reason.get();
         Self {
             id: shared.id,
@@ -306,7 +306,7 @@ impl SessionRow {
             remote: shared.remote.to_string(),
             listener: session.listener.label.clone(),
             server: session.user().map(|u| u.server.name.clone()),
-            domain: session.domain.borrow().clone(),
+            domain: session.peek(|t| t.domain.borrow().clone()),
             upstream: peer.map(|(pool, member)| (pool.name.clone(), member.live.addr.to_string())),
             age: session.age(),
             bytes: [
@@ -315,10 +315,10 @@ impl SessionRow {
                 shared.upstream_received.get(),
                 shared.upstream_sent.get(),
             ],
-            stages: session.stages.borrow().iter().map(|(name, at)| (name.to_string(), *at)).collect(),
+            stages: session.peek(|t| t.stages.borrow().iter().map(|(name, at)| (name.to_string(), *at)).collect()),
             draining: shared.draining.get() != 0,
             closing: (code != 0).then_some(code),
-            request_id: session.request_id.borrow().clone(),
+            request_id: session.peek(|t| t.request_id.borrow().clone()),
         }
     }
 

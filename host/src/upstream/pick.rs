@@ -92,8 +92,8 @@ pub fn random() -> u64 {
 pub struct LeaseNote {
     /// The peer.
     pub member: Option<Member>,
-    /// The pool.
-    pub pool: Option<Arc<Pool>>,
+    /// Index of its pool in the generation.
+    pub pool: usize,
     /// Time the connect took.
     pub connect: Option<Duration>,
     /// Peers tried.
@@ -103,8 +103,8 @@ pub struct LeaseNote {
 /// One counted use of one peer.
 #[derive(Debug)]
 pub struct Lease {
-    /// The pool.
-    pub pool: Arc<Pool>,
+    /// Index of the pool in the generation: shared counts of its references would go from worker to worker.
+    pool: usize,
     /// The peer.
     pub member: Member,
     /// The generation that uses it.
@@ -199,7 +199,7 @@ fn attempt_in(
                         continue;
                     }
                     return Attempt::Lease(Lease {
-                        pool: Arc::clone(pool),
+                        pool: pool.index,
                         member: member.clone(),
                         worker: Rc::clone(worker),
                         session: session.cloned(),
@@ -248,7 +248,7 @@ async fn render(mut lease: Lease) -> Result<Lease, Error> {
 }
 
 async fn rendered(lease: &Lease) -> Result<Member, Error> {
-    let (pool, line) = (&lease.pool, &lease.pool.lines[lease.member.line]);
+    let (pool, line) = (lease.pool(), lease.line());
     let (Some(session), Some(template)) = (&lease.session, line.template) else {
         return Err(Error::new(ErrorKind::NoPeer, format!("{} has an address for sessions only", line.text)));
     };
@@ -370,13 +370,23 @@ async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
 }
 
 impl Lease {
+    /// The pool.
+    pub fn pool(&self) -> &Pool {
+        &self.worker.cycle.pools[self.pool]
+    }
+
+    /// The peer's line in it.
+    pub fn line(&self) -> &Line {
+        &self.pool().lines[self.member.line]
+    }
+
     /// Connects to the peer and greets it.
     ///
     /// # Errors
     /// What the connector says; `TimedOut`.
     pub async fn connect(&mut self) -> Result<Stream, Error> {
         let began = timers::now();
-        let line = &self.pool.lines[self.member.line];
+        let line = self.line();
         let limit = connect_limit(line, &self.worker);
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
@@ -397,7 +407,7 @@ impl Lease {
 
     async fn connect_now(&self, greeting: &[u8]) -> Result<Stream, Error> {
         let session = self.session.as_ref().map_or(std::ptr::null(), |s| s.shared_ptr());
-        let mut stream = connect(&self.pool, &self.member, &self.worker, session).await?;
+        let mut stream = connect(self.pool(), &self.member, &self.worker, session).await?;
         if !greeting.is_empty() {
             stream.write_all(greeting).await?;
             if let Some(s) = &self.session {
@@ -415,7 +425,7 @@ impl Lease {
             return Ok(bytes);
         };
         let worker = &session.worker;
-        let line = &self.pool.lines[self.member.line];
+        let line = self.line();
         let request = request(line, worker, &self.member, session.shared_ptr());
         for (module, point) in &worker.cycle.greetings {
             let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
@@ -439,7 +449,7 @@ impl Lease {
         if std::mem::replace(&mut self.done, true) {
             return;
         }
-        let (live, pool) = (&self.member.live, &self.pool);
+        let (live, pool) = (&self.member.live, self.pool());
         live.state.in_flight.fetch_sub(1, Relaxed);
         if let Some(chosen) = &self.chosen {
             chosen.live.state.in_flight.fetch_sub(1, Relaxed);
@@ -469,7 +479,7 @@ impl Lease {
     }
 
     fn report(&self, failure: u8) {
-        let (pool, live) = (&self.pool, &self.member.live);
+        let (pool, live) = (self.pool(), &self.member.live);
         if !pool.eject.ejects() {
             return;
         }
@@ -492,14 +502,14 @@ impl Lease {
     }
 
     fn tell_balancer(&self, outcome: &Outcome) {
-        let Some(state) = self.worker.pools.get(self.pool.index) else { return };
+        let Some(state) = self.worker.pools.get(self.pool) else { return };
         // A lease that a balancer drops while it is asked: nothing to tell.
         let Ok(mut state) = state.try_borrow_mut() else { return };
         if state.version != self.version {
             return;
         }
         if let Some(b) = state.balancers[self.tier].as_mut() {
-            let _who = enter(Current::on_worker(&self.worker, self.pool.balancer_module()));
+            let _who = enter(Current::on_worker(&self.worker, self.pool().balancer_module()));
             b.done(self.index, outcome);
         }
     }
@@ -553,22 +563,26 @@ pub async fn connect(
     if let Some(future) = future {
         return future.await.into();
     }
-    let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
-    instance::connector_options(&line.connector, place, &mut options);
-    options.connect_timeout_ms = 0;
+    // The limit of time is the caller's.
+    let options = SocketOptions { connect_timeout_ms: 0, ..*options(line, worker) };
     net::connect(member.live.addr, &options).await
+}
+
+/// What the connector says of its sockets: asked once, as it is its block's.
+fn options<'a>(line: &'a Line, worker: &WorkerGen) -> &'a SocketOptions {
+    line.options.get_or_init(|| {
+        let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
+        let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+        instance::connector_options(&line.connector, place, &mut options);
+        options
+    })
 }
 
 /// How long a connect may take: as the configuration says, else the connector's options.
 fn connect_limit(line: &Line, worker: &WorkerGen) -> Duration {
-    line.connect_timeout.unwrap_or_else(|| {
-        let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
-        let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
-        instance::connector_options(&line.connector, place, &mut options);
-        match options.connect_timeout_ms {
-            0 => CONNECT_TIMEOUT,
-            ms => Duration::from_millis(ms.into()),
-        }
+    line.connect_timeout.unwrap_or_else(|| match options(line, worker).connect_timeout_ms {
+        0 => CONNECT_TIMEOUT,
+        ms => Duration::from_millis(ms.into()),
     })
 }
 
@@ -611,7 +625,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         {
             let mut note = session.lease.borrow_mut();
             note.member = Some(lease.member.clone());
-            note.pool = Some(Arc::clone(pool));
+            note.pool = pool.index;
             note.tries += 1;
         }
         let error = match lease.connect().await {

@@ -19,14 +19,14 @@ use anyproxy_module_api::abi::{
     bytes::Str,
     conf::{Kind, Node},
     module::{BalancerPoint, ConnectorPoint},
-    net::Addr,
+    net::{Addr, SocketOptions},
     upstream::{PeerRef, health as upstream_health},
 };
 use arc_swap::ArcSwap;
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -68,6 +68,8 @@ pub struct Line {
     pub heartbeat: Option<health::Policy>,
     /// When its name is resolved again.
     pub refresh: Refresh,
+    /// What the connector says of its sockets, once it was asked.
+    pub options: OnceLock<SocketOptions>,
     /// Limit of one connect; `None`: the connector's own, or [`CONNECT_TIMEOUT`].
     pub connect_timeout: Option<Duration>,
 }
@@ -357,6 +359,7 @@ impl Line {
             backup: peer.backup,
             heartbeat,
             refresh,
+            options: OnceLock::new(),
             connect_timeout: node("connect_timeout").and_then(|n| n.arg(0)).map(|v| v.time()),
             text,
         }

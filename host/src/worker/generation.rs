@@ -16,7 +16,6 @@ use crate::{
 use anyproxy_module_api::abi::module::Place;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     rc::Rc,
     sync::Arc,
 };
@@ -43,7 +42,8 @@ pub struct WorkerGen {
     pub scratch: RefCell<Scratch>,
     /// Host tasks that end when it is retired: health checks, resolution.
     pub upkeep: RefCell<Vec<TaskHandle>>,
-    listeners: HashMap<u64, Rc<Listener>>,
+    /// By key.
+    listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
     objects: Vec<Cell<WorkerObject>>,
 }
@@ -57,6 +57,8 @@ impl std::fmt::Debug for WorkerGen {
 impl WorkerGen {
     /// Starts the generation's modules on this worker. A module that panics here has no worker object, and says so.
     pub fn start(cycle: Arc<Cycle>, worker: u32) -> Rc<Self> {
+        let mut listeners: Vec<_> = cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect();
+        listeners.sort_unstable_by_key(|(key, _)| *key);
         let this = Rc::new(Self {
             worker,
             pools: cycle.pools.iter().map(|p| RefCell::new(PoolWorker::new(p, &cycle))).collect(),
@@ -67,7 +69,7 @@ impl WorkerGen {
             retired: Cell::new(false),
             scratch: RefCell::default(),
             upkeep: RefCell::default(),
-            listeners: cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect(),
+            listeners,
             ended: Cell::new(false),
             objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
             cycle,
@@ -84,7 +86,8 @@ impl WorkerGen {
 
     /// A listener by its key.
     pub fn listener(&self, key: u64) -> Option<&Rc<Listener>> {
-        self.listeners.get(&key)
+        let at = self.listeners.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&self.listeners[at].1)
     }
 
     /// A module's object here.

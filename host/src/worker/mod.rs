@@ -116,6 +116,7 @@ fn run(
     turn: &Arc<AtomicU64>,
 ) {
     timers::tick();
+    crate::cycle::listener_stats::count_as(index);
     let _watched = watchdog::Watched::worker(id);
     // What libraries do by tokio themselves, as the resolver does, is the process's loop's.
     let _others = crate::control::runtime().enter();

@@ -14,24 +14,33 @@ pub struct Addr {
     pub(super) reserved: u8,
     pub(super) port: u16,
     pub(super) scope: u32,
+    pub(super) place: Where,
+}
+
+/// Where: sessions and streams hold several addresses each, so the two share their bytes. `family` tells which it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) union Where {
+    /// Of an internet address, or zero; the rest of an IPv4 one is zero.
     pub(super) ip: [u8; 16],
+    /// Of family 1 alone.
     pub(super) path: Str,
 }
 
 impl Addr {
     /// No address (an unnamed Unix socket, say).
-    pub const NONE: Self = Self { family: 0, reserved: 0, port: 0, scope: 0, ip: [0; 16], path: Str::EMPTY };
+    pub const NONE: Self = Self { family: 0, reserved: 0, port: 0, scope: 0, place: Where { ip: [0; 16] } };
 
     /// A Unix path; the text must live as long as the process (`host::intern`).
     pub const fn unix(path: Str) -> Self {
-        Self { family: 1, path, ..Self::NONE }
+        Self { family: 1, place: Where { path }, ..Self::NONE }
     }
 
     /// The internet address, if it is one.
     pub fn socket(&self) -> Option<SocketAddr> {
         match self.family {
-            4 => Some(SocketAddr::new(self.ip_bytes4().into(), self.port)),
-            6 => Some(SocketAddrV6::new(Ipv6Addr::from(self.ip), self.port, 0, self.scope).into()),
+            4 => Some(SocketAddr::new(self.v4().into(), self.port)),
+            6 => Some(SocketAddrV6::new(Ipv6Addr::from(*self.ip_bytes()), self.port, 0, self.scope).into()),
             _ => None,
         }
     }
@@ -48,20 +57,31 @@ impl Addr {
 
     /// The Unix path, if it is one.
     pub fn path(&self) -> Option<&str> {
-        (self.family == 1).then(|| self.path.as_str())
+        // SAFETY: of family 1 alone.
+        (self.family == 1).then(|| unsafe { &self.place.path }.as_str())
     }
 
     /// The address bytes that a hash should see: without the port.
     pub fn key(&self) -> &[u8] {
         match self.family {
-            4 => &self.ip[..4],
-            6 => &self.ip,
-            _ => self.path.as_str().as_bytes(),
+            4 => &self.ip_bytes()[..4],
+            6 => self.ip_bytes(),
+            _ => self.path().unwrap_or_default().as_bytes(),
         }
     }
 
-    const fn ip_bytes4(&self) -> Ipv4Addr {
-        Ipv4Addr::new(self.ip[0], self.ip[1], self.ip[2], self.ip[3])
+    fn v4(&self) -> Ipv4Addr {
+        let [a, b, c, d, ..] = *self.ip_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// Zero where it is no internet address.
+    fn ip_bytes(&self) -> &[u8; 16] {
+        if self.family == 1 {
+            return &[0; 16];
+        }
+        // SAFETY: every family but 1 has these, all of them initialised.
+        unsafe { &self.place.ip }
     }
 }
 
@@ -71,11 +91,12 @@ impl From<SocketAddr> for Addr {
         match a {
             SocketAddr::V4(v) => {
                 to.family = 4;
-                to.ip[..4].copy_from_slice(&v.ip().octets());
+                let [a, b, c, d] = v.ip().octets();
+                to.place.ip = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             }
             SocketAddr::V6(v) => {
                 to.family = 6;
-                to.ip = v.ip().octets();
+                to.place.ip = v.ip().octets();
                 to.scope = v.scope_id();
             }
         }
@@ -88,8 +109,8 @@ impl PartialEq for Addr {
         self.family == o.family
             && self.port == o.port
             && self.scope == o.scope
-            && self.ip == o.ip
-            && self.path.as_str() == o.path.as_str()
+            && self.ip_bytes() == o.ip_bytes()
+            && self.path() == o.path()
     }
 }
 impl Eq for Addr {}
@@ -104,8 +125,7 @@ impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.socket() {
             Some(s) => s.fmt(f),
-            None if self.family == 1 => write!(f, "unix:{}", self.path),
-            None => f.write_str("unix:"),
+            None => write!(f, "unix:{}", self.path().unwrap_or_default()),
         }
     }
 }

@@ -315,6 +315,17 @@ impl<T> Future for LocalFuture<T> {
     }
 }
 
+/// A future of the host's whose outcome is a result. An `async` block around it would keep it twice.
+#[derive(Debug)]
+pub struct Answer<T>(pub(crate) LocalFuture<super::error::Outcome<T>>);
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T, super::error::Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Into::into)
+    }
+}
+
 /// A `LocalFuture` that may be polled on any thread.
 #[repr(transparent)]
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use anyproxy_module_api::{
 use pump::{Kind, Pump, is_plain};
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     task::Poll,
     time::Duration,
 };
@@ -33,37 +33,39 @@ impl Handler<Tcp> for Handle {
     const NAME: &'static str = "relay";
     const FOR_PEERS: bool = true;
 
-    async fn handle(session: Session<Tcp>, mut client: Stream) -> Result<(), Error> {
-        session.stage("connect");
-        let (upstream, lease) = match connect(&session).await {
-            Ok(c) => c,
-            Err(e) => {
-                session.close(connect_reason(&e));
-                if conf::of(&session).close.fast {
-                    client.set_reset();
+    /// Arguments are captured: an `async fn` would keep them twice, in every idle session.
+    fn handle(session: Session<Tcp>, mut client: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
+        async move {
+            session.stage("connect");
+            let (upstream, lease) = match connect(&session).await {
+                Ok(c) => c,
+                Err(e) => {
+                    session.close(connect_reason(&e));
+                    if conf::of(&session).close.fast {
+                        client.set_reset();
+                    }
+                    return Err(e);
                 }
-                return Err(e);
-            }
-        };
-        session.stage("relay");
-        let begun = now();
-        let result = session.relay(client, upstream).await;
-        session.stage("end");
-        give_back(&session, lease, begun, result.is_err());
-        result
+            };
+            session.stage("relay");
+            let begun = now();
+            let result = session.relay(client, upstream).await;
+            session.stage("end");
+            give_back(&session, lease, begun, result.is_err());
+            result
+        }
     }
 }
 
 /// Connects, unless the session is ended meanwhile.
-async fn connect(session: &Session<Tcp>) -> Result<(Stream, Lease), Error> {
-    let mut connecting = pin!(session.connect_upstream());
-    poll_fn(|cx| {
+fn connect(session: &Session<Tcp>) -> impl Future<Output = Result<(Stream, Lease), Error>> {
+    let mut connecting = session.connect_upstream();
+    poll_fn(move |cx| {
         if session.kill.get() != 0 {
             return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
         }
-        connecting.as_mut().poll(cx)
+        Pin::new(&mut connecting).poll(cx)
     })
-    .await
 }
 
 fn connect_reason(e: &Error) -> CloseReason {

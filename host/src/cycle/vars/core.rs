@@ -8,9 +8,9 @@ use crate::{
     process::process,
     services::platform,
     session::Session,
-    upstream::{live::PeerLive, pick::LeaseNote},
+    upstream::{live::PeerLive, pool::Pool},
 };
-use anyproxy_module_api::abi::{net::Addr, session::CloseReason};
+use anyproxy_module_api::abi::{bytes::Str, net::Addr, session::CloseReason};
 use std::{
     cell::RefCell,
     fmt::Display,
@@ -58,7 +58,7 @@ pub static TABLE: [Core; 51] = [
     var("session_id", "Number of the session, unique in the process.", |s, out| show(s.shared.id, out)),
     var("request_id", "Follows the session through a chain of hosts; made here when none came with it.", |s, out| {
         s.ensure_request_id();
-        text(&s.request_id.borrow(), out)
+        text(&s.texts().request_id.borrow(), out)
     }),
     var("local_name", "Name of this machine.", |_, out| text(host_name(), out)),
     var("local_protocol", "How the client reached this proxy: the kind of listener.", |s, out| {
@@ -79,21 +79,15 @@ pub static TABLE: [Core; 51] = [
     var("domain", "The domain in effect: on a shared port the one asked for, else the server's own.", domain),
     var("local_domain", "The domain of the configuration that was matched, as written there.", |s, out| {
         let Some(server) = server(s) else { return false };
-        matched_domain(&server.domains, &s.domain.borrow()).is_some_and(|d| show(d, out))
+        s.peek(|t| matched_domain(&server.domains, &t.domain.borrow()).is_some_and(|d| show(d, out)))
     }),
-    var("remote_domain", "The domain that the client asked for.", |s, out| text(&s.domain.borrow(), out)),
+    var("remote_domain", "The domain that the client asked for.", |s, out| s.peek(|t| text(&t.domain.borrow(), out))),
     open("ssl_domain", "The server name of the client's TLS handshake, where a module ends TLS."),
-    var("upstream_name", "Name of the upstream.", |s, out| {
-        with_pool(s, |note| note.pool.as_ref().is_some_and(|p| text(&p.name, out)))
-    }),
-    var("upstream_balancer", "Balancer of the upstream.", |s, out| {
-        with_pool(s, |note| note.pool.as_ref().is_some_and(|p| text(&p.balancer_name, out)))
-    }),
+    var("upstream_name", "Name of the upstream.", |s, out| with_pool(s, |p| text(&p.name, out))),
+    var("upstream_balancer", "Balancer of the upstream.", |s, out| with_pool(s, |p| text(&p.balancer_name, out))),
     var("upstream_host", "Host of the peer as configured, without port.", |s, out| {
-        with_pool(s, |note| {
-            let (Some(pool), Some(member)) = (&note.pool, &note.member) else { return false };
-            pool.lines.get(member.line).is_some_and(|line| text(&line.host, out))
-        })
+        let line = s.lease.borrow().member.as_ref().map(|m| m.line);
+        line.is_some_and(|n| with_pool(s, |p| p.lines.get(n).is_some_and(|line| text(&line.host, out))))
     }),
     var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| show(p.addr, out))),
     var("upstream_ip", "Address of the peer.", |s, out| with_peer(s, |p| ip(&p.addr, out))),
@@ -102,9 +96,9 @@ pub static TABLE: [Core; 51] = [
         with_peer(s, |p| text(&p.connector, out))
     }),
     var("upstream_connect_time", "How long the last connect took.", |s, out| {
-        with_pool(s, |note| note.connect.is_some_and(|t| seconds(t, out)))
+        s.lease.borrow().connect.is_some_and(|t| seconds(t, out))
     }),
-    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| with_pool(s, |note| show(note.tries, out))),
+    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| show(s.lease.borrow().tries, out)),
     var(
         "status",
         "The protocol's status; without one, a number for how the session ended (200: in order).",
@@ -198,26 +192,31 @@ fn domain(s: &Session, out: &mut Vec<u8>) -> bool {
     };
     match if s.listener.by_domain { None } else { own() } {
         Some(own) => text(own, out),
-        None => text(&s.domain.borrow(), out),
+        None => s.peek(|t| text(&t.domain.borrow(), out)),
     }
 }
 
-fn with_pool(s: &Session, f: impl FnOnce(&LeaseNote) -> bool) -> bool {
-    f(&s.lease.borrow())
+/// The pool of which a peer was chosen.
+fn with_pool(s: &Session, f: impl FnOnce(&Pool) -> bool) -> bool {
+    let note = s.lease.borrow();
+    note.member.is_some() && s.worker.cycle.pools.get(note.pool).is_some_and(|p| f(p))
 }
 
 fn with_peer(s: &Session, f: impl FnOnce(&PeerLive) -> bool) -> bool {
-    with_pool(s, |note| note.member.as_ref().is_some_and(|m| f(&m.live)))
+    s.lease.borrow().member.as_ref().is_some_and(|m| f(&m.live))
 }
 
 fn stages(s: &Session, out: &mut Vec<u8>) -> bool {
-    let stages = s.stages.borrow();
+    s.peek(|t| write_stages(&t.stages.borrow(), out))
+}
+
+fn write_stages(stages: &[(Str, u32)], out: &mut Vec<u8>) -> bool {
     let mut first = true;
     if stages.first().is_none_or(|(name, _)| name.as_str() != "accept") {
         out.extend_from_slice(b"accept@0.000");
         first = false;
     }
-    for (name, at) in &*stages {
+    for (name, at) in stages {
         if !std::mem::take(&mut first) {
             out.push(b' ');
         }

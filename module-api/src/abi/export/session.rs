@@ -5,9 +5,10 @@ use crate::abi::{
     error::Error,
     host::HostVtable,
     module::Place,
-    services::{Lease, connect_session, host, pick},
+    services::{Connecting, Lease, connect_session, host, pick},
     session::{CloseReason, SessionShared},
     stream::Stream,
+    task::Answer,
 };
 use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
 
@@ -187,8 +188,8 @@ impl<M: Module> Session<M> {
     ///
     /// # Errors
     /// The last attempt's, or `NoPeer`.
-    pub async fn connect_upstream(&self) -> Result<(Stream, Lease), Error> {
-        connect_session(self.raw).await
+    pub fn connect_upstream(&self) -> Connecting {
+        connect_session(self.raw)
     }
 
     /// Chooses a peer only: for a module that keeps connections itself.
@@ -209,9 +210,9 @@ impl<M: Module> Session<M> {
     ///
     /// # Errors
     /// What ended them, if not in order.
-    pub async fn relay(&self, client: Stream, upstream: Stream) -> Result<(), Error> {
+    pub fn relay(&self, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + use<M> {
         // SAFETY: a retained session; the streams are given away.
-        unsafe { (self.vt().relay)(self.raw, client, upstream) }.await.into()
+        Answer(unsafe { (self.vt().relay)(self.raw, client, upstream) })
     }
 
     /// Chooses the local again, as a protocol does for each request of a session.

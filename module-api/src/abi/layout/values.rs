@@ -7,7 +7,7 @@ use crate::abi::{
         ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span, Value,
     },
     error::{Error, ErrorKind},
-    net::{Addr, SocketOptions},
+    net::{Addr, SocketOptions, Where},
     task::{Closure, FfiContext, FfiPoll, FfiWaker, FfiWakerVtable, LocalFuture},
 };
 use std::marker::PhantomData;
@@ -51,8 +51,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             reserved: u8,
             port: u16,
             scope: u32,
-            ip: [u8; 16],
-            path: Str,
+            place: Where,
         }
         SocketOptions {
             send_buffer: u32,

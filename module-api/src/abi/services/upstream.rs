@@ -3,11 +3,17 @@
 use super::{host, result};
 use crate::abi::{
     bytes::Str,
-    error::Error,
-    host::{Object, PeerInfo},
+    error::{self, Error},
+    host::{Connected, Object, PeerInfo},
     session::SessionShared,
     stream::Stream,
+    task::LocalFuture,
     upstream::Outcome,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 /// One counted use of one peer. Dropping it without `done` counts a failure after connecting.
@@ -18,10 +24,20 @@ pub struct Lease(Object);
 ///
 /// # Errors
 /// The last attempt's, or `NoPeer`.
-pub(crate) async fn connect_session(session: *const SessionShared) -> Result<(Stream, Lease), Error> {
+pub(crate) fn connect_session(session: *const SessionShared) -> Connecting {
     // SAFETY: the caller holds the session.
-    let c = result(unsafe { (host().connect_upstream)(session) }.await)?;
-    Ok((c.stream, Lease(c.lease)))
+    Connecting(unsafe { (host().connect_upstream)(session) })
+}
+
+/// A connect to a peer under way.
+#[derive(Debug)]
+pub struct Connecting(LocalFuture<error::Outcome<Connected>>);
+
+impl Future for Connecting {
+    type Output = Result<(Stream, Lease), Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|c| result(c).map(|c| (c.stream, Lease(c.lease))))
+    }
 }
 
 pub(crate) async fn pick(session: *const SessionShared, key: &str) -> Result<Lease, Error> {
