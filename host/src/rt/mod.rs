@@ -141,6 +141,11 @@ impl Loop {
     /// A task of this loop was woken on this thread.
     fn push(&self, task: TaskRef) {
         self.ready.borrow_mut().push_back(task);
+        self.wake_host();
+    }
+
+    /// Something is to be done, or waited for, that the last turn did not know of.
+    fn wake_host(&self) {
         if !self.turning.get()
             && let Some(host) = &*self.host.borrow()
         {

@@ -217,6 +217,8 @@ async fn a_guest_does_the_same_beside_tasks_of_its_host() {
         tell.send(n).unwrap();
     });
     tokio::task::yield_now().await;
+    // A task of tokio's waits for a timer of the loop's.
+    sleep(Duration::from_millis(1)).await;
     let thread = std::thread::spawn(move || far.write_all(b"abc").map(|()| far));
     assert_eq!(told.await.unwrap(), 3);
     thread.join().unwrap().unwrap();

@@ -91,7 +91,9 @@ impl Future for Sleep {
                 timers.next.set(timers.next.get() + 1);
                 timers.next.get()
             });
-            timers.due.borrow_mut().insert((this.at, n), cx.waker().clone())
+            let before = timers.due.borrow_mut().insert((this.at, n), cx.waker().clone());
+            here?.wake_host();
+            before
         });
         drop(before);
         Poll::Pending
