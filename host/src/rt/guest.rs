@@ -57,7 +57,7 @@ pub fn attach() -> Result<()> {
             // The first waker is as good as any later one: it is this task's.
             let _ = this.shared.end_wait.set(EndWait::Host(cx.waker().clone()));
             loop {
-                let busy = this.run_ready();
+                let busy = this.run_ready(|_| {});
                 let mut again = readiness.poll(cx, &this.slots);
                 this.timers.fire();
                 if !busy

@@ -153,15 +153,18 @@ impl Loop {
         }
     }
 
-    /// Runs what is ready now; what becomes ready meanwhile has its turn after the next look at sockets and timers.
-    /// False: nothing is ready any more.
-    fn run_ready(&self) -> bool {
+    /// Runs what is ready now, then once what became ready by that: a task may so let the others do the same as itself
+    /// before it goes on. What is ready then has its turn after the next look at sockets and timers. False: nothing is.
+    fn run_ready(&self, mut note: impl FnMut(usize)) -> bool {
         self.turning.set(true);
         self.take_woken();
-        let now = self.ready.borrow().len();
-        for _ in 0..now {
-            let Some(task) = self.ready.borrow_mut().pop_front() else { break };
-            task.run(self);
+        for _ in 0..2 {
+            let now = self.ready.borrow().len();
+            note(now);
+            for _ in 0..now {
+                let Some(task) = self.ready.borrow_mut().pop_front() else { break };
+                task.run(self);
+            }
         }
         self.turning.set(false);
         !self.ready.borrow().is_empty()
@@ -198,7 +201,7 @@ impl Loop {
 }
 
 /// Runs this thread's loop until `root` is over, then drops every other task. `woke` is called each time the loop has
-/// waited.
+/// waited, `turn` with the number of tasks that have their turn now.
 ///
 /// # Errors
 /// When the system gives no place to wait at. `ready` is told in any case, before anything runs.
@@ -206,6 +209,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
     ready: impl FnOnce(Result<()>),
     root: impl FnOnce() -> F,
     mut woke: impl FnMut(),
+    mut turn: impl FnMut(usize),
 ) {
     let made = mio::Poll::new().and_then(|poll| {
         let this = Loop::new(poll.registry().try_clone()?);
@@ -230,7 +234,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
     });
     let mut events = mio::Events::with_capacity(EVENTS);
     loop {
-        let busy = this.run_ready();
+        let busy = this.run_ready(&mut turn);
         if over.get() {
             break;
         }

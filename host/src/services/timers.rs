@@ -15,7 +15,12 @@ use std::{
 
 thread_local! {
     static CLOCK: Clock = const {
-        Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0), now_ns: AtomicU64::new(0) }
+        Clock {
+            now_ms: AtomicU64::new(0),
+            unix_ms: AtomicU64::new(0),
+            now_ns: AtomicU64::new(0),
+            ready: AtomicU64::new(0),
+        }
     };
 }
 
@@ -30,6 +35,11 @@ pub fn tick() {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         c.unix_ms.store(unix.as_millis() as u64, Relaxed);
     });
+}
+
+/// Publishes how many tasks have their turn now.
+pub fn note_ready(tasks: usize) {
+    let _ = CLOCK.try_with(|c| c.ready.store(tasks as u64, Relaxed));
 }
 
 /// This thread's published milliseconds since the process began.

@@ -143,11 +143,12 @@ fn run(
         WORKER.set(Some(Rc::clone(&worker)));
         async move { worker.serve(inbox, &published).await }
     };
-    rt::run(ready, root, || {
+    let woke = || {
         watchdog::woke_up();
         timers::tick();
         turn.store(timers::now_ms(), Relaxed);
-    });
+    };
+    rt::run(ready, root, woke, timers::note_ready);
     WORKER.set(None);
 }
 

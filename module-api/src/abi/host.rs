@@ -30,6 +30,8 @@ pub struct Clock {
     pub unix_ms: AtomicU64,
     /// Monotonic nanoseconds since the process began.
     pub now_ns: AtomicU64,
+    /// Tasks that have their turn between two looks at sockets and timers.
+    pub ready: AtomicU64,
 }
 
 /// Where a job runs.

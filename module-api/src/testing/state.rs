@@ -184,7 +184,12 @@ pub(crate) struct PageClock(pub(crate) Box<Clock>);
 
 impl Default for PageClock {
     fn default() -> Self {
-        Self(Box::new(Clock { now_ms: AtomicU64::new(0), unix_ms: AtomicU64::new(0), now_ns: AtomicU64::new(0) }))
+        Self(Box::new(Clock {
+            now_ms: AtomicU64::new(0),
+            unix_ms: AtomicU64::new(0),
+            now_ns: AtomicU64::new(0),
+            ready: AtomicU64::new(0),
+        }))
     }
 }
 

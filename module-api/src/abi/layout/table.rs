@@ -23,6 +23,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             now_ms: AtomicU64,
             unix_ms: AtomicU64,
             now_ns: AtomicU64,
+            ready: AtomicU64,
         }
         Job {
             data: *mut (),
