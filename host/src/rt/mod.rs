@@ -158,9 +158,9 @@ impl Loop {
     fn run_ready(&self, mut note: impl FnMut(usize)) -> bool {
         self.turning.set(true);
         self.take_woken();
-        for _ in 0..2 {
+        for first in [true, false] {
             let now = self.ready.borrow().len();
-            note(now);
+            note(if first { now } else { 0 });
             for _ in 0..now {
                 let Some(task) = self.ready.borrow_mut().pop_front() else { break };
                 task.run(self);
@@ -201,7 +201,7 @@ impl Loop {
 }
 
 /// Runs this thread's loop until `root` is over, then drops every other task. `woke` is called each time the loop has
-/// waited, `turn` with the number of tasks that have their turn now.
+/// waited, `turn` with the number of tasks that have their turn now, and 0 before the second turn of those that woke themselves.
 ///
 /// # Errors
 /// When the system gives no place to wait at. `ready` is told in any case, before anything runs.

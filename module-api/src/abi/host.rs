@@ -30,7 +30,7 @@ pub struct Clock {
     pub unix_ms: AtomicU64,
     /// Monotonic nanoseconds since the process began.
     pub now_ns: AtomicU64,
-    /// Tasks that have their turn between two looks at sockets and timers.
+    /// Tasks that have their turn between two looks at sockets and timers; 0: only what they woke has.
     pub ready: AtomicU64,
 }
 

@@ -129,7 +129,7 @@ pub fn now() -> std::time::Duration {
 
 /// How many tasks of this worker have their turn before it looks at sockets and timers again, this one included. With
 /// several, calls of one kind are cheaper one after the other than mixed: who has read may wake itself and write at its
-/// next turn, which comes before the next look.
+/// next turn, which comes before that look. 0: a task that wakes itself has its turn after it.
 pub fn ready_tasks() -> u64 {
     // SAFETY: as above.
     unsafe { &*(host().clock)() }.ready.load(Relaxed)

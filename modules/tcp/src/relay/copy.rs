@@ -162,9 +162,9 @@ impl Flow {
                 self.poll_flush(cx, io)?;
                 return Poll::Pending;
             }
-            if self.emptied && !self.ended && ready_tasks() >= TOGETHER {
+            if self.emptied && !self.ended && io.plain && ready_tasks() >= TOGETHER {
                 // The others read now, and all write then: the system's paths stay in the processor's caches.
-                cx.waker().wake_by_ref();
+                io.put_off(cx);
                 return Poll::Pending;
             }
         }
