@@ -10,8 +10,6 @@ log=$target/test.log
 # Cargo hides what passing tests print; the harness also writes each skip here.
 export ANYPROXY_SKIPPED=$target/test.skipped
 : >"$ANYPROXY_SKIPPED"
-# The build for Windows and its echo under wine take minutes, and wine's start is slow enough to fail the test's limits now
-# and then: asked for by ANYPROXY_TEST_WINDOWS=1, skipped with that word otherwise.
 began=$SECONDS
 
 echo "== build: host and modules"

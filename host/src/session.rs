@@ -162,7 +162,8 @@ pub fn start(
 }
 
 /// The life, top down. Idle sessions are many, and each holds this future at its largest: so what few sessions wait for is
-/// boxed, and arguments are captured, which an `async fn` would keep twice.
+/// boxed.
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
 fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended<CloseReason>> {
     async move {
         session.note_waker().await;

@@ -38,8 +38,9 @@ fn tasks_take_turns_and_a_wake_up_of_itself_starves_nobody() {
         assert!(!greedy.is_finished());
     });
     let seen = seen.borrow();
-    assert_eq!(seen.last(), Some(&'b'));
-    assert!(seen.len() > 2, "{seen:?}");
+    let at = seen.iter().position(|c| *c == 'b').expect("the other one had its turn");
+    // The loop ends with its root, after the turns that had begun.
+    assert!(at > 1 && seen.len() - at <= 3, "{at} of {}", seen.len());
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Handler<Tcp> for Handle {
     const NAME: &'static str = "relay";
     const FOR_PEERS: bool = true;
 
-    /// Arguments are captured: an `async fn` would keep them twice, in every idle session.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, in every idle session")]
     fn handle(session: Session<Tcp>, mut client: Stream) -> impl Future<Output = Result<(), Error>> + 'static {
         async move {
             session.stage("connect");
