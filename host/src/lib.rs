@@ -10,7 +10,6 @@ pub mod matcher;
 pub mod metrics;
 pub mod privileges;
 pub mod process;
-pub mod rt;
 pub mod services;
 pub mod session;
 pub mod signal;

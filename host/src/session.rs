@@ -13,11 +13,10 @@ use crate::{
     },
     matcher::CaptureValues,
     process::process,
-    rt,
     services::{
         buffers,
         current::{Current, enter},
-        instance,
+        instance, rt,
         session::Slots,
         timers,
     },

@@ -21,8 +21,7 @@ use crate::{
     },
     log,
     process::process,
-    rt,
-    services::{buffers, datagram, dns, jobs, platform, watchdog},
+    services::{buffers, datagram, dns, jobs, platform, rt, watchdog},
     worker::{
         Message, WorkerHandle,
         accept::{Assigned, Sharing},

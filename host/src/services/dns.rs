@@ -2,7 +2,7 @@
 //! Each thread has a resolver of its own, whose work is done on the process's loop.
 
 use super::net::at_once;
-use crate::rt;
+use crate::services::rt;
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},

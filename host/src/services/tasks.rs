@@ -3,7 +3,7 @@
 
 use super::current::{Current, current, enter};
 use crate::{
-    rt::{self, TaskHandle},
+    services::rt::{self, TaskHandle},
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{

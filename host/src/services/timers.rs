@@ -1,6 +1,6 @@
 //! Time: one clock read a turn of the loop, published for modules; their timers, which are the loop's.
 
-use crate::rt::{self, Sleep};
+use crate::services::rt::{self, Sleep};
 use anyproxy_module_api::abi::{
     host::{Clock, Object},
     task::FfiContext,
@@ -65,7 +65,7 @@ pub(super) unsafe extern "C" fn clock() -> *const Clock {
     })
 }
 
-pub use crate::rt::within;
+pub use crate::services::rt::within;
 
 pub(super) unsafe extern "C" fn timer(after_ns: u64) -> Object {
     Box::into_raw(Box::new(rt::sleep(Duration::from_nanos(after_ns)))).cast()

@@ -4,7 +4,7 @@ use super::{
     net::{bind_datagram, failed, options, stopped},
     waiters::Waiters,
 };
-use crate::rt::{Io, READ, WRITE};
+use crate::services::rt::{Io, READ, WRITE};
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind, Outcome},
     host::{Object, Received, RecvBuf, Transmit},

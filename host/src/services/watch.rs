@@ -4,7 +4,7 @@ use super::net::stopped;
 #[cfg(unix)]
 use super::waiters::Waiters;
 #[cfg(unix)]
-use crate::rt::{Borrowed, Interest, Io, READ, WRITE};
+use crate::services::rt::{Borrowed, Interest, Io, READ, WRITE};
 #[cfg(unix)]
 use anyproxy_module_api::abi::stream::ready;
 use anyproxy_module_api::abi::{
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_descriptor_is_ready_when_it_can_be_read_and_not_after_that() {
-        crate::rt::attach().unwrap();
+        crate::services::rt::attach().unwrap();
         let (mut a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
         let w = Watch::new(b.as_raw_fd().into(), ready::READ).unwrap();
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_number_that_is_no_descriptor_is_an_error() {
-        crate::rt::attach().unwrap();
+        crate::services::rt::attach().unwrap();
         assert!(Watch::new(-1, ready::READ).is_err());
         assert!(Watch::new(i64::MAX, ready::READ).is_err());
     }

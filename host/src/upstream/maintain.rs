@@ -11,10 +11,9 @@ use super::{
 };
 use crate::{
     process::process,
-    rt,
     services::{
         current::{Current, enter},
-        dns, instance, timers,
+        dns, instance, rt, timers,
     },
     worker::generation::WorkerGen,
 };

@@ -5,9 +5,9 @@ use super::{Worker, here};
 use crate::{
     cycle::listener::Listener,
     process::process,
-    rt::{self, TaskHandle},
     services::{
         buffers,
+        rt::{self, TaskHandle},
         stream::{self, ListenSocket},
         timers,
     },

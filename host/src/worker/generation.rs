@@ -3,12 +3,12 @@
 use crate::{
     cycle::{Cycle, listener::Listener},
     matcher::rule::Scratch,
-    rt::TaskHandle,
     services::{
         current::Current,
         datagram,
         instance::{Conf, WorkerObject, place},
         module_jobs::Jobs,
+        rt::TaskHandle,
         tasks::Tasks,
     },
     upstream::pick::PoolWorker,

@@ -7,8 +7,7 @@ pub mod generation;
 use crate::{
     cycle::Cycle,
     process::process,
-    rt,
-    services::{buffers, datagram, platform, timers, watchdog},
+    services::{buffers, datagram, platform, rt, timers, watchdog},
     session::Session,
 };
 use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};

@@ -3,8 +3,7 @@
 
 use super::{COUNTS, newest, of_epoch};
 use crate::{
-    rt,
-    services::buffers,
+    services::{buffers, rt},
     worker::{self, generation::WorkerGen},
 };
 use anyproxy_module_api::abi::{bytes::Buf, host::Received, module::Route, net::Addr};

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::address::Address,
     process::process,
-    rt::{self, TaskHandle},
+    services::rt::{self, TaskHandle},
     session,
     worker::{self, Worker, accept, generation::WorkerGen},
 };

@@ -47,7 +47,7 @@ impl ListenSocket {
 #[cfg(unix)]
 mod system {
     use super::{Addr, Context, Poll, Socket, io};
-    use crate::rt::{Borrowed, Interest, Io, READ};
+    use crate::services::rt::{Borrowed, Interest, Io, READ};
     use std::os::fd::AsRawFd;
 
     #[derive(Debug)]

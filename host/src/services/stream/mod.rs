@@ -6,7 +6,7 @@ mod listen;
 mod socket;
 
 use super::platform;
-use crate::rt;
+use crate::services::rt;
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions},

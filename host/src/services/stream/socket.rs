@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::super::platform;
-use crate::rt::{Io, READ, Registered, WRITE};
+use crate::services::rt::{Io, READ, Registered, WRITE};
 use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;

@@ -86,7 +86,7 @@ pub fn attach() -> Result<()> {
 #[cfg(unix)]
 mod system {
     use super::{Context, Duration, Poll, Result};
-    use crate::rt::{
+    use crate::services::rt::{
         EVENTS,
         io::{Slots, bits_of},
     };
@@ -123,7 +123,7 @@ mod system {
 #[cfg(not(unix))]
 mod system {
     use super::{Context, Poll, Result};
-    use crate::rt::{
+    use crate::services::rt::{
         EVENTS,
         io::{Slots, bits_of},
     };
