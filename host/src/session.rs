@@ -5,6 +5,8 @@
 //!        → local, by rules → hooks → handler → log
 //! ```
 
+mod preread;
+
 use crate::{
     config::tree::ScopeId,
     cycle::{
@@ -14,25 +16,25 @@ use crate::{
     matcher::CaptureValues,
     process::process,
     services::{
-        buffers,
         current::{Current, enter},
         instance, rt,
         session::Slots,
         timers,
     },
     template::Absent,
-    upstream::{pick::LeaseNote, pool::Pool},
+    upstream::{lease::LeaseNote, pool::Pool},
     worker::{Worker, generation::WorkerGen},
 };
 use anyproxy_module_api::abi::{
-    bytes::{Buf, Str},
+    bytes::Str,
     error::{Error, ErrorKind, Outcome},
-    module::{HookPoint, Look, LookOut, Phase, PrereadPoint, Verdict},
+    module::{HookPoint, Phase, Verdict},
     net::Addr,
     session::{Cause, CloseReason, SessionShared, Stage, Who},
     stream::Stream,
     task::{FfiPoll, LocalFuture},
 };
+use preread::{Found, Preread, refuse};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     future::{Future, poll_fn},
@@ -556,150 +558,6 @@ impl<T, R> Drop for Running<'_, T, R> {
         if self.future.is_some() {
             let _who = enter(Current::in_session(self.session, self.module));
             self.future = None;
-        }
-    }
-}
-
-/// What a preread found.
-enum Found {
-    /// This one of those asked; what to send back if no server matches.
-    By(usize, Option<&'static [u8]>),
-    /// None of them; the same.
-    Nobody(Option<&'static [u8]>),
-}
-
-/// Reads the first bytes until one of several prereads knows them.
-struct Preread<'a> {
-    session: &'a Rc<Session>,
-    stream: Stream,
-    bytes: Buf,
-    /// By the process's clock.
-    deadline: Duration,
-}
-
-impl<'a> Preread<'a> {
-    fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
-        // Of all that is read before a server is chosen: a header does not begin it anew.
-        let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
-        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit }
-    }
-
-    fn reason(who: Who, cause: Cause) -> CloseReason {
-        CloseReason::new(who, Stage::Preread, cause)
-    }
-
-    async fn look(&mut self, asked: &[&(u16, PrereadPoint)]) -> Ended<Found> {
-        let mut out_of = vec![false; asked.len()];
-        let mut refusal = None;
-        loop {
-            let mut more = false;
-            for (n, (module, point)) in asked.iter().enumerate() {
-                if out_of[n] {
-                    continue;
-                }
-                let mut out = LookOut::default();
-                let verdict = self.ask(*module, point, &mut out);
-                if !out.refusal.is_empty() {
-                    refusal = Some(out.refusal.as_slice());
-                }
-                match verdict {
-                    Look::Found => {
-                        self.consume(out.consumed);
-                        return Ok(Found::By(n, refusal));
-                    }
-                    Look::Malformed => return Err(self.malformed(point, &out)),
-                    Look::NotMine => out_of[n] = true,
-                    Look::More if self.bytes.len() >= point.max as usize => {
-                        out.reason = Str::new("longer than allowed");
-                        return Err(self.malformed(point, &out));
-                    }
-                    Look::More => more = true,
-                }
-            }
-            if !more {
-                return Ok(Found::Nobody(refusal));
-            }
-            if self.read().await? == 0 {
-                // The client said all it will say: the protocol that waits for more cannot be it.
-                return Ok(Found::Nobody(refusal));
-            }
-        }
-    }
-
-    fn ask(&self, module: u16, point: &PrereadPoint, out: &mut LookOut) -> Look {
-        let worker = &self.session.worker;
-        let place = worker.place(module, worker.cycle.conf(self.session.scope.get(), module));
-        let _who = enter(Current::in_session(self.session, module));
-        instance::look(point, place, self.session, &self.bytes, out)
-    }
-
-    fn malformed(&self, point: &PrereadPoint, out: &LookOut) -> CloseReason {
-        let s = self.session;
-        s.listener.stats.malformed.fetch_add(1, Relaxed);
-        if let Some(more) = process().error_log.once_a_second("preread") {
-            let (preread, reason) = (point.name.as_str(), out.reason.as_str());
-            tracing::warn!(session = s.shared.id, client = %s.shared.remote, preread, reason, more, "malformed first bytes");
-        }
-        Self::reason(Who::Client, Cause::Malformed)
-    }
-
-    async fn read(&mut self) -> Ended<usize> {
-        let mut room = poll_fn(|cx| match buffers::take((self.bytes.len() + 1).max(16 << 10)) {
-            b if b.capacity() > 0 => Poll::Ready(b),
-            _ => {
-                buffers::wait(cx.waker());
-                Poll::Pending
-            }
-        });
-        if self.bytes.len() == self.bytes.capacity() {
-            let mut larger = Pin::new(&mut room).await;
-            larger.push(&self.bytes);
-            self.bytes = larger;
-        }
-        let (stream, bytes, session) = (&mut self.stream, &mut self.bytes, self.session);
-        let read = poll_fn(|cx| {
-            if session.shared.kill.get() != 0 {
-                return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
-            }
-            stream.poll_read_buf(cx, bytes)
-        });
-        match timers::within(self.deadline.saturating_sub(process().now()), read).await {
-            None => Err(Self::reason(Who::Client, Cause::Timeout)),
-            Some(Err(e)) => Err(Self::reason(Who::Client, cause_of(&e))),
-            Some(Ok(n)) => {
-                let count = &session.shared.client_received;
-                count.set(count.get() + n as u64);
-                Ok(n)
-            }
-        }
-    }
-
-    fn consume(&mut self, n: usize) {
-        let rest = self.bytes[n.min(self.bytes.len())..].to_vec();
-        self.bytes.clear();
-        self.bytes.push(&rest);
-    }
-
-    /// The stream with what was read and not consumed in front again.
-    fn into_stream(mut self) -> Stream {
-        let count = &self.session.shared.client_received;
-        // What is put back will be counted by whoever reads it.
-        count.set(count.get() - self.bytes.len() as u64);
-        self.stream.unread(std::mem::take(&mut self.bytes));
-        self.stream
-    }
-}
-
-async fn refuse(stream: &mut Stream, bytes: &[u8]) {
-    if stream.write_all(bytes).await.is_ok() {
-        let _ = stream.shutdown().await;
-        // Read what the client still sends: closing with unread bytes resets, and the answer would be lost.
-        let mut rest = [0; 4096];
-        for _ in 0..64 {
-            match stream.read(&mut rest).await {
-                Ok(n) if n > 0 => {}
-                _ => break,
-            }
         }
     }
 }

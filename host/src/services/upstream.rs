@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    upstream::{
-        pick::{self, Lease},
-        pool::Pool,
-    },
+    upstream::{lease::Lease, pick, pool::Pool},
 };
 use anyproxy_module_api::abi::{
     bytes::Str,

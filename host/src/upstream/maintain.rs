@@ -2,6 +2,7 @@
 //! long. One task a pool, on the first worker of the generation that serves.
 
 use super::{
+    connect,
     health::{Change, HealthCheck},
     pick,
     pool::Pool,
@@ -251,7 +252,7 @@ async fn ask(
     pool: &Pool,
     member: &super::pool::Member,
 ) -> Result<(), anyproxy_module_api::Error> {
-    let stream = pick::connect(pool, member, generation, std::ptr::null()).await?;
+    let stream = connect::connect(pool, member, generation, std::ptr::null()).await?;
     let line = &pool.lines[member.line];
     let place = generation.place(line.module, generation.cycle.conf(line.scope, line.module));
     let future = {

@@ -6,16 +6,19 @@
 //! or makes an interval last longer; it never panics.
 
 pub mod budget;
+pub mod connect;
 pub mod eject;
 pub mod ewma;
 pub mod health;
 pub mod identity;
+pub mod lease;
 pub mod live;
 pub mod maintain;
 pub mod pick;
 pub mod pool;
 pub mod queue;
 pub mod recover;
+mod render;
 pub mod rendered;
 pub mod resolve;
 pub mod shared;

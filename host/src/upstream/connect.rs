@@ -1,0 +1,108 @@
+//! Connecting to a peer, whoever chose it: for sessions and for health checks.
+
+use super::pool::{CONNECT_TIMEOUT, Line, Member, Pool};
+use crate::{
+    services::{
+        current::{Current, enter},
+        instance, net, timers,
+    },
+    session::Session,
+    worker::generation::WorkerGen,
+};
+use anyproxy_module_api::abi::{
+    error::{Error, ErrorKind},
+    module::ConnectRequest,
+    net::{Addr, SocketOptions},
+    session::SessionShared,
+    stream::Stream,
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+/// Runs `f` for at most `limit` by the session's own deadline: one store, no timer.
+pub(super) async fn within_session<T>(
+    session: &Session,
+    limit: Duration,
+    mut f: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    let shared = &session.shared;
+    let before = shared.deadline_ms.get();
+    shared.fired.set(0);
+    shared.deadline_ms.set(timers::now_ms().saturating_add(limit.as_millis() as u64).max(1));
+    let result = poll_fn(|cx| match f.as_mut().poll(cx) {
+        Poll::Ready(r) => Poll::Ready(r),
+        Poll::Pending if shared.kill.get() != 0 => Poll::Ready(Err(Error::bare(ErrorKind::Cancelled))),
+        Poll::Pending if shared.fired.get() != 0 => Poll::Ready(Err(Error::bare(ErrorKind::TimedOut))),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    shared.fired.set(0);
+    shared.deadline_ms.set(before);
+    result
+}
+
+/// Connects to a member, without greeting.
+///
+/// # Errors
+/// What the connector says.
+pub async fn connect(
+    pool: &Pool,
+    member: &Member,
+    worker: &Rc<WorkerGen>,
+    session: *const SessionShared,
+) -> Result<Stream, Error> {
+    let line = &pool.lines[member.line];
+    let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
+    let request = request(line, worker, member, session);
+    let future = {
+        let _who = enter(Current::on_worker(worker, line.module));
+        instance::connect(&line.connector, place, &request)
+    };
+    if let Some(future) = future {
+        return future.await.into();
+    }
+    // The limit of time is the caller's.
+    let options = SocketOptions { connect_timeout_ms: 0, ..*options(line, worker) };
+    net::connect(member.live.addr, &options).await
+}
+
+/// What the connector says of its sockets: asked once, as it is its block's.
+fn options<'a>(line: &'a Line, worker: &WorkerGen) -> &'a SocketOptions {
+    line.options.get_or_init(|| {
+        let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
+        let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+        instance::connector_options(&line.connector, place, &mut options);
+        options
+    })
+}
+
+/// How long a connect may take: as the configuration says, else the connector's options.
+pub(super) fn connect_limit(line: &Line, worker: &WorkerGen) -> Duration {
+    line.connect_timeout.unwrap_or_else(|| match options(line, worker).connect_timeout_ms {
+        0 => CONNECT_TIMEOUT,
+        ms => Duration::from_millis(ms.into()),
+    })
+}
+
+pub(super) fn request(
+    line: &Line,
+    worker: &WorkerGen,
+    member: &Member,
+    session: *const SessionShared,
+) -> ConnectRequest {
+    let host = match line.template {
+        Some(_) => member.live.host.rsplit_once(':').map_or("", |(host, _)| host),
+        None => &line.host,
+    };
+    ConnectRequest {
+        addr: member.live.addr,
+        host: anyproxy_module_api::Str::new(host),
+        session,
+        timeout_ms: u32::try_from(connect_limit(line, worker).as_millis()).unwrap_or(u32::MAX),
+    }
+}

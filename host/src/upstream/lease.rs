@@ -1,0 +1,211 @@
+//! One counted use of one peer: connecting to it, and what the use leaves behind. Knows not how the peer was chosen.
+
+use super::{
+    connect::{connect, connect_limit, request, within_session},
+    eject::Reason,
+    pool::{Line, Member, Pool},
+};
+use crate::{
+    process::process,
+    services::{
+        current::{Current, enter},
+        instance, timers,
+    },
+    session::Session,
+    worker::generation::WorkerGen,
+};
+use anyproxy_module_api::abi::{
+    error::{Error, ErrorKind},
+    stream::Stream,
+    upstream::Outcome,
+};
+use std::{pin::pin, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
+
+/// What a session's log shows of its peer.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseNote {
+    /// The peer.
+    pub member: Option<Member>,
+    /// Index of its pool in the generation.
+    pub pool: usize,
+    /// Time the connect took.
+    pub connect: Option<Duration>,
+    /// Peers tried.
+    pub tries: u32,
+}
+
+/// One counted use of one peer.
+#[derive(Debug)]
+pub struct Lease {
+    /// Index of the pool in the generation: shared counts of its references would go from worker to worker.
+    pub(super) pool: usize,
+    /// The peer.
+    pub member: Member,
+    /// The generation that uses it.
+    pub worker: Rc<WorkerGen>,
+    /// The session.
+    pub session: Option<Rc<Session>>,
+    /// Time the connect took, nanoseconds.
+    pub connect_ns: u64,
+    pub(super) version: u64,
+    pub(super) tier: usize,
+    pub(super) index: u32,
+    pub(super) done: bool,
+    /// The connect failed before the peer was asked.
+    pub(super) own_fault: bool,
+    /// What was chosen, where `member` is an address that was rendered for it.
+    pub(super) chosen: Option<Member>,
+    pub(super) bytes: (u64, u64),
+}
+
+impl Lease {
+    /// The pool.
+    pub fn pool(&self) -> &Pool {
+        &self.worker.cycle.pools[self.pool]
+    }
+
+    /// The peer's line in it.
+    pub fn line(&self) -> &Line {
+        &self.pool().lines[self.member.line]
+    }
+
+    /// Connects to the peer and greets it.
+    ///
+    /// # Errors
+    /// What the connector says; `TimedOut`.
+    pub async fn connect(&mut self) -> Result<Stream, Error> {
+        let began = timers::now();
+        let line = self.line();
+        let limit = connect_limit(line, &self.worker);
+        // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
+        let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
+        let stream = match self.session.clone() {
+            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await?,
+            None => {
+                let connecting = Box::pin(self.connect_now(&greeting));
+                timers::within(limit, connecting).await.ok_or(Error::bare(ErrorKind::TimedOut))??
+            }
+        };
+        let took = timers::now().saturating_sub(began);
+        self.connect_ns = (took.as_nanos() as u64).max(1);
+        if let Some(s) = &self.session {
+            s.lease.borrow_mut().connect = Some(took);
+        }
+        Ok(stream)
+    }
+
+    async fn connect_now(&self, greeting: &[u8]) -> Result<Stream, Error> {
+        let session = self.session.as_ref().map_or(std::ptr::null(), |s| s.shared_ptr());
+        let mut stream = connect(self.pool(), &self.member, &self.worker, session).await?;
+        if !greeting.is_empty() {
+            stream.write_all(greeting).await?;
+            if let Some(s) = &self.session {
+                let sent = &s.shared.upstream_sent;
+                sent.set(sent.get() + greeting.len() as u64);
+            }
+        }
+        Ok(stream)
+    }
+
+    /// What modules send in front of the session's bytes.
+    fn greeting(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let Some(session) = self.session.as_ref().filter(|s| !s.worker.cycle.greetings.is_empty()) else {
+            return Ok(bytes);
+        };
+        let worker = &session.worker;
+        let line = self.line();
+        let request = request(line, worker, &self.member, session.shared_ptr());
+        for (module, point) in &worker.cycle.greetings {
+            let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
+            let _who = enter(Current::in_session(session, *module));
+            if !instance::greet(point, place, &request, &mut bytes) {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("the greeting \"{}\" cannot be written", point.name),
+                ));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Ends the use and says how it went.
+    pub fn finish(mut self, outcome: &Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: &Outcome) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let (live, pool) = (&self.member.live, self.pool());
+        live.state.in_flight.fetch_sub(1, Relaxed);
+        if let Some(chosen) = &self.chosen {
+            chosen.live.state.in_flight.fetch_sub(1, Relaxed);
+        }
+        if let Some(s) = &self.session {
+            live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
+            live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
+        }
+        let good = outcome.failure == 0;
+        match outcome.failure {
+            0 => {}
+            1 => {
+                live.counts.connect_failures.fetch_add(1, Relaxed);
+            }
+            _ => {
+                live.counts.failures.fetch_add(1, Relaxed);
+            }
+        }
+        let sample =
+            if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
+        if good && sample > 0 {
+            live.observe(timers::now(), sample);
+        }
+        self.report(outcome.failure);
+        self.tell_balancer(outcome);
+        pool.shared.leave();
+    }
+
+    fn report(&self, failure: u8) {
+        let (pool, live) = (self.pool(), &self.member.live);
+        if !pool.eject.ejects() {
+            return;
+        }
+        let good = failure == 0 || (pool.eject_by_connect && failure != 1);
+        if !good {
+            live.failing.store(true, Relaxed);
+        } else if pool.eject.percent == 0 && !live.failing.swap(false, Relaxed) {
+            // It would change nothing: no lock for it.
+            return;
+        }
+        if let Some(e) = pool.shared.result(live.state.id, good, process().now()) {
+            live.state.ejected.store(1, Relaxed);
+            live.counts.ejections.fetch_add(1, Relaxed);
+            let why = match e.reason {
+                Reason::Consecutive(n) => format!("{n} failures in a row"),
+                Reason::Percent(n) => format!("{n}% of its uses failed"),
+            };
+            tracing::warn!(upstream = pool.name, peer = %live.addr, "peer ejected: {why}");
+        }
+    }
+
+    fn tell_balancer(&self, outcome: &Outcome) {
+        let Some(state) = self.worker.pools.get(self.pool) else { return };
+        // A lease that a balancer drops while it is asked: nothing to tell.
+        let Ok(mut state) = state.try_borrow_mut() else { return };
+        if state.version != self.version {
+            return;
+        }
+        if let Some(b) = state.balancers[self.tier].as_mut() {
+            let _who = enter(Current::on_worker(&self.worker, self.pool().balancer_module()));
+            b.done(self.index, outcome);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
+    }
+}
