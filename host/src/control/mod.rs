@@ -1,33 +1,28 @@
 //! The process's own loop on the main thread: generations, workers and sockets, and what an operator asks for.
-//!
-//! A reload builds the next generation off the loop, binds and prepares, starts it on every worker, and only then switches.
-//! Whatever fails before the switch changes nothing.
 
 pub mod channel;
 pub mod commands;
+mod reload;
 pub mod socket;
 
 use crate::{
     cli::output::err,
     config::{
         diagnostic::{Diagnostics, Style},
-        dump::{Needs, Standing},
+        dump::Standing,
     },
     cycle::{
-        Cycle, build,
-        listener::Listener,
-        prepare::{self, Failure, Sockets},
+        Cycle,
+        prepare::{Failure, Sockets},
         settings::Settings,
     },
     log,
     process::process,
-    services::{buffers, datagram, dns, jobs, platform, rt, watchdog},
-    worker::{
-        Message, WorkerHandle,
-        accept::{Assigned, Sharing},
-    },
+    services::{buffers, dns, jobs, platform, rt, watchdog},
+    worker::{Message, WorkerHandle, accept::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
+use reload::{built, prepared, start_workers};
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
@@ -188,33 +183,6 @@ fn report(diagnostics: &Diagnostics) {
     err(format_args!("{}", diagnostics.render(Style::of_stderr())));
 }
 
-/// Builds a generation off the loop: reading and compiling may take long.
-async fn built(path: &Path) -> Result<build::Built, Diagnostics> {
-    let (tx, rx) = oneshot::channel();
-    let path = path.to_owned();
-    std::thread::spawn(move || {
-        let built = build::build(&path);
-        // The files of all modules were in memory: it is given back before anybody hears that this is done.
-        platform::give_memory_back();
-        let _ = tx.send(built);
-    });
-    rx.await.unwrap_or_else(|_| {
-        let text = "reading the configuration panicked; this is a fault of anyproxy";
-        Err(crate::config::diagnostic::Diagnostic::error("internal", text).into())
-    })
-}
-
-async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<Sockets, Failure> {
-    let (tx, rx) = oneshot::channel();
-    let cycle = Arc::clone(cycle);
-    std::thread::spawn(move || {
-        // Modules prepare with the services that they have everywhere: timers, tasks, names.
-        let _in = runtime().enter();
-        let _ = tx.send(prepare::prepare(&cycle, &have, workers));
-    });
-    rx.await.unwrap_or_else(|_| Err(Failure::Bind("preparing panicked".to_owned())))
-}
-
 fn apply(settings: &Settings) -> std::io::Result<()> {
     let targets: Vec<_> = settings.error_log.iter().map(|(t, l)| (log::Target::new(t), *l)).collect();
     process().error_log.set_targets(&targets)?;
@@ -241,17 +209,6 @@ fn apply(settings: &Settings) -> std::io::Result<()> {
     let max = if settings.max_connections == 0 { by_files } else { settings.max_connections };
     process().max_sessions.store(max, Relaxed);
     Ok(())
-}
-
-fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
-    let cpus = platform::cpus();
-    let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
-    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]))).collect()
-}
-
-/// Whether the listener's connections are accepted on this loop.
-fn is_shared(l: &Listener) -> bool {
-    !l.options.reuseport && l.datagram.is_none()
 }
 
 fn publish(workers: &[WorkerHandle]) {
@@ -356,97 +313,6 @@ impl Control {
             self.workers.len(),
             listeners.join(" "),
         );
-    }
-
-    /// Starts the generation on every worker, commits, and switches.
-    async fn go_live(&mut self, cycle: &Arc<Cycle>) {
-        watchdog::know(Arc::downgrade(cycle));
-        watchdog::enable(!cycle.settings.watchdog.is_zero());
-        for l in cycle.listeners.iter().filter(|l| l.datagram.is_some()) {
-            let bound = self.sockets.get(&l.key).and_then(|b| b.sockets.first()).and_then(|s| s.local_addr().ok());
-            if let Some(at) = bound.and_then(|a| a.as_socket()) {
-                datagram::note_bound(l.key, at.into());
-            }
-        }
-        for w in &self.workers {
-            let c = Arc::clone(cycle);
-            w.ask(move |w| drop(w.start_generation(c))).await;
-        }
-        prepare::commit(cycle);
-        let given_up: Vec<_> =
-            self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
-        // Before the workers let go: whoever holds a socket last must be the one that served its queue.
-        crate::upgrade::offer(&self.sockets, cycle.epoch);
-        crate::systemd::store(&self.sockets);
-        for (_, bound) in given_up {
-            bound.give_up();
-        }
-        self.end_shares(cycle);
-        let epoch = cycle.epoch;
-        let shares: Vec<_> = self.workers.iter().map(|w| self.share_of(w.index, cycle)).collect();
-        for (w, share) in self.workers.iter().zip(shares) {
-            w.ask(move |w| {
-                w.accept_from(share);
-                w.switch_to(epoch);
-            })
-            .await;
-        }
-        // Only now: what is handed to a worker before it serves has nowhere to go.
-        publish(&self.workers);
-        self.accept_for_all(cycle);
-    }
-
-    /// The sockets that a worker accepts from.
-    fn share_of(&self, worker: u32, cycle: &Arc<Cycle>) -> Vec<Assigned> {
-        let mut out = Vec::new();
-        for l in &cycle.listeners {
-            let Some(bound) = self.sockets.get(&l.key) else { continue };
-            if !l.options.reuseport && l.datagram.is_none() {
-                continue;
-            }
-            let workers = self.workers.len();
-            for (n, s) in bound.sockets.iter().enumerate() {
-                // An address keeps its sockets whatever the number of workers becomes: closing one of a group resets
-                // what waits in it. Fewer workers take several each, more of them share.
-                let mine = n % workers == worker as usize || (worker as usize) % bound.sockets.len() == n;
-                if !mine {
-                    continue;
-                }
-                match s.try_clone() {
-                    Ok(socket) => {
-                        let datagram = l.datagram.is_some();
-                        out.push(Assigned { key: l.key.wrapping_add(n as u64), listener: l.key, socket, datagram });
-                    }
-                    Err(e) => tracing::error!(listener = bound.label, "cannot share the socket: {e}"),
-                }
-            }
-        }
-        out
-    }
-
-    /// Ends the accept loops of this loop that the generation does not want any more.
-    fn end_shares(&mut self, cycle: &Cycle) {
-        let wanted: HashSet<_> = cycle.listeners.iter().filter(|l| is_shared(l)).map(|l| l.key).collect();
-        for (_, share) in self.shared_accepts.extract_if(|key, _| !wanted.contains(key)) {
-            share.drain();
-        }
-    }
-
-    /// Without reuseport: one accept loop here hands connections round.
-    fn accept_for_all(&mut self, cycle: &Cycle) {
-        for l in cycle.listeners.iter().filter(|l| is_shared(l)) {
-            if let Some(share) = self.shared_accepts.get(&l.key) {
-                share.switch_to(l);
-                continue;
-            }
-            let Some(socket) = self.sockets.get(&l.key).and_then(|b| b.sockets.first()) else { continue };
-            match socket.try_clone().and_then(|s| Sharing::start(l, s)) {
-                Ok(share) => {
-                    self.shared_accepts.insert(l.key, share);
-                }
-                Err(e) => tracing::error!("cannot accept: {e}"),
-            }
-        }
     }
 
     /// The loop.
@@ -568,113 +434,6 @@ impl Control {
                 platform::give_memory_back();
             });
         }
-    }
-
-    /// Builds the next generation and switches to it.
-    async fn reload(&mut self) -> Result<serde_json::Value, String> {
-        crate::systemd::reloading();
-        let result = self.try_reload(false).await;
-        crate::systemd::ready();
-        self.note_reload(result)
-    }
-
-    fn note_reload(&mut self, result: Result<serde_json::Value, String>) -> Result<serde_json::Value, String> {
-        match &result {
-            Ok(_) => {
-                self.reloads += 1;
-                self.last_error = None;
-            }
-            Err(e) => {
-                self.failed_reloads += 1;
-                self.last_error = Some(e.clone());
-                tracing::error!("reload failed, the configuration before goes on:\n{e}");
-            }
-        }
-        result
-    }
-
-    async fn try_reload(&mut self, reinit: bool) -> Result<serde_json::Value, String> {
-        if self.quitting.is_some() {
-            return Err("the process is ending".to_owned());
-        }
-        let began = Instant::now();
-        let built = built(&self.options.config).await.map_err(|d| d.render(Style::PLAIN))?;
-        let warnings = built.warnings.render(Style::PLAIN);
-        let cycle = built.cycle;
-        let pending = self.standing.pending(&cycle.tree).into_iter();
-        let pending = pending.filter(|(_, n)| !reinit || *n == Needs::Restart);
-        let needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
-        let have = self.sockets.keys().copied().collect();
-        let workers = if reinit { cycle.settings.worker_threads } else { self.workers.len() };
-        let new = match prepared(&cycle, have, workers).await {
-            Ok(s) => s,
-            Err(Failure::Bind(text)) => return Err(text),
-            Err(Failure::Module(d)) => return Err(d.render(Style::PLAIN)),
-        };
-        let fresh = match if reinit { start_workers(&cycle.settings) } else { Ok(Vec::new()) } {
-            Ok(w) => w,
-            Err(e) => {
-                prepare::abort_modules(&cycle, cycle.start_order().len());
-                return Err(format!("cannot start workers: {e}"));
-            }
-        };
-        if let Err(e) = apply(&cycle.settings) {
-            prepare::abort_modules(&cycle, cycle.start_order().len());
-            for w in &fresh {
-                w.post(|w| w.stop());
-            }
-            return Err(format!("error_log: {e}"));
-        }
-        // Those that have the generation before; workers that are leaving since an earlier reinit never had it.
-        let ids = self.workers.iter().map(|w| w.id).collect();
-        if reinit {
-            self.replace_workers(fresh);
-        }
-        self.sockets.extend(new);
-        let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
-        let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
-        self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
-        self.go_live(&cycle).await;
-        if reinit {
-            self.standing.reinit(&cycle.tree);
-            self.dismiss();
-        }
-        let ms = began.elapsed().as_millis() as u64;
-        tracing::info!(epoch = cycle.epoch, ms, "configuration {:016x} is live", cycle.hash);
-        Ok(serde_json::json!({
-            "epoch": cycle.epoch,
-            "hash": format!("{:016x}", cycle.hash),
-            "ms": ms,
-            "warnings": warnings,
-            "not_applied": needs,
-        }))
-    }
-
-    /// New workers take the place of the present ones, which go on with their sessions.
-    fn replace_workers(&mut self, fresh: Vec<WorkerHandle>) {
-        let deadline = Instant::now() + self.cycle.settings.shutdown_timeout;
-        let old = std::mem::replace(&mut self.workers, fresh);
-        self.leaving.extend(old.into_iter().map(|w| (w, deadline)));
-    }
-
-    /// The replaced workers accept no more, and end with their last session.
-    fn dismiss(&self) {
-        let kept: HashSet<_> = self.cycle.listeners.iter().map(|l| l.key).collect();
-        for (w, _) in &self.leaving {
-            let kept = kept.clone();
-            w.post(move |w| w.leave_when_done(&kept));
-        }
-    }
-
-    async fn reinit(&mut self) -> Result<serde_json::Value, String> {
-        crate::systemd::reloading();
-        let result = self.try_reload(true).await;
-        crate::systemd::ready();
-        let result = self.note_reload(result);
-        if result.is_ok() {
-            self.reopen()?;
-        }
-        result
     }
 
     fn reopen(&self) -> Result<serde_json::Value, String> {
