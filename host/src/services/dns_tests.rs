@@ -44,7 +44,7 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
 
 #[tokio::test]
 async fn literals_are_addresses_at_once() {
-    rt::attach().unwrap();
+    rt::for_test();
     for (text, ip) in [
         ("192.0.2.1", IpAddr::from(Ipv4Addr::new(192, 0, 2, 1))),
         ("2001:db8::1", Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
@@ -58,7 +58,7 @@ async fn literals_are_addresses_at_once() {
 
 #[tokio::test]
 async fn what_cannot_be_a_name_is_refused_without_asking() {
-    rt::attach().unwrap();
+    rt::for_test();
     assert_eq!(lookup("", 80).await.unwrap_err().kind, ErrorKind::Invalid);
     assert_eq!(lookup(&"a.".repeat(200), 80).await.unwrap_err().kind, ErrorKind::Invalid);
 }
@@ -66,7 +66,7 @@ async fn what_cannot_be_a_name_is_refused_without_asking() {
 // One test, for what is configured is the process's.
 #[tokio::test]
 async fn configured_servers_are_asked() {
-    rt::attach().unwrap();
+    rt::for_test();
     configure(&[server().await], Duration::from_secs(20));
     let found = lookup("two.example.com", 443).await.unwrap();
     let mut addresses: Vec<_> = found.iter().map(|r| r.addr.to_string()).collect();

@@ -89,7 +89,7 @@ fn a_file_that_is_no_socket_is_left_alone() {
 
 #[tokio::test]
 async fn a_modules_listener_accepts_what_a_module_connects() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let at: Addr = SocketAddr::from(([127, 0, 0, 1], 0)).into();
     // SAFETY: the options are absent; the object is given up once, below.
     unsafe {
@@ -115,7 +115,7 @@ async fn a_modules_listener_accepts_what_a_module_connects() {
 #[cfg(unix)]
 #[tokio::test]
 async fn the_file_of_a_modules_unix_listener_goes_with_it() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let dir = Dir::new("module");
     let path = dir.0.join("m");
     let at = Addr::unix(interned(Str::new(path.to_str().unwrap())));
@@ -131,7 +131,7 @@ async fn the_file_of_a_modules_unix_listener_goes_with_it() {
 
 #[tokio::test]
 async fn errors_say_what_is_wrong() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = free.local_addr().unwrap();
     drop(free);
@@ -145,7 +145,7 @@ async fn errors_say_what_is_wrong() {
 
 #[tokio::test]
 async fn a_connected_socket_is_adopted() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (mut server, _) = listener.accept().unwrap();

@@ -55,25 +55,33 @@ impl Udp {
         bufs: &mut [IoSliceMut<'_>],
         out: &mut [Received],
     ) -> Poll<io::Result<usize>> {
-        let most = bufs.len().min(out.len()).min(BATCH_SIZE);
-        let mut meta = [RecvMeta::default(); BATCH_SIZE];
-        let n = loop {
+        loop {
             // Noted only where there is nothing: to wait costs a lock.
             if !self.socket.is_ready(READ) && self.readers.poll(cx, |cx| self.socket.poll_ready(cx, READ)).is_pending()
             {
                 return Poll::Pending;
             }
-            let recv =
-                |s: &UdpSocket| s.try_io(|| self.state.recv(UdpSockRef::from(s), &mut bufs[..most], &mut meta[..most]));
-            match self.socket.try_io(READ, recv) {
+            match self.try_recv(bufs, out) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                other => break other?,
+                other => return Poll::Ready(other),
             }
-        };
+        }
+    }
+
+    /// The same for what waits in the queue now, whether or not the loop has heard of it.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing does. What the system says.
+    pub fn try_recv(&self, bufs: &mut [IoSliceMut<'_>], out: &mut [Received]) -> io::Result<usize> {
+        let most = bufs.len().min(out.len()).min(BATCH_SIZE);
+        let mut meta = [RecvMeta::default(); BATCH_SIZE];
+        let recv =
+            |s: &UdpSocket| s.try_io(|| self.state.recv(UdpSockRef::from(s), &mut bufs[..most], &mut meta[..most]));
+        let n = self.socket.try_io(READ, recv)?;
         for (to, m) in out.iter_mut().zip(&meta[..n]) {
             *to = self.received(m);
         }
-        Poll::Ready(Ok(n))
+        Ok(n)
     }
 
     fn received(&self, m: &RecvMeta) -> Received {

@@ -26,7 +26,7 @@ async fn send(u: &Udp, t: Transmit) -> isize {
 
 #[tokio::test]
 async fn a_datagram_arrives_with_who_sent_it_and_where_to() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let (a, b) = (bound(), bound());
     assert_eq!(send(&a, Transmit::new(b.local(), b"hello").ecn(2)).await, 5);
     let (meta, bytes) = recv(&b).await;
@@ -38,7 +38,7 @@ async fn a_datagram_arrives_with_who_sent_it_and_where_to() {
 
 #[tokio::test]
 async fn a_run_of_datagrams_arrives_whole_in_datagrams_of_its_size() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let (a, b) = (bound(), bound());
     let segments = a.state.max_gso_segments().min(4);
     let bytes: Vec<u8> = (0..segments * 100).map(|n| n as u8).collect();
@@ -54,7 +54,7 @@ async fn a_run_of_datagrams_arrives_whole_in_datagrams_of_its_size() {
 
 #[tokio::test]
 async fn each_of_several_waiting_tasks_is_woken() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let local = tokio::task::LocalSet::new();
     let u = Rc::new(bound());
     let to = u.local();
@@ -84,7 +84,7 @@ async fn each_of_several_waiting_tasks_is_woken() {
 
 #[tokio::test]
 async fn what_the_path_does_not_take_is_lost_and_no_error() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     let (a, b) = (bound(), bound());
     let bytes = vec![0; 65_508];
     assert_eq!(send(&a, Transmit::new(b.local(), &bytes)).await, 65_508);
@@ -92,7 +92,7 @@ async fn what_the_path_does_not_take_is_lost_and_no_error() {
 
 #[tokio::test]
 async fn the_functions_of_the_table_work_on_an_object() {
-    crate::services::rt::attach().unwrap();
+    crate::services::rt::for_test();
     // SAFETY: the object is made, used and given up here.
     unsafe {
         let Outcome::Ok(u) = udp(SocketAddr::from(([127, 0, 0, 1], 0)).into(), std::ptr::null()) else {

@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_descriptor_is_ready_when_it_can_be_read_and_not_after_that() {
-        crate::services::rt::attach().unwrap();
+        crate::services::rt::for_test();
         let (mut a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
         let w = Watch::new(b.as_raw_fd().into(), ready::READ).unwrap();
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_number_that_is_no_descriptor_is_an_error() {
-        crate::services::rt::attach().unwrap();
+        crate::services::rt::for_test();
         assert!(Watch::new(-1, ready::READ).is_err());
         assert!(Watch::new(i64::MAX, ready::READ).is_err());
     }

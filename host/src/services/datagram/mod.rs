@@ -39,7 +39,7 @@ use std::{
     io::{self, IoSliceMut},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Poll, ready},
+    task::Poll,
     time::Duration,
 };
 
@@ -47,6 +47,8 @@ use std::{
 const BATCH: usize = 16;
 /// Largest run.
 const RUN: usize = 64 << 10;
+/// Batches read of a socket that is about to be closed, at most.
+const MOST_LEFT: usize = 1024;
 /// Batches read before other tasks of the worker get their turn.
 const TURN: usize = 4;
 
@@ -129,6 +131,7 @@ pub fn start_generation(generation: &Rc<WorkerGen>) {
 /// Gives up the endpoints of a generation on this worker, in reverse order: before its `worker_stop`.
 pub fn stop_generation(generation: &WorkerGen) {
     let epoch = generation.cycle.epoch;
+    serve_rest(epoch);
     forward::leave(epoch, generation.worker);
     let mut ended = Vec::new();
     with_here(|h| {
@@ -144,6 +147,27 @@ pub fn stop_generation(generation: &WorkerGen) {
         unsafe { (e.point.stop)(e.object) }
     }
     sweep();
+}
+
+/// Sockets that will be closed with the last endpoints here: what waits in their queues is given to its owners, elsewhere
+/// if need be, because closing would lose it.
+fn serve_rest(epoch: u32) {
+    let Some(worker) = worker::here() else { return };
+    let closing = with_here(|h| {
+        let last = h.iter().filter(|(_, here)| here.endpoints.iter().all(|e| e.generation.cycle.epoch == epoch));
+        let sockets = last.flat_map(|(listener, here)| {
+            here.sockets.iter().filter(|s| s.lingers).map(|s| (*listener, Rc::clone(&s.socket)))
+        });
+        sockets.collect::<Vec<_>>()
+    });
+    for (listener, socket) in closing.unwrap_or_default() {
+        for _ in 0..MOST_LEFT {
+            match batch(&worker, listener, |bufs, meta| socket.try_recv(bufs, meta)) {
+                Ok(n) if n > 0 => {}
+                _ => break,
+            }
+        }
+    }
 }
 
 /// Lets go of what nobody needs any more: lingering sockets without endpoints, listeners without anything.
@@ -229,24 +253,15 @@ pub fn stop_reading() {
 /// Reads some batches.
 async fn turn(worker: &Rc<Worker>, listener: u64, socket: &Udp) {
     for _ in 0..TURN {
-        // The memory is this thread's one: taken and given back within one poll.
         let read = poll_fn(|cx| {
-            let mut memory = MEMORY.take();
-            memory.resize(BATCH * RUN, 0);
-            let mut meta = [Received::default(); BATCH];
-            let result = {
-                let mut pieces = memory.chunks_exact_mut(RUN);
-                let mut bufs: [IoSliceMut<'_>; BATCH] =
-                    std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
-                socket.poll_recv(cx, &mut bufs, &mut meta)
-            };
-            if let Poll::Ready(Ok(n)) = result {
-                for (m, bytes) in meta[..n].iter().zip(memory.chunks_exact(RUN)) {
-                    route(worker, listener, m, &bytes[..m.len.min(RUN)]);
-                }
-            }
-            MEMORY.set(memory);
-            Poll::Ready(ready!(result))
+            batch(worker, listener, |bufs, meta| match socket.poll_recv(cx, bufs, meta) {
+                Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Ready(r) => r,
+            })
+            .map_or_else(
+                |e| if e.kind() == io::ErrorKind::WouldBlock { Poll::Pending } else { Poll::Ready(Err(e)) },
+                |n| Poll::Ready(Ok(n)),
+            )
         });
         if let Err(e) = read.await {
             COUNTS.errors.fetch_add(1, Relaxed);
@@ -255,6 +270,30 @@ async fn turn(worker: &Rc<Worker>, listener: u64, socket: &Udp) {
             rt::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Reads one batch and gives its datagrams to their owners; how many runs there were. The memory is this thread's one.
+fn batch(
+    worker: &Worker,
+    listener: u64,
+    recv: impl FnOnce(&mut [IoSliceMut<'_>], &mut [Received]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut memory = MEMORY.take();
+    memory.resize(BATCH * RUN, 0);
+    let mut meta = [Received::default(); BATCH];
+    let result = {
+        let mut pieces = memory.chunks_exact_mut(RUN);
+        let mut bufs: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
+        recv(&mut bufs, &mut meta)
+    };
+    if let Ok(n) = result {
+        for (m, bytes) in meta[..n].iter().zip(memory.chunks_exact(RUN)) {
+            route(worker, listener, m, &bytes[..m.len.min(RUN)]);
+        }
+    }
+    MEMORY.set(memory);
+    result
 }
 
 /// The endpoint that takes what is new: the current generation's. `None` also while the socket only lingers here.

@@ -253,6 +253,13 @@ pub fn run<F: Future<Output = ()> + 'static>(
     this.end();
 }
 
+/// For a test that tokio runs: a process and a loop.
+#[cfg(test)]
+pub(crate) fn for_test() {
+    crate::process::start().expect("the log's thread starts");
+    attach().expect("a loop can be made");
+}
+
 /// Lets others have their turn.
 pub async fn yield_now() {
     let mut yielded = false;

@@ -90,8 +90,8 @@ mod system {
 mod system {
     use super::{Addr, Context, Poll, Socket, io};
     use crate::{
-        rt::{Interest, Io, READ},
         services::platform,
+        services::rt::{Interest, Io, READ},
     };
     use mio::net::TcpListener;
 
