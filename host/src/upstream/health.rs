@@ -63,6 +63,13 @@ impl HealthCheck {
         self
     }
 
+    /// The peer was checked before, by an earlier generation: the next check is due when it would have been. A reload of many
+    /// pools is no reason to ask all peers at once.
+    pub fn checked_at(mut self, last: Duration, random: u64) -> Self {
+        self.due = self.due.max(last.saturating_add(jitter(self.policy.interval.max(SHORTEST), random)));
+        self
+    }
+
     /// Takes over another policy, and keeps state, streak and the check under way. The next check comes no later than the new interval says.
     pub fn set_policy(&mut self, policy: Policy, now: Duration) {
         self.policy = policy;
@@ -137,6 +144,19 @@ mod tests {
 
     const fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn what_an_earlier_generation_checked_is_not_due_again_before_its_time() {
+        let now = secs(100);
+        for random in [0, 1 << 40, u64::MAX] {
+            let first = HealthCheck::new(POLICY, now, random).next_check(now);
+            assert!(first <= FIRST_WITHIN, "{first:?}");
+            let next = HealthCheck::new(POLICY, now, random).checked_at(secs(98), random).next_check(now);
+            assert!((secs(7)..=secs(9)).contains(&next), "{next:?}");
+            // Long ago: as a new one.
+            assert_eq!(HealthCheck::new(POLICY, now, random).checked_at(secs(50), random).next_check(now), first);
+        }
     }
 
     /// Runs the next check to its end and returns what changed.

@@ -31,6 +31,8 @@ pub struct PeerLive {
     pub line: AtomicU64,
     /// Since when it is usable, process clock in ms: start of `slow_start`; 0: it always was.
     pub usable_since_ms: AtomicU64,
+    /// When a check of it last ended, process clock in ms; 0: never.
+    pub checked_ms: AtomicU64,
     /// Its last use failed: good ones need be told to nobody while this is false.
     pub failing: AtomicBool,
     /// When `ewma_ns` was last fed, process clock in ns.
@@ -120,6 +122,7 @@ impl Peers {
                 connector: spec.connector.to_owned(),
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),
+                checked_ms: AtomicU64::new(0),
                 failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),
                 counts: Counts::default(),

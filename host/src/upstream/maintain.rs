@@ -173,9 +173,15 @@ impl Upkeep {
             let Some(policy) = self.pool.lines[m.line].heartbeat else { continue };
             let up = m.live.state.health.load(Relaxed) != health::DOWN;
             let id = m.live.state.id;
-            let check =
-                self.checks.entry(id).or_insert_with(|| HealthCheck::new(policy, now, pick::random()).with_state(up));
+            let check = self.checks.entry(id).or_insert_with(|| {
+                let new = HealthCheck::new(policy, now, pick::random()).with_state(up);
+                match m.live.checked_ms.load(Relaxed) {
+                    0 => new,
+                    ms => new.checked_at(Duration::from_millis(ms), pick::random()),
+                }
+            });
             if let Some(change) = check.expire(now) {
+                m.live.checked_ms.store(now.as_millis() as u64, Relaxed);
                 apply(&self.pool.name, &m.live, change, "no answer in time");
             }
             if let Some((check_id, limit)) = check.start(now, pick::random()) {
@@ -203,6 +209,7 @@ impl Upkeep {
             // What it was ejected for is what was checked.
             recover::release(&self.pool.shared, &m.live, "it answers");
         }
+        m.live.checked_ms.store((process().now().as_millis() as u64).max(1), Relaxed);
         let Some(check) = self.checks.get_mut(&peer) else { return };
         let change = check.finish(id, result.is_ok());
         if let Some(change) = change {
