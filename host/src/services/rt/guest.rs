@@ -30,8 +30,9 @@ impl<F: Future<Output = ()>> Future for OneThread<F> {
 
 /// The loop ends with tokio's task, on the thread that had it.
 struct Guest {
-    this: Rc<Loop>,
+    // Before the loop: nobody may find it while it is dropped.
     _entered: Entered,
+    this: Rc<Loop>,
 }
 
 impl Drop for Guest {

@@ -243,7 +243,7 @@ impl<S: Registered> Io<S> {
         r
     }
 
-    /// `f` reads into `len` bytes. A result that does not fill them says that there is no more for now.
+    /// `f` reads into `len` bytes. A result that does not fill them says that there is no more yet.
     pub fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -255,7 +255,7 @@ impl<S: Registered> Io<S> {
         r
     }
 
-    /// `f` writes `len` bytes. A result that is less says that there is no more room for now.
+    /// `f` writes `len` bytes. A result that is less says that there is no more room yet.
     pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
