@@ -16,9 +16,11 @@ use crate::{
 use anyproxy_module_api::abi::{net::Addr, stream::Stream};
 use std::{
     cell::RefCell,
+    future::poll_fn,
     io,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -84,7 +86,7 @@ type Held = Rc<RefCell<Option<Accepted>>>;
 pub struct Accepting {
     /// The listener that it serves.
     pub listener: u64,
-    socket: Rc<Socket>,
+    door: Rc<Door>,
     held: Held,
     task: TaskHandle,
 }
@@ -92,6 +94,29 @@ pub struct Accepting {
 impl Drop for Accepting {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// The socket of an accept loop, shared with whoever ends the loop: it is closed then and there, not when the loop's task
+/// is dropped, because what the system accepted in between would be reset.
+#[derive(Debug)]
+struct Door(RefCell<Option<Socket>>);
+
+impl Door {
+    fn new(socket: socket2::Socket) -> io::Result<Rc<Self>> {
+        Ok(Rc::new(Self(RefCell::new(Some(Socket::new(socket)?)))))
+    }
+
+    /// The next connection; never, once it is shut.
+    async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| self.0.borrow().as_ref().map_or(Poll::Pending, |s| s.poll_accept(cx))).await
+    }
+
+    /// Hands out what waits in the queue, and closes the socket.
+    fn drain(&self, mut each: impl FnMut(Accepted)) {
+        if let Some(socket) = self.0.take() {
+            drain(&socket, &mut each);
+        }
     }
 }
 
@@ -113,10 +138,12 @@ impl Socket {
         self.at.unwrap_or_else(ask)
     }
 
-    async fn accept(&self) -> io::Result<Accepted> {
-        let (socket, peer) = self.listening.accept().await?;
-        let local = self.local_of(&socket);
-        Ok((socket, peer, local))
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        let accepted = ready!(self.listening.poll_accept(cx));
+        Poll::Ready(accepted.map(|(socket, peer)| {
+            let local = self.local_of(&socket);
+            (socket, peer, local)
+        }))
     }
 
     /// What waits in the queue now, without waiting for more.
@@ -133,18 +160,18 @@ impl Accepting {
     /// # Errors
     /// When the socket cannot be registered.
     pub fn start(worker: &Rc<Worker>, assigned: Assigned) -> io::Result<Self> {
-        let socket = Rc::new(Socket::new(assigned.socket)?);
+        let door = Door::new(assigned.socket)?;
         let listener = assigned.listener;
         let held = Held::default();
-        let (worker, accepting, holds) = (Rc::clone(worker), Rc::clone(&socket), Rc::clone(&held));
-        let task = rt::spawn(async move { accept_loop(&worker, listener, &accepting, &holds).await });
-        Ok(Self { listener, socket, held, task })
+        let (worker, at, holds) = (Rc::clone(worker), Rc::clone(&door), Rc::clone(&held));
+        let task = rt::spawn(async move { accept_loop(&worker, listener, &at, &holds).await });
+        Ok(Self { listener, door, held, task })
     }
 
     /// Ends the loop of a socket that is given up: what waits in its queue is served first, past every limit, because
     /// closing the socket would reset it.
     pub fn drain(self, worker: &Rc<Worker>) {
-        drain(&self.socket, |accepted| begin(worker, self.listener, accepted, Seat::force()));
+        self.door.drain(|accepted| begin(worker, self.listener, accepted, Seat::force()));
         self.hand_over(worker);
     }
 
@@ -158,7 +185,7 @@ impl Accepting {
 }
 
 /// Takes the queue's connections until there is none, a failure, or more than any queue holds.
-fn drain(socket: &Socket, mut each: impl FnMut(Accepted)) {
+fn drain(socket: &Socket, each: &mut dyn FnMut(Accepted)) {
     for _ in 0..MOST_QUEUED {
         match socket.accept_now() {
             Ok(accepted) => each(accepted),
@@ -172,10 +199,10 @@ fn drain(socket: &Socket, mut each: impl FnMut(Accepted)) {
     }
 }
 
-async fn accept_loop(worker: &Rc<Worker>, listener: u64, socket: &Socket, held: &RefCell<Option<Accepted>>) {
+async fn accept_loop(worker: &Rc<Worker>, listener: u64, door: &Door, held: &RefCell<Option<Accepted>>) {
     loop {
         wait_for_room(worker, listener).await;
-        match socket.accept().await {
+        match door.accept().await {
             Ok(accepted) => match Seat::take() {
                 Some(seat) => begin(worker, listener, accepted, seat),
                 // Loops wait for connections side by side: the last place has gone meanwhile.
@@ -297,7 +324,7 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
 pub struct Sharing {
     /// What the serving generation says of the listener.
     plan: Rc<RefCell<Arc<Listener>>>,
-    socket: Rc<Socket>,
+    door: Rc<Door>,
     held: Held,
     task: TaskHandle,
 }
@@ -314,12 +341,12 @@ impl Sharing {
     /// # Errors
     /// When the socket cannot be registered.
     pub fn start(listener: &Arc<Listener>, socket: socket2::Socket) -> io::Result<Self> {
-        let socket = Rc::new(Socket::new(socket)?);
+        let door = Door::new(socket)?;
         let plan = Rc::new(RefCell::new(Arc::clone(listener)));
         let held = Held::default();
-        let (seen, accepting, holds) = (Rc::clone(&plan), Rc::clone(&socket), Rc::clone(&held));
-        let task = rt::spawn(async move { share_loop(&seen, &accepting, &holds).await });
-        Ok(Self { plan, socket, held, task })
+        let (seen, at, holds) = (Rc::clone(&plan), Rc::clone(&door), Rc::clone(&held));
+        let task = rt::spawn(async move { share_loop(&seen, &at, &holds).await });
+        Ok(Self { plan, door, held, task })
     }
 
     /// From now on this is what the listener is.
@@ -330,7 +357,7 @@ impl Sharing {
     /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
     pub fn drain(self) {
         let (mut round, key) = (Round::default(), self.plan.borrow().key);
-        drain(&self.socket, |accepted| drop(round.hand_on(key, accepted, Seat::force())));
+        self.door.drain(|accepted| drop(round.hand_on(key, accepted, Seat::force())));
         self.hand_over();
     }
 
@@ -343,14 +370,14 @@ impl Sharing {
     }
 }
 
-async fn share_loop(plan: &RefCell<Arc<Listener>>, socket: &Socket, held: &RefCell<Option<Accepted>>) {
+async fn share_loop(plan: &RefCell<Arc<Listener>>, door: &Door, held: &RefCell<Option<Accepted>>) {
     let mut round = Round::default();
     let limit = || process_limit().or_else(|| plan.borrow().limit_reached());
     loop {
         while let Some(limit) = limit() {
             shed_everywhere(limit).await;
         }
-        match socket.accept().await {
+        match door.accept().await {
             Ok(accepted) => {
                 held.replace(Some(accepted));
                 let seat = loop {
