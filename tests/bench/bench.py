@@ -36,6 +36,10 @@ def arguments():
 def measure(name, scenario, peer, args, org):
     if scenario.kind == 'check':
         return scenarios.check(peers.MANY[peer]())
+    if scenario.kind == 'reload':
+        if peer not in peers.RELOADED:
+            raise peers.Absent(f'{peer} does not reload within its process')
+        return scenarios.reload(scenario, peer, peers.RELOADED[peer]())
     if scenario.kind == 'startup':
         return scenarios.startup(peer, lambda: peers.PEERS[peer](scenario.role(), args.workers))
     spec = peers.PEERS[peer](scenario.role(), args.workers)
@@ -63,7 +67,7 @@ def run(args, org, out):
                     row['error'] = str(error)[:300]
                 out.write(json.dumps(row) + '\n')
                 out.flush()
-                shown = ('rate', 'cpu_per', 'p50_us', 'p99_us', 'requests', 'pss_per', 'ms', 'errors', 'error')
+                shown = ('p99_times', 'rate', 'cpu_per', 'p50_us', 'p99_us', 'requests', 'pss_per', 'ms', 'errors', 'error')
                 print(row['at'], name, peer, round_, ' '.join(f'{k}={row[k]:.4g}' if isinstance(row[k], float) else f'{k}={row[k]}'
                                                               for k in shown if row.get(k) is not None), flush=True)
 

@@ -23,10 +23,12 @@ class Absent(Exception):
 
 @dataclass
 class Spec:
-    """How to start a peer in the foreground, on which ports it then listens, and how it checks 1,000 servers."""
+    """How to start a peer in the foreground, on which ports it then listens, and how it is told to reload."""
     cmd: list
     ports: dict
     env: dict = field(default_factory=dict)
+    reload: list = field(default_factory=list)
+    host: str = 'localhost'
 
 
 def write(path, text):
@@ -54,7 +56,7 @@ def origin():
       keepalive_timeout 300s; keepalive_requests 1000000000;
       open_file_cache max=100 inactive=1h; open_file_cache_valid 1h; open_file_cache_min_uses 1;
       default_type application/octet-stream;
-      server {{ listen {ORIGIN} backlog=8192; root {WWW};
+      server {{ listen {ORIGIN} backlog=8192; listen 127.0.0.1:19001 backlog=8192; root {WWW};
         location = /0b {{ return 200 ""; }}
         location = /stat {{ stub_status; }}
         location /c/ {{ alias {WWW}/; expires 1h; }}
@@ -98,6 +100,11 @@ def anyproxy_static(role, workers, port=PORTS['l4'], to=ORIGIN):
 
 def anyproxy_many():
     return [anyproxy_binary(), '-t', '-c', f'{HERE}/many.kdl']
+
+
+def anyproxy_reloaded():
+    conf = f'{HERE}/many.kdl'
+    return Spec([anyproxy_binary(), '-c', conf], {'many': 18100}, reload=[anyproxy_binary(), '-s', 'reload', '-c', conf], host='s500.example.cn')
 
 
 # ---------------------------------------------------------------- nginx
@@ -148,6 +155,15 @@ def nginx_many():
                  'http { access_log off; server_names_hash_max_size 8192; server_names_hash_bucket_size 128;\n'
                  + ''.join(map(server, range(1000))) + '}\n')
     return [installed('nginx'), '-t', '-q', '-c', conf]
+
+
+def nginx_reloaded():
+    """It answers before it has reloaded: its time says nothing."""
+    conf = nginx_many()[-1]
+    with open(conf) as f:
+        text = f.read()
+    conf = write('nginx/reloaded.conf', 'user root; worker_processes 2; daemon off;\n' + text)
+    return Spec([installed('nginx'), '-c', conf], {'many': 18100}, reload=[installed('nginx'), '-s', 'reload', '-c', conf], host='s500.example.cn')
 
 
 # ---------------------------------------------------------------- HAProxy
@@ -203,3 +219,4 @@ PEERS = dict(nginx=nginx, haproxy=haproxy, anyproxy=anyproxy)
 # Measured by callgrind alone: time cannot tell so small a difference.
 BASELINES = {'anyproxy-static': anyproxy_static}
 MANY = dict(nginx=nginx_many, haproxy=haproxy_many, anyproxy=anyproxy_many)
+RELOADED = dict(nginx=nginx_reloaded, anyproxy=anyproxy_reloaded)

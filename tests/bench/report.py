@@ -16,6 +16,9 @@ GOALS = [
     ('PSS an idle pair, bytes', 'idle_l4', 'pss_per', False, 2048),
     ('start to first answer, ms', 'startup', 'ms', False, 100),
     ('check of 1,000 servers, ms', 'check1000', 'ms', False, 300),
+    ('reload of 1,000 servers, ms', 'reload_new', 'ms', False, 1000),
+    ('p99 of new connections during reloads, times', 'reload_new', 'p99_times', False, 3),
+    ('p99 of kept connections during reloads, times', 'reload_kept', 'p99_times', False, 3),
 ]
 
 
@@ -67,6 +70,8 @@ COLUMNS = {
     'idle': lambda m, r: {'held': m('requests'), 'still open': m('still_open'), 'RSS before KiB': m('rss0'), 'held KiB': m('rss1'), 'after KiB': m('rss2'),
                           'RSS B/pair': m('rss_per'), 'PSS B/pair': m('pss_per'), 'PSS ratio': r('pss_per'), 'CPU s/s': m('idle_cpu')},
     'startup': lambda m, r: {'median ms': m('ms'), 'worst ms': m('worst'), 'ratio': r('ms'), 'RSS KiB': m('rss_kib')},
+    'reload': lambda m, r: {'p99 alone ms': m('quiet_p99_us', 1e-3), 'p99 ms': m('p99_us', 1e-3), 'times': m('p99_times'), 'greatest ms': m('max_us', 1e-3),
+                            'p50 ms': m('p50_us', 1e-3), 'reload ms': m('ms'), 'worst reload ms': m('worst'), 'RSS KiB': m('rss_kib')},
     'check': lambda m, r: {'median ms': m('ms'), 'worst ms': m('worst'), 'ratio': r('ms'), 'CPU ms': m('cpu_ms')},
 }
 

@@ -8,6 +8,7 @@ import socket
 import statistics
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import peers
@@ -19,7 +20,7 @@ SIZES = {'0b': 0, '1k': 1 << 10, '100k': 100 << 10, '1m': 1 << 20, '10m': 10 << 
 
 @dataclass
 class Scenario:
-    """kind: req (CPU a request), gib (CPU a GiB), idle, startup, check. port: key of the peer's ports, its role too."""
+    """kind: req (CPU a request), gib (CPU a GiB), idle, startup, check, reload. port: key of the peer's ports, its role too."""
     title: str
     kind: str
     port: str = 'l4'
@@ -39,6 +40,8 @@ ALL = {
     'idle_l4': Scenario('idle connection pairs', 'idle', 'l4', 'hold', 10000),
     'startup': Scenario('start to first answer', 'startup'),
     'check1000': Scenario('check of 1,000 servers', 'check'),
+    'reload_new': Scenario('reload of 1,000 servers, new connections meanwhile', 'reload', 'many', 'new', 64, '/1k'),
+    'reload_kept': Scenario('reload of 1,000 servers, kept connections meanwhile', 'reload', 'many', 'keep', 64, '/1k'),
     'h1_1k': Scenario('HTTP/1.1, 1 KiB', 'req', 'l7', 'wrk', 64, '/1k'),
     'h1_100k': Scenario('HTTP/1.1, 100 KiB', 'req', 'l7', 'wrk', 64, '/100k'),
     'h1_new': Scenario('HTTP/1.1, new connections', 'req', 'l7', 'new', 64, '/1k'),
@@ -49,7 +52,7 @@ ALL = {
     'static_10m': Scenario('static files, 10 MiB', 'gib', 'static', 'keep', 8, '/10m'),
     'idle_l7': Scenario('idle HTTP connections', 'idle', 'l7', 'hold', 10000),
 }
-LAYER4 = ['l4_1k', 'l4_100k', 'l4_new', 'l4_bulk', 'idle_l4', 'startup', 'check1000']
+LAYER4 = ['l4_1k', 'l4_100k', 'l4_new', 'l4_bulk', 'idle_l4', 'startup', 'check1000', 'reload_new', 'reload_kept']
 
 
 def measure(scenario, name, spec, org, seconds):
@@ -96,8 +99,8 @@ def load_command(scenario, port, seconds):
             '-u', scenario.path, '-n', '3000000'] + (['-t'] if tls else [])
 
 
-def load(scenario, port, seconds):
-    p = subprocess.Popen(load_command(scenario, port, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_env())
+def load(scenario, port, seconds, *more):
+    p = subprocess.Popen([*load_command(scenario, port, seconds), *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_env())
     try:
         out = p.communicate(timeout=seconds * 3 + 20)[0]
     except subprocess.TimeoutExpired:
@@ -197,3 +200,35 @@ def check(cmd):
     if code:
         raise RuntimeError(f'exit code {code}: ' + out[-200:].decode(errors='replace'))
     return dict(ms=statistics.median(times), worst=max(times), cpu_ms=statistics.median(cpus), requests=len(times), errors=0)
+
+
+RELOADS, EACH = 6, 0.9  # seconds from one reload to the next
+
+
+def reload(scenario, name, spec):
+    """500 requests a second: first left alone, then while the peer reloads again and again. A request counts from when it was
+    due, so one that a reload holds up delays those behind it."""
+    process = start(name, spec, 'many')
+    port, paced = spec.ports['many'], ('-r', '500', '-h', spec.host)
+    try:
+        load(scenario, port, 2, *paced)
+        quiet = load(scenario, port, RELOADS * EACH, *paced)
+        times = []
+
+        def reloads():
+            for _ in range(RELOADS):
+                began = time.time()
+                subprocess.run(spec.reload, env=clean_env(), capture_output=True, check=True, timeout=20)
+                times.append((time.time() - began) * 1000)
+                time.sleep(max(0, began + EACH - time.time()))
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(reloads)
+            seen = load(scenario, port, RELOADS * EACH, *paced)
+            done.result()
+        seen['errors'] += quiet['errors']
+        seen.update(quiet_p99_us=quiet['p99_us'], p99_times=seen['p99_us'] / quiet['p99_us'], ms=statistics.median(times), worst=max(times),
+                    rss_kib=memory(process.pid)[0], alive=process.alive())
+        return seen
+    finally:
+        process.stop()

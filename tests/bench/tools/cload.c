@@ -1,5 +1,6 @@
 // Load client, one thread on epoll, bounded by -d seconds and -n requests; prints one line of JSON.
-//   cload -m new|keep|hold [-t [-2]] -c CONNECTIONS -d SECONDS -n REQUESTS -p PORT -u PATH [-h HOST]
+//   cload -m new|keep|hold [-t [-2]] -c CONNECTIONS -d SECONDS -n REQUESTS -p PORT -u PATH [-h HOST] [-r RATE]
+// -r   = so many requests a second, on at most -c connections; latency = when it was due .. body complete
 // new   = one connection (and full TLS handshake) per request; latency = connect start .. body complete
 // keep = keepalive GETs with 256 KiB reads; latency = request .. body complete
 // hold = open -c connections, one GET each, print READY, hold until stdin closes or -d seconds
@@ -41,7 +42,7 @@ static double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 static int ep, tls, mode, nc = 16, port;
-static double dur = 5, tstart;
+static double dur = 5, tstart, every, due;
 static const char *path = "/", *host = "localhost";
 static char req[1024];
 static int rl;
@@ -322,6 +323,10 @@ static void step(C *c) {
                 if (stopping) {
                     return;
                 }
+                if (every > 0) {
+                    c->st = IDLE;
+                    break;
+                }
                 c->t0 = now();
                 startreq(c);
             }
@@ -334,7 +339,7 @@ static void step(C *c) {
         }
         continue;
     re:
-        if (stopping || mode == 2) {
+        if (stopping || mode == 2 || every > 0) {
             return;
         }
         if (now() - tstart > dur) {
@@ -346,6 +351,28 @@ static void step(C *c) {
         return;
     }
 }
+// Begins what is due, on connections that are free; what finds none is begun late and counts from when it was due.
+static void pace(C *cs) {
+    static int at;
+    for (int tried = 0; tried < nc && due <= now(); at = (at + 1) % nc) {
+        C *c = &cs[at];
+        if (c->fd < 0) {
+            if (openc(c) < 0) {
+                return;
+            }
+            c->t0 = due;
+        } else if (mode == 1 && c->st == IDLE) {
+            c->t0 = due;
+            startreq(c);
+            step(c);
+        } else {
+            tried++;
+            continue;
+        }
+        due += every;
+        tried = 0;
+    }
+}
 static int cmp(const void *a, const void *b) {
     unsigned x = *(unsigned *)a, y = *(unsigned *)b;
     return x < y ? -1 : x > y;
@@ -355,7 +382,7 @@ int main(int ac, char **av) {
     const char *ip = "127.0.0.1";
     signal(SIGPIPE, SIG_IGN);
     int v12 = 0;
-    while ((o = getopt(ac, av, "m:t2c:d:p:u:h:n:")) > 0) {
+    while ((o = getopt(ac, av, "m:t2c:d:p:u:h:n:r:")) > 0) {
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "keep") ? 1 : !strcmp(optarg, "hold") ? 2 : 0;
@@ -383,6 +410,9 @@ int main(int ac, char **av) {
             break;
         case 'n':
             maxreq = atol(optarg);
+            break;
+        case 'r':
+            every = 1 / atof(optarg);
             break;
         default:
             return 2;
@@ -414,7 +444,8 @@ int main(int ac, char **av) {
     for (int i = 0; i < nc; i++) {
         cs[i].fd = -1;
     }
-    if (mode != 2) {
+    due = tstart;
+    if (mode != 2 && every == 0) {
         for (; opened < nc; opened++) {
             openc(&cs[opened]);
         }
@@ -431,7 +462,14 @@ int main(int ac, char **av) {
                 opened++;
             }
         }
-        int n = epoll_wait(ep, ev, 512, 20);
+        double wait = 0.02;
+        if (every > 0) {
+            pace(cs);
+            wait = due - now();
+            wait = wait < 0 || wait > 0.02 ? 0.02 : wait;
+        }
+        struct timespec most = {0, (long)(wait * 1e9)};
+        int n = epoll_pwait2(ep, ev, 512, &most, 0);
         for (int i = 0; i < n; i++) {
             C *c = ev[i].data.ptr;
             if (c->fd >= 0) {
@@ -455,7 +493,7 @@ int main(int ac, char **av) {
                 }
             }
         }
-        if (mode != 2) {
+        if (mode != 2 && every == 0) {
             int alive = 0;
             for (int i = 0; i < nc; i++) {
                 if (cs[i].fd >= 0) {
