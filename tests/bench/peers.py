@@ -27,7 +27,7 @@ class Spec:
     cmd: list
     ports: dict
     env: dict = field(default_factory=dict)
-    reload: list = field(default_factory=list)
+    reload: list = field(default_factory=list)  # says when it has reloaded, if the peer can
     host: str = 'localhost'
 
 

@@ -140,7 +140,7 @@ impl Control {
         // What needs more than a reload is compared with what is in force: an earlier reload did not apply it.
         let by_reload = dump::changes(&self.cycle.tree, &built.cycle.tree).into_iter();
         let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();
-        changes.extend(self.standing.pending(&built.cycle.tree));
+        changes.extend(self.standing.pending(&built.standing));
         changes.sort();
         let changes: Vec<_> =
             changes.into_iter().map(|(name, needs)| json!({ "directive": name, "needs": needs.to_string() })).collect();

@@ -18,7 +18,7 @@ use crate::{
     },
     log,
     process::process,
-    services::{buffers, dns, jobs, platform, rt, watchdog},
+    services::{buffers, dns, jobs, platform, priority, rt, watchdog},
     worker::{Message, WorkerHandle, accept::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
@@ -191,6 +191,7 @@ fn apply(settings: &Settings) -> std::io::Result<()> {
     buffers::set_limit(settings.memory_limit);
     dns::configure(&settings.resolver, settings.resolver_timeout);
     jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
+    priority::allow_hurry();
     let files = platform::raise_open_files(settings.max_open_file_limit);
     if settings.max_open_file_limit > files {
         tracing::warn!(
@@ -282,7 +283,7 @@ impl Control {
             retired: HashMap::new(),
             shared_accepts: HashMap::new(),
             control_path,
-            standing: Standing::of(&cycle.tree),
+            standing: built.standing,
             reloads: 0,
             failed_reloads: 0,
             last_error: None,
@@ -430,6 +431,7 @@ impl Control {
             r.cycle.end_process_tasks();
             // Stopping modules may take long; the loop goes on meanwhile.
             std::thread::spawn(move || {
+                priority::give_way(priority::Below::Share);
                 drop(r.cycle);
                 platform::give_memory_back();
             });

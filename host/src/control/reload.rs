@@ -4,8 +4,8 @@
 use super::{Control, Retired, apply, publish, runtime};
 use crate::{
     config::{
-        diagnostic::{Diagnostics, Style},
-        dump::Needs,
+        diagnostic::{Diagnostic, Diagnostics, Style},
+        dump::{Needs, Standing},
     },
     cycle::{
         Cycle, build,
@@ -13,13 +13,21 @@ use crate::{
         prepare::{self, Failure, Sockets},
         settings::Settings,
     },
-    services::{datagram, platform, watchdog},
+    services::{datagram, platform, priority, timers, watchdog},
     worker::{
         WorkerHandle,
         accept::{Assigned, Sharing},
     },
 };
-use std::{collections::HashSet, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 impl Control {
@@ -57,7 +65,7 @@ impl Control {
         let built = built(&self.options.config).await.map_err(|d| d.render(Style::PLAIN))?;
         let warnings = built.warnings.render(Style::PLAIN);
         let cycle = built.cycle;
-        let pending = self.standing.pending(&cycle.tree).into_iter();
+        let pending = self.standing.pending(&built.standing).into_iter();
         let pending = pending.filter(|(_, n)| !reinit || *n == Needs::Restart);
         let needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
         let have = self.sockets.keys().copied().collect();
@@ -92,7 +100,7 @@ impl Control {
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
         self.go_live(&cycle).await;
         if reinit {
-            self.standing.reinit(&cycle.tree);
+            self.standing.reinit(built.standing);
             self.dismiss();
         }
         let ms = began.elapsed().as_millis() as u64;
@@ -131,7 +139,7 @@ impl Control {
             let c = Arc::clone(cycle);
             w.ask(move |w| drop(w.start_generation(c))).await;
         }
-        prepare::commit(cycle);
+        committed(cycle).await;
         let given_up: Vec<_> =
             self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
         // Before the workers let go: whoever holds a socket last must be the one that served its queue.
@@ -225,31 +233,91 @@ impl Control {
     }
 }
 
-/// Builds a generation off the loop: reading and compiling may take long.
-pub(super) async fn built(path: &Path) -> Result<build::Built, Diagnostics> {
-    let (tx, rx) = oneshot::channel();
-    let path = path.to_owned();
-    std::thread::spawn(move || {
-        let built = build::build(&path);
-        // The files of all modules were in memory: it is given back before anybody hears that this is done.
-        platform::give_memory_back();
-        let _ = tx.send(built);
-    });
-    rx.await.unwrap_or_else(|_| {
-        let text = "reading the configuration panicked; this is a fault of anyproxy";
-        Err(crate::config::diagnostic::Diagnostic::error("internal", text).into())
-    })
+/// A generation that was built, and what of it a reload does not put into force.
+pub(super) struct Built {
+    pub(super) cycle: Arc<Cycle>,
+    pub(super) warnings: Diagnostics,
+    pub(super) standing: Standing,
 }
 
-pub(super) async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<Sockets, Failure> {
-    let (tx, rx) = oneshot::channel();
-    let cycle = Arc::clone(cycle);
-    std::thread::spawn(move || {
-        // Modules prepare with the services that they have everywhere: timers, tasks, names.
+/// So long a reload may wait for processors that nobody else wants.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Why something was not done off the loop.
+#[derive(Debug)]
+enum NotDone {
+    NoThread(std::io::Error),
+    Panicked,
+}
+
+impl std::fmt::Display for NotDone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoThread(e) => write!(f, "no thread for it: {e}"),
+            Self::Panicked => f.write_str("it panicked; this is a fault of anyproxy"),
+        }
+    }
+}
+
+/// Does what may take long on a thread of its own, with the services that modules have everywhere: timers, tasks, names.
+/// Beside workers it takes the time that they leave, and competes with them only when that was too little.
+async fn off_the_loop<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, NotDone> {
+    let (tx, mut rx) = oneshot::channel();
+    let thread = Arc::new(AtomicI32::new(0));
+    let me = Arc::clone(&thread);
+    let beside_workers = super::worker_count() > 0;
+    let spawned = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        if beside_workers {
+            me.store(priority::this_thread(), Relaxed);
+            priority::give_way(priority::Below::Idle);
+        }
         let _in = runtime().enter();
-        let _ = tx.send(prepare::prepare(&cycle, &have, workers));
+        // Whoever asked waits.
+        let _ = tx.send(work());
     });
-    rx.await.unwrap_or_else(|_| Err(Failure::Bind("preparing panicked".to_owned())))
+    spawned.map_err(NotDone::NoThread)?;
+    let in_time = timers::within(PATIENCE, &mut rx).await;
+    let done = match in_time {
+        Some(done) => done,
+        None => {
+            priority::hurry(thread.load(Relaxed));
+            rx.await
+        }
+    };
+    done.map_err(|_| NotDone::Panicked)
+}
+
+/// Builds a generation.
+pub(super) async fn built(path: &Path) -> Result<Built, Diagnostics> {
+    let path = path.to_owned();
+    let work = move || {
+        let built = build::build(&path).map(|build::Built { cycle, warnings }| {
+            let standing = Standing::of(&cycle.tree);
+            Built { cycle, warnings, standing }
+        });
+        // The files of all modules were in memory: it is given back before anybody hears that this is done.
+        platform::give_memory_back();
+        built
+    };
+    let failed = |e| Err(Diagnostic::error("internal", format!("reading the configuration: {e}")).into());
+    off_the_loop(work).await.unwrap_or_else(failed)
+}
+
+/// Binds what is new, and lets the modules prepare.
+pub(super) async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<Sockets, Failure> {
+    let cycle = Arc::clone(cycle);
+    let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
+    off_the_loop(move || prepare::prepare(&cycle, &have, workers)).await.unwrap_or_else(failed)
+}
+
+/// Puts a generation into force: there may be thousands of peers.
+async fn committed(cycle: &Arc<Cycle>) {
+    let work = Arc::clone(cycle);
+    match off_the_loop(move || prepare::commit(&work)).await {
+        Ok(()) => {}
+        Err(NotDone::NoThread(_)) => prepare::commit(cycle),
+        Err(e) => tracing::error!("putting the configuration into force: {e}"),
+    }
 }
 
 pub(super) fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {

@@ -240,7 +240,7 @@ impl Threads {
     /// A thread's life.
     fn work(&self) {
         if std::ptr::eq(self, &raw const POOLS[Pool::Compute as usize]) {
-            super::platform::lower_priority();
+            super::priority::give_way(super::priority::Below::Share);
         }
         let mut q = self.lock();
         loop {

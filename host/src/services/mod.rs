@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod module_jobs;
 pub mod net;
 pub mod platform;
+pub mod priority;
 pub mod rt;
 pub mod session;
 pub mod stream;

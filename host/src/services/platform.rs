@@ -240,19 +240,6 @@ pub(crate) fn init_groups(user: &std::ffi::CStr, gid: u32) -> io::Result<()> {
     if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Low priority for the running thread: computations must not delay the workers.
-#[cfg(target_os = "linux")]
-pub(crate) fn lower_priority() {
-    // SAFETY: plain numbers; on Linux this concerns the calling thread only.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
-    }
-}
-
-/// Elsewhere all threads are alike.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn lower_priority() {}
-
 /// How large a piece the allocator takes from the system and gives back by itself, bytes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = 1 << 20;

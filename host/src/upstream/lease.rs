@@ -191,7 +191,7 @@ impl Lease {
     }
 
     fn tell_balancer(&self, outcome: &Outcome) {
-        let Some(state) = self.worker.pools.get(self.pool) else { return };
+        let Some(state) = self.worker.pool(self.pool) else { return };
         // A lease that a balancer drops while it is asked: nothing to tell.
         let Ok(mut state) = state.try_borrow_mut() else { return };
         if state.version != self.version {

@@ -1,5 +1,6 @@
 //! The upkeep of pools: resolves names, checks health, returns ejected peers, ramps up new ones, ends waits that took too
-//! long. One task a pool, on the first worker of the generation that serves.
+//! long. One task for all pools of the generation that serves, on its first worker; a few pools a turn of the loop, because
+//! connections must not wait for thousands.
 
 use super::{
     connect,
@@ -20,28 +21,80 @@ use crate::{
 };
 use anyproxy_module_api::abi::{net::Addr, upstream::health};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::sync::mpsc;
 
-/// Longest sleep of a pool's task: what others change is seen within this.
+/// Longest sleep of a pool's upkeep: what others change is seen within this.
 const TURN: Duration = Duration::from_secs(1);
+/// Shortest sleep of it.
+const SOONEST: Duration = Duration::from_millis(5);
 /// How often a ramp moves.
 const RAMP: Duration = Duration::from_millis(250);
 
+/// Pools, or events of pools, that are looked after in one turn of the loop.
+const AT_ONCE: usize = 16;
+
 /// Starts the upkeep of every pool that needs any.
 pub fn start(generation: &Rc<WorkerGen>) {
-    for pool in &generation.cycle.pools {
-        let needed = pool.eject.ejects()
-            || pool.queue.0 > 0
-            || !pool.slow_start.is_zero()
-            || pool.lines.iter().any(|l| l.is_name || l.heartbeat.is_some());
-        if needed {
-            let task = rt::spawn(run(Rc::clone(generation), Arc::clone(pool)));
-            generation.upkeep.borrow_mut().push(task);
+    generation.note_upkeep(rt::spawn(run(Rc::clone(generation))));
+}
+
+fn needs_upkeep(pool: &Pool) -> bool {
+    pool.eject.ejects()
+        || pool.queue.0 > 0
+        || !pool.slow_start.is_zero()
+        || pool.lines.iter().any(|l| l.is_name || l.heartbeat.is_some())
+}
+
+async fn run(generation: Rc<WorkerGen>) {
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let mut all: Vec<Upkeep> = Vec::new();
+    // When each is to be looked after next, by its number in `all`.
+    let mut due = BTreeSet::new();
+    for pool in generation.cycle.pools.iter().filter(|p| needs_upkeep(p)) {
+        let n = all.len();
+        let mut upkeep = Upkeep::new(Rc::clone(&generation), Arc::clone(pool), Tell(n, tell.clone()));
+        upkeep.turn();
+        due.insert((upkeep.next, n));
+        all.push(upkeep);
+        if n % AT_ONCE == AT_ONCE - 1 {
+            rt::yield_now().await;
+        }
+    }
+    let mut said = None;
+    loop {
+        let mut turns = 0;
+        while turns < AT_ONCE {
+            let said = said.take().or_else(|| heard.try_recv().ok());
+            let now = process().now();
+            let n = match &said {
+                Some((n, _)) => *n,
+                None => match due.first() {
+                    Some((at, n)) if *at <= now => *n,
+                    _ => break,
+                },
+            };
+            let upkeep = &mut all[n];
+            due.remove(&(upkeep.next, n));
+            if let Some((_, event)) = said {
+                upkeep.hear(event);
+            }
+            upkeep.turn();
+            due.insert((upkeep.next, n));
+            turns += 1;
+        }
+        if turns == AT_ONCE {
+            rt::yield_now().await;
+            continue;
+        }
+        let wait = due.first().map_or(TURN, |(at, _)| at.saturating_sub(process().now()));
+        tokio::select! {
+            event = heard.recv() => said = event,
+            () = rt::sleep(wait) => {}
         }
     }
 }
@@ -51,37 +104,43 @@ enum Event {
     Checked(u64, super::health::CheckId, Result<(), String>),
 }
 
+/// Tells the upkeep of one pool what happened.
+#[derive(Clone)]
+struct Tell(usize, mpsc::UnboundedSender<(usize, Event)>);
+
+impl Tell {
+    fn send(&self, event: Event) {
+        // The upkeep may have ended meanwhile.
+        let _ = self.1.send((self.0, event));
+    }
+}
+
+/// The upkeep of one pool.
 struct Upkeep {
     generation: Rc<WorkerGen>,
     pool: Arc<Pool>,
     names: HashMap<usize, (Schedule, bool)>,
     addresses: Vec<Vec<Addr>>,
     checks: HashMap<u64, HealthCheck>,
-    tell: mpsc::UnboundedSender<Event>,
-}
-
-async fn run(generation: Rc<WorkerGen>, pool: Arc<Pool>) {
-    let (tell, mut heard) = mpsc::unbounded_channel();
-    let now = process().now();
-    let names = pool.lines.iter().enumerate().filter(|(_, l)| l.is_name);
-    let names = names.map(|(n, l)| (n, (Schedule::new(l.refresh, now), false))).collect();
-    let mut addresses = vec![Vec::new(); pool.lines.len()];
-    for m in &pool.set.load().members {
-        addresses[m.line].push(m.live.addr);
-    }
-    let mut upkeep = Upkeep { generation, pool, names, addresses, checks: HashMap::new(), tell };
-    loop {
-        let wait = upkeep.turn();
-        tokio::select! {
-            event = heard.recv() => if let Some(e) = event { upkeep.hear(e) },
-            () = rt::sleep(wait) => {}
-        }
-    }
+    /// When it has to be looked after again.
+    next: Duration,
+    tell: Tell,
 }
 
 impl Upkeep {
-    /// Does what is due; how long until something else is.
-    fn turn(&mut self) -> Duration {
+    fn new(generation: Rc<WorkerGen>, pool: Arc<Pool>, tell: Tell) -> Self {
+        let now = process().now();
+        let names = pool.lines.iter().enumerate().filter(|(_, l)| l.is_name);
+        let names = names.map(|(n, l)| (n, (Schedule::new(l.refresh, now), false))).collect();
+        let mut addresses = vec![Vec::new(); pool.lines.len()];
+        for m in &pool.set.load().members {
+            addresses[m.line].push(m.live.addr);
+        }
+        Self { generation, pool, names, addresses, checks: HashMap::new(), next: now, tell }
+    }
+
+    /// Does what is due, and notes when something else is.
+    fn turn(&mut self) {
         let now = process().now();
         let mut next = now + TURN;
         self.resolve(now, &mut next);
@@ -90,7 +149,7 @@ impl Upkeep {
         self.ramp(now, &mut next);
         // What an operator said, or a generation that is over gave back, may have made room.
         self.pool.shared.wake_one();
-        next.saturating_sub(now).max(Duration::from_millis(5))
+        self.next = next.max(now + SOONEST);
     }
 
     fn resolve(&mut self, now: Duration, next: &mut Duration) {
@@ -112,12 +171,10 @@ impl Upkeep {
                 // When to ask is decided here: an answer that is still kept somewhere is no news.
                 let answer = dns::lookup_fresh(&host, port).await;
                 let answer = answer.map(|l| l.iter().map(|r| (r.addr, r.ttl_s)).collect()).map_err(|e| e.to_string());
-                // The pool's task may have ended meanwhile.
-                let _ = tell.send(Event::Resolved(n, answer));
+                tell.send(Event::Resolved(n, answer));
             });
-            self.generation.upkeep.borrow_mut().push(task);
+            self.generation.note_upkeep(task);
         }
-        self.generation.upkeep.borrow_mut().retain(|t| !t.is_finished());
     }
 
     fn hear(&mut self, event: Event) {
@@ -192,9 +249,9 @@ impl Upkeep {
                         Some(r) => r.map_err(|e| e.to_string()),
                         None => Err("no answer in time".to_owned()),
                     };
-                    let _ = tell.send(Event::Checked(id, check_id, result));
+                    tell.send(Event::Checked(id, check_id, result));
                 });
-                self.generation.upkeep.borrow_mut().push(task);
+                self.generation.note_upkeep(task);
             }
             *next = (*next).min(now + check.next_check(now));
         }

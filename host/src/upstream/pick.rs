@@ -142,7 +142,7 @@ fn attempt_in(
 ) -> Attempt {
     let set = pool.set.load();
     let mut waits = false;
-    let Some(state) = worker.pools.get(pool.index) else { return Attempt::None };
+    let Some(state) = worker.pool(pool.index) else { return Attempt::None };
     let mut state = state.borrow_mut();
     state.version = set.version;
     for (tier, peers) in set.tiers.iter().enumerate() {
@@ -273,7 +273,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     let worker = &session.worker;
     let began = timers::now();
     let client = session.shared.client.get();
-    if let Some(state) = worker.pools.get(pool.index) {
+    if let Some(state) = worker.pool(pool.index) {
         state.borrow_mut().budget.request(began);
     }
     let mut tried = Vec::new();
@@ -310,7 +310,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             && (tried.len() as u32) < pool.attempts
             && now.saturating_sub(began) < pool.retry_timeout
             && session.shared.kill.get() == 0
-            && worker.pools.get(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
+            && worker.pool(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
         if !may_retry {
             return Err(error);
         }

@@ -15,7 +15,7 @@ use crate::{
 };
 use anyproxy_module_api::abi::module::Place;
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
     sync::Arc,
 };
@@ -26,8 +26,8 @@ pub struct WorkerGen {
     pub cycle: Arc<Cycle>,
     /// This worker.
     pub worker: u32,
-    /// Balancers and budgets, one a pool.
-    pub pools: Vec<RefCell<PoolWorker>>,
+    /// Balancers and budgets, one a pool; made when the pool is first used here: there may be thousands.
+    pools: Vec<OnceCell<RefCell<PoolWorker>>>,
     /// Sessions of the generation that go on here.
     pub sessions: Cell<u32>,
     /// Sessions that exist here: also those that are over and that some module still holds.
@@ -41,7 +41,7 @@ pub struct WorkerGen {
     /// Memory for choosing locals.
     pub scratch: RefCell<Scratch>,
     /// Host tasks that end when it is retired: health checks, resolution.
-    pub upkeep: RefCell<Vec<TaskHandle>>,
+    upkeep: RefCell<Vec<TaskHandle>>,
     /// By key.
     listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
@@ -61,7 +61,7 @@ impl WorkerGen {
         listeners.sort_unstable_by_key(|(key, _)| *key);
         let this = Rc::new(Self {
             worker,
-            pools: cycle.pools.iter().map(|p| RefCell::new(PoolWorker::new(p, &cycle))).collect(),
+            pools: cycle.pools.iter().map(|_| OnceCell::new()).collect(),
             sessions: Cell::new(0),
             held: Cell::new(0),
             tasks: Tasks::default(),
@@ -84,6 +84,12 @@ impl WorkerGen {
         this
     }
 
+    /// A pool by its number.
+    pub fn pool(&self, n: usize) -> Option<&RefCell<PoolWorker>> {
+        let made = || RefCell::new(PoolWorker::new(&self.cycle.pools[n], &self.cycle));
+        self.pools.get(n).map(|pool| pool.get_or_init(made))
+    }
+
     /// A listener by its key.
     pub fn listener(&self, key: u64) -> Option<&Rc<Listener>> {
         let at = self.listeners.binary_search_by_key(&key, |(key, _)| *key).ok()?;
@@ -100,12 +106,24 @@ impl WorkerGen {
         place(self, module, conf)
     }
 
+    /// A task of the host's that ends when the generation is retired.
+    pub fn note_upkeep(&self, task: TaskHandle) {
+        let mut tasks = self.upkeep.borrow_mut();
+        // Those that are over are let go of only when there is no room, and then there is room for as many again.
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|t| !t.is_finished());
+            let live = tasks.len();
+            tasks.reserve(live.max(16));
+        }
+        tasks.push(task);
+    }
+
     /// No new session will come: tells the modules once.
     pub fn retire(&self) {
         if self.retired.replace(true) {
             return;
         }
-        for task in self.upkeep.take() {
+        for task in self.upkeep.borrow().iter() {
             task.abort();
         }
         for &module in self.cycle.start_order().iter().rev() {
@@ -125,7 +143,9 @@ impl WorkerGen {
             return false;
         }
         self.tell_to_end();
-        if self.held_by() != (0, 0, 0) {
+        // A check that is aborted drops what it has of a module's at the loop's next turn.
+        let kept_up = self.upkeep.borrow().iter().any(|t| !t.is_finished());
+        if kept_up || self.held_by() != (0, 0, 0) {
             return false;
         }
         self.end();
@@ -148,7 +168,7 @@ impl WorkerGen {
             let object = self.objects[usize::from(module)].replace(WorkerObject::NONE);
             self.cycle.instance(module).worker_stop(Current::on_worker(self, module), object);
         }
-        for pool in &self.pools {
+        for pool in self.pools.iter().filter_map(OnceCell::get) {
             pool.borrow_mut().end();
         }
     }

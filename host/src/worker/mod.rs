@@ -294,7 +294,10 @@ impl Worker {
         for g in all {
             if g.end_if_done() {
                 self.generations.borrow_mut().retain(|x| !Rc::ptr_eq(x, &g));
-                crate::control::generation_left(g.cycle.epoch, self.id);
+                let epoch = g.cycle.epoch;
+                // First: the last to let go of it has the work of dropping it, and that must not be a worker.
+                drop(g);
+                crate::control::generation_left(epoch, self.id);
             }
         }
         if self.leaving.get() && self.sessions.borrow().is_empty() {

@@ -72,16 +72,14 @@ impl Standing {
         Self(more.map(|((module, name), value)| ((module.to_owned(), name.to_owned()), value)).collect())
     }
 
-    /// Takes over from `tree` what new worker threads put into force.
-    pub fn reinit(&mut self, tree: &Tree) {
-        let Self(new) = Self::of(tree);
+    /// Takes over what new worker threads put into force.
+    pub fn reinit(&mut self, Self(new): Self) {
         self.0.retain(|_, (_, needs)| *needs == Needs::Restart);
         self.0.extend(new.into_iter().filter(|(_, (_, needs))| *needs == Needs::Reinit));
     }
 
-    /// The directives by which `tree` differs from what is in force, with what each needs, sorted by name.
-    pub fn pending(&self, tree: &Tree) -> Vec<(String, Needs)> {
-        let Self(new) = Self::of(tree);
+    /// The directives by which `new` differs from what is in force, with what each needs, sorted by name.
+    pub fn pending(&self, new: &Self) -> Vec<(String, Needs)> {
         let differing = |a: &Self, b: &BTreeMap<_, (u64, Needs)>| {
             let differs = |(key, value): (&(String, String), &(u64, Needs))| {
                 let other = b.get(key).is_none_or(|(hash, _)| *hash != value.0);
@@ -89,8 +87,8 @@ impl Standing {
             };
             a.0.iter().filter_map(differs).collect::<Vec<_>>()
         };
-        let mut all = differing(self, &new);
-        all.extend(differing(&Self(new), &self.0));
+        let mut all = differing(self, &new.0);
+        all.extend(differing(new, &self.0));
         all.sort();
         all.dedup();
         all
