@@ -42,3 +42,16 @@ fn a_head_in_single_bytes_is_read_as_well() {
     let line = logged(&proxy, 0);
     assert_eq!(field(&line, "domain"), "a.test", "{line}");
 }
+
+#[test]
+fn what_follows_the_head_arrives_whole_though_the_client_has_ended_already() {
+    let origin = Origin::echo();
+    let proxy = servers(&server("domain \"a.test\"", "proxy_pass_tcp \"@A@\"")).set("A", origin.addr()).start();
+    for body in [0, 1, 5000, 300_000] {
+        let mut request = b"POST /x HTTP/1.1\r\nHost: a.test\r\n\r\n".to_vec();
+        request.extend((0..body).map(|n| n as u8));
+        // Ends its side before it reads; what is read ahead for the domain is not all there is.
+        let answer = client::exchange(proxy.addr(0), &request);
+        assert!(answer == request, "{body}: {} of {} bytes", answer.len(), request.len());
+    }
+}

@@ -107,6 +107,15 @@ pub(crate) fn apply(s: &Socket, o: &SocketOptions) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends; what does not fill a packet may wait for what follows (MSG_MORE).
+pub(crate) fn send_more(s: &SockRef<'_>, from: &[u8]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    let flags = libc::MSG_MORE | libc::MSG_NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    let flags = 0;
+    s.send_with_flags(from, flags)
+}
+
 /// Joins small writes until it is set back (TCP_CORK).
 pub(crate) fn set_cork(s: &SockRef<'_>, on: bool) -> io::Result<()> {
     #[cfg(target_os = "linux")]

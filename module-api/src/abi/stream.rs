@@ -26,6 +26,9 @@ pub mod ready {
     pub const WRITE: u8 = 2;
     /// The peer closed its side, or the connection failed.
     pub const HUP: u8 = 4;
+    /// Every byte of the peer's was read, and its end is here: a read would give 0. Told only by those who know without
+    /// asking.
+    pub const END: u8 = 8;
 }
 
 /// What a stream can tell besides bytes. Texts live as long as the stream.
@@ -80,6 +83,8 @@ pub struct StreamVtable {
     pub read: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *mut u8, usize) -> isize,
     /// Writes.
     pub write: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const u8, usize) -> isize,
+    /// Writes, and the caller at once writes more, shuts down or drops: a packet or record that is not full may wait for that.
+    pub write_more: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const u8, usize) -> isize,
     /// Writes gathered pieces.
     pub writev: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const IoVec, usize) -> isize,
     /// 0 when everything accepted was handed to the system.
@@ -189,6 +194,15 @@ impl Stream {
     pub fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
         // SAFETY: data belongs to the table; the slice is borrowed for the call.
         let n = with_ffi(cx, |f| unsafe { (self.vt().write)(self.data, f, from.as_ptr(), from.len()) });
+        self.result(n)
+    }
+
+    /// Writes; the count accepted. At once more is written, or the stream shut down or dropped: a packet or record that is
+    /// not full may wait for that, so that the end travels with the last bytes.
+    #[inline]
+    pub fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        // SAFETY: as above.
+        let n = with_ffi(cx, |f| unsafe { (self.vt().write_more)(self.data, f, from.as_ptr(), from.len()) });
         self.result(n)
     }
 
@@ -329,6 +343,10 @@ pub trait StreamImpl: 'static {
     fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<Result<usize, Error>>;
     /// Writes.
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>>;
+    /// Writes, and more or the end follows at once.
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        self.poll_write(cx, from)
+    }
     /// Writes gathered pieces; by default the first that is not empty.
     fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
         let first = from.iter().find(|v| v.len > 0).copied().unwrap_or(IoVec::new(&[]));
@@ -432,6 +450,7 @@ impl<S: StreamImpl> Table<S> {
         state: Self::state,
         read: Self::read,
         write: Self::write,
+        write_more: Self::write_more,
         writev: Self::writev,
         flush: Self::flush,
         shutdown: Self::shutdown,
@@ -487,6 +506,16 @@ impl<S: StreamImpl> Table<S> {
             call::<S>(d, |h| {
                 let from = std::slice::from_raw_parts(from, len);
                 let r = cx.with_context(|cx| h.stream.poll_write(cx, from));
+                h.keep(r)
+            })
+        }
+    }
+    unsafe extern "C" fn write_more(d: *mut (), cx: &FfiContext<'_>, from: *const u8, len: usize) -> isize {
+        // SAFETY: see `bind`; the caller lends `len` bytes.
+        unsafe {
+            call::<S>(d, |h| {
+                let from = std::slice::from_raw_parts(from, len);
+                let r = cx.with_context(|cx| h.stream.poll_write_more(cx, from));
                 h.keep(r)
             })
         }

@@ -75,6 +75,12 @@ impl Peer {
         self.0.rx.borrow().eof
     }
 
+    /// Whether the module ended its side with its last bytes, not after them.
+    pub fn finished_at_once(&self) -> bool {
+        let p = self.0.rx.borrow();
+        p.eof && p.more
+    }
+
     /// Whether the module's stream is gone, not only its write side.
     pub fn is_closed(&self) -> bool {
         self.0.tx.borrow().reader_gone
@@ -130,6 +136,8 @@ struct Pipe {
     chunk: usize,
     eof: bool,
     reset: bool,
+    /// The last write said that more follows at once.
+    more: bool,
     reader_gone: bool,
     stutter: bool,
     reader: Option<Waker>,
@@ -146,6 +154,7 @@ fn pipe() -> Shared {
         chunk: usize::MAX,
         eof: false,
         reset: false,
+        more: false,
         reader_gone: false,
         stutter: false,
         reader: None,
@@ -246,6 +255,9 @@ impl StreamImpl for End {
         if rx.reset || rx.eof {
             bits |= ready::HUP;
         }
+        if rx.eof && !rx.reset && rx.bytes.is_empty() && self.ahead.is_empty() {
+            bits |= ready::END;
+        }
         bits
     }
 
@@ -296,12 +308,19 @@ impl StreamImpl for End {
             }
             let n = from.len().min(room).min(p.chunk);
             p.bytes.extend(&from[..n]);
+            p.more = false;
             (n, p.reader.take())
         };
         if let Some(w) = reader {
             w.wake();
         }
         Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        let r = self.poll_write(cx, from);
+        self.tx.borrow_mut().more |= matches!(r, Poll::Ready(Ok(1..)));
+        r
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {

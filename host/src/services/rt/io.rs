@@ -206,6 +206,11 @@ impl<S: Registered> Io<S> {
         self.slot(|slot| slot.ready & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
     }
 
+    /// Whether the other side has ended, in order, and a read took its last bytes.
+    pub fn has_ended(&self) -> bool {
+        self.slot(|slot| slot.ready & (READ | READ_CLOSED | ERROR) == READ_CLOSED).unwrap_or(false)
+    }
+
     /// A call said that there is no more. What is closed stays so.
     pub fn clear(&self, bit: u8) {
         self.slot(|slot| slot.ready &= !bit);

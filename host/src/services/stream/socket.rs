@@ -23,6 +23,9 @@ trait Socket: Registered + Sized + 'static {
     const PROTOCOL: &'static str;
     fn recv(&self, to: &mut [u8]) -> io::Result<usize>;
     fn send(&self, from: &[u8]) -> io::Result<usize>;
+    fn send_more(&self, from: &[u8]) -> io::Result<usize> {
+        platform::send_more(&self.as_ref(), from)
+    }
     fn send_all(&self, from: &[io::IoSlice<'_>]) -> io::Result<usize>;
     fn fd(&self) -> i64;
     fn into_fd(self) -> i64;
@@ -112,6 +115,9 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if s.is_ready(WRITE) {
             bits |= ready::WRITE;
         }
+        if self.ahead.is_none() && s.has_ended() {
+            bits |= ready::END;
+        }
         bits
     }
 
@@ -124,6 +130,10 @@ impl<S: Socket> StreamImpl for HostStream<S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
         self.socket()?.poll_write(cx, from.len(), |s| s.send(from)).map_err(Into::into)
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        self.socket()?.poll_write(cx, from.len(), |s| s.send_more(from)).map_err(Into::into)
     }
 
     fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {

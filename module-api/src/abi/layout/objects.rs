@@ -45,6 +45,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             state: unsafe extern "C" fn(*mut ()) -> u8,
             read: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *mut u8, usize) -> isize,
             write: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const u8, usize) -> isize,
+            write_more: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const u8, usize) -> isize,
             writev: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const IoVec, usize) -> isize,
             flush: unsafe extern "C" fn(*mut (), &FfiContext<'_>) -> isize,
             shutdown: unsafe extern "C" fn(*mut (), &FfiContext<'_>) -> isize,

@@ -67,7 +67,10 @@ impl Flow {
     /// Writes what is held. Ready: nothing is held.
     fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
         while self.sent < self.buf.len() {
-            match io.to.poll_write(cx, &self.buf[self.sent..]) {
+            let rest = &self.buf[self.sent..];
+            // The end travels with the last bytes: a packet less, for us and for who gets it.
+            let r = if self.ended { io.to.poll_write_more(cx, rest) } else { io.to.poll_write(cx, rest) };
+            match r {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io.target(Error::bare(ErrorKind::BrokenPipe)))),
                 Poll::Ready(Ok(n)) => {
                     self.sent += n;
@@ -124,6 +127,7 @@ impl Flow {
                 self.run += n as u64;
                 let filled = n == self.buf.capacity();
                 self.emptied = !filled;
+                self.ended = self.emptied && io.from.state() & ready::END != 0;
                 (self.full, self.full_run) =
                     if filled { (self.full.saturating_add(1), self.full_run + n as u64) } else { (0, 0) };
             }
@@ -162,7 +166,7 @@ impl Flow {
                 self.poll_flush(cx, io)?;
                 return Poll::Pending;
             }
-            if self.emptied && !self.ended && io.plain && ready_tasks() >= TOGETHER {
+            if self.emptied && !self.buf.is_empty() && io.plain && ready_tasks() >= TOGETHER {
                 // The others read now, and all write then: the system's paths stay in the processor's caches.
                 io.put_off(cx);
                 return Poll::Pending;

@@ -33,6 +33,25 @@ fn each_half_close_is_passed_on_and_the_other_direction_goes_on() {
 }
 
 #[test]
+fn an_end_that_came_with_the_last_bytes_goes_with_them() {
+    for relay in BOTH {
+        let p = Pair::new(relay, []);
+        p.client().send(b"question");
+        p.client().finish();
+        p.go();
+        assert_eq!(p.upstream.received(), b"question");
+        assert!(p.upstream.finished_at_once());
+        p.upstream.send(b"answer");
+        p.go();
+        p.upstream.finish();
+        p.go();
+        assert_eq!(p.client().received(), b"answer");
+        assert!(p.client().is_finished() && !p.client().finished_at_once(), "nothing was left to go with it");
+        p.stop();
+    }
+}
+
+#[test]
 fn an_upstream_that_ends_first_still_gets_the_clients_bytes() {
     let mut p = Pair::new("copy", []);
     p.upstream.send(b"greeting");
