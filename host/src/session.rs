@@ -4,7 +4,11 @@
 //! accept → headers in front (preread) → access hooks → domain (preread) → server → the listener's own handshake
 //!        → local, by rules → hooks → handler → log
 //! ```
+//!
+//! A server's handler of exchanges takes the session before a local is chosen; each of its exchanges (`exchange`) is a
+//! session of its own, which begins with domain, server and local, and ends with its log.
 
+mod exchange;
 mod preread;
 
 use crate::{
@@ -76,6 +80,10 @@ pub struct Session {
     waker: RefCell<Option<Waker>>,
     started: Duration,
     counted_client: Cell<bool>,
+    /// The session that an exchange is of.
+    of: Option<Rc<Self>>,
+    /// It had exchanges, which have lines of their own in the access log.
+    exchanged: Cell<bool>,
 }
 
 /// What is known of few sessions: an idle one costs as much as its largest part.
@@ -151,6 +159,8 @@ pub fn start(
         waker: RefCell::default(),
         started: timers::now(),
         counted_client: Cell::new(false),
+        of: None,
+        exchanged: Cell::new(false),
     });
     generation.held.set(generation.held.get() + 1);
     let key = worker.enter(&session);
@@ -192,13 +202,15 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
             Shaken::Already(stream) => stream,
             Shaken::Later(later) => later.await?,
         };
-        if session.choose_local().is_none() {
-            return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
+        if !session.has_exchanges() {
+            if session.choose_local().is_none() {
+                return Err(CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute));
+            }
+            if let Some(rest) = session.hooks(Phase::Routed)? {
+                rest.await?;
+            }
+            session.stage(Str::new("route"));
         }
-        if let Some(rest) = session.hooks(Phase::Routed)? {
-            rest.await?;
-        }
-        session.stage(Str::new("route"));
         let (module, handler) = session.handler(stream)?;
         session.handled(module, session.run(module, handler).await?)
     }
@@ -433,7 +445,7 @@ impl Session {
     }
 
     /// The hooks from the n-th, which was asked and wants to wait.
-    async fn hooks_from(self: &Rc<Self>, phase: Phase, n: usize) -> Ended<()> {
+    pub(crate) async fn hooks_from(self: &Rc<Self>, phase: Phase, n: usize) -> Ended<()> {
         for (m, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate().skip(n) {
             let verdict = if m == n { Verdict::Ask } else { self.check(*module, hook) };
             let passes = match verdict {
@@ -463,13 +475,13 @@ impl Session {
         instance::run_hook(hook, place, self)
     }
 
-    /// Starts the handler of its local.
+    /// Starts the handler of its local, or its server's of exchanges.
     fn handler(self: &Rc<Self>, stream: Stream) -> Ended<(u16, LocalFuture<Outcome<()>>)> {
         let no_route = CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute);
-        let user = self.user().ok_or(no_route)?;
-        let local = user.server.locals.get(self.local.get() as usize).ok_or(no_route)?;
-        let (module, point) = local.handler.as_ref().ok_or(no_route)?;
-        let place = self.worker.place(*module, self.worker.cycle.conf(local.scope, *module));
+        let server = &self.user().ok_or(no_route)?.server;
+        let local = || server.locals.get(self.local.get() as usize)?.handler.as_ref();
+        let (module, point) = server.exchanges.as_ref().or_else(local).ok_or(no_route)?;
+        let place = self.worker.place(*module, self.worker.cycle.conf(self.scope.get(), *module));
         let _who = enter(Current::in_session(self, *module));
         Ok((*module, instance::handle(point, place, self, stream)))
     }
@@ -522,7 +534,9 @@ impl Session {
             user.server.stats.count(self);
             user.server.stats.end();
         }
-        crate::cycle::access_log::write(self, false);
+        if !self.exchanged.get() {
+            crate::cycle::access_log::write(self, false);
+        }
     }
 }
 

@@ -457,12 +457,14 @@ impl Builder<'_> {
             LocalPlan { scope: l.scope, handler, pool: l.upstream }
         });
         let locals = locals.collect();
+        let own = server.handler.as_ref().and_then(|p| self.handler(instances, p));
+        let exchanges = own.filter(|(_, point)| point.exchanges);
         let name = match server.domains.first() {
             Some(d) => d.name.to_string(),
             None => format!("{}:{}", server.span.file, server.span.line),
         };
         let stats = stats_of(&format!("server {name}"));
-        ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, stats }
+        ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, exchanges, stats }
     }
 
     fn handler(&mut self, instances: &[Option<Instance>], p: &Point) -> Option<(u16, HandlerPoint)> {

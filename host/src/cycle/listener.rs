@@ -29,6 +29,8 @@ pub struct ServerPlan {
     pub rule_inputs: Vec<u32>,
     /// Its locals.
     pub locals: Vec<LocalPlan>,
+    /// Who takes all of its sessions and chooses locals itself, for each exchange.
+    pub exchanges: Option<(u16, HandlerPoint)>,
     /// Counters.
     pub stats: Arc<ListenerStats>,
 }

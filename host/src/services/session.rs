@@ -5,7 +5,9 @@ use super::current::Current;
 use crate::session::{Session, Texts};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Str},
+    module::{Phase, Verdict},
     session::SessionShared,
+    task::LocalFuture,
 };
 use std::{cell::RefCell, rc::Rc};
 
@@ -159,4 +161,36 @@ pub(super) unsafe extern "C" fn route(s: *const SessionShared) -> i32 {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     s.choose_local().map_or(-1, |n| n as i32)
+}
+
+pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
+    Rc::into_raw(Session::exchange(&hold(s))).cast()
+}
+
+pub(super) unsafe extern "C" fn exchange_route(s: *const SessionShared) -> i32 {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    match s.choose_again() {
+        Some(Some(local)) => local as i32,
+        Some(None) => -1,
+        None => -2,
+    }
+}
+
+pub(super) unsafe extern "C" fn exchange_hooks(s: *const SessionShared, later: *mut LocalFuture<bool>) -> Verdict {
+    let exchange = hold(s);
+    let Some(first) = exchange.first_to_ask(Phase::Routed) else { return Verdict::Deny };
+    if first == Session::NOBODY {
+        return Verdict::Pass;
+    }
+    let wait = async move { exchange.hooks_from(Phase::Routed, first).await.is_ok() };
+    // SAFETY: the caller's, written once.
+    unsafe { later.write(LocalFuture::new(wait)) };
+    Verdict::Ask
+}
+
+pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
+    // SAFETY: gives back what `exchange_begin` gave.
+    let exchange = unsafe { Rc::from_raw(s.cast::<Session>()) };
+    exchange.end_exchange();
 }

@@ -106,6 +106,10 @@ pub fn host_table() -> &'static HostVtable {
         session_variable: session::variable,
         session_conf: session::conf,
         session_route: session::route,
+        exchange_begin: session::exchange_begin,
+        exchange_route: session::exchange_route,
+        exchange_hooks: session::exchange_hooks,
+        exchange_end: session::exchange_end,
         session_accept: upstream::session_accept,
 
         connect_upstream: upstream::connect_upstream,

@@ -9,6 +9,7 @@ use super::{
     bytes::{Buf, Sink, Slice, Str},
     conf::Span,
     error::Outcome,
+    module::Verdict,
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,
@@ -364,6 +365,16 @@ pub struct HostVtable {
     pub session_conf: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *const (),
     /// Chooses the local again (a protocol that has many requests in a session). Index of the local, or -1: none.
     pub session_route: unsafe extern "C" fn(*const SessionShared) -> i32,
+    /// One exchange of a session that carries many: a session of its own (domain, local, variables, slots, lease, access
+    /// log) for one request and its answer, several at a time if the protocol has that. One reference is the caller's.
+    pub exchange_begin: unsafe extern "C" fn(*const SessionShared) -> *const SessionShared,
+    /// Chooses the exchange's server, by its domain where the listener has many, and its local. Index of the local; -1: no
+    /// local takes it; -2: no server with this handler has the domain.
+    pub exchange_route: unsafe extern "C" fn(*const SessionShared) -> i32,
+    /// Asks the hooks of `Phase::Routed` about an exchange whose local was chosen. `Ask`: the future says whether it passes.
+    pub exchange_hooks: unsafe extern "C" fn(*const SessionShared, *mut LocalFuture<bool>) -> Verdict,
+    /// It is over: it is logged, and its bytes are its session's. Gives the caller's reference back.
+    pub exchange_end: unsafe extern "C" fn(*const SessionShared),
     /// A connection accepted by the module itself (a stream of a multiplexed transport) enters the listener as a session.
     pub session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
 

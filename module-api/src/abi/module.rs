@@ -154,6 +154,9 @@ pub struct HandlerPoint {
     pub name: Str,
     /// Serves locals that name peers and no handler.
     pub for_peers: bool,
+    /// Named by a server it takes all of its sessions, before a local is chosen, and carries many exchanges in one: for each
+    /// it asks for an exchange and its local (`exchange_begin`, `exchange_route`).
+    pub exchanges: bool,
     /// Runs it.
     pub handle: unsafe extern "C" fn(Place, *const SessionShared, Stream) -> LocalFuture<Outcome<()>>,
 }

@@ -107,6 +107,8 @@ pub trait Handler<M: Module> {
     const NAME: &'static str;
     /// Serves locals that name peers and no handler.
     const FOR_PEERS: bool = false;
+    /// Named by a server it takes all of its sessions, before a local is chosen: see [`Session::exchange`].
+    const EXCHANGES: bool = false;
     /// Runs it.
     fn handle(session: Session<M>, stream: Stream) -> impl Future<Output = Result<(), Error>> + 'static;
 }
@@ -342,7 +344,7 @@ impl<M: Module> Registry<M> {
             // SAFETY: see `listener`.
             future(|| H::handle(unsafe { Session::new(s, p) }, stream))
         }
-        self.handlers.push(HandlerPoint { name: Str::new(H::NAME), for_peers: H::FOR_PEERS, handle: handle::<M, H> });
+        self.handlers.push(HandlerPoint { name: Str::new(H::NAME), for_peers: H::FOR_PEERS, exchanges: H::EXCHANGES, handle: handle::<M, H> });
         self
     }
 

@@ -4,7 +4,7 @@ use crate::abi::{
     bytes::{Sink, Str},
     error::Error,
     host::HostVtable,
-    module::Place,
+    module::{Place, Verdict},
     services::{Connecting, Lease, connect_session, host, pick},
     session::{CloseReason, SessionShared},
     stream::Stream,
@@ -221,6 +221,16 @@ impl<M: Module> Session<M> {
         u32::try_from(unsafe { (self.vt().session_route)(self.raw) }).ok()
     }
 
+    /// An exchange of this session: a session of its own for one request and its answer, of which there may be many, one
+    /// after the other or at a time. Only for a handler with `EXCHANGES`.
+    pub fn exchange(&self) -> Exchange<M> {
+        // SAFETY: a retained session; one reference is given to us, and held by the session that is made of it.
+        let raw = unsafe { (self.vt().exchange_begin)(self.raw) };
+        // SAFETY: of the same module, generation and worker.
+        let session = unsafe { Self::new(raw, self.at.place) };
+        Exchange { session }
+    }
+
     /// This module's private value in the session, if `slot` made one. `T` is the type that `slot` is used with.
     ///
     /// # Panics
@@ -265,6 +275,64 @@ impl<M: Module> Session<M> {
         assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
         // SAFETY: of this type; lives as long as the session, which is retained.
         &unsafe { &*p.cast::<Slot<T>>() }.value
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// To this local, by its number in the server.
+    Local(u32),
+    /// No local of the server takes it.
+    NoLocal,
+    /// No server that this handler serves has its domain.
+    NoServer,
+}
+
+/// One request and its answer: a session of its own within one that carries many. Dropping it ends it: it is logged, and
+/// its bytes are counted as its session's.
+#[derive(Debug)]
+pub struct Exchange<M: Module> {
+    session: Session<M>,
+}
+
+impl<M: Module> Exchange<M> {
+    /// Chooses the server, by the domain that was set, and the local, by its rules.
+    pub fn choose(&self) -> Routed {
+        // SAFETY: a retained exchange.
+        match unsafe { (self.vt().exchange_route)(self.raw) } {
+            -1 => Routed::NoLocal,
+            n => u32::try_from(n).map_or(Routed::NoServer, Routed::Local),
+        }
+    }
+
+    /// Whether the hooks of `Phase::Routed` let it pass, once its local was chosen. Most answer at once.
+    pub async fn is_allowed(&self) -> bool {
+        let later = {
+            let mut later = std::mem::MaybeUninit::uninit();
+            // SAFETY: a retained exchange; the future is written where the verdict is to ask it.
+            match unsafe { (self.vt().exchange_hooks)(self.raw, later.as_mut_ptr()) } {
+                Verdict::Pass => return true,
+                Verdict::Deny => return false,
+                // SAFETY: as above.
+                Verdict::Ask => unsafe { later.assume_init() },
+            }
+        };
+        later.await
+    }
+}
+
+impl<M: Module> Deref for Exchange<M> {
+    type Target = Session<M>;
+    fn deref(&self) -> &Session<M> {
+        &self.session
+    }
+}
+
+impl<M: Module> Drop for Exchange<M> {
+    fn drop(&mut self) {
+        // SAFETY: the reference of `exchange_begin`, given back once.
+        unsafe { (host().exchange_end)(self.session.raw) }
     }
 }
 

@@ -3,9 +3,11 @@
 use super::here;
 use crate::abi::{
     bytes::{Sink, Str},
+    module::Verdict,
     net::Addr,
     session::SessionShared,
     stream::Stream,
+    task::LocalFuture,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -219,6 +221,23 @@ pub(super) unsafe extern "C" fn conf(_: *const SessionShared, _: *const ()) -> *
 }
 pub(super) unsafe extern "C" fn route(_: *const SessionShared) -> i32 {
     here().routes.borrow_mut().pop_front().unwrap_or(0)
+}
+pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
+    // SAFETY: a live session.
+    let of = unsafe { &*s };
+    let exchange = SessionObject::new(of.client.get(), of.local);
+    Rc::into_raw(exchange).cast()
+}
+pub(super) unsafe extern "C" fn exchange_route(s: *const SessionShared) -> i32 {
+    // SAFETY: as for `session_route`.
+    unsafe { route(s) }
+}
+pub(super) unsafe extern "C" fn exchange_hooks(_: *const SessionShared, _: *mut LocalFuture<bool>) -> Verdict {
+    Verdict::Pass
+}
+pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
+    // SAFETY: given back what `exchange_begin` gave.
+    drop(unsafe { Rc::from_raw(s.cast::<SessionObject>()) });
 }
 pub(super) unsafe extern "C" fn accept(listener: u32, stream: Stream, _: *const Addr) -> bool {
     here().accepted.borrow_mut().push_back((listener, stream));

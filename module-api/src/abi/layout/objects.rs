@@ -166,6 +166,7 @@ pub(super) fn list(out: &mut Vec<String>) {
         HandlerPoint {
             name: Str,
             for_peers: bool,
+            exchanges: bool,
             handle: unsafe extern "C" fn(Place, *const SessionShared, Stream) -> LocalFuture<Outcome<()>>,
         }
         LookOut {
