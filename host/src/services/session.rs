@@ -157,12 +157,6 @@ pub(super) unsafe extern "C" fn conf(s: *const SessionShared, module: *const ())
     s.worker.cycle.conf(s.scope.get(), module).as_ptr()
 }
 
-pub(super) unsafe extern "C" fn route(s: *const SessionShared) -> i32 {
-    // SAFETY: see `of`.
-    let s = unsafe { of(s) };
-    s.choose_local().map_or(-1, |n| n as i32)
-}
-
 pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
     Rc::into_raw(Session::exchange(&hold(s))).cast()
 }

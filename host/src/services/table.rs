@@ -105,7 +105,6 @@ pub fn host_table() -> &'static HostVtable {
         session_render: session::render,
         session_variable: session::variable,
         session_conf: session::conf,
-        session_route: session::route,
         exchange_begin: session::exchange_begin,
         exchange_route: session::exchange_route,
         exchange_hooks: session::exchange_hooks,

@@ -363,8 +363,6 @@ pub struct HostVtable {
     pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
     /// This module's configuration object for the block that the session is in now.
     pub session_conf: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *const (),
-    /// Chooses the local again (a protocol that has many requests in a session). Index of the local, or -1: none.
-    pub session_route: unsafe extern "C" fn(*const SessionShared) -> i32,
     /// One exchange of a session that carries many: a session of its own (domain, local, variables, slots, lease, access
     /// log) for one request and its answer, several at a time if the protocol has that. One reference is the caller's.
     pub exchange_begin: unsafe extern "C" fn(*const SessionShared) -> *const SessionShared,

@@ -162,7 +162,7 @@ impl FakeHost {
         self.state.lease_keys.take()
     }
 
-    /// What the next calls of `Session::route` choose; -1: none. Without: 0.
+    /// What the next calls of `Exchange::choose` give: a local, -1 or -2. Without: 0.
     pub fn routes(&self, locals: &[i32]) {
         self.state.routes.borrow_mut().extend(locals);
     }

@@ -9,7 +9,7 @@ pub use points::{
     Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
     Handler, Hook, Listener, Preread, Relay, Variable,
 };
-pub use session::{At, Session};
+pub use session::{At, Exchange, Routed, Session};
 
 use super::{bytes::Slice, conf::DirectiveDesc, module::*};
 use std::marker::PhantomData;

@@ -215,12 +215,6 @@ impl<M: Module> Session<M> {
         Answer(unsafe { (self.vt().relay)(self.raw, client, upstream) })
     }
 
-    /// Chooses the local again, as a protocol does for each request of a session.
-    pub fn route(&self) -> Option<u32> {
-        // SAFETY: a retained session.
-        u32::try_from(unsafe { (self.vt().session_route)(self.raw) }).ok()
-    }
-
     /// An exchange of this session: a session of its own for one request and its answer, of which there may be many, one
     /// after the other or at a time. Only for a handler with `EXCHANGES`.
     pub fn exchange(&self) -> Exchange<M> {

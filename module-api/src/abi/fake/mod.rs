@@ -197,7 +197,6 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     session_render: session::render,
     session_variable: session::variable,
     session_conf: session::conf,
-    session_route: session::route,
     exchange_begin: session::exchange_begin,
     exchange_route: session::exchange_route,
     exchange_hooks: session::exchange_hooks,

@@ -219,18 +219,14 @@ pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out
 pub(super) unsafe extern "C" fn conf(_: *const SessionShared, _: *const ()) -> *const () {
     here().conf.get().0
 }
-pub(super) unsafe extern "C" fn route(_: *const SessionShared) -> i32 {
-    here().routes.borrow_mut().pop_front().unwrap_or(0)
-}
 pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
     // SAFETY: a live session.
     let of = unsafe { &*s };
     let exchange = SessionObject::new(of.client.get(), of.local);
     Rc::into_raw(exchange).cast()
 }
-pub(super) unsafe extern "C" fn exchange_route(s: *const SessionShared) -> i32 {
-    // SAFETY: as for `session_route`.
-    unsafe { route(s) }
+pub(super) unsafe extern "C" fn exchange_route(_: *const SessionShared) -> i32 {
+    here().routes.borrow_mut().pop_front().unwrap_or(0)
 }
 pub(super) unsafe extern "C" fn exchange_hooks(_: *const SessionShared, _: *mut LocalFuture<bool>) -> Verdict {
     Verdict::Pass

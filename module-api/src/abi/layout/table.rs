@@ -165,7 +165,6 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
             session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
             session_conf: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *const (),
-            session_route: unsafe extern "C" fn(*const SessionShared) -> i32,
             exchange_begin: unsafe extern "C" fn(*const SessionShared) -> *const SessionShared,
             exchange_route: unsafe extern "C" fn(*const SessionShared) -> i32,
             exchange_hooks: unsafe extern "C" fn(*const SessionShared, *mut LocalFuture<bool>) -> Verdict,

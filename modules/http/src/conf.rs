@@ -1,0 +1,202 @@
+//! What the configuration says of a block: limits, times, and who answers its requests.
+
+use anyproxy_module_api::*;
+
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+directive! {
+    /// The server speaks HTTP: each request chooses its local by its host and path.
+    /// Absent: sessions are relayed as they are.
+    "http", Contexts::SERVER,
+    .role(Role::Handler, "http")
+    .inherit(Inherit::Never)
+    .example("http")
+}
+
+directive! {
+    /// Answers every request with a text, and the request's own body where there is no text.
+    "http_echo", Contexts::LOCAL,
+    .props(&[
+        ArgDesc::new("body", Kind::Template, "What to say; may contain variables."),
+        ArgDesc::new("status", Kind::Int, "Status code.").default("200").bounds(200, 599),
+        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/plain"),
+    ])
+    .inherit(Inherit::Never)
+    .example("http_echo body=\"hello ${client_addr}\\n\"")
+}
+
+directive! {
+    /// Answers every request with this status, and a text or the address of a redirection.
+    "return", Contexts::LOCAL,
+    .args(&[
+        ArgDesc::new("status", Kind::Int, "Status code.").required().bounds(200, 599),
+        ArgDesc::new("text", Kind::Template, "Body; for 301, 302, 303, 307 and 308 the value of Location."),
+    ])
+    .inherit(Inherit::Never)
+    .example("return 301 \"https://${domain}${http_request_uri}\"")
+}
+
+directive! {
+    /// Passes requests on to the local's peers and their answers back.
+    /// It is what a local does that names peers (`proxy_pass_…`) and nothing else.
+    "http_proxy", Contexts::LOCAL,
+    .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1")]).default("1.1")])
+    .inherit(Inherit::Never)
+    .example("http_proxy version=\"1.1\"")
+}
+
+directive! {
+    /// Most bytes of a request's head.
+    /// A longer one is answered with 431; a request line that is longer than half of it, or than 16 KiB, with 414.
+    "http_header_size", Contexts::MSL,
+    .args(&[ArgDesc::new("size", Kind::Size, "bytes").required().bounds(1 << 10, 1 << 20)])
+    .default("16KiB")
+    .example("http_header_size \"32KiB\"")
+}
+
+directive! {
+    /// Most header lines of a request.
+    "http_header_count", Contexts::MSL,
+    .args(&[ArgDesc::new("count", Kind::Int, "lines").required().bounds(8, 1000)])
+    .default("100")
+    .example("http_header_count 200")
+}
+
+directive! {
+    /// Most bytes of a request's body. A longer one is answered with 413.
+    "http_body_size", Contexts::MSL,
+    .args(&[ArgDesc::new("size", Kind::Size, "0: no limit").required().bounds(0, 1 << 50)])
+    .default("no limit")
+    .example("http_body_size \"10MiB\"")
+}
+
+directive! {
+    /// A request's head must have arrived so long after its first byte. A slower one is answered with 408.
+    "http_header_timeout", Contexts::MSL,
+    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .default("60s")
+    .example("http_header_timeout \"10s\"")
+}
+
+directive! {
+    /// Ends a connection when a body stands still for so long: of the request, or of the answer at the client.
+    "http_body_timeout", Contexts::MSL,
+    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .default("60s")
+    .example("http_body_timeout \"30s\"")
+}
+
+directive! {
+    /// A connection without a request is kept for so long.
+    "http_keepalive_timeout", Contexts::MSL,
+    .args(&[ArgDesc::new("time", Kind::Time, "0: it is closed after each answer").required().bounds(0, DAY)])
+    .default("75s")
+    .example("http_keepalive_timeout \"15s\"")
+}
+
+directive! {
+    /// Requests of one connection; the last one's answer says that it is closed.
+    "http_keepalive_requests", Contexts::MSL,
+    .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, 1 << 40)])
+    .default("no limit")
+    .example("http_keepalive_requests 10000")
+}
+
+directive! {
+    /// A peer must have begun its answer so long after it had the request. Otherwise the client gets 504.
+    "http_first_byte_timeout", Contexts::MSL,
+    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .default("60s")
+    .example("http_first_byte_timeout \"5s\"")
+}
+
+directive! {
+    /// Idle connections to one peer that a worker keeps.
+    "http_upstream_keepalive", Contexts::MSL,
+    .args(&[ArgDesc::new("count", Kind::Int, "0: none").required().bounds(0, 100_000)])
+    .default("64")
+    .example("http_upstream_keepalive 256")
+}
+
+directive! {
+    /// An idle connection to a peer is kept for so long: less than the peer itself keeps it, or requests meet its end.
+    /// A shorter time in the peer's own Keep-Alive header counts.
+    "http_upstream_keepalive_timeout", Contexts::MSL,
+    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .default("4s")
+    .example("http_upstream_keepalive_timeout \"50s\"")
+}
+
+/// Who answers.
+#[derive(Debug)]
+pub(crate) enum Answerer {
+    /// A text, or what the request carries.
+    Echo { body: Option<u32>, status: u16, content_type: &'static str },
+    /// A status, with a text or the target of a redirection.
+    Return { status: u16, text: Option<u32> },
+    /// The peers.
+    Proxy,
+}
+
+/// What a block says.
+#[derive(Debug)]
+pub struct Conf {
+    pub(crate) header_size: usize,
+    pub(crate) header_count: u16,
+    pub(crate) body_size: u64,
+    pub(crate) header_ms: u64,
+    pub(crate) body_ms: u64,
+    pub(crate) keepalive_ms: u64,
+    pub(crate) keepalive_requests: u64,
+    pub(crate) first_byte_ms: u64,
+    pub(crate) upstream_idle: usize,
+    pub(crate) upstream_idle_ms: u64,
+    pub(crate) answerer: Answerer,
+}
+
+impl Conf {
+    pub(crate) fn new(scope: &Scope<'_, Self>, problems: &mut Problems<'_>) -> Self {
+        let number = |name: &str, default: i64| scope.node(name).and_then(|n| n.arg(0)).map_or(default, |v| v.num);
+        let ms = |name: &str, seconds: i64| (number(name, seconds * SECOND) / 1_000_000).unsigned_abs();
+        Self {
+            header_size: number("http_header_size", 16 << 10) as usize,
+            header_count: number("http_header_count", 100) as u16,
+            body_size: number("http_body_size", 0).unsigned_abs(),
+            header_ms: ms("http_header_timeout", 60),
+            body_ms: ms("http_body_timeout", 60),
+            keepalive_ms: ms("http_keepalive_timeout", 75),
+            keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
+            first_byte_ms: ms("http_first_byte_timeout", 60),
+            upstream_idle: number("http_upstream_keepalive", 64) as usize,
+            upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
+            answerer: answerer(scope, problems),
+        }
+    }
+}
+
+/// Of several the last in the file answers; that there are several is an error.
+fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
+    let mut found = None;
+    for node in scope.nodes() {
+        let prop = |name: &str| node.prop(name);
+        let answerer = match node.name.as_str() {
+            "http_echo" => Answerer::Echo {
+                body: prop("body").map(|v| v.num as u32),
+                status: prop("status").map_or(200, |v| v.num as u16),
+                content_type: prop("content_type").map_or("text/plain", |v| v.text.as_str()),
+            },
+            "return" => Answerer::Return {
+                status: node.arg(0).map_or(200, |v| v.num as u16),
+                text: node.arg(1).map(|v| v.num as u32),
+            },
+            "http_proxy" => Answerer::Proxy,
+            _ => continue,
+        };
+        if let Some((other, _)) = found.replace((node.name, answerer)) {
+            let text = format!("a local has one answer: \"{other}\" is there already");
+            problems.error(&node.span, &text, "split it into two locals by rules");
+        }
+    }
+    found.map_or(Answerer::Proxy, |(_, a)| a)
+}

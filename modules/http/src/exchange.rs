@@ -1,0 +1,136 @@
+//! What is known of one request and its answer, for handlers, variables and the log.
+
+use crate::{
+    Http,
+    core::path::{self, Path},
+    h1::{Head, Method, Target, Version},
+};
+use anyproxy_module_api::Session;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+/// Heads up to so many bytes keep their memory for the next request.
+const KEPT: usize = 16 << 10;
+
+/// A message's head: its bytes, and where their parts lie.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) head: Head,
+}
+
+impl Message {
+    fn clear(&mut self) -> bool {
+        self.head.clear();
+        self.bytes.clear();
+        self.bytes.capacity() <= KEPT
+    }
+}
+
+/// A request and the head of its answer. Reused.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) request: Message,
+    /// Of the peer's answer, or empty.
+    pub(crate) response: Message,
+    /// Decoded and normalised; `None`: the target has none (`*`, CONNECT).
+    pub(crate) path: Option<Path>,
+}
+
+impl Request {
+    /// Forgets it; false: its memory is not worth keeping.
+    pub(crate) fn clear(&mut self) -> bool {
+        self.path = None;
+        let kept = self.request.clear();
+        self.response.clear() && kept
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        self.request.head.method()
+    }
+
+    pub(crate) fn method_name(&self) -> &[u8] {
+        self.request.head.method_name(&self.request.bytes)
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.request.head.version()
+    }
+
+    /// Path and query as they came, without scheme and host. May be empty.
+    pub(crate) fn uri(&self) -> &[u8] {
+        match self.request.head.path(&self.request.bytes) {
+            b"" if self.request.head.method() == Method::Options => b"*",
+            b"" => b"/",
+            uri => uri,
+        }
+    }
+
+    /// Whom it is for, with the port if there is one, as it came.
+    pub(crate) fn authority(&self) -> &[u8] {
+        let m = &self.request;
+        match m.head.form() {
+            Target::Absolute { authority, .. } => authority.of(&m.bytes),
+            Target::Authority => m.head.target(&m.bytes),
+            Target::Origin | Target::Asterisk => m.head.fields().value(&m.bytes, crate::h1::Id::Host).unwrap_or_default(),
+        }
+    }
+
+    /// The host that it is for, in lower case without the dot of a full name; empty: none.
+    pub(crate) fn host(&self) -> String {
+        let host = self.request.head.authority(&self.request.bytes).map_or(&b""[..], |a| a.host);
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        String::from_utf8_lossy(host).to_ascii_lowercase()
+    }
+
+    /// Decodes the path.
+    ///
+    /// # Errors
+    /// When it is malformed, or leaves the root.
+    pub(crate) fn decode_path(&mut self) -> Result<(), path::Error> {
+        let path = match self.request.head.form() {
+            Target::Authority | Target::Asterisk => None,
+            Target::Origin | Target::Absolute { .. } => {
+                let (raw, _) = path::split_query(self.uri());
+                Some(path::normalise(if raw.is_empty() { b"/" } else { raw }, true)?)
+            }
+        };
+        self.path = path;
+        Ok(())
+    }
+}
+
+/// What the module keeps in an exchange.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) parts: RefCell<Request>,
+    spare: Rc<RefCell<Vec<Request>>>,
+    /// The peer's answer has begun.
+    pub(crate) answered: Cell<bool>,
+}
+
+/// Requests that are kept for their memory.
+const SPARE: usize = 64;
+
+impl State {
+    pub(crate) fn new(request: Request, spare: &Rc<RefCell<Vec<Request>>>) -> Self {
+        Self { parts: RefCell::new(request), spare: Rc::clone(spare), answered: Cell::new(false) }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let mut request = self.parts.take();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE && request.clear() {
+            spare.push(request);
+        }
+    }
+}
+
+/// What the module keeps in this exchange; `None`: the session is none.
+pub(crate) fn known(session: &Session<Http>) -> Option<&State> {
+    session.slot_if_made()
+}

@@ -1,0 +1,276 @@
+//! The field lines of a head or a trailer section (RFC 9112 section 5): where names and values lie in the caller's bytes.
+//! Knows nothing of start lines or of what a field means.
+
+use super::name::{Id, Ids};
+use super::{Bad, scan};
+
+/// A part of the caller's buffer: offset and length in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub at: u32,
+    /// Length.
+    pub len: u32,
+}
+
+impl Span {
+    pub(super) fn between(start: usize, end: usize) -> Self {
+        Self { at: start as u32, len: (end - start) as u32 }
+    }
+
+    /// The bytes, out of the buffer that was parsed; empty where they are not in `buf`.
+    #[must_use]
+    #[inline]
+    pub fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(self.at as usize..).and_then(|rest| rest.get(..self.len as usize)).unwrap_or_default()
+    }
+}
+
+/// One field line: 12 bytes that say where its name and value lie. The line begins with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderAt {
+    name_at: u32,
+    value_at: u32,
+    value_len: u16,
+    name_len: u8,
+    /// Which field it is.
+    pub id: Id,
+}
+
+impl HeaderAt {
+    /// The name, out of the buffer that was parsed, as it was sent.
+    #[must_use]
+    #[inline]
+    pub fn name<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        Span { at: self.name_at, len: u32::from(self.name_len) }.of(buf)
+    }
+
+    /// The value, out of the buffer that was parsed, without the white space around it. May be empty.
+    #[must_use]
+    #[inline]
+    pub fn value<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        Span { at: self.value_at, len: u32::from(self.value_len) }.of(buf)
+    }
+
+    /// Offset of the line in the buffer.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.name_at as usize
+    }
+}
+
+/// What follows in a section of field lines.
+pub(super) enum Line {
+    /// A field line; the next line begins there.
+    Field(HeaderAt, usize),
+    /// The empty line; what follows the section begins there.
+    End(usize),
+    /// The bytes end inside the line.
+    More,
+}
+
+/// The field lines of one section, in the order they were sent. Reused from message to message.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    list: Vec<HeaderAt>,
+    /// Offset of the empty line.
+    end: u32,
+    seen: Ids,
+    repeated: Ids,
+    /// Where each id is first in `list`; meant only where `seen` has it.
+    first: [u16; Id::COUNT],
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { list: Vec::new(), end: 0, seen: Ids::NONE, repeated: Ids::NONE, first: [0; Id::COUNT] }
+    }
+}
+
+impl Fields {
+    /// Parses a whole section: field lines, then the empty line. Returns its length.
+    ///
+    /// # Errors
+    /// What is wrong with the first bad line; [`Bad::TrailersTooLarge`] for more than `most` lines; [`Bad::Truncated`]
+    /// where the empty line is missing.
+    pub fn parse(&mut self, bytes: &[u8], most: u16) -> Result<usize, Bad> {
+        self.clear();
+        let mut at = 0;
+        loop {
+            match line(bytes, at)? {
+                Line::Field(..) if self.list.len() >= usize::from(most) => return Err(Bad::TrailersTooLarge),
+                Line::Field(header, next) => {
+                    self.push(header);
+                    at = next;
+                }
+                Line::End(next) => {
+                    self.finish(at);
+                    return Ok(next);
+                }
+                Line::More => return Err(Bad::Truncated),
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.end = 0;
+        self.seen = Ids::NONE;
+        self.repeated = Ids::NONE;
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, header: HeaderAt) {
+        if self.seen.has(header.id) {
+            self.repeated = self.repeated.with(header.id);
+        } else {
+            self.seen = self.seen.with(header.id);
+            self.first[header.id as usize] = self.list.len() as u16;
+        }
+        self.list.push(header);
+    }
+
+    /// Notes where the empty line is.
+    pub(super) fn finish(&mut self, end: usize) {
+        self.end = end as u32;
+    }
+
+    /// The lines in order.
+    #[must_use]
+    pub fn list(&self) -> &[HeaderAt] {
+        &self.list
+    }
+
+    /// Offset of the first line: that of the empty line where there are no others.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.list.first().map_or(self.end as usize, HeaderAt::line)
+    }
+
+    /// Offset of the empty line after the last.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// Offset of the line after line `index`, which is the empty line for the last.
+    #[must_use]
+    pub fn next_line(&self, index: usize) -> usize {
+        self.list.get(index + 1).map_or(self.end as usize, HeaderAt::line)
+    }
+
+    /// Which ids there are.
+    #[must_use]
+    pub fn seen(&self) -> Ids {
+        self.seen
+    }
+
+    /// Whether there is more than one line with `id`.
+    #[must_use]
+    pub fn repeats(&self, id: Id) -> bool {
+        self.repeated.has(id)
+    }
+
+    /// The first line with `id`, found in constant time.
+    #[must_use]
+    #[inline]
+    pub fn first(&self, id: Id) -> Option<&HeaderAt> {
+        if self.seen.has(id) { self.list.get(usize::from(self.first[id as usize])) } else { None }
+    }
+
+    /// All lines with `id`, in order.
+    pub fn all(&self, id: Id) -> impl Iterator<Item = &HeaderAt> + use<'_> {
+        let from = if self.seen.has(id) { usize::from(self.first[id as usize]) } else { self.list.len() };
+        let to = if self.repeats(id) { self.list.len() } else { (from + 1).min(self.list.len()) };
+        self.list.get(from..to).unwrap_or_default().iter().filter(move |header| header.id == id)
+    }
+
+    /// The value of the first line with `id`.
+    #[must_use]
+    #[inline]
+    pub fn value<'b>(&self, buf: &'b [u8], id: Id) -> Option<&'b [u8]> {
+        self.first(id).map(|header| header.value(buf))
+    }
+
+    /// The members of the lists in all lines with `id` (RFC 9110 section 5.6.1): see [`tokens`].
+    pub fn tokens<'b>(&self, buf: &'b [u8], id: Id) -> impl Iterator<Item = &'b [u8]> + use<'_, 'b> {
+        self.all(id).flat_map(|header| tokens(header.value(buf)))
+    }
+}
+
+/// Reads one line of a section at `at`. Its offsets fit `u32` because the caller bounds `bytes`.
+#[inline]
+pub(super) fn line(bytes: &[u8], at: usize) -> Result<Line, Bad> {
+    let Some(&first) = bytes.get(at) else { return Ok(Line::More) };
+    if !scan::is_token_byte(first) {
+        return empty_line(bytes, at, first);
+    }
+    let colon = scan::token_end(bytes, at);
+    match bytes.get(colon) {
+        Some(b':') => {}
+        Some(_) => return Err(Bad::Name),
+        None => return Ok(Line::More),
+    }
+    let name = &bytes[at..colon];
+    let Ok(name_len) = u8::try_from(name.len()) else { return Err(Bad::Name) };
+
+    let mut value_at = colon + 1;
+    while let Some(b' ' | b'\t') = bytes.get(value_at) {
+        value_at += 1;
+    }
+    let stop = scan::value_end(bytes, value_at);
+    match (bytes.get(stop), bytes.get(stop + 1)) {
+        (Some(b'\r'), Some(b'\n')) => {}
+        (None, _) | (Some(b'\r'), None) => return Ok(Line::More),
+        (Some(b'\r' | b'\n'), _) => return Err(Bad::LineEnd),
+        _ => return Err(Bad::Value),
+    }
+    let mut value_end = stop;
+    while value_end > value_at && matches!(bytes[value_end - 1], b' ' | b'\t') {
+        value_end -= 1;
+    }
+    let Ok(value_len) = u16::try_from(value_end - value_at) else { return Err(Bad::HeadTooLarge) };
+    let header = HeaderAt { name_at: at as u32, value_at: value_at as u32, value_len, name_len, id: Id::of(name) };
+    Ok(Line::Field(header, stop + 2))
+}
+
+/// A line that begins with something else than a name.
+#[cold]
+fn empty_line(bytes: &[u8], at: usize, first: u8) -> Result<Line, Bad> {
+    match (first, bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Ok(Line::End(at + 2)),
+        (b'\r', None) => Ok(Line::More),
+        (b'\r' | b'\n', _) => Err(Bad::LineEnd),
+        (b' ' | b'\t', _) => Err(Bad::Fold),
+        _ => Err(Bad::Name),
+    }
+}
+
+/// The members of a comma-separated list, without the white space around them; empty ones are left out (RFC 9110
+/// section 5.6.1.2). Commas in quoted strings separate too: for lists of tokens only.
+#[must_use]
+pub fn tokens(value: &[u8]) -> Tokens<'_> {
+    Tokens { rest: value }
+}
+
+/// See [`tokens`].
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while !self.rest.is_empty() {
+            let comma = memchr::memchr(b',', self.rest).unwrap_or(self.rest.len());
+            let token = scan::trim(&self.rest[..comma]);
+            self.rest = self.rest.get(comma + 1..).unwrap_or_default();
+            if !token.is_empty() {
+                return Some(token);
+            }
+        }
+        None
+    }
+}

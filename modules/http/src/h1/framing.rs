@@ -1,0 +1,137 @@
+//! Where a body ends and whether the connection lives on (RFC 9112 sections 6.3 and 9.3). Owns the rules; the bytes
+//! are counted in `body`.
+
+use super::fields::tokens;
+use super::name::Id;
+use super::{Bad, Head, Method, Version, scan};
+
+/// How the end of a message's body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// So many bytes; may be 0.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// All bytes until the peer closes. Responses only.
+    UntilClose,
+}
+
+/// The framing of a request (RFC 9112 section 6.3).
+///
+/// # Errors
+/// [`Bad::CodingAndLength`], [`Bad::CodingVersion`], [`Bad::Coding`], [`Bad::UnknownCoding`]; [`Bad::ContentLength`]
+/// for anything but one line with one number, even where several are equal; [`Bad::ConnectContent`].
+pub fn request_framing(head: &Head, buf: &[u8]) -> Result<Framing, Bad> {
+    let fields = head.fields();
+    let framing = match (fields.first(Id::TransferEncoding), fields.first(Id::ContentLength)) {
+        (None, None) => return Ok(Framing::None),
+        (Some(_), Some(_)) => return Err(Bad::CodingAndLength),
+        (Some(_), None) => coding(head, buf)?,
+        (None, Some(_)) if fields.repeats(Id::ContentLength) => return Err(Bad::ContentLength),
+        (None, Some(length)) => Framing::Length(number(length.value(buf))?),
+    };
+    match (head.method(), framing) {
+        (Method::Connect, Framing::Length(0)) => Ok(Framing::None),
+        (Method::Connect, _) => Err(Bad::ConnectContent),
+        _ => Ok(framing),
+    }
+}
+
+/// The framing of a response to a request with `method` (RFC 9112 section 6.3). The framing fields have to be right
+/// also where the response has no body, since they would be passed on.
+///
+/// # Errors
+/// As [`request_framing`], but several `Content-Length` lines with the same number are one. All of them mean 502.
+pub fn response_framing(head: &Head, buf: &[u8], method: Method) -> Result<Framing, Bad> {
+    let fields = head.fields();
+    let mut framing = Framing::UntilClose;
+    for header in fields.all(Id::ContentLength) {
+        let length = Framing::Length(number(header.value(buf))?);
+        if framing != Framing::UntilClose && framing != length {
+            return Err(Bad::ContentLength);
+        }
+        framing = length;
+    }
+    if fields.first(Id::TransferEncoding).is_some() {
+        if framing != Framing::UntilClose {
+            return Err(Bad::CodingAndLength);
+        }
+        framing = coding(head, buf)?;
+    }
+    let bare = method == Method::Head || has_no_length(head.status(), method) || head.status() == 304;
+    Ok(if bare { Framing::None } else { framing })
+}
+
+/// Whether a response may not have `Content-Length` at all, because it never has content (RFC 9110 section 8.6).
+pub(super) fn has_no_length(status: u16, method: Method) -> bool {
+    matches!(status, 100..=199 | 204) || (method == Method::Connect && matches!(status, 200..=299))
+}
+
+/// Decimal digits only, below 2^64.
+fn number(value: &[u8]) -> Result<u64, Bad> {
+    if value.is_empty() {
+        return Err(Bad::ContentLength);
+    }
+    let mut number = 0u64;
+    for byte in value {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(Bad::ContentLength)?;
+        number = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Bad::ContentLength)?;
+    }
+    Ok(number)
+}
+
+/// `Chunked` where all lines of `Transfer-Encoding` are that one coding. Empty members of the list are not skipped as
+/// elsewhere: other readers may not skip them.
+fn coding(head: &Head, buf: &[u8]) -> Result<Framing, Bad> {
+    if head.version() == Version::Http10 {
+        return Err(Bad::CodingVersion);
+    }
+    let (mut others, mut chunked) = (false, false);
+    for header in head.fields().all(Id::TransferEncoding) {
+        for member in header.value(buf).split(|&byte| byte == b',').map(scan::trim) {
+            if chunked || !scan::is_token(member) {
+                return Err(Bad::Coding);
+            }
+            if member.eq_ignore_ascii_case(b"chunked") {
+                chunked = true;
+            } else {
+                others = true;
+            }
+        }
+    }
+    if others { Err(Bad::UnknownCoding) } else { Ok(Framing::Chunked) }
+}
+
+/// What the `Connection` lines of a head say of the connection (RFC 9110 section 7.6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `close`
+    pub close: bool,
+    /// `keep-alive`
+    pub keep_alive: bool,
+    /// `upgrade`
+    pub upgrade: bool,
+}
+
+/// Reads the `Connection` lines. Names of fields in them are for `strip_request` and `strip_response`.
+#[must_use]
+pub fn connection(head: &Head, buf: &[u8]) -> Connection {
+    let mut connection = Connection::default();
+    for header in head.fields().all(Id::Connection) {
+        for token in tokens(header.value(buf)) {
+            connection.close |= token.eq_ignore_ascii_case(b"close");
+            connection.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            connection.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+    connection
+}
+
+/// Whether the sender of a message takes another one on the connection (RFC 9112 section 9.3). `close` beats
+/// `keep-alive`. After [`Framing::UntilClose`] there is no other message whatever this says.
+#[must_use]
+pub fn keep_alive(version: Version, connection: Connection) -> bool {
+    !connection.close && (version == Version::Http11 || connection.keep_alive)
+}

@@ -1,0 +1,317 @@
+//! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
+//! makes a head well-formed; knows nothing of bodies.
+
+use super::fields::{self, Fields, Line, Span};
+use super::name::Id;
+use super::start::{line_end, target, version};
+use super::{Authority, Bad, Method, Target, Version, authority, scan};
+
+/// How much of a head is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the request or status line, its CRLF included.
+    pub line: u32,
+    /// Bytes of the whole head, from the first byte to the empty line, both included.
+    pub head: u32,
+    /// Number of header lines.
+    pub headers: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { line: 8 << 10, head: 32 << 10, headers: 100 }
+    }
+}
+
+/// How far a parser came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// It is through.
+    Done(T),
+    /// The bytes end too early: call again with the same bytes and more behind them.
+    More,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Start,
+    Fields,
+    Done,
+}
+
+/// One head: offsets into the buffer it was parsed from, which the accessors need again. Reused from message to
+/// message, so that its vector is allocated once; [`Head::clear`] comes between two messages.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    phase: Phase,
+    version: Version,
+    method: Method,
+    status: u16,
+    /// Start of the line in progress; the length of the head when it is done.
+    at: u32,
+    /// How far the line in progress was looked at.
+    scanned: u32,
+    /// Method or status.
+    first: Span,
+    /// Target or reason.
+    second: Span,
+    target: Target,
+    fields: Fields,
+}
+
+impl Head {
+    /// Forgets the head, to parse another one.
+    pub fn clear(&mut self) {
+        self.phase = Phase::Start;
+        self.at = 0;
+        self.scanned = 0;
+        self.fields.clear();
+    }
+
+    /// Parses a request head at the beginning of `buf`. Returns its length in bytes, the empty line included, once it is
+    /// there. Until then each call needs all the bytes of the one before, and looks only at new ones and, once more, at
+    /// the lines they complete. Up to two empty lines in front of it are skipped (RFC 9112 section 2.2).
+    ///
+    /// # Errors
+    /// What is wrong with it, of which the first bad line decides. How the bytes were split makes no difference.
+    pub fn request(&mut self, buf: &[u8], limits: &Limits) -> Result<Step<usize>, Bad> {
+        let step = self.advance(buf, limits, Self::request_line)?;
+        if let Step::Done(_) = step {
+            self.check_host(buf)?;
+        }
+        Ok(step)
+    }
+
+    /// Parses a response head, like [`Head::request`]. Nothing may come in front of it.
+    ///
+    /// # Errors
+    /// As [`Head::request`].
+    pub fn response(&mut self, buf: &[u8], limits: &Limits) -> Result<Step<usize>, Bad> {
+        self.advance(buf, limits, Self::status_line)
+    }
+
+    /// `start` reads the first line at `self.at` and returns where the next begins, or `None` where the bytes end
+    /// first.
+    #[inline]
+    fn advance(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        start: fn(&mut Self, &[u8]) -> Result<Option<usize>, Bad>,
+    ) -> Result<Step<usize>, Bad> {
+        let head_end = limits.head as usize;
+        // A line in progress is parsed when it is first seen, and again when its end or its limit has come. In between
+        // only the end is looked for, so that a peer that sends single bytes costs no more than one look at each.
+        if self.scanned > self.at && self.phase != Phase::Done {
+            let news = buf.get(self.scanned as usize..).unwrap_or_default();
+            if buf.len() < self.line_end(limits) && memchr::memchr(b'\n', news).is_none() {
+                self.scanned = buf.len().max(self.scanned as usize) as u32;
+                return Ok(Step::More);
+            }
+        }
+        if self.phase == Phase::Start {
+            let line_end = self.line_end(limits);
+            let window = &buf[..buf.len().min(line_end)];
+            match start(self, window)? {
+                Some(next) => {
+                    self.at = next as u32;
+                    self.phase = Phase::Fields;
+                }
+                // `start` may have skipped an empty line, which moves the limit.
+                None if buf.len() < self.line_end(limits) => return Ok(self.wait(buf)),
+                None if self.line_end(limits) > line_end => return self.advance(buf, limits, start),
+                None if line_end == head_end => return Err(Bad::HeadTooLarge),
+                None => return Err(Bad::LineTooLong),
+            }
+        }
+        if self.phase == Phase::Fields {
+            let window = &buf[..buf.len().min(head_end)];
+            loop {
+                let at = self.at as usize;
+                match fields::line(window, at)? {
+                    Line::Field(header, next) => {
+                        if self.fields.list().len() >= usize::from(limits.headers) {
+                            return Err(Bad::TooManyHeaders);
+                        }
+                        self.fields.push(header);
+                        self.at = next as u32;
+                    }
+                    Line::End(next) => {
+                        self.fields.finish(at);
+                        self.at = next as u32;
+                        self.phase = Phase::Done;
+                        break;
+                    }
+                    Line::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
+                    Line::More => return Ok(self.wait(buf)),
+                }
+            }
+        }
+        Ok(Step::Done(self.at as usize))
+    }
+
+    /// Where the line in progress must have ended.
+    fn line_end(&self, limits: &Limits) -> usize {
+        let end = if self.phase == Phase::Start { self.at.saturating_add(limits.line) } else { limits.head };
+        end.min(limits.head) as usize
+    }
+
+    fn wait(&mut self, buf: &[u8]) -> Step<usize> {
+        self.scanned = buf.len() as u32;
+        Step::More
+    }
+
+    fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
+        while let Some(b'\r' | b'\n') = bytes.get(self.at as usize) {
+            match line_end(bytes, self.at as usize)? {
+                Some(next) if next > 4 => return Err(Bad::Method),
+                Some(next) => self.at = next as u32,
+                None => return Ok(None),
+            }
+        }
+        let start = self.at as usize;
+        let method_end = scan::token_end(bytes, start);
+        match bytes.get(method_end) {
+            Some(b' ') if method_end > start => {}
+            Some(_) => return Err(Bad::Method),
+            None => return Ok(None),
+        }
+        let target_at = method_end + 1;
+        let target_end = scan::target_end(bytes, target_at);
+        match bytes.get(target_end) {
+            Some(b' ') => {}
+            Some(_) => return Err(Bad::Target),
+            None => return Ok(None),
+        }
+        self.first = Span::between(start, method_end);
+        self.second = Span::between(target_at, target_end);
+        self.method = Method::of(&bytes[start..method_end]);
+        self.target = target(self.method, &bytes[target_at..target_end], target_at).ok_or(Bad::Target)?;
+        let Some((version, end)) = version(bytes, target_end + 1)? else { return Ok(None) };
+        self.version = version;
+        match bytes.get(end) {
+            None | Some(b'\r' | b'\n') => line_end(bytes, end),
+            Some(_) => Err(Bad::Protocol),
+        }
+    }
+
+    fn status_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
+        let Some((version, end)) = version(bytes, 0)? else { return Ok(None) };
+        self.version = version;
+        match bytes.get(end) {
+            Some(b' ') => {}
+            Some(_) => return Err(Bad::Protocol),
+            None => return Ok(None),
+        }
+        let mut status = 0;
+        for at in 0..3 {
+            match bytes.get(end + 1 + at) {
+                Some(digit @ b'0'..=b'9') if at > 0 || *digit != b'0' => status = status * 10 + u16::from(digit - b'0'),
+                Some(_) => return Err(Bad::Status),
+                None => return Ok(None),
+            }
+        }
+        self.status = status;
+        self.first = Span::between(end + 1, end + 4);
+        // The space after the status is required even where no reason follows, but servers leave it out.
+        let reason_at = match bytes.get(end + 4) {
+            Some(b' ') => end + 5,
+            Some(b'\r' | b'\n') => end + 4,
+            Some(_) => return Err(Bad::Status),
+            None => return Ok(None),
+        };
+        let reason_end = scan::value_end(bytes, reason_at);
+        self.second = Span::between(reason_at, reason_end);
+        match bytes.get(reason_end) {
+            None | Some(b'\r' | b'\n') => line_end(bytes, reason_end),
+            Some(_) => Err(Bad::Status),
+        }
+    }
+
+    fn check_host(&self, buf: &[u8]) -> Result<(), Bad> {
+        if self.fields.repeats(Id::Host) {
+            return Err(Bad::ManyHosts);
+        }
+        match self.fields.value(buf, Id::Host) {
+            Some(host) => authority(host).map(|_| ()).ok_or(Bad::Host),
+            None if self.version == Version::Http11 => Err(Bad::NoHost),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of the head, the empty line included. 0 until it is complete.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        if self.phase == Phase::Done { self.at as usize } else { 0 }
+    }
+
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The method of a request.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method of a request as it was sent.
+    #[must_use]
+    pub fn method_name<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.first.of(buf)
+    }
+
+    /// The form of a request's target.
+    #[must_use]
+    pub fn form(&self) -> Target {
+        self.target
+    }
+
+    /// The target of a request as it was sent.
+    #[must_use]
+    pub fn target<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.second.of(buf)
+    }
+
+    /// Path and query of a request's target: all of it, or what follows the authority: see [`Target::Absolute`].
+    #[must_use]
+    pub fn path<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        match self.target {
+            Target::Absolute { path, .. } => path.of(buf),
+            _ => self.target(buf),
+        }
+    }
+
+    /// Host and port that a request is for: of its target where it names them, or else of `Host` (RFC 9112 section
+    /// 3.3). `None` only in HTTP/1.0.
+    #[must_use]
+    pub fn authority<'b>(&self, buf: &'b [u8]) -> Option<Authority<'b>> {
+        authority(match self.target {
+            Target::Absolute { authority, .. } => authority.of(buf),
+            Target::Authority => self.target(buf),
+            Target::Origin | Target::Asterisk => self.fields.value(buf, Id::Host)?,
+        })
+    }
+
+    /// The status of a response, 100 to 999.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase of a response. May be empty.
+    #[must_use]
+    pub fn reason<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.second.of(buf)
+    }
+
+    /// The header lines.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+}

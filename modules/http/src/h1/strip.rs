@@ -1,0 +1,182 @@
+//! Which header lines a proxy leaves out when it passes a head on (RFC 9110 section 7.6.1). Knows nothing of the lines
+//! that are written in their place.
+
+use super::fields::{Fields, tokens};
+use super::framing::has_no_length;
+use super::name::{Id, Ids};
+use super::{Bad, Head, Method};
+
+/// Lines that are left out: one bit for each header line of a head. Reused from message to message.
+#[derive(Clone, Debug, Default)]
+pub struct Struck {
+    words: Vec<u64>,
+}
+
+impl Struck {
+    /// Strikes nothing, of as many lines as `fields` has.
+    pub fn clear(&mut self, fields: &Fields) {
+        self.words.clear();
+        self.words.resize(fields.list().len().div_ceil(64), 0);
+    }
+
+    /// Strikes the line with that index; nothing where there is none.
+    pub fn strike(&mut self, index: usize) {
+        if let Some(word) = self.words.get_mut(index / 64) {
+            *word |= 1 << (index % 64);
+        }
+    }
+
+    /// Strikes all lines whose id is one of `ids`.
+    pub fn strike_ids(&mut self, fields: &Fields, ids: Ids) {
+        if fields.seen().meets(ids) {
+            for (index, header) in fields.list().iter().enumerate() {
+                if ids.has(header.id) {
+                    self.strike(index);
+                }
+            }
+        }
+    }
+
+    /// Whether the line is struck.
+    #[must_use]
+    pub fn has(&self, index: usize) -> bool {
+        self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// The struck lines, in order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + use<'_> {
+        self.words.iter().enumerate().flat_map(|(place, &word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as usize;
+                // Clears the lowest bit; there is none only where the word is empty.
+                left &= left.checked_sub(1)?;
+                Some(place * 64 + bit)
+            })
+        })
+    }
+}
+
+/// Hop-by-hop lines that are kept all the same. `Connection` never is: who keeps one of these writes a new
+/// `Connection` line that names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// `Upgrade`: the connection is about to change its protocol.
+    pub upgrade: bool,
+    /// `TE` where it is just `trailers`, and `Trailer`: the proxy passes trailers on.
+    pub trailers: bool,
+}
+
+/// Fields that are for one connection only.
+const HOP: Ids = Ids::of(&[
+    Id::Connection,
+    Id::KeepAlive,
+    Id::ProxyConnection,
+    Id::Te,
+    Id::Trailer,
+    Id::TransferEncoding,
+    Id::Upgrade,
+    Id::ProxyAuthenticate,
+    Id::ProxyAuthorization,
+]);
+
+/// Fields that `Connection` cannot remove though it lists them. By removing them a client could hide from the server
+/// what a proxy in front of it said of the client, or change what the message is.
+const ESSENTIAL: Ids = Ids::of(&[
+    Id::Host,
+    Id::ContentLength,
+    Id::ContentType,
+    Id::ContentEncoding,
+    Id::ContentRange,
+    Id::CacheControl,
+    Id::Cookie,
+    Id::SetCookie,
+    Id::Authorization,
+    Id::Forwarded,
+    Id::XForwardedFor,
+    Id::XForwardedProto,
+    Id::XForwardedHost,
+    Id::XForwardedPort,
+    Id::XRealIp,
+    Id::AnyproxyDomains,
+    Id::Other,
+]);
+
+/// Names with [`Id::Other`] that `Connection` may list. Each costs a look at every header line.
+const MOST_LISTED: usize = 32;
+
+/// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
+/// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
+/// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
+/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What `struck` held before is forgotten.
+///
+/// # Errors
+/// [`Bad::ConnectionList`] where `Connection` lists more than 32 names that have no [`Id`].
+pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+    strip(head.fields(), buf, keep, struck)
+}
+
+/// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
+/// response that must not have one: 1xx, 204, and 2xx to `CONNECT` (RFC 9110 section 8.6).
+///
+/// # Errors
+/// As [`strip_request`].
+pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+    let fields = head.fields();
+    strip(fields, buf, keep, struck)?;
+    if has_no_length(head.status(), method) {
+        struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
+    } else if fields.repeats(Id::ContentLength) {
+        let lines = fields.list().iter().enumerate().filter(|(_, header)| header.id == Id::ContentLength);
+        for (index, _) in lines.skip(1) {
+            struck.strike(index);
+        }
+    }
+    Ok(())
+}
+
+fn strip(fields: &Fields, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+    struck.clear(fields);
+    let mut kept = Ids::NONE;
+    if keep.upgrade {
+        kept = kept.with(Id::Upgrade);
+    }
+    if keep.trailers {
+        kept = kept.with(Id::Trailer);
+        let trailers = fields.value(buf, Id::Te).is_some_and(|value| value.eq_ignore_ascii_case(b"trailers"));
+        if trailers && !fields.repeats(Id::Te) {
+            kept = kept.with(Id::Te);
+        }
+    }
+    let mut gone = HOP;
+    let mut others = 0;
+    for header in fields.all(Id::Connection) {
+        for token in tokens(header.value(buf)) {
+            let id = Id::of(token);
+            if !ESSENTIAL.has(id) {
+                gone = gone.with(id);
+            } else if id == Id::Other && !is_option(token) {
+                others += 1;
+                if others > MOST_LISTED {
+                    return Err(Bad::ConnectionList);
+                }
+                strike_name(fields, buf, token, struck);
+            }
+        }
+    }
+    struck.strike_ids(fields, gone.without(kept));
+    Ok(())
+}
+
+/// Whether the member of `Connection` is a usual one that names no field.
+fn is_option(token: &[u8]) -> bool {
+    token.eq_ignore_ascii_case(b"close")
+}
+
+fn strike_name(fields: &Fields, buf: &[u8], name: &[u8], struck: &mut Struck) {
+    for (index, header) in fields.list().iter().enumerate() {
+        if header.id == Id::Other && header.name(buf).eq_ignore_ascii_case(name) {
+            struck.strike(index);
+        }
+    }
+}

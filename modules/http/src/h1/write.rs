@@ -1,0 +1,87 @@
+//! Heads on their way out. Owns the layout; which lines go and come is the caller's.
+
+use super::scan;
+use super::text::decimal;
+use super::{Bad, Head, Method, Struck, Target, Version};
+
+/// Something that bytes are appended to.
+pub trait Sink {
+    /// Appends `bytes`.
+    fn push(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Appends the request line of `head` in origin-form, with the method as it was sent and as HTTP/1.1: an absolute
+/// target loses scheme and authority, so the caller writes [`Head::authority`] as `Host`. `*` and the target of
+/// `CONNECT` stay.
+pub fn request_line(head: &Head, buf: &[u8], out: &mut impl Sink) {
+    out.push(head.method_name(buf));
+    out.push(b" ");
+    let path = head.path(buf);
+    if matches!(head.form(), Target::Absolute { .. }) && path.first() != Some(&b'/') {
+        out.push(if path.is_empty() && head.method() == Method::Options { b"*" } else { b"/" });
+    }
+    out.push(path);
+    out.push(b" HTTP/1.1\r\n");
+}
+
+/// Appends a status line. `status` has three digits.
+///
+/// # Errors
+/// [`Bad::Status`], with nothing appended, where it has not, or `reason` holds a control byte.
+pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl Sink) -> Result<(), Bad> {
+    if !(100..=999).contains(&status) || scan::value_end(reason, 0) < reason.len() {
+        return Err(Bad::Status);
+    }
+    out.push(if version == Version::Http11 { b"HTTP/1.1 " } else { b"HTTP/1.0 " });
+    out.push(decimal(status.into()).as_bytes());
+    out.push(b" ");
+    out.push(reason);
+    out.push(b"\r\n");
+    Ok(())
+}
+
+/// Appends the header lines of `head` as they were sent, but for the struck ones. Lines between two struck ones are
+/// copied at once. The empty line is left to the caller, who may append more lines before.
+pub fn headers(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
+    let fields = head.fields();
+    let mut from = fields.start();
+    for index in struck.iter() {
+        let Some(header) = fields.list().get(index) else { break };
+        copy(buf, from, header.line(), out);
+        from = fields.next_line(index);
+    }
+    copy(buf, from, fields.end(), out);
+}
+
+fn copy(buf: &[u8], from: usize, to: usize, out: &mut impl Sink) {
+    match buf.get(from..to) {
+        None | Some([]) => {}
+        Some(lines) => out.push(lines),
+    }
+}
+
+/// Appends one header line.
+///
+/// # Errors
+/// [`Bad::Name`] and [`Bad::Value`], with nothing appended, where the line would be malformed: a value that holds a line
+/// end must not become two lines.
+pub fn field(name: &[u8], value: &[u8], out: &mut impl Sink) -> Result<(), Bad> {
+    if !scan::is_token(name) {
+        return Err(Bad::Name);
+    }
+    if scan::value_end(value, 0) < value.len() {
+        return Err(Bad::Value);
+    }
+    out.push(name);
+    out.push(b": ");
+    out.push(value);
+    out.push(b"\r\n");
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Connections to peers that have no request now, kept by each worker for the next one.
+
+use anyproxy_module_api::{Stream, now_ms, ready};
+use std::{cell::RefCell, collections::HashMap, fmt};
+
+/// Peers whose idle connections are kept, a worker: beyond that the rest of a peer is let go of when it is used next.
+const PEERS: usize = 4096;
+
+struct Kept {
+    stream: Stream,
+    until_ms: u64,
+}
+
+/// The idle connections of one worker, by the identity of the peer.
+#[derive(Default)]
+pub(crate) struct Idle(RefCell<HashMap<u64, Vec<Kept>>>);
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.borrow().iter().map(|(peer, list)| (peer, list.len()))).finish()
+    }
+}
+
+impl Idle {
+    /// The connection used last that is still good: the peer has neither ended it nor said anything, and its time is not
+    /// over. No system call.
+    pub(crate) fn take(&self, peer: u64) -> Option<Stream> {
+        let now = now_ms();
+        let mut all = self.0.borrow_mut();
+        let list = all.get_mut(&peer)?;
+        while let Some(kept) = list.pop() {
+            // What it says unasked is its end, or nothing that we would want to hear.
+            if kept.until_ms > now && kept.stream.state() & (ready::READ | ready::HUP | ready::END) == 0 {
+                return Some(kept.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer is complete, at most `most` of a peer.
+    pub(crate) fn give(&self, peer: u64, mut stream: Stream, until_ms: u64, most: usize) {
+        let mut all = self.0.borrow_mut();
+        if all.len() >= PEERS && !all.contains_key(&peer) {
+            all.retain(|_, list| !list.is_empty());
+            if all.len() >= PEERS {
+                return;
+            }
+        }
+        let list = all.entry(peer).or_default();
+        if list.len() < most {
+            stream.unbind();
+            list.push(Kept { stream, until_ms });
+        }
+    }
+
+    /// Closes those whose time is over.
+    pub(crate) fn sweep(&self) {
+        let now = now_ms();
+        self.0.borrow_mut().retain(|_, list| {
+            list.retain(|k| k.until_ms > now && k.stream.state() & (ready::HUP | ready::END) == 0);
+            !list.is_empty()
+        });
+    }
+}

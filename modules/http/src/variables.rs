@@ -1,0 +1,113 @@
+//! Variables of a request and its answer. In a session that is no exchange they have no value.
+
+use crate::{
+    Http,
+    core::path::split_query,
+    exchange::{Message, Request, known},
+    h1::Version,
+};
+use anyproxy_module_api::{Registry, Session, Sink, Variable};
+
+pub(crate) fn register(registry: &mut Registry<Http>) {
+    registry
+        .variable::<PathVar>()
+        .variable::<Method>()
+        .variable::<Uri>()
+        .variable::<Query>()
+        .variable::<Host>()
+        .variable::<Scheme>()
+        .variable::<Protocol>()
+        .variable::<Url>()
+        .variable::<RequestHeader>()
+        .variable::<ResponseHeader>();
+}
+
+fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
+    // A handler that holds it for writing asks for no variable meanwhile.
+    known(session).and_then(|s| s.parts.try_borrow().ok().map(|r| !r.request.bytes.is_empty() && f(&r))).unwrap_or(false)
+}
+
+/// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
+fn header(message: &Message, name: &str, out: &mut Sink) -> bool {
+    let mut found = false;
+    for line in message.head.fields().list() {
+        let is = line.name(&message.bytes).iter().zip(name.bytes());
+        let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
+        if line.name(&message.bytes).len() == name.len() && is.map(same).all(|s| s) {
+            if std::mem::replace(&mut found, true) {
+                out.push(b", ");
+            }
+            out.push(line.value(&message.bytes));
+        }
+    }
+    found
+}
+
+macro_rules! variable {
+    ($type:ident, $name:literal, $doc:literal, |$request:ident, $out:ident| $body:expr) => {
+        struct $type;
+
+        impl Variable<Http> for $type {
+            const NAME: &'static str = $name;
+            const DOC: &'static str = $doc;
+
+            fn write(session: &Session<Http>, _: &str, $out: &mut Sink) -> bool {
+                of(session, |$request| $body)
+            }
+        }
+    };
+}
+
+fn put(out: &mut Sink, bytes: &[u8]) -> bool {
+    out.push(bytes);
+    true
+}
+
+variable!(PathVar, "path", "Path of the request: decoded, without `.`, `..` and double slashes, without the query.", |r, out| {
+    r.path.as_ref().is_some_and(|p| put(out, p.as_bytes()))
+});
+variable!(Method, "http_request_method", "Method of the request.", |r, out| put(out, r.method_name()));
+variable!(Uri, "http_request_uri", "Path and query of the request as they came.", |r, out| put(out, r.uri()));
+variable!(Query, "http_request_query", "Query of the request as it came, without the question mark.", |r, out| {
+    split_query(r.uri()).1.is_some_and(|q| put(out, q))
+});
+variable!(Host, "http_request_host", "Host and port that the request is for, as they came.", |r, out| {
+    !r.authority().is_empty() && put(out, r.authority())
+});
+variable!(Scheme, "http_request_scheme", "`http` or `https`.", |r, out| {
+    let _ = r;
+    put(out, b"http")
+});
+variable!(Protocol, "http_request_version", "Version of HTTP that the client speaks: `1.0` or `1.1`.", |r, out| {
+    put(out, if r.version() == Version::Http10 { b"1.0" } else { b"1.1" })
+});
+variable!(Url, "http_request_url", "Scheme, host, path and query of the request.", |r, out| {
+    out.push(b"http://");
+    out.push(r.authority());
+    put(out, r.uri())
+});
+
+struct RequestHeader;
+
+impl Variable<Http> for RequestHeader {
+    const NAME: &'static str = "http_request_";
+    const DOC: &'static str = "A header of the request, by its name with `_` for `-`.";
+    const PREFIX: bool = true;
+
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+        of(session, |r| header(&r.request, rest, out))
+    }
+}
+
+struct ResponseHeader;
+
+impl Variable<Http> for ResponseHeader {
+    const NAME: &'static str = "http_response_";
+    const DOC: &'static str = "A header of the peer's answer, by its name with `_` for `-`.";
+    const PREFIX: bool = true;
+
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+        of(session, |r| header(&r.response, rest, out))
+    }
+}
+

@@ -1,0 +1,175 @@
+//! Bodies both ways, however they are delimited.
+
+use std::io::Write;
+
+use harness::{Origin, client, pattern};
+
+use crate::support::{OK, Scripted, answer, ask, get, head, once, proxy_to, server};
+
+fn post(framing: &str) -> String {
+    format!("POST /x HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n")
+}
+
+#[test]
+fn a_request_with_a_length_arrives_with_it() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for len in [0, 1, 100_000] {
+        let body = pattern::bytes(len);
+        stream.write_all(post(&format!("Content-Length: {len}")).as_bytes()).expect("write");
+        stream.write_all(&body).expect("write");
+        assert_eq!(answer(&mut stream, "POST").text(), "ok");
+        assert!(origin.seen().pop().expect("a request").1 == body, "{len}");
+    }
+}
+
+#[test]
+fn a_chunked_request_arrives_whole_and_without_its_extensions() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    let head = post("Transfer-Encoding: chunked");
+    let body = "5;name=\"value\"\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nX-Trailer: t\r\n\r\n";
+    assert_eq!(ask(&mut stream, head + body).text(), "ok");
+    let (head, body) = origin.seen().pop().expect("a request");
+    assert_eq!(body, b"hello world");
+    assert!(head.to_ascii_lowercase().contains("transfer-encoding: chunked"), "{head}");
+    assert_eq!(ask(&mut stream, get("/")).text(), "ok", "the connection goes on");
+}
+
+#[test]
+fn a_chunked_answer_arrives_whole_in_pieces_of_any_size() {
+    let origin = Origin::start(|mut conn| {
+        while head(&mut conn).is_some() {
+            conn.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            for len in [1, 10, 70_000] {
+                conn.write_all(format!("{len:x}\r\n").as_bytes())?;
+                conn.write_all(&pattern::bytes(len))?;
+                conn.write_all(b"\r\n")?;
+            }
+            conn.write_all(b"0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for _ in 0..3 {
+        let a = ask(&mut stream, get("/"));
+        assert_eq!(a.body.len(), 70_011);
+        assert!(a.body[11..] == pattern::bytes(70_000)[..]);
+    }
+    assert_eq!(origin.accepted(), 1, "one connection carried them all");
+    // A client of 1.0 knows no chunks: the end of the connection is the end of the body.
+    let a = once(&proxy, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!((a.header("transfer-encoding"), a.body.len()), (None, 70_011));
+}
+
+#[test]
+fn an_answer_that_ends_with_the_connection_arrives_whole() {
+    let origin = Origin::start(|mut conn| {
+        let _ = head(&mut conn);
+        conn.write_all(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n")?;
+        conn.write_all(&pattern::bytes(300_000))
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for _ in 0..2 {
+        let a = ask(&mut stream, get("/"));
+        assert!(a.body == pattern::bytes(300_000), "{} bytes, {}", a.body.len(), a.head);
+        assert_eq!(a.header("transfer-encoding"), Some("chunked"), "so that the client's connection can go on");
+    }
+}
+
+#[test]
+fn a_large_answer_to_a_slow_reader_is_held_back_and_whole() {
+    let origin = Origin::start(|mut conn| {
+        let _ = head(&mut conn);
+        conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 50 << 20).as_bytes())?;
+        let piece = pattern::bytes(1 << 20);
+        for _ in 0..50 {
+            conn.write_all(&piece)?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(get("/").as_bytes()).expect("write");
+    let a = head(&mut stream).expect("a head");
+    assert!(a.contains("52428800"), "{a}");
+    let got = client::read_exact(&stream, 50 << 20);
+    assert!(got.chunks(1 << 20).all(|c| c == &pattern::bytes(1 << 20)[..]));
+}
+
+#[test]
+fn answers_without_a_body_have_none() {
+    for (answer, method, status) in [
+        (&b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n"[..], "GET", 204),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", "GET", 304),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "HEAD", 200),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD", 200),
+    ] {
+        let origin = Scripted::new(answer, false);
+        let proxy = proxy_to(origin.addr(), "");
+        let mut stream = client::connect(proxy.addr(0));
+        for _ in 0..2 {
+            let a = ask(&mut stream, format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(a.status, status);
+        }
+        assert_eq!(origin.origin.accepted(), 1, "{method} {status}");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_100_gets_it() {
+    let origin = Origin::start(|mut conn| {
+        let request = head(&mut conn).expect("a head");
+        assert!(request.to_ascii_lowercase().contains("expect: 100-continue"), "{request}");
+        conn.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        let mut body = [0; 4];
+        std::io::Read::read_exact(&mut conn, &mut body)?;
+        assert_eq!(&body, b"body");
+        conn.write_all(OK)
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(post("Content-Length: 4\r\nExpect: 100-continue").as_bytes()).expect("write");
+    assert_eq!(head(&mut stream).as_deref(), Some("HTTP/1.1 100 Continue\r\n\r\n"));
+    stream.write_all(b"body").expect("write");
+    assert_eq!(answer(&mut stream, "POST").text(), "ok");
+    // One that answers by itself says so too, before it reads.
+    let echo = server("local { http_echo; }").start();
+    let mut stream = client::connect(echo.addr(0));
+    stream.write_all(post("Content-Length: 4\r\nExpect: 100-continue").as_bytes()).expect("write");
+    assert_eq!(head(&mut stream).as_deref(), Some("HTTP/1.1 100 Continue\r\n\r\n"));
+    stream.write_all(b"body").expect("write");
+    assert_eq!(answer(&mut stream, "POST").text(), "body");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "http_body_size \"10B\"");
+    let a = once(&proxy, post("Content-Length: 11"));
+    assert_eq!((a.status, a.header("connection")), (413, Some("close")));
+    let a = once(&proxy, post("Transfer-Encoding: chunked") + "b\r\n01234567890\r\n0\r\n\r\n");
+    assert_eq!(a.status, 413);
+    assert_eq!(once(&proxy, post("Content-Length: 10") + "0123456789").text(), "ok");
+    let lengths: Vec<_> = origin.seen().iter().map(|(_, b)| b.len()).collect();
+    assert_eq!(lengths, [10]);
+}
+
+#[test]
+fn an_echo_gives_the_body_back() {
+    let proxy = server("local { http_echo; }").start();
+    let mut stream = client::connect(proxy.addr(0));
+    let body = pattern::bytes(200_000);
+    let mut request = post("Content-Length: 200000").into_bytes();
+    request.extend_from_slice(&body);
+    std::thread::scope(|s| {
+        let other = stream.try_clone().expect("a second handle");
+        s.spawn(move || (&other).write_all(&request).expect("write"));
+        assert!(answer(&mut stream, "POST").body == body);
+    });
+    assert_eq!(ask(&mut stream, post("Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\n\r\n").text(), "abc");
+}

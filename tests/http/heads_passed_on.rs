@@ -1,0 +1,55 @@
+//! What becomes of headers on their way.
+
+use harness::client;
+
+use crate::support::{OK, Scripted, ask, once, proxy_to};
+
+#[test]
+fn headers_of_one_hop_stay_there_and_the_others_pass() {
+    let origin = Scripted::new(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n\
+          Proxy-Authenticate: Basic\r\nServer: origin\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nok",
+        false,
+    );
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    let a = ask(
+        &mut stream,
+        "GET /x?y HTTP/1.1\r\nHost: a.test:81\r\nConnection: X-Mine, close\r\nX-Mine: 1\r\nKeep-Alive: 1\r\nTE: gzip\r\n\
+         Proxy-Connection: x\r\nUpgrade: foo\r\nProxy-Authorization: secret\r\nCookie: c\r\nX-Other: two words\r\n\r\n",
+    );
+    let (head, _) = origin.seen().pop().expect("a request");
+    let lower = head.to_ascii_lowercase();
+    for gone in ["x-mine", "keep-alive: 1", "te:", "proxy-connection", "upgrade", "proxy-authorization", "close"] {
+        assert!(!lower.contains(gone), "{gone}: {head}");
+    }
+    assert!(head.starts_with("GET /x?y HTTP/1.1\r\n"), "{head}");
+    for kept in ["Host: a.test:81\r\n", "Cookie: c\r\n", "X-Other: two words\r\n"] {
+        assert!(head.contains(kept), "{kept}: {head}");
+    }
+    for gone in ["x-hop", "keep-alive", "proxy-authenticate"] {
+        assert_eq!(a.header(gone), None, "{}", a.head);
+    }
+    assert_eq!(a.header("server"), Some("origin"));
+    assert_eq!(a.head.matches("Set-Cookie: ").count(), 2);
+    assert_eq!(a.header("connection"), Some("close"));
+}
+
+#[test]
+fn the_client_is_named_to_the_peer() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    once(&proxy, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X-Forwarded-For: 192.0.2.7, 127.0.0.1\r\n"), "{head}");
+    assert!(head.contains("X-Forwarded-Proto: http\r\n"), "{head}");
+}
+
+#[test]
+fn a_target_in_absolute_form_names_the_host() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    assert_eq!(once(&proxy, "GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n").text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.starts_with("GET /x?y HTTP/1.1\r\n") && head.contains("Host: b.test\r\n"), "{head}");
+}

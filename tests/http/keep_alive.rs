@@ -1,0 +1,82 @@
+//! How long a connection of a client is kept, and what ends it.
+
+use std::io::Write;
+
+use harness::client::{self, End};
+
+use crate::support::{answer, ask, get, server};
+
+fn echo(more: &str) -> harness::Proxy {
+    server(&format!("{more}\nlocal {{ http_echo body=\"ok\"; }}")).start()
+}
+
+#[test]
+fn requests_sent_together_are_answered_in_order() {
+    let proxy = server("local { http_echo body=\"${path}\"; }").start();
+    let mut stream = client::connect(proxy.addr(0));
+    let all: String = (0..50).map(|n| get(&format!("/{n}"))).collect();
+    stream.write_all(all.as_bytes()).expect("write");
+    for n in 0..50 {
+        assert_eq!(answer(&mut stream, "GET").text(), format!("/{n}"));
+    }
+}
+
+#[test]
+fn close_is_said_and_done_when_the_client_asks_for_it() {
+    let proxy = echo("");
+    for request in [
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let mut stream = client::connect(proxy.addr(0));
+        let a = ask(&mut stream, request);
+        assert_eq!((a.status, a.header("connection")), (200, Some("close")), "{request}");
+        assert_eq!(client::end(&stream), End::Closed);
+    }
+}
+
+#[test]
+fn a_client_of_1_0_may_ask_to_be_kept() {
+    let proxy = echo("");
+    let mut stream = client::connect(proxy.addr(0));
+    for _ in 0..2 {
+        let a = ask(&mut stream, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        assert_eq!(a.header("connection"), Some("keep-alive"));
+    }
+}
+
+#[test]
+fn the_last_of_the_requests_allowed_says_so() {
+    let proxy = echo("http_keepalive_requests 3");
+    let mut stream = client::connect(proxy.addr(0));
+    for n in 1..=3 {
+        let a = ask(&mut stream, get("/"));
+        assert_eq!(a.header("connection"), (n == 3).then_some("close"), "{n}");
+    }
+    assert_eq!(client::end(&stream), End::Closed);
+}
+
+#[test]
+fn a_silent_connection_is_closed_in_order() {
+    let proxy = echo("http_keepalive_timeout \"300ms\"");
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut stream, get("/")).status, 200);
+    assert_eq!(client::end(&stream), End::Closed);
+}
+
+#[test]
+fn each_request_is_one_line_of_the_log() {
+    let proxy = echo("");
+    let mut stream = client::connect(proxy.addr(0));
+    for path in ["/one", "/two?q"] {
+        ask(&mut stream, get(path));
+    }
+    drop(stream);
+    harness::eventually("two lines", || (proxy.read("access.log").lines().count() == 2).then_some(()));
+    let log = proxy.read("access.log");
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines[0].starts_with("status=200 method=GET path=/one uri=/one host=a.test "), "{log}");
+    assert!(lines[1].starts_with("status=200 method=GET path=/two uri=/two?q host=a.test "), "{log}");
+    assert!(lines[1].ends_with("agent=t"), "{log}");
+}

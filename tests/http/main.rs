@@ -1,0 +1,12 @@
+//! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
+
+mod bodies;
+mod connections_to_peers;
+mod framing;
+mod heads_passed_on;
+mod keep_alive;
+mod peers_that_fail;
+mod real_clients;
+mod routes;
+mod slow_clients;
+mod support;

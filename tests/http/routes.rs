@@ -1,0 +1,86 @@
+//! Each request chooses its server by its host and its local by its path, whatever the connection asked for before.
+
+use harness::client;
+
+use crate::support::{ask, get, net, once, server};
+
+#[test]
+fn the_path_chooses_the_local_for_each_request_of_a_connection() {
+    let proxy = server(
+        r#"
+        local { rule "${path}" prefix="/a/"; http_echo body="a ${path}"; }
+        local { rule "${path}" text="/b"; http_echo body="b" status=201; }
+        local { rule "${path}" regex="^/v(?<v>[0-9]+)/"; http_echo body="version ${re.v}"; }
+        "#,
+    )
+    .start();
+    let mut stream = client::connect(proxy.addr(0));
+    let mut say = |path: &str| {
+        let a = ask(&mut stream, get(path));
+        (a.status, a.text())
+    };
+    assert_eq!(say("/a/x?y=1"), (200, "a /a/x".to_owned()));
+    assert_eq!(say("/b"), (201, "b".to_owned()));
+    assert_eq!(say("/v12/"), (200, "version 12".to_owned()));
+    assert_eq!(say("/none").0, 404);
+    assert_eq!(say("/x/../b"), (201, "b".to_owned()), "normalised");
+    assert_eq!(say("/%62"), (201, "b".to_owned()), "decoded");
+    assert_eq!(say("/a/%2e%2e/b"), (201, "b".to_owned()));
+}
+
+#[test]
+fn a_path_that_leaves_the_root_or_is_no_path_is_refused() {
+    let proxy = server("local { http_echo body=\"ok\"; }").start();
+    for path in ["/../x", "/a/../../x", "/%2e%2e/x", "/%", "/%zz", "/a%00b"] {
+        assert_eq!(once(&proxy, get(path)).status, 400, "{path}");
+    }
+}
+
+#[test]
+fn the_host_chooses_the_server_for_each_request() {
+    let port = client::free_port();
+    let one = |host: &str| {
+        format!(
+            "server {{ domain \"{host}\"; domain_listen_tcp \"127.0.0.1:{port}\"; http; local {{ http_echo body=\"{host}\"; }}; }}\n"
+        )
+    };
+    let proxy = net(&(one("a.test") + &one("b.test"))).start();
+    let mut stream = client::connect(proxy.addr(0));
+    let mut say = |host: &str| ask(&mut stream, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(say("a.test").text(), "a.test");
+    assert_eq!(say("b.test").text(), "b.test");
+    assert_eq!(say("B.TEST:80").text(), "b.test");
+    assert_eq!(say("c.test").status, 421);
+}
+
+#[test]
+fn a_local_returns_a_status_a_text_or_another_address() {
+    let proxy = server(
+        r#"
+        local { rule "${path}" text="/gone"; return 410 "it is gone\n"; }
+        local { rule "${path}" text="/empty"; return 204; }
+        local { return 301 "https://${http_request_host}${http_request_uri}"; }
+        "#,
+    )
+    .start();
+    let gone = once(&proxy, get("/gone"));
+    assert_eq!((gone.status, gone.text().as_str()), (410, "it is gone\n"));
+    let empty = once(&proxy, get("/empty"));
+    assert_eq!((empty.status, empty.header("content-length")), (204, None));
+    let moved = once(&proxy, get("/x?y=z"));
+    assert_eq!((moved.status, moved.header("location")), (301, Some("https://a.test/x?y=z")));
+}
+
+#[test]
+fn an_address_that_is_denied_gets_403() {
+    let proxy = server(
+        r#"
+        local { rule "${path}" text="/closed"; ip_deny "127.0.0.0/8"; http_echo body="no"; }
+        local { http_echo body="yes"; }
+        "#,
+    )
+    .start();
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut stream, get("/closed")).status, 403);
+    assert_eq!(ask(&mut stream, get("/")).text(), "yes", "the connection goes on");
+}

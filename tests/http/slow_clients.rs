@@ -1,0 +1,41 @@
+//! Clients that take their time.
+
+use std::io::Write;
+
+use harness::client::{self, End};
+
+use crate::support::{OK, Scripted, answer, proxy_to, server};
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_is_408() {
+    let proxy = server("http_header_timeout \"300ms\"\nlocal { http_echo body=\"x\"; }").start();
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost:").expect("write");
+    let a = answer(&mut stream, "GET");
+    assert_eq!((a.status, a.header("connection")), (408, Some("close")));
+    assert_eq!(client::end(&stream), End::Closed);
+}
+
+#[test]
+fn a_head_in_single_bytes_is_read() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for byte in b"GET /slow HTTP/1.1\r\nHost: a.test\r\nX-A: b\r\n\r\n" {
+        stream.write_all(&[*byte]).expect("write");
+    }
+    assert_eq!(answer(&mut stream, "GET").text(), "ok");
+    assert!(origin.seen()[0].0.contains("X-A: b\r\n"));
+}
+
+#[test]
+fn a_body_that_stands_still_ends_the_connection() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "http_body_timeout \"300ms\"");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").expect("write");
+    let got = client::read_to_end(&stream);
+    let text = String::from_utf8_lossy(&got);
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert!(origin.seen().is_empty());
+}
