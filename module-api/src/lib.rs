@@ -19,8 +19,8 @@ pub use abi::{
     error::{Error, ErrorKind},
     export::{
         Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Exchange,
-        Function, Greeting, Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Routed, Scope, Session,
-        Variable,
+        Function, Greeting, Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Routed, Scope,
+        Session, Variable,
     },
     host::{PeerInfo, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},

@@ -61,7 +61,8 @@ fn one_that_ends_under_a_request_is_tried_again_on_another() {
 #[test]
 fn none_is_kept_where_none_is_wanted() {
     let origin = Scripted::new(OK, false);
-    let proxy = server(&format!("http_upstream_keepalive 0\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
+    let proxy =
+        server(&format!("http_upstream_keepalive 0\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
     for _ in 0..3 {
         assert_eq!(once(&proxy, get("/")).text(), "ok");
     }

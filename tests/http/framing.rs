@@ -53,7 +53,15 @@ fn ambiguous_requests_are_refused_and_the_connection_ends() {
 fn malformed_chunks_end_the_exchange() {
     let origin = Scripted::new(OK, false);
     let proxy = proxy_to(origin.addr(), "");
-    for body in ["g\r\n", "-1\r\n", "1 \r\na\r\n0\r\n\r\n", "1\na\n0\n\n", "2\r\nabc\r\n0\r\n\r\n", "11111111111111111\r\n", "0x1\r\na\r\n"] {
+    for body in [
+        "g\r\n",
+        "-1\r\n",
+        "1 \r\na\r\n0\r\n\r\n",
+        "1\na\n0\n\n",
+        "2\r\nabc\r\n0\r\n\r\n",
+        "11111111111111111\r\n",
+        "0x1\r\na\r\n",
+    ] {
         let mut stream = client::connect(proxy.addr(0));
         stream
             .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes())
@@ -97,7 +105,10 @@ fn malformed_answers_are_502_and_nothing_of_them_is_passed_on() {
 
 #[test]
 fn an_answer_cut_short_is_seen_to_be_cut() {
-    for cut in [&b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"[..], b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"] {
+    for cut in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    ] {
         let (seen, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let origin = Origin::start(move |mut conn| {

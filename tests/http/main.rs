@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections_to_peers;
+mod files;
 mod framing;
 mod heads_passed_on;
 mod keep_alive;

@@ -36,7 +36,8 @@ fn a_peer_that_says_nothing_is_504() {
         Ok(())
     });
     let proxy =
-        server(&format!("http_first_byte_timeout \"300ms\"\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
+        server(&format!("http_first_byte_timeout \"300ms\"\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr()))
+            .start();
     assert_eq!(once(&proxy, get("/")).status, 504);
 }
 

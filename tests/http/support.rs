@@ -145,7 +145,8 @@ impl Scripted {
         let origin = Origin::start(move |mut conn| {
             while let Some(head) = head(&mut conn) {
                 let lower = head.to_ascii_lowercase();
-                let length = lower.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+                let length =
+                    lower.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
                 let body = if lower.contains("transfer-encoding: chunked") {
                     chunks(&mut conn)
                 } else {

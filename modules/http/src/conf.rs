@@ -1,5 +1,6 @@
 //! What the configuration says of a block: limits, times, and who answers its requests.
 
+use crate::statics::Static;
 use anyproxy_module_api::*;
 
 const SECOND: i64 = 1_000_000_000;
@@ -137,6 +138,8 @@ pub(crate) enum Answerer {
     Return { status: u16, text: Option<u32> },
     /// The peers.
     Proxy,
+    /// Files.
+    Static(Static),
 }
 
 /// What a block says.
@@ -152,6 +155,8 @@ pub struct Conf {
     pub(crate) first_byte_ms: u64,
     pub(crate) upstream_idle: usize,
     pub(crate) upstream_idle_ms: u64,
+    /// `expires`, seconds.
+    pub(crate) expires_s: Option<u64>,
     pub(crate) answerer: Answerer,
 }
 
@@ -170,6 +175,7 @@ impl Conf {
             first_byte_ms: ms("http_first_byte_timeout", 60),
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
+            expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
             answerer: answerer(scope, problems),
         }
     }
@@ -191,6 +197,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 text: node.arg(1).map(|v| v.num as u32),
             },
             "http_proxy" => Answerer::Proxy,
+            "http_static" => match Static::new(node) {
+                Ok(files) => Answerer::Static(files),
+                Err(wrong) => {
+                    problems.error(&node.span, &wrong, "");
+                    Answerer::Proxy
+                }
+            },
             _ => continue,
         };
         if let Some((other, _)) = found.replace((node.name, answerer)) {

@@ -122,7 +122,8 @@ impl Conn {
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, more: bool) -> Poll<Result<(), Error>> {
         while self.sent < self.out.len() {
             let rest = &self.out[self.sent..];
-            let n = ready!(if more { self.stream.poll_write_more(cx, rest) } else { self.stream.poll_write(cx, rest) })?;
+            let n =
+                ready!(if more { self.stream.poll_write_more(cx, rest) } else { self.stream.poll_write(cx, rest) })?;
             if n == 0 {
                 return Poll::Ready(Err(Error::bare(ErrorKind::BrokenPipe)));
             }
@@ -132,6 +133,19 @@ impl Conn {
         self.out.clear();
         self.sent = 0;
         Poll::Ready(Ok(()))
+    }
+
+    /// Sends from a file; nothing is left to be sent before. Ready: how many bytes.
+    pub(crate) fn poll_sendfile(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: i64,
+        offset: u64,
+        len: usize,
+    ) -> Poll<Result<usize, Error>> {
+        let n = ready!(self.stream.poll_sendfile(cx, file, offset, len))?;
+        self.total_sent += n as u64;
+        Poll::Ready(Ok(n))
     }
 
     /// Gives up what it keeps for the next exchange, if that is much.

@@ -74,7 +74,9 @@ impl Request {
         match m.head.form() {
             Target::Absolute { authority, .. } => authority.of(&m.bytes),
             Target::Authority => m.head.target(&m.bytes),
-            Target::Origin | Target::Asterisk => m.head.fields().value(&m.bytes, crate::h1::Id::Host).unwrap_or_default(),
+            Target::Origin | Target::Asterisk => {
+                m.head.fields().value(&m.bytes, crate::h1::Id::Host).unwrap_or_default()
+            }
         }
     }
 

@@ -7,12 +7,13 @@ use crate::{
     conf::Conf,
     conn::{AHEAD, Conn},
     exchange::{Message, Request, State, known},
-    h1::{self, Body, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Ids, Keep, Method, Step, Struck, Target, Version},
+    h1::{
+        self, Body, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Ids, Keep, Method, Step, Struck, Target, Version,
+    },
     server::{Next, refuse_with},
 };
 use anyproxy_module_api::{
-    tracing,
-    Cause, CloseReason, Error, ErrorKind, Exchange, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms, tracing,
 };
 use std::{
     future::poll_fn,
@@ -83,7 +84,8 @@ pub(crate) async fn pass(
         let body_untouched = run.body_untouched && untouched;
         drop(run);
         let nothing_sent = conn.total_sent == sent_before;
-        let idempotent = !matches!(state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect);
+        let idempotent =
+            !matches!(state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect);
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
         if fault.who == Who::Upstream && fault.unanswered && reused && idempotent && nothing_sent && body_untouched {
@@ -134,7 +136,10 @@ async fn connect(session: &Session<Http>, exchange: &Exchange<Http>, fresh: bool
 /// How far the answer is.
 enum Phase {
     Head,
-    Body { body: Body, chunked: bool },
+    Body {
+        body: Body,
+        chunked: bool,
+    },
     /// All of it is in the client's hands, or on its way there.
     Done,
 }
@@ -184,7 +189,8 @@ impl<'a> Run<'a> {
         let parts = &mut *state.parts.borrow_mut();
         parts.response.head.clear();
         parts.response.bytes.clear();
-        let upgrade = write_request(parts, exchange, conf, incoming, peer.lease.info().host.as_str(), &mut struck, &mut up.out);
+        let upgrade =
+            write_request(parts, exchange, conf, incoming, peer.lease.info().host.as_str(), &mut struck, &mut up.out);
         Self {
             state,
             exchange,
@@ -257,7 +263,9 @@ impl<'a> Run<'a> {
     fn timed_out(&self) -> Fault {
         match self.phase {
             Phase::Head if self.uploaded => self.fault(Who::Upstream, Cause::Timeout, 504),
-            Phase::Head if self.up.as_ref().is_some_and(|u| u.pending() > 0) => self.fault(Who::Upstream, Cause::Timeout, 504),
+            Phase::Head if self.up.as_ref().is_some_and(|u| u.pending() > 0) => {
+                self.fault(Who::Upstream, Cause::Timeout, 504)
+            }
             Phase::Head => self.fault(Who::Client, Cause::Timeout, 408),
             Phase::Body { .. } if self.client.pending() == 0 => self.fault(Who::Upstream, Cause::Timeout, 0),
             _ => self.fault(Who::Client, Cause::Timeout, 0),
@@ -468,7 +476,8 @@ impl<'a> Run<'a> {
         if self.exchange.draining.get() != 0 {
             self.manner.keep = false;
         }
-        h1::status_line(Version::Http11, status, head.reason(bytes), &mut self.client.out).map_err(|why| bad(self, why))?;
+        h1::status_line(Version::Http11, status, head.reason(bytes), &mut self.client.out)
+            .map_err(|why| bad(self, why))?;
         h1::headers(head, bytes, &self.struck, &mut self.client.out);
         let out = &mut self.client.out;
         if upgrades {

@@ -12,11 +12,10 @@ use crate::{
     conn::{Conn, within},
     exchange::{Message, State, known},
     h1::{self, Framing, Id, Method, Step, Version},
-    proxy,
+    proxy, statics,
 };
 use anyproxy_module_api::{
-    tracing,
-    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Routed, Session, Stage, Stream, Who, now_ms,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Routed, Session, Stage, Stream, Who, now_ms, tracing,
 };
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -73,7 +72,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         let before = (conn.total_received - conn.unread().len() as u64, conn.total_sent);
         let bad_path = status.is_none() && request.decode_path().is_err();
         exchange.slot(|| State::new(request, &session.worker().spare));
-        let next = match status.or(bad_path.then_some(400)) {
+        let next = match status.or_else(|| bad_path.then_some(400)) {
             Some(status) => refuse(&session, &exchange, &mut conn, status, Manner::CLOSE).await,
             None => one(&session, &exchange, &mut conn, served).await,
         };
@@ -167,12 +166,7 @@ async fn receive_head(session: &Session<Http>, conn: &mut Conn, to: &mut Message
 }
 
 /// One request, from its head to the end of its answer.
-async fn one(
-    session: &Session<Http>,
-    exchange: &Exchange<Http>,
-    conn: &mut Conn,
-    served: u64,
-) -> Result<Next, Error> {
+async fn one(session: &Session<Http>, exchange: &Exchange<Http>, conn: &mut Conn, served: u64) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
     let (framing, manner, expects) = {
         let parts = state.parts.borrow();
@@ -213,6 +207,7 @@ async fn one(
         return refuse(session, exchange, conn, 413, Manner { keep: false, ..manner }).await;
     }
     match &conf.answerer {
+        Answerer::Static(files) => statics::send(session, exchange, conf, files, conn, &mut body, manner).await,
         Answerer::Proxy => proxy::pass(session, exchange, conf, conn, &mut body, manner).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
@@ -301,7 +296,7 @@ async fn echo(
 }
 
 /// An answer of this proxy's own is in the connection's hands: sends it, and reads what is left of the request.
-async fn answered(
+pub(crate) async fn answered(
     session: &Session<Http>,
     exchange: &Exchange<Http>,
     conf: &Conf,

@@ -24,16 +24,18 @@ pub(crate) fn register(registry: &mut Registry<Http>) {
 
 fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
     // A handler that holds it for writing asks for no variable meanwhile.
-    known(session).and_then(|s| s.parts.try_borrow().ok().map(|r| !r.request.bytes.is_empty() && f(&r))).unwrap_or(false)
+    known(session)
+        .and_then(|s| s.parts.try_borrow().ok().map(|r| !r.request.bytes.is_empty() && f(&r)))
+        .unwrap_or(false)
 }
 
 /// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
 fn header(message: &Message, name: &str, out: &mut Sink) -> bool {
     let mut found = false;
     for line in message.head.fields().list() {
-        let is = line.name(&message.bytes).iter().zip(name.bytes());
         let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
-        if line.name(&message.bytes).len() == name.len() && is.map(same).all(|s| s) {
+        let sent = line.name(&message.bytes);
+        if sent.len() == name.len() && sent.iter().zip(name.bytes()).all(same) {
             if std::mem::replace(&mut found, true) {
                 out.push(b", ");
             }
@@ -63,9 +65,12 @@ fn put(out: &mut Sink, bytes: &[u8]) -> bool {
     true
 }
 
-variable!(PathVar, "path", "Path of the request: decoded, without `.`, `..` and double slashes, without the query.", |r, out| {
-    r.path.as_ref().is_some_and(|p| put(out, p.as_bytes()))
-});
+variable!(
+    PathVar,
+    "path",
+    "Path of the request: decoded, without `.`, `..` and double slashes, without the query.",
+    |r, out| { r.path.as_ref().is_some_and(|p| put(out, p.as_bytes())) }
+);
 variable!(Method, "http_request_method", "Method of the request.", |r, out| put(out, r.method_name()));
 variable!(Uri, "http_request_uri", "Path and query of the request as they came.", |r, out| put(out, r.uri()));
 variable!(Query, "http_request_query", "Query of the request as it came, without the question mark.", |r, out| {
@@ -110,4 +115,3 @@ impl Variable<Http> for ResponseHeader {
         of(session, |r| header(&r.response, rest, out))
     }
 }
-

@@ -1,6 +1,6 @@
 //! What a worker keeps between requests, and what is counted.
 
-use crate::{Http, exchange::Request, upstream::Idle};
+use crate::{Http, exchange::Request, files::Files, upstream::Idle};
 use anyproxy_module_api::{Action, sleep, spawn};
 use std::{
     cell::RefCell,
@@ -16,6 +16,8 @@ pub struct Worker {
     pub(crate) spare: Rc<RefCell<Vec<Request>>>,
     /// Connections to peers without a request.
     pub(crate) idle: Rc<Idle>,
+    /// Files that were asked for lately.
+    pub(crate) files: Rc<Files>,
 }
 
 /// How often idle connections are looked at.
@@ -24,15 +26,19 @@ const SWEEP: Duration = Duration::from_secs(1);
 impl Worker {
     pub(crate) fn start() -> Self {
         let idle = Rc::<Idle>::default();
-        let swept = Rc::clone(&idle);
+        let files = Rc::<Files>::default();
+        let swept = (Rc::clone(&idle), Rc::clone(&files));
         // Ends with the generation.
         drop(spawn(async move {
-            loop {
+            for turn in 1_u64.. {
                 sleep(SWEEP).await;
-                swept.sweep();
+                swept.0.sweep();
+                if turn % 20 == 0 {
+                    swept.1.sweep();
+                }
             }
         }));
-        Self { spare: Rc::default(), idle }
+        Self { spare: Rc::default(), idle, files }
     }
 
     /// An empty request, mostly with the memory of an earlier one.

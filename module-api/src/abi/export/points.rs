@@ -344,7 +344,12 @@ impl<M: Module> Registry<M> {
             // SAFETY: see `listener`.
             future(|| H::handle(unsafe { Session::new(s, p) }, stream))
         }
-        self.handlers.push(HandlerPoint { name: Str::new(H::NAME), for_peers: H::FOR_PEERS, exchanges: H::EXCHANGES, handle: handle::<M, H> });
+        self.handlers.push(HandlerPoint {
+            name: Str::new(H::NAME),
+            for_peers: H::FOR_PEERS,
+            exchanges: H::EXCHANGES,
+            handle: handle::<M, H>,
+        });
         self
     }
 

@@ -1,6 +1,5 @@
 //! The host and port of a request (RFC 3986 section 3.2, RFC 9110 section 4.2). Knows nothing of names that resolve.
 
-use super::scan::is_token_byte;
 use std::net::Ipv6Addr;
 
 /// The two parts of `uri-host [":" port]`.
@@ -31,6 +30,19 @@ pub fn authority(bytes: &[u8]) -> Option<Authority<'_>> {
     Some(Authority { host, port })
 }
 
+/// The bytes of a registered name that stand for themselves: `unreserved` and `sub-delims` of RFC 3986 but the comma.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
+
 /// The length of `"[" IPv6address "]"` in front of `bytes`.
 fn address_length(bytes: &[u8]) -> Option<usize> {
     let close = bytes.iter().take(48).position(|&byte| byte == b']')?;
@@ -40,22 +52,21 @@ fn address_length(bytes: &[u8]) -> Option<usize> {
 
 /// The length of the registered name or IPv4 address in front of `bytes`.
 fn name_length(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
-    let mut rest = &bytes[..length];
-    if rest.is_empty() {
-        return None;
-    }
-    loop {
-        rest = match rest {
-            [] => return Some(length),
-            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
-            // Unreserved and sub-delims of RFC 3986, as far as they are token bytes, and the rest of them.
-            [b'%' | b'#' | b'^' | b'`' | b'|', ..] => return None,
-            [b'(' | b')' | b';' | b'=', tail @ ..] => tail,
-            [byte, tail @ ..] if is_token_byte(*byte) => tail,
-            _ => return None,
+    let mut length = 0;
+    while let Some(&byte) = bytes.get(length) {
+        if HOST[usize::from(byte)] {
+            length += 1;
+        } else if byte == b'%' {
+            let [high, low] = bytes.get(length + 1..)?.first_chunk::<2>()?;
+            if !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() {
+                return None;
+            }
+            length += 3;
+        } else {
+            break;
         }
     }
+    if length == 0 { None } else { Some(length) }
 }
 
 /// A port of one to five digits, at most 65535.

@@ -152,7 +152,7 @@ impl ChunkedDecoder {
 
     /// Counts one byte of an extension.
     fn extend(&mut self, state: State) -> Result<State, Bad> {
-        self.extension += 1;
+        self.extension = self.extension.saturating_add(1);
         self.extensions += 1;
         let most = self.payload.saturating_add(u64::from(self.limits.extensions));
         if self.extension > self.limits.extension || self.extensions > most {

@@ -1,10 +1,10 @@
 //! The same bytes to this parser and to `httparse`. What that refuses is refused here too; what both take, they take
 //! apart in the same way. Where this one is stricter:
 //!
-//! - a line end is CRLF only, and at most two empty lines come before a request;
+//! - a line end is CRLF only; at most two empty lines come before a request, and none before a response;
 //! - the target has one of the four forms, without `#`;
 //! - `Host` is there in HTTP/1.1, once, and well-formed;
-//! - a name has at most 255 bytes, and nothing but CRLF ends a section;
+//! - a name has at most 255 bytes, a value 65535;
 //! - a status is 100 to 999.
 //!
 //! Where it is not: `httparse` empties a reason with bytes above 0x7f, which here is kept.
@@ -137,8 +137,19 @@ fn their_lines(headers: &[httparse::Header<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
     headers.iter().map(|header| (header.name.as_bytes().to_vec(), header.value.to_vec())).collect()
 }
 
-fn version(head: &Head) -> Option<u8> {
-    Some(u8::from(head.version() == Version::Http11))
+fn version(head: &Head) -> u8 {
+    u8::from(head.version() == Version::Http11)
+}
+
+/// The only reasons to refuse what `httparse` accepts. `Method` and `Protocol`: empty lines in front.
+const STRICTER_REQUEST: &[Bad] = &[Bad::LineEnd, Bad::Target, Bad::Method, Bad::NoHost, Bad::ManyHosts, Bad::Host];
+const STRICTER_RESPONSE: &[Bad] = &[Bad::LineEnd, Bad::Protocol, Bad::Status];
+
+/// What is not accepted here is not accepted there, but for those reasons. Always false.
+fn check_stricter(buf: &[u8], theirs: httparse::Result<usize>, bad: Option<Bad>, reasons: &[Bad]) -> bool {
+    let known = bad.is_some_and(|bad| reasons.contains(&bad));
+    assert!(known || !matches!(theirs, Ok(httparse::Status::Complete(_))), "{bad:?} {}", buf.escape_ascii());
+    false
 }
 
 /// Whether both accept the request.
@@ -147,11 +158,15 @@ fn compare_request(buf: &[u8]) -> bool {
     let mut theirs = httparse::Request::new(&mut headers);
     let their_result = theirs.parse(buf);
     let mut head = Head::default();
-    let Ok(Step::Done(length)) = head.request(buf, &LIMITS) else { return false };
+    let length = match head.request(buf, &LIMITS) {
+        Ok(Step::Done(length)) => length,
+        Ok(Step::More) => return check_stricter(buf, their_result, None, &[]),
+        Err(bad) => return check_stricter(buf, their_result, Some(bad), STRICTER_REQUEST),
+    };
     assert_eq!(their_result, Ok(httparse::Status::Complete(length)), "{}", buf.escape_ascii());
     assert_eq!(theirs.method.map(str::as_bytes), Some(head.method_name(buf)));
     assert_eq!(theirs.path.map(str::as_bytes), Some(head.target(buf)));
-    assert_eq!(theirs.version, version(&head));
+    assert_eq!(theirs.version, Some(version(&head)));
     assert_eq!(their_lines(theirs.headers), lines(&head, buf), "{}", buf.escape_ascii());
     true
 }
@@ -162,13 +177,17 @@ fn compare_response(buf: &[u8]) -> bool {
     let mut theirs = httparse::Response::new(&mut headers);
     let their_result = theirs.parse(buf);
     let mut head = Head::default();
-    let Ok(Step::Done(length)) = head.response(buf, &LIMITS) else { return false };
+    let length = match head.response(buf, &LIMITS) {
+        Ok(Step::Done(length)) => length,
+        Ok(Step::More) => return check_stricter(buf, their_result, None, &[]),
+        Err(bad) => return check_stricter(buf, their_result, Some(bad), STRICTER_RESPONSE),
+    };
     assert_eq!(their_result, Ok(httparse::Status::Complete(length)), "{}", buf.escape_ascii());
     assert_eq!(theirs.code, Some(head.status()));
     if head.reason(buf).is_ascii() {
         assert_eq!(theirs.reason.map(str::as_bytes), Some(head.reason(buf)));
     }
-    assert_eq!(theirs.version, version(&head));
+    assert_eq!(theirs.version, Some(version(&head)));
     assert_eq!(their_lines(theirs.headers), lines(&head, buf), "{}", buf.escape_ascii());
     true
 }
@@ -183,7 +202,7 @@ fn requests_as_httparse_reads_them() {
         let buf = random.mutation(REQUESTS);
         accepted += u32::from(compare_request(&buf));
     }
-    assert!(accepted > 4000, "only {accepted} mutations are still requests");
+    assert!(accepted > 2000, "only {accepted} mutations are still requests");
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn whatever_is_accepted_can_be_written_and_read_again() {
         }
         request_line(&head, &buf, &mut out);
         headers(&head, &buf, &struck, &mut out);
-        if head.authority(&buf).is_none() {
+        if head.fields().first(Id::Host).is_none() {
             field(b"Host", b"h", &mut out).unwrap();
         }
         out.extend_from_slice(b"\r\n");

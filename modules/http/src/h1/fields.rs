@@ -91,10 +91,13 @@ impl Fields {
     /// Parses a whole section: field lines, then the empty line. Returns its length.
     ///
     /// # Errors
-    /// What is wrong with the first bad line; [`Bad::TrailersTooLarge`] for more than `most` lines; [`Bad::Truncated`]
-    /// where the empty line is missing.
+    /// What is wrong with the first bad line; [`Bad::TrailersTooLarge`] for more than `most` lines or 4 GiB;
+    /// [`Bad::Truncated`] where the empty line is missing.
     pub fn parse(&mut self, bytes: &[u8], most: u16) -> Result<usize, Bad> {
         self.clear();
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(Bad::TrailersTooLarge);
+        }
         let mut at = 0;
         loop {
             match line(bytes, at)? {

@@ -43,7 +43,8 @@ pub fn request_framing(head: &Head, buf: &[u8]) -> Result<Framing, Bad> {
 /// also where the response has no body, since they would be passed on.
 ///
 /// # Errors
-/// As [`request_framing`], but several `Content-Length` lines with the same number are one. All of them mean 502.
+/// As [`request_framing`], but several `Content-Length` lines with the same number are one; a list in one line is not.
+/// All errors mean 502.
 pub fn response_framing(head: &Head, buf: &[u8], method: Method) -> Result<Framing, Bad> {
     let fields = head.fields();
     let mut framing = Framing::UntilClose;

@@ -123,6 +123,7 @@ fn bad_request_lines() {
         (b"GET /a b HTTP/1.1", Bad::Protocol),
         (b"GET /\x00 HTTP/1.1", Bad::Target),
         (b"GET /\x7f HTTP/1.1", Bad::Target),
+        (b"GET /\xe9 HTTP/1.1", Bad::Target),
         (b"GET /\x0b HTTP/1.1", Bad::Target),
         (b"GET /\rx HTTP/1.1", Bad::Target),
         (b"GET /#x HTTP/1.1", Bad::Target),
@@ -284,9 +285,9 @@ fn a_long_line_or_head_is_refused_before_it_ends() {
     let long = [b"GET /", &[b'a'; 200][..]].concat();
     assert_eq!(Head::default().request(&long, &limits), Err(Bad::LineTooLong));
     assert_eq!(Head::default().request(&long[..99], &limits), Ok(Step::More));
-    let value = [b"GET / HTTP/1.1\r\nHost: h\r\nA: ", &[b'a'; 65_535][..], b"\r\n\r\n"].concat();
+    let value = [&b"GET / HTTP/1.1\r\nHost: h\r\nA: "[..], &vec![b'a'; 65_535][..], b"\r\n\r\n"].concat();
     assert_eq!(Head::default().request(&value, &limits), Ok(Step::Done(value.len())));
-    let value = [b"GET / HTTP/1.1\r\nHost: h\r\nA: ", &[b'a'; 65_536][..], b"\r\n\r\n"].concat();
+    let value = [&b"GET / HTTP/1.1\r\nHost: h\r\nA: "[..], &vec![b'a'; 65_536][..], b"\r\n\r\n"].concat();
     assert_eq!(Head::default().request(&value, &limits), Err(Bad::HeadTooLarge));
     let many = [b"GET / HTTP/1.1\r\nHost: h\r\n", &b"A: b\r\n".repeat(100)[..]].concat();
     assert_eq!(Head::default().request(&many, &limits), Err(Bad::TooManyHeaders));

@@ -93,6 +93,22 @@ static PLACES: [Id; 256] = {
     places
 };
 
+/// The names in lower case, filled up with zeros.
+static LOWER: [[u8; 24]; Id::COUNT] = {
+    let mut lower = [[0; 24]; Id::COUNT];
+    let mut id = 0;
+    while id < Id::COUNT {
+        let name = NAMES[id].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            lower[id][at] = name[at].to_ascii_lowercase();
+            at += 1;
+        }
+        id += 1;
+    }
+    lower
+};
+
 /// Length and three letters tell all known names apart. The letters are folded with 0x20, which is exact enough for
 /// tokens: whether the name is the one in its place is compared after that. `name` is not empty.
 const fn hash(name: &[u8]) -> usize {
@@ -101,6 +117,35 @@ const fn hash(name: &[u8]) -> usize {
     let middle = (name[length / 2] | 0x20) as usize;
     let near_last = (name[length.saturating_sub(2)] | 0x20) as usize;
     (length * 95 + first * 66 + middle * 250 + near_last * 191) & 0xff
+}
+
+/// Whether `name` is `lower` in some case. Both have the same length. In words, which may overlap: with
+/// `eq_ignore_ascii_case` this would be a quarter of the time that a head takes.
+#[inline]
+fn same(name: &[u8], lower: &[u8]) -> bool {
+    let (mut left, mut right) = (name, lower);
+    while let (Some((a, a_rest)), Some((b, b_rest))) = (left.split_first_chunk(), right.split_first_chunk()) {
+        if differ(u64::from_le_bytes(*a), u64::from_le_bytes(*b)) {
+            return false;
+        }
+        (left, right) = (a_rest, b_rest);
+    }
+    if let (Some(a), Some(b)) = (name.last_chunk(), lower.last_chunk()) {
+        return !differ(u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+    }
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    match (name.first_chunk(), lower.first_chunk(), name.last_chunk(), lower.last_chunk()) {
+        (Some(a), Some(b), Some(c), Some(d)) => !differ(half(a), half(b)) && !differ(half(c), half(d)),
+        _ => name.eq_ignore_ascii_case(lower),
+    }
+}
+
+/// Whether the bytes differ in more than the case of letters, which are those bytes of `lower` with the two bits 0x60.
+#[inline]
+fn differ(word: u64, lower: u64) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let letters = lower & (lower >> 1) & CASE;
+    (word ^ lower) & !letters != 0
 }
 
 impl Id {
@@ -115,7 +160,8 @@ impl Id {
             return Self::Other;
         }
         let id = PLACES[hash(name)];
-        if name.eq_ignore_ascii_case(NAMES[id as usize].as_bytes()) { id } else { Self::Other }
+        let lower = &LOWER[id as usize][..NAMES[id as usize].len()];
+        if name.len() == lower.len() && same(name, lower) { id } else { Self::Other }
     }
 
     /// The name as it is usually written; empty for [`Id::Other`].

@@ -38,7 +38,7 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
 }
 
-/// Whether the byte may stand in a request target. Bytes above 0x7f are no part of a URI, but are sent in paths;
+/// Whether the byte may stand in a request target. Bytes above 0x7f are no part of a URI, but are sent in paths, as UTF-8;
 /// `#` would begin a fragment, which is never sent, and which servers cut off or not as they like.
 #[inline]
 pub(super) fn is_target_byte(byte: u8) -> bool {
@@ -48,8 +48,17 @@ pub(super) fn is_target_byte(byte: u8) -> bool {
 /// The first byte at or after `at` that is not of a token; the length of `bytes` where there is none.
 #[inline]
 pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len())
+    let mut at = at;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        match chunk.iter().position(|&byte| !is_token_byte(byte)) {
+            Some(place) => return at + place,
+            None => at += 8,
+        }
+    }
+    while bytes.get(at).is_some_and(|&byte| is_token_byte(byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
@@ -64,10 +73,17 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
     end(bytes, at, |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#'), is_target_byte)
 }
 
-/// Eight bytes at a time: `suspects` marks the high bit of bytes that `allowed` may refuse. It may mark too many, but
+/// In steps of eight bytes, `suspects` marks the high bit of bytes that `allowed` may refuse. It may mark too many, but
 /// the lowest mark is exact but for bytes that `allowed` knows better, so each mark is looked at.
 #[inline]
 fn end(bytes: &[u8], mut at: usize, suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
+    // Long values go by in blocks, which the compiler turns into vector instructions.
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+        if block.iter().fold(false, |found, &byte| found | !allowed(byte)) {
+            break;
+        }
+        at += 32;
+    }
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let marks = suspects(u64::from_le_bytes(*chunk)) & HIGH;
         if marks == 0 {

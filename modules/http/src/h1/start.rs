@@ -100,6 +100,10 @@ pub(super) fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)
 
 /// The form of the target `bytes`, which lies at `at` in the buffer.
 pub(super) fn target(method: Method, bytes: &[u8], at: usize) -> Option<Target> {
+    // Most servers take bytes above 0x7f only as UTF-8, which browsers would have percent-encoded.
+    if std::str::from_utf8(bytes).is_err() {
+        return None;
+    }
     if method == Method::Connect {
         return authority(bytes)?.port.map(|_| Target::Authority);
     }

@@ -86,7 +86,7 @@ impl Sink for Pieces {
 
 #[test]
 fn gaps_between_struck_lines_are_copied_at_once() {
-    let lines: String = (0..150).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let lines = (0..150).map(|n| format!("X-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
     let (head, buf) = request(&lines);
     for (strikes, pieces) in
         [(&[][..], 1), (&[0], 1), (&[150], 1), (&[75], 2), (&[63, 64], 2), (&[0, 63, 65, 128, 150], 4), (&[9999], 1)]
