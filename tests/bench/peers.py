@@ -75,7 +75,26 @@ def anyproxy_binary():
 
 def anyproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
     if role != 'l4':
-        raise Absent('no HTTP yet')
+        ports = {key: PORTS[key] for key in ('l7', 'static')}
+        conf = write('anyproxy/http.kdl', f'''
+    load_module "tcp" "balancer" "http"
+    common {{ worker_threads {workers}; }}
+    net {{
+        server {{
+            port_listen_tcp "127.0.0.1:{ports['l7']}"
+            http
+            http_upstream_keepalive 1024
+            http_upstream_keepalive_timeout "300s"
+            local {{ proxy_pass_tcp "{ORIGIN}"; }}
+        }}
+        server {{
+            port_listen_tcp "127.0.0.1:{ports['static']}"
+            http
+            local {{ http_static "{WWW}"; }}
+        }}
+    }}
+    ''')
+        return Spec([anyproxy_binary(), '-c', conf], ports)
     conf = write(f'anyproxy/{role}-{port}.kdl', f'''
     load_module "tcp" "balancer"
     common {{ worker_threads {workers}; }}

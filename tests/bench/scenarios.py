@@ -50,6 +50,7 @@ ALL = {
     'tls_new': Scenario('TLS handshakes', 'req', 'tls', 'new', 32, '/1k'),
     'h2_1k': Scenario('HTTP/2, 1 KiB', 'req', 'tls', 'h2load', 16, '/1k'),
     'cache_1k': Scenario('cached, 1 KiB', 'req', 'cache', 'wrk', 64, '/c/1k'),
+    'static_1k': Scenario('static files, 1 KiB', 'req', 'static', 'wrk', 64, '/1k'),
     'static_10m': Scenario('static files, 10 MiB', 'gib', 'static', 'keep', 8, '/10m'),
     'idle_l7': Scenario('idle HTTP connections', 'idle', 'l7', 'hold', 10000),
 }

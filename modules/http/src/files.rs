@@ -35,6 +35,8 @@ pub(crate) struct Opened {
     pub(crate) modified: i64,
     pub(crate) tag: FileTag,
     pub(crate) is_dir: bool,
+    /// Its file system keeps everything in memory: reading never waits.
+    in_memory: bool,
     identity: (u64, u64, u64, u64),
     checked_ms: Cell<u64>,
     used: Cell<bool>,
@@ -120,6 +122,7 @@ impl Files {
             modified: meta.modified_ns.div_euclid(1_000_000_000) as i64,
             tag: FileTag::new(meta.modified_ns.max(0) as u64, meta.len),
             is_dir: meta.is_dir,
+            in_memory: meta.in_memory,
             identity: meta.identity,
             checked_ms: Cell::new(now_ms()),
             used: Cell::new(true),
@@ -173,6 +176,7 @@ struct Meta {
     len: u64,
     modified_ns: i128,
     is_dir: bool,
+    in_memory: bool,
     identity: (u64, u64, u64, u64),
 }
 
@@ -193,12 +197,14 @@ fn open(root: &std::path::Path, name: &std::path::Path, links: Links) -> Result<
     let since = modified.and_then(|m| m.duration_since(std::time::UNIX_EPOCH).ok());
     let modified_ns = since.map_or(0, |d| d.as_nanos() as i128);
     let (device, inode) = system::identity(&meta);
+    let in_memory = system::is_in_memory(&file);
     Ok((
         file,
         Meta {
             len: meta.len(),
             modified_ns,
             is_dir: meta.is_dir(),
+            in_memory,
             identity: (device, inode, modified_ns as u64, meta.len()),
         },
     ))
@@ -224,8 +230,11 @@ pub(crate) fn below(root: &std::path::Path, path: &Path) -> Result<PathBuf, Refu
 }
 
 /// Bytes of a file into memory, without waiting for a disk. `None`: they are not in memory, or not all of them.
-pub(crate) fn read_now(file: &File, offset: u64, to: &mut [u8]) -> Option<usize> {
-    system::read_now(file, offset, to)
+pub(crate) fn read_now(opened: &Opened, offset: u64, to: &mut [u8]) -> Option<usize> {
+    if opened.in_memory {
+        return system::read_at(&opened.file, offset, to).ok();
+    }
+    system::read_now(&opened.file, offset, to)
 }
 
 /// Bytes of a file from `offset`, on a thread that may wait.
@@ -320,6 +329,19 @@ mod system {
         File::open(name)
     }
 
+    /// File systems that keep everything in memory, and do not know how to read without waiting.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_in_memory(file: &File) -> bool {
+        const TMPFS: i64 = 0x0102_1994;
+        const RAMFS: i64 = 0x8584_58f6;
+        rustix::fs::fstatfs(file).is_ok_and(|s| matches!(s.f_type as i64, TMPFS | RAMFS))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_in_memory(_: &File) -> bool {
+        false
+    }
+
     #[cfg(target_os = "linux")]
     pub(super) fn read_now(file: &File, offset: u64, to: &mut [u8]) -> Option<usize> {
         let mut pieces = [io::IoSliceMut::new(to)];
@@ -357,6 +379,9 @@ mod system {
 
     pub(super) fn identity(_: &std::fs::Metadata) -> (u64, u64) {
         (0, 0)
+    }
+    pub(super) fn is_in_memory(_: &File) -> bool {
+        false
     }
     pub(super) fn missing(_: &io::Error) -> Missing {
         Missing::Failed(false)

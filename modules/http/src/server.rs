@@ -72,9 +72,10 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         let before = (conn.total_received - conn.unread().len() as u64, conn.total_sent);
         let bad_path = status.is_none() && request.decode_path().is_err();
         exchange.slot(|| State::new(request, &session.worker().spare));
+        let mut whole = false;
         let next = match status.or_else(|| bad_path.then_some(400)) {
             Some(status) => refuse(&session, &exchange, &mut conn, status, Manner::CLOSE).await,
-            None => one(&session, &exchange, &mut conn, served).await,
+            None => one(&session, &exchange, &mut conn, served, &mut whole).await,
         };
         let head = known(&exchange).map_or(0, |s| s.parts.borrow().request.bytes.len());
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + head as u64);
@@ -82,6 +83,8 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         session.module().stats.answered(exchange.status.get() as u16);
         match next {
             Ok(Next::Request) => conn.rest(),
+            // The client has sent all of it: nothing can come that would make the system throw the answer away.
+            Ok(Next::Close) if conn.unread().is_empty() && whole => return Ok(()),
             Ok(Next::Close) => break,
             Ok(Next::Cut) => return Ok(()),
             Ok(Next::Reset) => {
@@ -165,8 +168,14 @@ async fn receive_head(session: &Session<Http>, conn: &mut Conn, to: &mut Message
     }
 }
 
-/// One request, from its head to the end of its answer.
-async fn one(session: &Session<Http>, exchange: &Exchange<Http>, conn: &mut Conn, served: u64) -> Result<Next, Error> {
+/// One request, from its head to the end of its answer. `whole`: there is nothing behind its head.
+async fn one(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    conn: &mut Conn,
+    served: u64,
+    whole: &mut bool,
+) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
     let (framing, manner, expects) = {
         let parts = state.parts.borrow();
@@ -193,6 +202,7 @@ async fn one(session: &Session<Http>, exchange: &Exchange<Http>, conn: &mut Conn
     };
     // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
     let mut body = Incoming::new(framing, expects);
+    *whole = body.is_done();
     match exchange.choose() {
         Routed::Local(_) => {}
         Routed::NoLocal => return refuse_with(session, exchange, conn, 404, manner, &mut body).await,

@@ -432,7 +432,7 @@ async fn body(
         let len = (end - start) as usize;
         let before = conn.out.len();
         conn.out.resize(before + len, 0);
-        match files::read_now(&opened.file, at, &mut conn.out[before..]) {
+        match files::read_now(opened, at, &mut conn.out[before..]) {
             Some(n) if n == len => return Ok(true),
             // Not all of it is in memory, or there is less of it: the slower way tells.
             _ => conn.out.truncate(before),
