@@ -84,6 +84,8 @@ pub struct Session {
     of: Option<Rc<Self>>,
     /// It had exchanges, which have lines of their own in the access log.
     exchanged: Cell<bool>,
+    /// An exchange that is over, and waits to be another.
+    parked: Cell<bool>,
 }
 
 /// What is known of few sessions: an idle one costs as much as its largest part.
@@ -103,8 +105,10 @@ pub struct Texts {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let held = &self.worker.held;
-        held.set(held.get().saturating_sub(1));
+        if !self.parked.get() {
+            let held = &self.worker.held;
+            held.set(held.get().saturating_sub(1));
+        }
     }
 }
 
@@ -161,6 +165,7 @@ pub fn start(
         counted_client: Cell::new(false),
         of: None,
         exchanged: Cell::new(false),
+        parked: Cell::new(false),
     });
     generation.held.set(generation.held.get() + 1);
     let key = worker.enter(&session);

@@ -187,4 +187,5 @@ pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
     // SAFETY: gives back what `exchange_begin` gave.
     let exchange = unsafe { Rc::from_raw(s.cast::<Session>()) };
     exchange.end_exchange();
+    exchange.park();
 }

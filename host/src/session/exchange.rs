@@ -29,31 +29,47 @@ impl Session {
         self.user().is_some_and(|u| u.server.exchanges.is_some())
     }
 
-    /// An exchange of `of`, in its server until it chooses.
+    /// An exchange of `of`, in its server until it chooses. Mostly an earlier one that is over.
     pub fn exchange(of: &Rc<Self>) -> Rc<Self> {
         of.exchanged.set(true);
         let worker = &of.worker;
         worker.held.set(worker.held.get() + 1);
+        let shared = SessionShared {
+            id: process().session_id(),
+            started_ms: timers::now_ms(),
+            deadline_ms: Cell::new(0),
+            client_received: Cell::new(0),
+            client_sent: Cell::new(0),
+            upstream_received: Cell::new(0),
+            upstream_sent: Cell::new(0),
+            close_reason: Cell::new(0),
+            status: Cell::new(0),
+            fired: Cell::new(0),
+            kill: Cell::new(0),
+            draining: Cell::new(0),
+            idle: Cell::new(0),
+            reserved: [0; 4],
+            client: Cell::new(of.shared.client.get()),
+            remote: of.shared.remote,
+            local: of.shared.local,
+        };
+        if let Some(mut spare) = worker.spare_exchange()
+            && let Some(this) = Rc::get_mut(&mut spare)
+        {
+            this.shared = shared;
+            if !Rc::ptr_eq(&this.listener, &of.listener) {
+                this.listener = Rc::clone(&of.listener);
+            }
+            this.scope.set(of.scope.get());
+            this.user.set(of.user.get());
+            this.local.set(NOT_CHOSEN);
+            this.started = timers::now();
+            this.of = Some(Rc::clone(of));
+            this.parked.set(false);
+            return spare;
+        }
         Rc::new(Self {
-            shared: SessionShared {
-                id: process().session_id(),
-                started_ms: timers::now_ms(),
-                deadline_ms: Cell::new(0),
-                client_received: Cell::new(0),
-                client_sent: Cell::new(0),
-                upstream_received: Cell::new(0),
-                upstream_sent: Cell::new(0),
-                close_reason: Cell::new(0),
-                status: Cell::new(0),
-                fired: Cell::new(0),
-                kill: Cell::new(0),
-                draining: Cell::new(0),
-                idle: Cell::new(0),
-                reserved: [0; 4],
-                client: Cell::new(of.shared.client.get()),
-                remote: of.shared.remote,
-                local: of.shared.local,
-            },
+            shared,
             worker: Rc::clone(worker),
             listener: Rc::clone(&of.listener),
             scope: Cell::new(of.scope.get()),
@@ -67,7 +83,29 @@ impl Session {
             counted_client: Cell::new(false),
             of: Some(Rc::clone(of)),
             exchanged: Cell::new(false),
+            parked: Cell::new(false),
         })
+    }
+
+    /// It is over: its memory is for the next one, if nobody else holds it.
+    pub fn park(mut self: Rc<Self>) {
+        let Some(this) = Rc::get_mut(&mut self) else { return };
+        this.of = None;
+        this.waker.take();
+        this.lease.take();
+        if let Some(texts) = this.texts.get_mut() {
+            texts.domain.get_mut().clear();
+            texts.request_id.get_mut().clear();
+            texts.replaced.get_mut().clear();
+            texts.captures.take();
+            texts.stages.get_mut().clear();
+        }
+        let worker = Rc::clone(&this.worker);
+        if worker.keeps_exchanges() {
+            worker.held.set(worker.held.get().saturating_sub(1));
+            this.parked.set(true);
+            worker.keep_exchange(self);
+        }
     }
 
     /// Chooses an exchange's server and local. `None`: no server with its session's handler has the domain; `Some(None)`: no

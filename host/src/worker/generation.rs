@@ -11,6 +11,7 @@ use crate::{
         rt::TaskHandle,
         tasks::Tasks,
     },
+    session::Session,
     upstream::pick::PoolWorker,
 };
 use anyproxy_module_api::abi::module::Place;
@@ -19,6 +20,9 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
+
+/// Exchanges that are kept for their memory, at most.
+const EXCHANGES: usize = 64;
 
 /// A generation on this worker. Sessions and tasks hold it; it ends when it is retired and they are gone.
 pub struct WorkerGen {
@@ -42,6 +46,8 @@ pub struct WorkerGen {
     pub scratch: RefCell<Scratch>,
     /// Host tasks that end when it is retired: health checks, resolution.
     upkeep: RefCell<Vec<TaskHandle>>,
+    /// Exchanges that are over, each for its memory. They hold the generation: none is kept once it is retired.
+    exchanges: RefCell<Vec<Rc<Session>>>,
     /// By key.
     listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
@@ -69,6 +75,7 @@ impl WorkerGen {
             retired: Cell::new(false),
             scratch: RefCell::default(),
             upkeep: RefCell::default(),
+            exchanges: RefCell::default(),
             listeners,
             ended: Cell::new(false),
             objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
@@ -106,6 +113,21 @@ impl WorkerGen {
         place(self, module, conf)
     }
 
+    /// An exchange that is over.
+    pub fn spare_exchange(&self) -> Option<Rc<Session>> {
+        self.exchanges.borrow_mut().pop()
+    }
+
+    /// Whether there is room for another.
+    pub fn keeps_exchanges(&self) -> bool {
+        !self.retired.get() && self.exchanges.borrow().len() < EXCHANGES
+    }
+
+    /// Keeps one for the next.
+    pub fn keep_exchange(&self, exchange: Rc<Session>) {
+        self.exchanges.borrow_mut().push(exchange);
+    }
+
     /// A task of the host's that ends when the generation is retired.
     pub fn note_upkeep(&self, task: TaskHandle) {
         let mut tasks = self.upkeep.borrow_mut();
@@ -123,6 +145,7 @@ impl WorkerGen {
         if self.retired.replace(true) {
             return;
         }
+        drop(self.exchanges.take());
         for task in self.upkeep.borrow().iter() {
             task.abort();
         }

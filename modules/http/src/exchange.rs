@@ -3,7 +3,7 @@
 use crate::{
     Http,
     core::path::{self, Path},
-    h1::{Head, Method, Target, Version},
+    h1::{Head, Method, Struck, Target, Version},
 };
 use anyproxy_module_api::Session;
 use std::{
@@ -37,12 +37,13 @@ pub(crate) struct Request {
     pub(crate) response: Message,
     /// Decoded and normalised; `None`: the target has none (`*`, CONNECT).
     pub(crate) path: Option<Path>,
+    /// Header lines that are not passed on, for whoever passes a head on.
+    pub(crate) struck: Struck,
 }
 
 impl Request {
     /// Forgets it; false: its memory is not worth keeping.
     pub(crate) fn clear(&mut self) -> bool {
-        self.path = None;
         let kept = self.request.clear();
         self.response.clear() && kept
     }
@@ -92,23 +93,30 @@ impl Request {
     /// # Errors
     /// When it is malformed, or leaves the root.
     pub(crate) fn decode_path(&mut self) -> Result<(), path::Error> {
-        let path = match self.request.head.form() {
+        let mut path = self.path.take();
+        self.path = match self.request.head.form() {
             Target::Authority | Target::Asterisk => None,
             Target::Origin | Target::Absolute { .. } => {
                 let (raw, _) = path::split_query(self.uri());
-                Some(path::normalise(if raw.is_empty() { b"/" } else { raw }, true)?)
+                let raw = if raw.is_empty() { b"/" } else { raw };
+                if !path.as_mut().is_some_and(|p| p.set_plain(raw)) {
+                    path = Some(path::normalise(raw, true)?);
+                }
+                path
             }
         };
-        self.path = path;
         Ok(())
     }
 }
 
+/// Memory of requests that are over.
+pub(crate) type Spare = RefCell<Vec<Box<Request>>>;
+
 /// What the module keeps in an exchange.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) parts: RefCell<Request>,
-    spare: Rc<RefCell<Vec<Request>>>,
+    pub(crate) parts: RefCell<Box<Request>>,
+    spare: Rc<Spare>,
     /// The peer's answer has begun.
     pub(crate) answered: Cell<bool>,
 }
@@ -117,17 +125,16 @@ pub(crate) struct State {
 const SPARE: usize = 64;
 
 impl State {
-    pub(crate) fn new(request: Request, spare: &Rc<RefCell<Vec<Request>>>) -> Self {
+    pub(crate) fn new(request: Box<Request>, spare: &Rc<Spare>) -> Self {
         Self { parts: RefCell::new(request), spare: Rc::clone(spare), answered: Cell::new(false) }
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        let mut request = self.parts.take();
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && request.clear() {
-            spare.push(request);
+        if spare.len() < SPARE && self.parts.get_mut().clear() {
+            spare.push(self.parts.take());
         }
     }
 }

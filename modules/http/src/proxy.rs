@@ -7,13 +7,11 @@ use crate::{
     conf::Conf,
     conn::{AHEAD, Conn},
     exchange::{Message, Request, State, known},
-    h1::{
-        self, Body, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Ids, Keep, Method, Step, Struck, Target, Version,
-    },
+    h1::{self, Body, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Ids, Keep, Method, Step, Target, Version},
     server::{Next, refuse_with},
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Lease, Outcome, Session, Stage, Who, now, now_ms, tracing,
 };
 use std::{
     future::poll_fn,
@@ -26,7 +24,7 @@ const HEAD: h1::Limits = h1::Limits { line: 8 << 10, head: 64 << 10, headers: 20
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
-    stream: Stream,
+    conn: Box<Conn>,
     lease: Lease,
     id: u64,
     /// It carried a request before.
@@ -116,19 +114,19 @@ async fn connect(session: &Session<Http>, exchange: &Exchange<Http>, fresh: bool
     let stats = &session.module().stats;
     let mut lease = exchange.pick_peer("").await?;
     let id = lease.info().id;
-    if !fresh && let Some(stream) = session.worker().idle.take(id) {
+    if !fresh && let Some(conn) = session.worker().idle.take(id) {
         stats.upstream_reused.fetch_add(1, Relaxed);
-        return Ok(Peer { stream, lease, id, reused: true });
+        return Ok(Peer { conn, lease, id, reused: true });
     }
     stats.upstream_new.fetch_add(1, Relaxed);
     match lease.connect().await {
-        Ok(stream) => Ok(Peer { stream, lease, id, reused: false }),
+        Ok(stream) => Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false }),
         Err(_) => {
             lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
             // Others, as the upstream's `retry` says.
             let (stream, lease) = exchange.connect_upstream().await?;
             let id = lease.info().id;
-            Ok(Peer { stream, lease, id, reused: false })
+            Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false })
         }
     }
 }
@@ -152,12 +150,13 @@ struct Run<'a> {
     incoming: &'a mut Incoming,
     manner: Manner,
     /// `None` once it was given back.
-    up: Option<Conn>,
+    up: Option<Box<Conn>>,
+    /// What the connection had carried before.
+    carried: (u64, u64),
     lease: Option<Lease>,
     peer: u64,
     began: u64,
     phase: Phase,
-    struck: Struck,
     /// The whole request is in the peer's hands.
     uploaded: bool,
     /// The last chunk was written.
@@ -184,13 +183,19 @@ impl<'a> Run<'a> {
         manner: Manner,
         peer: Peer,
     ) -> Self {
-        let mut up = Conn::new(peer.stream);
-        let mut struck = Struck::default();
+        let mut up = peer.conn;
+        if client.address.is_empty() {
+            match exchange.client.get().ip() {
+                Some(ip) => client.address = ip.to_string(),
+                None => client.address.push_str("unix:"),
+            }
+        }
+        let carried = (up.total_sent, up.total_received);
         let parts = &mut *state.parts.borrow_mut();
         parts.response.head.clear();
         parts.response.bytes.clear();
         let upgrade =
-            write_request(parts, exchange, conf, incoming, peer.lease.info().host.as_str(), &mut struck, &mut up.out);
+            write_request(parts, &client.address, conf, incoming, peer.lease.info().host.as_str(), &mut up.out);
         Self {
             state,
             exchange,
@@ -203,11 +208,11 @@ impl<'a> Run<'a> {
             incoming,
             manner,
             up: Some(up),
+            carried,
             lease: Some(peer.lease),
             peer: peer.id,
             began: now().as_nanos() as u64,
             phase: Phase::Head,
-            struck,
             upgrade,
             upgraded: false,
             peer_keeps: true,
@@ -240,8 +245,12 @@ impl<'a> Run<'a> {
         .await;
         session.deadline_ms.set(0);
         let up = self.up.as_ref();
-        self.exchange.upstream_sent.set(self.exchange.upstream_sent.get() + up.map_or(0, |u| u.total_sent));
-        self.exchange.upstream_received.set(self.exchange.upstream_received.get() + up.map_or(0, |u| u.total_received));
+        self.exchange
+            .upstream_sent
+            .set(self.exchange.upstream_sent.get() + up.map_or(0, |u| u.total_sent - self.carried.0));
+        self.exchange
+            .upstream_received
+            .set(self.exchange.upstream_received.get() + up.map_or(0, |u| u.total_received - self.carried.1));
         r?;
         if self.upgraded
             && let Some(up) = self.up.take()
@@ -273,7 +282,7 @@ impl<'a> Run<'a> {
     }
 
     fn fault(&self, who: Who, cause: Cause, status: u16) -> Fault {
-        let unanswered = self.up.as_ref().is_some_and(|u| u.total_received == 0);
+        let unanswered = self.up.as_ref().is_some_and(|u| u.total_received == self.carried.1);
         Fault { who, cause, status, unanswered }
     }
 
@@ -450,12 +459,12 @@ impl<'a> Run<'a> {
             return Err(bad(self, h1::Bad::Status));
         }
         let keep = Keep { upgrade: upgrades, trailers: false };
-        h1::strip_response(head, bytes, method, keep, &mut self.struck).map_err(|why| bad(self, why))?;
+        h1::strip_response(head, bytes, method, keep, &mut parts.struck).map_err(|why| bad(self, why))?;
         let out = &mut self.client.out;
         if interim {
             if self.manner.version == Version::Http11 {
                 h1::status_line(Version::Http11, status, head.reason(bytes), out).map_err(|why| bad(self, why))?;
-                h1::headers(head, bytes, &self.struck, &mut self.client.out);
+                h1::headers(head, bytes, &parts.struck, &mut self.client.out);
                 self.client.out.extend_from_slice(b"\r\n");
             }
             parts.response.head.clear();
@@ -478,7 +487,7 @@ impl<'a> Run<'a> {
         }
         h1::status_line(Version::Http11, status, head.reason(bytes), &mut self.client.out)
             .map_err(|why| bad(self, why))?;
-        h1::headers(head, bytes, &self.struck, &mut self.client.out);
+        h1::headers(head, bytes, &parts.struck, &mut self.client.out);
         let out = &mut self.client.out;
         if upgrades {
             out.extend_from_slice(b"Connection: upgrade\r\n");
@@ -508,11 +517,11 @@ impl<'a> Run<'a> {
         }
         let fit = self.peer_keeps && self.uploaded && !self.deaf;
         let Some(up) = self.up.as_ref().filter(|up| fit && up.unread().is_empty()) else { return };
-        self.exchange.upstream_sent.set(self.exchange.upstream_sent.get() + up.total_sent);
-        self.exchange.upstream_received.set(self.exchange.upstream_received.get() + up.total_received);
+        self.exchange.upstream_sent.set(self.exchange.upstream_sent.get() + up.total_sent - self.carried.0);
+        self.exchange.upstream_received.set(self.exchange.upstream_received.get() + up.total_received - self.carried.1);
         if let Some(up) = self.up.take() {
             let idle = &self.exchange.worker().idle;
-            idle.give(self.peer, up.into_stream(), now_ms() + self.keeps_ms, self.conf.upstream_idle);
+            idle.give(self.peer, up, now_ms() + self.keeps_ms, self.conf.upstream_idle);
         }
     }
 }
@@ -525,15 +534,15 @@ fn timeout(value: &[u8]) -> Option<u64> {
 
 /// Writes the request's head as the peer gets it; whether it asks for another protocol.
 fn write_request(
-    parts: &Request,
-    exchange: &Exchange<Http>,
+    parts: &mut Request,
+    client: &str,
     conf: &Conf,
     incoming: &Incoming,
     peer_host: &str,
-    struck: &mut Struck,
     out: &mut Vec<u8>,
 ) -> bool {
     const OWN: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto]);
+    let struck = &mut std::mem::take(&mut parts.struck);
     let Message { bytes, head } = &parts.request;
     let fields = head.fields();
     let upgrade = h1::connection(head, bytes).upgrade && fields.first(Id::Upgrade).is_some();
@@ -563,10 +572,7 @@ fn write_request(
         out.extend_from_slice(before.value(bytes));
         out.extend_from_slice(b", ");
     }
-    match exchange.client.get().ip() {
-        Some(ip) => out.extend_from_slice(ip.to_string().as_bytes()),
-        None => out.extend_from_slice(b"unix:"),
-    }
+    out.extend_from_slice(client.as_bytes());
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
     if incoming.is_chunked() {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -577,5 +583,6 @@ fn write_request(
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    parts.struck = std::mem::take(struck);
     upgrade
 }

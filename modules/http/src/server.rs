@@ -70,6 +70,9 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         session.module().stats.requests.fetch_add(1, Relaxed);
         let exchange = session.exchange();
         let before = (conn.total_received - conn.unread().len() as u64, conn.total_sent);
+        if status.is_some() {
+            request.path = None;
+        }
         let bad_path = status.is_none() && request.decode_path().is_err();
         exchange.slot(|| State::new(request, &session.worker().spare));
         let mut whole = false;

@@ -1,19 +1,43 @@
 //! Connections to peers that have no request now, kept by each worker for the next one.
 
-use anyproxy_module_api::{Stream, now_ms, ready};
-use std::{cell::RefCell, collections::HashMap, fmt};
+use crate::conn::Conn;
+use anyproxy_module_api::{now_ms, ready};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 /// Peers whose idle connections are kept, a worker: beyond that the rest of a peer is let go of when it is used next.
 const PEERS: usize = 4096;
 
 struct Kept {
-    stream: Stream,
+    conn: Box<Conn>,
     until_ms: u64,
 }
 
+/// Identities of peers are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+type ByPeer = HashMap<u64, Vec<Kept>, BuildHasherDefault<AsIs>>;
+
 /// The idle connections of one worker, by the identity of the peer.
 #[derive(Default)]
-pub(crate) struct Idle(RefCell<HashMap<u64, Vec<Kept>>>);
+pub(crate) struct Idle(RefCell<ByPeer>);
 
 impl fmt::Debug for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,21 +48,21 @@ impl fmt::Debug for Idle {
 impl Idle {
     /// The connection used last that is still good: the peer has neither ended it nor said anything, and its time is not
     /// over. No system call.
-    pub(crate) fn take(&self, peer: u64) -> Option<Stream> {
+    pub(crate) fn take(&self, peer: u64) -> Option<Box<Conn>> {
         let now = now_ms();
         let mut all = self.0.borrow_mut();
         let list = all.get_mut(&peer)?;
         while let Some(kept) = list.pop() {
             // What it says unasked is its end, or nothing that we would want to hear.
-            if kept.until_ms > now && kept.stream.state() & (ready::READ | ready::HUP | ready::END) == 0 {
-                return Some(kept.stream);
+            if kept.until_ms > now && kept.conn.stream.state() & (ready::READ | ready::HUP | ready::END) == 0 {
+                return Some(kept.conn);
             }
         }
         None
     }
 
     /// Keeps a connection whose answer is complete, at most `most` of a peer.
-    pub(crate) fn give(&self, peer: u64, mut stream: Stream, until_ms: u64, most: usize) {
+    pub(crate) fn give(&self, peer: u64, mut conn: Box<Conn>, until_ms: u64, most: usize) {
         let mut all = self.0.borrow_mut();
         if all.len() >= PEERS && !all.contains_key(&peer) {
             all.retain(|_, list| !list.is_empty());
@@ -48,8 +72,9 @@ impl Idle {
         }
         let list = all.entry(peer).or_default();
         if list.len() < most {
-            stream.unbind();
-            list.push(Kept { stream, until_ms });
+            conn.stream.unbind();
+            conn.rest();
+            list.push(Kept { conn, until_ms });
         }
     }
 
@@ -57,7 +82,7 @@ impl Idle {
     pub(crate) fn sweep(&self) {
         let now = now_ms();
         self.0.borrow_mut().retain(|_, list| {
-            list.retain(|k| k.until_ms > now && k.stream.state() & (ready::HUP | ready::END) == 0);
+            list.retain(|k| k.until_ms > now && k.conn.stream.state() & (ready::HUP | ready::END) == 0);
             !list.is_empty()
         });
     }

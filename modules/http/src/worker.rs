@@ -1,9 +1,13 @@
 //! What a worker keeps between requests, and what is counted.
 
-use crate::{Http, exchange::Request, files::Files, upstream::Idle};
+use crate::{
+    Http,
+    exchange::{Request, Spare},
+    files::Files,
+    upstream::Idle,
+};
 use anyproxy_module_api::{Action, sleep, spawn};
 use std::{
-    cell::RefCell,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -13,7 +17,7 @@ use std::{
 #[derive(Debug)]
 pub struct Worker {
     /// Memory of requests that are over.
-    pub(crate) spare: Rc<RefCell<Vec<Request>>>,
+    pub(crate) spare: Rc<Spare>,
     /// Connections to peers without a request.
     pub(crate) idle: Rc<Idle>,
     /// Files that were asked for lately.
@@ -42,7 +46,7 @@ impl Worker {
     }
 
     /// An empty request, mostly with the memory of an earlier one.
-    pub(crate) fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Box<Request> {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
 }

@@ -122,6 +122,27 @@ pub fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Path, Error> {
     Ok(Path { bytes, encoded_slash, backslash })
 }
 
+impl Path {
+    /// Makes it the path `raw`, if that is decoded and normalised as it stands, as almost every path is; otherwise it
+    /// is left as it was. Allocates nothing that was not allocated before.
+    pub fn set_plain(&mut self, raw: &[u8]) -> bool {
+        let mut before = 0;
+        let plain = raw.first() == Some(&b'/')
+            && raw.iter().all(|&byte| {
+                let odd =
+                    matches!(byte, b'%' | b'\\' | 0x7f | ..0x20) || (before == b'/' && matches!(byte, b'/' | b'.'));
+                before = byte;
+                !odd
+            });
+        if plain {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(raw);
+            (self.encoded_slash, self.backslash) = (false, false);
+        }
+        plain
+    }
+}
+
 /// The decoded bytes, and whether an escape stood for a slash.
 fn decode(raw: &[u8]) -> Result<(Vec<u8>, bool), Error> {
     let mut decoded = Vec::with_capacity(raw.len());
