@@ -41,11 +41,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// The value of a header, of the first if there are several.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let of = |line: &'_ str| {
-            let (n, v) = line.split_once(':')?;
-            n.eq_ignore_ascii_case(name).then(|| v.len())
-        };
-        self.head.lines().find_map(|line| of(line).map(|len| line[line.len() - len..].trim()))
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     pub(crate) fn text(&self) -> String {
@@ -134,8 +131,11 @@ pub(crate) fn once(proxy: &Proxy, request: impl AsRef<[u8]>) -> Answer {
 /// An origin that keeps each request it read (head and body as they came) and answers with a fixed text, in full.
 pub(crate) struct Scripted {
     pub(crate) origin: Origin,
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
+
+/// A head and a body.
+type Seen = (String, Vec<u8>);
 
 impl Scripted {
     /// `answer` is sent for each request; it should have a length or be chunked. `close`: the connection ends with it.
@@ -170,7 +170,7 @@ impl Scripted {
     }
 
     /// Every request so far.
-    pub(crate) fn seen(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("not poisoned").clone()
     }
 }

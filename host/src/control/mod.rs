@@ -345,6 +345,9 @@ impl Control {
                 break;
             }
         }
+        // Nobody else is heard any more, and whoever asked for the end hears of it.
+        drop(events);
+        socket::answered().await;
         self.end().await
     }
 

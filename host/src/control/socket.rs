@@ -12,9 +12,13 @@ use serde_json::{Value, json};
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    sync::Notify,
+};
 
 /// Longest line taken.
 const LINE: u64 = 1 << 20;
@@ -61,6 +65,41 @@ pub fn serve(mut listener: Listener) {
     });
 }
 
+/// Answers that are being given.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+static GIVEN: Notify = Notify::const_new();
+
+struct Answering;
+
+impl Answering {
+    fn new() -> Self {
+        UNDER_WAY.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Relaxed);
+        GIVEN.notify_waiters();
+    }
+}
+
+/// Waits, for a moment, until nobody is being answered.
+pub async fn answered() {
+    let all = async {
+        loop {
+            let given = GIVEN.notified();
+            if UNDER_WAY.load(Relaxed) == 0 {
+                return;
+            }
+            given.await;
+        }
+    };
+    // A client that does not read its answer is not waited for longer.
+    let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+}
+
 /// Removes the socket's name, if it is still ours.
 pub fn remove(path: &Path) {
     if !crate::upgrade::was_taken_over() {
@@ -82,6 +121,7 @@ async fn converse(stream: Stream) {
             crate::upgrade::hand_over(stream.into_inner()).await;
             return;
         }
+        let _answering = Answering::new();
         let mut answer = answer(&line).await.to_string();
         answer.push('\n');
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {

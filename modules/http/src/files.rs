@@ -334,7 +334,7 @@ mod system {
     pub(super) fn is_in_memory(file: &File) -> bool {
         const TMPFS: i64 = 0x0102_1994;
         const RAMFS: i64 = 0x8584_58f6;
-        rustix::fs::fstatfs(file).is_ok_and(|s| matches!(s.f_type as i64, TMPFS | RAMFS))
+        rustix::fs::fstatfs(file).is_ok_and(|s| [TMPFS, RAMFS].iter().any(|m| i128::from(s.f_type) == i128::from(*m)))
     }
 
     #[cfg(not(target_os = "linux"))]
