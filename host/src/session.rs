@@ -132,46 +132,57 @@ pub fn start(
     remote: Addr,
     local: Addr,
 ) {
-    let session = Rc::new(Session {
-        shared: SessionShared {
-            id: process().session_id(),
-            started_ms: timers::now_ms(),
-            deadline_ms: Cell::new(0),
-            client_received: Cell::new(0),
-            client_sent: Cell::new(0),
-            upstream_received: Cell::new(0),
-            upstream_sent: Cell::new(0),
-            close_reason: Cell::new(0),
-            status: Cell::new(0),
-            fired: Cell::new(0),
-            kill: Cell::new(0),
-            draining: Cell::new(0),
-            idle: Cell::new(0),
-            reserved: [0; 4],
-            client: Cell::new(remote),
-            remote,
-            local,
-        },
-        worker: Rc::clone(generation),
-        listener: Rc::clone(listener),
-        scope: Cell::new(listener.early_scope),
-        user: Cell::new(NOT_CHOSEN),
-        local: Cell::new(NOT_CHOSEN),
-        texts: OnceCell::new(),
-        slots: Slots::default(),
-        lease: RefCell::default(),
-        waker: RefCell::default(),
-        started: timers::now(),
-        counted_client: Cell::new(false),
-        of: None,
-        exchanged: Cell::new(false),
-        parked: Cell::new(false),
+    let session = Session::new(generation, listener, remote, local);
+    spawn(worker, session, |session| async move { live(&session, stream).await });
+}
+
+/// Goes on with a session of a retired generation, between two exchanges, as one of the generation that serves now. False:
+/// no server there has its handler.
+pub fn renew(old: &Rc<Session>, stream: Stream) -> bool {
+    let Some(worker) = crate::worker::here() else { return false };
+    let Some(generation) = worker.current().filter(|g| !Rc::ptr_eq(g, &old.worker)) else { return false };
+    let Some(listener) = generation.listener(old.listener.key).cloned() else { return false };
+    let session = Session::new(&generation, &listener, old.shared.remote, old.shared.local);
+    session.shared.client.set(old.shared.client.get());
+    old.peek(|t| {
+        if !t.domain.borrow().is_empty() {
+            session.texts().domain.borrow_mut().clone_from(&t.domain.borrow());
+        }
     });
-    generation.held.set(generation.held.get() + 1);
+    if session.choose_server().is_err() {
+        return false;
+    }
+    let handler = |s: &Session| {
+        let (module, point) = s.user()?.server.exchanges.as_ref()?;
+        Some((s.worker.cycle.module_id(*module).to_owned(), point.name.as_str().to_owned()))
+    };
+    let same = handler(&session).is_some_and(|h| handler(old) == Some(h));
+    if !same {
+        if let Some(user) = session.user() {
+            user.server.stats.end();
+        }
+        return false;
+    }
+    process().sessions.fetch_add(1, Relaxed);
+    spawn(&worker, session, |session| async move {
+        session.note_waker().await;
+        session.count_client()?;
+        let (module, handler) = session.handler(stream)?;
+        session.handled(module, session.run(module, handler).await?)
+    });
+    true
+}
+
+/// Runs a session's life as a task of the worker.
+fn spawn<F>(worker: &Rc<Worker>, session: Rc<Session>, life: impl FnOnce(Rc<Session>) -> F)
+where
+    F: Future<Output = Ended<CloseReason>> + 'static,
+{
     let key = worker.enter(&session);
+    let lives = life(Rc::clone(&session));
     let life = Life { session, worker: Rc::clone(worker), key };
     let task = rt::spawn(async move {
-        let reason = live(&life.session, stream).await;
+        let reason = lives.await;
         life.session.close(reason.unwrap_or_else(|reason| reason));
     });
     worker.note_task(key, task);
@@ -250,6 +261,45 @@ impl Drop for Life {
 }
 
 impl Session {
+    fn new(generation: &Rc<WorkerGen>, listener: &Rc<Listener>, remote: Addr, local: Addr) -> Rc<Self> {
+        generation.held.set(generation.held.get() + 1);
+        Rc::new(Self {
+            shared: SessionShared {
+                id: process().session_id(),
+                started_ms: timers::now_ms(),
+                deadline_ms: Cell::new(0),
+                client_received: Cell::new(0),
+                client_sent: Cell::new(0),
+                upstream_received: Cell::new(0),
+                upstream_sent: Cell::new(0),
+                close_reason: Cell::new(0),
+                status: Cell::new(0),
+                fired: Cell::new(0),
+                kill: Cell::new(0),
+                draining: Cell::new(0),
+                idle: Cell::new(0),
+                reserved: [0; 4],
+                client: Cell::new(remote),
+                remote,
+                local,
+            },
+            worker: Rc::clone(generation),
+            listener: Rc::clone(listener),
+            scope: Cell::new(listener.early_scope),
+            user: Cell::new(NOT_CHOSEN),
+            local: Cell::new(NOT_CHOSEN),
+            texts: OnceCell::new(),
+            slots: Slots::default(),
+            lease: RefCell::default(),
+            waker: RefCell::default(),
+            started: timers::now(),
+            counted_client: Cell::new(false),
+            of: None,
+            exchanged: Cell::new(false),
+            parked: Cell::new(false),
+        })
+    }
+
     /// The pointer that modules hold.
     pub fn shared_ptr(&self) -> *const SessionShared {
         &raw const self.shared

@@ -8,6 +8,8 @@ mod heads_passed_on;
 mod keep_alive;
 mod peers_that_fail;
 mod real_clients;
+mod reloads;
 mod routes;
 mod slow_clients;
 mod support;
+mod upgrades;

@@ -7,6 +7,7 @@ use anyproxy_module_api::abi::{
     bytes::{Sink, Str},
     module::{Phase, Verdict},
     session::SessionShared,
+    stream::Stream,
     task::LocalFuture,
 };
 use std::{cell::RefCell, rc::Rc};
@@ -188,4 +189,8 @@ pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
     let exchange = unsafe { Rc::from_raw(s.cast::<Session>()) };
     exchange.end_exchange();
     exchange.park();
+}
+
+pub(super) unsafe extern "C" fn renew(s: *const SessionShared, stream: Stream) -> bool {
+    crate::session::renew(&hold(s), stream)
 }

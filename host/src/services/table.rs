@@ -109,6 +109,7 @@ pub fn host_table() -> &'static HostVtable {
         exchange_route: session::exchange_route,
         exchange_hooks: session::exchange_hooks,
         exchange_end: session::exchange_end,
+        session_renew: session::renew,
         session_accept: upstream::session_accept,
 
         connect_upstream: upstream::connect_upstream,

@@ -2,23 +2,18 @@
 
 use super::{NOT_CHOSEN, Session};
 use crate::{
-    cycle::access_log,
+    cycle::{access_log, listener::Listener},
     process::process,
     services::{
         current::{Current, enter},
-        instance,
-        session::Slots,
-        timers,
+        instance, timers,
     },
 };
 use anyproxy_module_api::abi::{
     module::{Phase, Verdict},
-    session::{Cause, CloseReason, SessionShared, Stage, Who},
+    session::{Cause, CloseReason, Stage, Who},
 };
-use std::{
-    cell::{Cell, OnceCell, RefCell},
-    rc::Rc,
-};
+use std::{cell::Cell, rc::Rc};
 
 impl Session {
     /// Of [`Session::first_to_ask`]: every hook answered at once.
@@ -32,59 +27,48 @@ impl Session {
     /// An exchange of `of`, in its server until it chooses. Mostly an earlier one that is over.
     pub fn exchange(of: &Rc<Self>) -> Rc<Self> {
         of.exchanged.set(true);
-        let worker = &of.worker;
-        worker.held.set(worker.held.get() + 1);
-        let shared = SessionShared {
-            id: process().session_id(),
-            started_ms: timers::now_ms(),
-            deadline_ms: Cell::new(0),
-            client_received: Cell::new(0),
-            client_sent: Cell::new(0),
-            upstream_received: Cell::new(0),
-            upstream_sent: Cell::new(0),
-            close_reason: Cell::new(0),
-            status: Cell::new(0),
-            fired: Cell::new(0),
-            kill: Cell::new(0),
-            draining: Cell::new(0),
-            idle: Cell::new(0),
-            reserved: [0; 4],
-            client: Cell::new(of.shared.client.get()),
-            remote: of.shared.remote,
-            local: of.shared.local,
-        };
-        if let Some(mut spare) = worker.spare_exchange()
-            && let Some(this) = Rc::get_mut(&mut spare)
-        {
-            this.shared = shared;
-            if !Rc::ptr_eq(&this.listener, &of.listener) {
-                this.listener = Rc::clone(&of.listener);
+        let mut this = match of.worker.spare_exchange() {
+            Some(mut spare) => {
+                if let Some(this) = Rc::get_mut(&mut spare) {
+                    of.worker.held.set(of.worker.held.get() + 1);
+                    this.begin_again(&of.listener);
+                }
+                spare
             }
-            this.scope.set(of.scope.get());
-            this.user.set(of.user.get());
-            this.local.set(NOT_CHOSEN);
-            this.started = timers::now();
+            None => Self::new(&of.worker, &of.listener, of.shared.remote, of.shared.local),
+        };
+        this.shared.client.set(of.shared.client.get());
+        this.scope.set(of.scope.get());
+        this.user.set(of.user.get());
+        if let Some(this) = Rc::get_mut(&mut this) {
+            this.shared.remote = of.shared.remote;
+            this.shared.local = of.shared.local;
             this.of = Some(Rc::clone(of));
-            this.parked.set(false);
-            return spare;
         }
-        Rc::new(Self {
-            shared,
-            worker: Rc::clone(worker),
-            listener: Rc::clone(&of.listener),
-            scope: Cell::new(of.scope.get()),
-            user: Cell::new(of.user.get()),
-            local: Cell::new(NOT_CHOSEN),
-            texts: OnceCell::new(),
-            slots: Slots::default(),
-            lease: RefCell::default(),
-            waker: RefCell::default(),
-            started: timers::now(),
-            counted_client: Cell::new(false),
-            of: Some(Rc::clone(of)),
-            exchanged: Cell::new(false),
-            parked: Cell::new(false),
-        })
+        this
+    }
+
+    /// One that was parked is another.
+    fn begin_again(&mut self, listener: &Rc<Listener>) {
+        let shared = &mut self.shared;
+        shared.id = process().session_id();
+        shared.started_ms = timers::now_ms();
+        for n in [&shared.client_received, &shared.client_sent, &shared.upstream_received, &shared.upstream_sent] {
+            n.set(0);
+        }
+        shared.deadline_ms.set(0);
+        shared.close_reason.set(0);
+        shared.status.set(0);
+        shared.fired.set(0);
+        shared.kill.set(0);
+        shared.draining.set(0);
+        shared.idle.set(0);
+        if !Rc::ptr_eq(&self.listener, listener) {
+            self.listener = Rc::clone(listener);
+        }
+        self.local.set(NOT_CHOSEN);
+        self.started = timers::now();
+        self.parked.set(false);
     }
 
     /// It is over: its memory is for the next one, if nobody else holds it.

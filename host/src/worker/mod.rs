@@ -281,7 +281,7 @@ impl Worker {
         generation.retire();
         for (_, e) in self.sessions.borrow().iter() {
             if Rc::ptr_eq(&e.session.worker, generation) {
-                e.session.shared.draining.set(1);
+                e.session.shared.draining.set(if self.leaving.get() { 2 } else { 1 });
                 e.session.wake();
             }
         }

@@ -373,6 +373,10 @@ pub struct HostVtable {
     pub exchange_hooks: unsafe extern "C" fn(*const SessionShared, *mut LocalFuture<bool>) -> Verdict,
     /// It is over: it is logged, and its bytes are its session's. Gives the caller's reference back.
     pub exchange_end: unsafe extern "C" fn(*const SessionShared),
+    /// The session's generation is retired, and nothing of it is under way on the stream: it goes on as a session of the one
+    /// that serves now, with the handler of its server there, which has to be the same one. False: there is none, and the
+    /// stream is closed.
+    pub session_renew: unsafe extern "C" fn(*const SessionShared, Stream) -> bool,
     /// A connection accepted by the module itself (a stream of a multiplexed transport) enters the listener as a session.
     pub session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
 

@@ -31,7 +31,8 @@ pub struct SessionShared {
     pub fired: Cell<u8>,
     /// 1: the session is to end now (killed, `shutdown_timeout`).
     pub kill: Cell<u8>,
-    /// 1: its generation is retired: finish the present exchange, start no other.
+    /// Its generation is retired: finish the present exchange, start no other here. 1: another generation serves (see
+    /// `session_renew`), 2: this worker takes nothing more.
     pub draining: Cell<u8>,
     /// 1: it waits for the client to ask for something; may be ended to make room.
     pub idle: Cell<u8>,

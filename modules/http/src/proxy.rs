@@ -253,9 +253,9 @@ impl<'a> Run<'a> {
             .set(self.exchange.upstream_received.get() + up.map_or(0, |u| u.total_received - self.carried.1));
         r?;
         if self.upgraded
-            && let Some(up) = self.up.take()
+            && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
-            return Ok(Next::Upgraded(up.into_stream()));
+            return Ok(Next::Upgraded(up.into_stream(), lease));
         }
         Ok(if self.manner.keep { Next::Request } else { Next::Close })
     }
@@ -480,9 +480,6 @@ impl<'a> Run<'a> {
         let chunked = unknown && self.manner.version == Version::Http11;
         // Nobody can tell where the next request begins while this one's body is on its way.
         if (unknown && !chunked) || !(self.uploaded || self.incoming.is_done()) {
-            self.manner.keep = false;
-        }
-        if self.exchange.draining.get() != 0 {
             self.manner.keep = false;
         }
         h1::status_line(Version::Http11, status, head.reason(bytes), &mut self.client.out)

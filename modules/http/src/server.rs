@@ -15,9 +15,9 @@ use crate::{
     proxy, statics,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Routed, Session, Stage, Stream, Who, now_ms, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Routed, Session, Stage, Stream, Who, now, now_ms, tracing,
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, task::Poll};
 
 /// Most bytes of a request line: what is longer is no address that anybody wrote.
 const LINE: u32 = 16 << 10;
@@ -26,8 +26,6 @@ const LINE: u32 = 16 << 10;
 const LINGER_MS: u64 = 1000;
 /// Bytes of it, at most.
 const LINGER: u64 = 4 << 20;
-/// A connection whose generation is retired waits so long for one more request.
-const DRAIN_MS: u64 = 1000;
 
 /// The stream handler `http`.
 pub(crate) struct Handle;
@@ -51,8 +49,8 @@ pub(crate) enum Next {
     Cut,
     /// It ends at once: what was sent is not whole, and only a reset tells the client.
     Reset,
-    /// It is another protocol's now.
-    Upgraded(Stream),
+    /// It is another protocol's now, with this peer.
+    Upgraded(Stream, Lease),
 }
 
 async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
@@ -63,6 +61,11 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         let got = receive_head(&session, &mut conn, &mut request.request, served).await?;
         let status = match got {
             Got::Nothing => break,
+            // No request is lost: the next one is served by what the configuration says now.
+            Got::Retired => {
+                session.renew(conn.into_stream());
+                return Ok(());
+            }
             Got::Request => None,
             Got::Refused(status) => Some(status),
         };
@@ -94,7 +97,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
                 conn.stream.set_reset();
                 return Ok(());
             }
-            Ok(Next::Upgraded(upstream)) => return exchange.relay(conn.into_stream(), upstream).await,
+            Ok(Next::Upgraded(upstream, lease)) => return relay(&session, &exchange, conn, upstream, lease).await,
             Err(e) => {
                 exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
                 return Err(e);
@@ -102,6 +105,34 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         }
     }
     end(&session, &mut conn).await
+}
+
+/// Another protocol: the streams are joined to their ends. It is the connection that is watched and may be ended, and the
+/// exchange that says in the log what it carried.
+async fn relay(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    conn: Conn,
+    upstream: Stream,
+    lease: Lease,
+) -> Result<(), Error> {
+    let count = |s: &Session<Http>| {
+        [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(std::cell::Cell::get)
+    };
+    let before = count(session);
+    let began = now();
+    let result = session.relay(conn.into_stream(), upstream).await;
+    let total_ns = (now() - began).as_nanos() as u64;
+    lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
+    // What the exchange moved is added to its session when it ends.
+    let to = [&exchange.client_received, &exchange.client_sent, &exchange.upstream_received, &exchange.upstream_sent];
+    let from = [&session.client_received, &session.client_sent, &session.upstream_received, &session.upstream_sent];
+    for ((to, from), before) in to.into_iter().zip(from).zip(before) {
+        to.set(to.get() + (from.get() - before));
+        from.set(before);
+    }
+    exchange.close_reason.set(session.close_reason.get());
+    result
 }
 
 fn cause(e: &Error) -> Cause {
@@ -116,6 +147,8 @@ fn cause(e: &Error) -> Cause {
 enum Got {
     /// The connection ended, or waited too long, between two requests.
     Nothing,
+    /// Nothing is under way, and the configuration has changed.
+    Retired,
     Request,
     Refused(u16),
 }
@@ -130,19 +163,20 @@ async fn receive_head(session: &Session<Http>, conn: &mut Conn, to: &mut Message
             return Ok(Got::Nothing);
         }
         session.idle.set(1);
-        let since = now_ms();
         let limit = if served == 0 { conf.header_ms } else { conf.keepalive_ms };
         let first = within(session, limit, |cx| {
-            if session.draining.get() != 0 && now_ms() >= since + DRAIN_MS && served > 0 {
-                return std::task::Poll::Ready(Ok(0));
+            let filled = conn.poll_fill(cx, limits.head as usize);
+            match filled {
+                Poll::Pending if session.draining.get() != 0 => Poll::Ready(Ok(None)),
+                filled => filled.map_ok(Some),
             }
-            conn.poll_fill(cx, limits.head as usize)
         });
         let first = first.await;
         session.idle.set(0);
         match first {
-            Ok(0) => return Ok(Got::Nothing),
-            Ok(_) => {}
+            Ok(None) => return Ok(Got::Retired),
+            Ok(Some(0)) => return Ok(Got::Nothing),
+            Ok(Some(_)) => {}
             Err(e) if matches!(e.kind, ErrorKind::TimedOut | ErrorKind::Reset) => return Ok(Got::Nothing),
             Err(e) => return Err(e),
         }
@@ -186,7 +220,7 @@ async fn one(
         let framing = h1::request_framing(head, bytes);
         let most = session.conf().keepalive_requests;
         let keep = h1::keep_alive(head.version(), h1::connection(head, bytes))
-            && session.draining.get() == 0
+            && session.draining.get() < 2
             && session.conf().keepalive_ms != 0
             && (most == 0 || served < most);
         let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };

@@ -225,6 +225,13 @@ impl<M: Module> Session<M> {
         Exchange { session }
     }
 
+    /// Gives the stream to the generation that serves now, where this one is retired and nothing is under way on it. False:
+    /// no server there has this handler, and the stream is closed.
+    pub fn renew(&self, stream: Stream) -> bool {
+        // SAFETY: a retained session; the stream is given away.
+        unsafe { (self.vt().session_renew)(self.raw, stream) }
+    }
+
     /// This module's private value in the session, if `slot` made one. `T` is the type that `slot` is used with.
     ///
     /// # Panics

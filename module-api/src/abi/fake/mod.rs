@@ -201,6 +201,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     exchange_route: session::exchange_route,
     exchange_hooks: session::exchange_hooks,
     exchange_end: session::exchange_end,
+    session_renew: session::renew,
     session_accept: session::accept,
     connect_upstream: upstream::connect,
     lease_pick: upstream::pick,

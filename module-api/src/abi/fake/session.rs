@@ -235,6 +235,10 @@ pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
     // SAFETY: given back what `exchange_begin` gave.
     drop(unsafe { Rc::from_raw(s.cast::<SessionObject>()) });
 }
+pub(super) unsafe extern "C" fn renew(_: *const SessionShared, stream: Stream) -> bool {
+    here().accepted.borrow_mut().push_back((0, stream));
+    true
+}
 pub(super) unsafe extern "C" fn accept(listener: u32, stream: Stream, _: *const Addr) -> bool {
     here().accepted.borrow_mut().push_back((listener, stream));
     true

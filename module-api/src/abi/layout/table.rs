@@ -169,6 +169,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             exchange_route: unsafe extern "C" fn(*const SessionShared) -> i32,
             exchange_hooks: unsafe extern "C" fn(*const SessionShared, *mut LocalFuture<bool>) -> Verdict,
             exchange_end: unsafe extern "C" fn(*const SessionShared),
+            session_renew: unsafe extern "C" fn(*const SessionShared, Stream) -> bool,
             session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
             connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
             lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
