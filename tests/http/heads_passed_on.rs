@@ -36,6 +36,66 @@ fn headers_of_one_hop_stay_there_and_the_others_pass() {
 }
 
 #[test]
+fn headers_are_set_added_and_removed_both_ways() {
+    let origin = Scripted::new(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: o\r\nX-A: 1\r\nX-A: 2\r\n\r\nok", false);
+    let proxy = crate::support::server(&format!(
+        r#"
+        http_request_header "set" "X-Path" "${{path}}"
+        http_response_header "remove" "Server"
+        http_response_header "add" "X-Status" "${{status}} ${{http_response_x_a}}"
+        local {{
+            rule "${{path}}" text="/own"
+            http_response_header "set" "X-A" "own"
+            return 200 "own"
+        }}
+        local {{
+            http_request_header "remove" "Cookie"
+            http_request_header "set" "host" "inner.test"
+            http_response_header "set" "x-a" "3"
+            proxy_pass_tcp "{}"
+        }}
+        "#,
+        origin.addr()
+    ))
+    .start();
+    let a = once(&proxy, "GET /p HTTP/1.1\r\nHost: a\r\nX-Path: forged\r\nx-path: again\r\nCookie: c\r\n\r\n");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert_eq!(head.to_ascii_lowercase().matches("x-path: ").count(), 1, "{head}");
+    assert!(head.contains("X-Path: /p\r\n") && !head.contains("Cookie"), "{head}");
+    assert!(head.contains("host: inner.test\r\n") && !head.contains("Host: a"), "{head}");
+    assert_eq!((a.header("server"), a.header("x-status")), (None, Some("200 1, 2")), "{}", a.head);
+    assert_eq!(a.head.to_ascii_lowercase().matches("x-a: ").count(), 1, "{}", a.head);
+    assert!(a.head.contains("x-a: 3\r\n"), "{}", a.head);
+    let own = once(&proxy, "GET /own HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((own.header("x-a"), own.text().as_str()), (Some("own"), "own"));
+}
+
+#[test]
+fn a_value_that_would_be_two_lines_is_left_out() {
+    let origin = Scripted::new(OK, false);
+    let proxy = crate::support::server(&format!(
+        "local {{ http_request_header \"set\" \"X-Path\" \"${{path}}\"; proxy_pass_tcp \"{}\"; }}",
+        origin.addr()
+    ))
+    .start();
+    assert_eq!(once(&proxy, "GET /a%c3%a9 HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    assert!(origin.seen()[0].0.contains("X-Path: /a"));
+}
+
+#[test]
+fn headers_that_are_the_proxys_own_are_a_mistake() {
+    for (line, what) in [
+        ("http_request_header \"set\" \"Content-Length\" \"1\"", "the proxy's own"),
+        ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
+        ("http_response_header \"set\" \"X\"", "need a value"),
+        ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),
+    ] {
+        let output = crate::support::server(&format!("{line}\nlocal {{ return 200; }}")).check();
+        assert!(output.code == Some(1) && output.stderr.contains(what), "{line}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn the_client_is_named_to_the_peer() {
     let origin = Scripted::new(OK, false);
     let proxy = proxy_to(origin.addr(), "");

@@ -73,8 +73,9 @@ pub(crate) fn connection(manner: Manner, out: &mut Vec<u8>) {
     }
 }
 
-/// Begins a head: status line and date. Lines and an empty one are to follow.
-pub(crate) fn begin(status: u16, manner: Manner, out: &mut Vec<u8>) {
+/// Begins a head: status line, date, and what the configuration says. Lines and an empty one are to follow.
+pub(crate) fn begin(status: u16, manner: Manner, conn: &mut Conn) {
+    let Conn { out, lines, .. } = conn;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(h1::decimal(status.into()).as_bytes());
     out.extend_from_slice(b" ");
@@ -83,6 +84,7 @@ pub(crate) fn begin(status: u16, manner: Manner, out: &mut Vec<u8>) {
     out.extend_from_slice(&h1::http_date(unix_ms() / 1000));
     out.extend_from_slice(b"\r\n");
     connection(manner, out);
+    out.extend_from_slice(lines);
 }
 
 /// How long the body is.
@@ -99,8 +101,8 @@ pub(crate) const fn is_bare(status: u16) -> bool {
 
 /// A whole answer.
 pub(crate) fn whole(conn: &mut Conn, status: u16, manner: Manner, content_type: &str, more: &[u8], body: &[u8]) {
+    begin(status, manner, conn);
     let out = &mut conn.out;
-    begin(status, manner, out);
     if !is_bare(status) {
         length(body.len() as u64, out);
         if !body.is_empty() {

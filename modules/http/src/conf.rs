@@ -1,6 +1,9 @@
 //! What the configuration says of a block: limits, times, and who answers its requests.
 
-use crate::statics::Static;
+use crate::{
+    headers::{self, Rule},
+    statics::Static,
+};
 use anyproxy_module_api::*;
 
 const SECOND: i64 = 1_000_000_000;
@@ -157,6 +160,8 @@ pub struct Conf {
     pub(crate) upstream_idle_ms: u64,
     /// `expires`, seconds.
     pub(crate) expires_s: Option<u64>,
+    pub(crate) request_headers: Vec<Rule>,
+    pub(crate) response_headers: Vec<Rule>,
     pub(crate) answerer: Answerer,
 }
 
@@ -176,6 +181,8 @@ impl Conf {
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
+            request_headers: headers::rules(scope, "http_request_header", problems),
+            response_headers: headers::rules(scope, "http_response_header", problems),
             answerer: answerer(scope, problems),
         }
     }

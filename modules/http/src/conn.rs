@@ -29,6 +29,8 @@ pub(crate) struct Conn {
     pub(crate) total_sent: u64,
     /// The last read took all there was: the next waits without a buffer.
     emptied: bool,
+    /// Of a client: header lines that the configuration gives its answer.
+    pub(crate) lines: Vec<u8>,
     /// Of a client: its address as it is told to peers, once it was asked for.
     pub(crate) address: String,
 }
@@ -44,6 +46,7 @@ impl Conn {
             total_received: 0,
             total_sent: 0,
             emptied: true,
+            lines: Vec::new(),
             address: String::new(),
         }
     }

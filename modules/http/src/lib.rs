@@ -12,6 +12,7 @@ pub mod core;
 mod exchange;
 mod files;
 pub mod h1;
+mod headers;
 mod proxy;
 mod server;
 mod statics;

@@ -8,6 +8,7 @@ use crate::{
     conn::{AHEAD, Conn},
     exchange::{Message, Request, State, known},
     h1::{self, Body, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Ids, Keep, Method, Step, Target, Version},
+    headers,
     server::{Next, refuse_with},
 };
 use anyproxy_module_api::{
@@ -191,11 +192,12 @@ impl<'a> Run<'a> {
             }
         }
         let carried = (up.total_sent, up.total_received);
+        let lines = headers::render(&conf.request_headers, exchange);
         let parts = &mut *state.parts.borrow_mut();
         parts.response.head.clear();
         parts.response.bytes.clear();
         let upgrade =
-            write_request(parts, &client.address, conf, incoming, peer.lease.info().host.as_str(), &mut up.out);
+            write_request(parts, &client.address, conf, incoming, peer.lease.info().host.as_str(), &lines, &mut up.out);
         Self {
             state,
             exchange,
@@ -367,7 +369,10 @@ impl<'a> Run<'a> {
             match &mut self.phase {
                 Phase::Done => break,
                 Phase::Head => match self.head()? {
-                    true => moved = true,
+                    true => {
+                        self.pass_head()?;
+                        moved = true;
+                    }
                     false => match self.fill(cx) {
                         Poll::Ready(Ok(0)) => {
                             let cause = Cause::Closed;
@@ -440,7 +445,6 @@ impl<'a> Run<'a> {
             run.fault(Who::Upstream, Cause::Malformed, 502)
         };
         let parts = &mut *self.state.parts.borrow_mut();
-        let method = parts.method();
         let Some(up) = self.up.as_mut() else { return Ok(false) };
         let Message { bytes, head } = &mut parts.response;
         let len = match head.response(up.unread(), &HEAD) {
@@ -451,7 +455,23 @@ impl<'a> Run<'a> {
         bytes.clear();
         bytes.extend_from_slice(&up.unread()[..len]);
         up.consume(len);
-        let status = head.status();
+        Ok(true)
+    }
+
+    /// Writes the head that was taken as the client gets it.
+    fn pass_head(&mut self) -> Result<(), Fault> {
+        let bad = |run: &Self, why: h1::Bad| {
+            tracing::info!(session = run.exchange.id, "answer refused: {}", why.reason());
+            run.fault(Who::Upstream, Cause::Malformed, 502)
+        };
+        let rules = &self.conf.response_headers;
+        let status = self.state.parts.borrow().response.head.status();
+        self.exchange.status.set(status.into());
+        // Before the head is held for writing: the values may be of it.
+        let lines = if rules.is_empty() { Vec::new() } else { headers::render(rules, self.exchange) };
+        let parts = &mut *self.state.parts.borrow_mut();
+        let method = parts.method();
+        let Message { bytes, head } = &mut parts.response;
         let interim = (100..200).contains(&status) && status != 101;
         let framing = h1::response_framing(head, bytes, method).map_err(|why| bad(self, why))?;
         let upgrades = status == 101;
@@ -468,8 +488,9 @@ impl<'a> Run<'a> {
                 self.client.out.extend_from_slice(b"\r\n");
             }
             parts.response.head.clear();
-            return Ok(true);
+            return Ok(());
         }
+        headers::strike(rules, head.fields(), bytes, &mut parts.struck);
         let says = h1::connection(head, bytes);
         self.peer_keeps = h1::keep_alive(head.version(), says) && framing != Framing::UntilClose;
         if let Some(n) = head.fields().value(bytes, Id::KeepAlive).and_then(timeout) {
@@ -486,6 +507,7 @@ impl<'a> Run<'a> {
             .map_err(|why| bad(self, why))?;
         h1::headers(head, bytes, &parts.struck, &mut self.client.out);
         let out = &mut self.client.out;
+        out.extend_from_slice(&lines);
         if upgrades {
             out.extend_from_slice(b"Connection: upgrade\r\n");
         } else {
@@ -495,14 +517,13 @@ impl<'a> Run<'a> {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        self.exchange.status.set(status.into());
         self.state.answered.set(true);
         self.phase = Phase::Body { body: Body::new(framing, ChunkLimits::default()), chunked };
         if upgrades {
             self.upgraded = true;
             self.phase = Phase::Done;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The answer is complete: the peer's connection is free before the client has it all.
@@ -536,6 +557,7 @@ fn write_request(
     conf: &Conf,
     incoming: &Incoming,
     peer_host: &str,
+    lines: &[u8],
     out: &mut Vec<u8>,
 ) -> bool {
     const OWN: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto]);
@@ -549,6 +571,7 @@ fn write_request(
         (0..fields.list().len()).for_each(|n| struck.strike(n));
     }
     struck.strike_ids(fields, OWN);
+    headers::strike(&conf.request_headers, fields, bytes, struck);
     h1::request_line(head, bytes, out);
     let host = match head.form() {
         Target::Absolute { .. } => {
@@ -564,6 +587,7 @@ fn write_request(
         out.extend_from_slice(b"\r\n");
     }
     h1::headers(head, bytes, struck, out);
+    out.extend_from_slice(lines);
     out.extend_from_slice(b"X-Forwarded-For: ");
     for before in fields.all(Id::XForwardedFor) {
         out.extend_from_slice(before.value(bytes));

@@ -12,10 +12,11 @@ use crate::{
     conn::{Conn, within},
     exchange::{Message, State, known},
     h1::{self, Framing, Id, Method, Step, Version},
-    proxy, statics,
+    headers, proxy, statics,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Routed, Session, Stage, Stream, Who, now, now_ms, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Routed, Session, Stage, Stream, Who, now,
+    now_ms, tracing,
 };
 use std::{sync::atomic::Ordering::Relaxed, task::Poll};
 
@@ -72,6 +73,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         served += 1;
         session.module().stats.requests.fetch_add(1, Relaxed);
         let exchange = session.exchange();
+        conn.lines.clear();
         let before = (conn.total_received - conn.unread().len() as u64, conn.total_sent);
         if status.is_some() {
             request.path = None;
@@ -249,6 +251,9 @@ async fn one(
         return refuse_with(session, exchange, conn, 403, manner, &mut body).await;
     }
     let Some(conf) = exchange.block() else { return Ok(Next::Close) };
+    if !conf.response_headers.is_empty() {
+        conn.lines = headers::render(&conf.response_headers, exchange);
+    }
     body.limit = conf.body_size;
     if body.is_too_long() {
         return refuse(session, exchange, conn, 413, Manner { keep: false, ..manner }).await;
@@ -308,7 +313,7 @@ async fn echo(
     if body.length().is_none() && !chunked {
         manner.keep = false;
     }
-    answer::begin(status, manner, &mut conn.out);
+    answer::begin(status, manner, conn);
     match body.length() {
         Some(n) => answer::length(n, &mut conn.out),
         None if chunked => conn.out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),

@@ -239,7 +239,7 @@ async fn send_once(
     };
     let boundary = format!("{:016x}{:08x}", exchange.id.wrapping_mul(0x9e37_79b9_7f4a_7c15), unix_ms() as u32);
     let multipart = if parts.len() > 1 { Multipart::new(&boundary, Some(&kind), opened.len) } else { None };
-    answer::begin(status, manner, &mut conn.out);
+    answer::begin(status, manner, conn);
     let length = match (&multipart, parts.first()) {
         (Some(m), _) => m.content_length(&parts).unwrap_or(0),
         (None, Some((start, end))) => {

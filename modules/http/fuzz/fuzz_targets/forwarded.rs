@@ -1,0 +1,11 @@
+//! `X-Forwarded-For`, `Forwarded` and `traceparent`: nobody is believed who is not trusted.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks.rs"]
+mod checks;
+
+fuzz_target!(|input: &[u8]| {
+    checks::forwarded(input);
+});

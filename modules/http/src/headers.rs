@@ -1,0 +1,115 @@
+//! Header lines that the configuration sets, adds and removes.
+
+use crate::{
+    Http,
+    h1::{self, Fields, Id, Struck},
+};
+use anyproxy_module_api::*;
+
+directive! {
+    /// A header line of requests as peers get them: set (in place of those of the name), add or remove.
+    /// Lines of outer blocks come first; a nested block keeps them unless one of its own says inherit=#false.
+    "http_request_header", Contexts::MSL,
+    .args(&[
+        ArgDesc::new("what", Kind::Choice, "What is done.").choices(OPS).required(),
+        ArgDesc::new("name", Kind::Text, "Name of the header.").required(),
+        ArgDesc::new("value", Kind::Template, "Value, for set and add. One that is empty is no line."),
+    ])
+    .append()
+    .inherit(Inherit::Append)
+    .example("http_request_header \"set\" \"X-Real-IP\" \"${client_addr}\"")
+}
+
+directive! {
+    /// A header line of answers as clients get them: set, add or remove. Also of answers that this proxy gives itself.
+    "http_response_header", Contexts::MSL,
+    .args(&[
+        ArgDesc::new("what", Kind::Choice, "What is done.").choices(OPS).required(),
+        ArgDesc::new("name", Kind::Text, "Name of the header.").required(),
+        ArgDesc::new("value", Kind::Template, "Value, for set and add. One that is empty is no line."),
+    ])
+    .append()
+    .inherit(Inherit::Append)
+    .example("http_response_header \"remove\" \"Server\"")
+}
+
+const OPS: &[Str] = &[Str::new("set"), Str::new("add"), Str::new("remove")];
+
+/// Lines by which a message is framed and a connection managed: these are the proxy's own.
+const OWN: &[Id] = &[
+    Id::Connection,
+    Id::ContentLength,
+    Id::TransferEncoding,
+    Id::Upgrade,
+    Id::KeepAlive,
+    Id::ProxyConnection,
+    Id::Te,
+    Id::Trailer,
+    Id::Expect,
+];
+
+/// One line of the configuration.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// Lines of the name that are there already are left out.
+    strikes: bool,
+    name: &'static str,
+    id: Id,
+    value: Option<u32>,
+}
+
+/// The rules of a block, in order.
+pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
+    let mut all = Vec::new();
+    for node in scope.all(directive) {
+        let (Some(what), Some(name)) = (node.arg(0), node.arg(1)) else { continue };
+        let (name, id) = (name.text.as_str(), Id::of(name.text.as_str().as_bytes()));
+        let value = node.arg(2).map(|v| v.num as u32);
+        let mut line = Vec::new();
+        if h1::field(name.as_bytes(), b"", &mut line).is_err() {
+            problems.error(&node.span, &format!("\"{name}\" is no name of a header"), "");
+        } else if OWN.contains(&id) {
+            let help = "the length of a message and the state of a connection are not for headers to say";
+            problems.error(&node.span, &format!("\"{name}\" is the proxy's own"), help);
+        } else if (what.num == 2) == value.is_some() {
+            let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
+            problems.error(&node.span, text, "");
+        } else {
+            all.push(Rule { strikes: what.num != 1, name, id, value });
+        }
+    }
+    all
+}
+
+/// The lines that the rules set and add, in order. A value that would be more than a line is left out.
+pub(crate) fn render(rules: &[Rule], session: &Session<Http>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let mut value = Vec::new();
+    for (n, rule) in rules.iter().enumerate() {
+        let Some(template) = rule.value else { continue };
+        // A later line of the same name takes the place of this one.
+        if rules[n + 1..].iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(rule.name)) {
+            continue;
+        }
+        value.clear();
+        session.render(template, &mut value);
+        if !value.is_empty() && h1::field(rule.name.as_bytes(), &value, &mut lines).is_err() {
+            tracing::warn!(session = session.id, header = rule.name, "its value is not one line; it is left out");
+        }
+    }
+    lines
+}
+
+/// Strikes what the rules set and remove.
+pub(crate) fn strike(rules: &[Rule], fields: &Fields, bytes: &[u8], struck: &mut Struck) {
+    for rule in rules.iter().filter(|r| r.strikes) {
+        if rule.id != Id::Other && fields.first(rule.id).is_none() {
+            continue;
+        }
+        for (n, line) in fields.list().iter().enumerate() {
+            if line.id == rule.id && line.name(bytes).eq_ignore_ascii_case(rule.name.as_bytes()) {
+                struck.strike(n);
+            }
+        }
+    }
+}
