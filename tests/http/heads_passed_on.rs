@@ -106,6 +106,36 @@ fn the_client_is_named_to_the_peer() {
 }
 
 #[test]
+fn who_is_trusted_says_whose_request_it_is() {
+    let origin = Scripted::new(OK, false);
+    let proxy = |trusted: &str| {
+        crate::support::server(&format!(
+            "{trusted}\nhttp_request_id \"X-Request-Id\"\nlocal {{ rule \"${{client_addr}}\" prefix=\"192.0.2.\"; return 200 \"${{request_id}}\"; }}\n\
+             local {{ proxy_pass_tcp \"{}\"; }}",
+            origin.addr()
+        ))
+        .start()
+    };
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1, 192.0.2.7, 127.0.0.9\r\nX-Request-Id: abc-1\r\n\r\n";
+    let trusting = proxy("http_trusted \"127.0.0.0/8\"");
+    assert_eq!(once(&trusting, request).text(), "abc-1");
+    // The whole way is told to the peer, the sender last.
+    let chain = crate::support::server(&format!(
+        "http_trusted \"127.0.0.0/8\"\nlocal {{ proxy_pass_tcp \"{}\"; }}",
+        origin.addr()
+    ))
+    .start();
+    once(&chain, request);
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X-Forwarded-For: 203.0.113.1, 192.0.2.7, 127.0.0.9, 127.0.0.1\r\n"), "{head}");
+    let wary = proxy("");
+    assert_eq!(once(&wary, request).text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    let id = head.lines().find_map(|l| l.strip_prefix("X-Request-Id: ")).expect("an id");
+    assert!(id != "abc-1" && id.len() >= 16 && head.matches("X-Request-Id").count() == 1, "{head}");
+}
+
+#[test]
 fn a_target_in_absolute_form_names_the_host() {
     let origin = Scripted::new(OK, false);
     let proxy = proxy_to(origin.addr(), "");

@@ -3,6 +3,7 @@
 use crate::{
     headers::{self, Rule},
     statics::Static,
+    trust::Trusted,
 };
 use anyproxy_module_api::*;
 
@@ -162,6 +163,9 @@ pub struct Conf {
     pub(crate) expires_s: Option<u64>,
     pub(crate) request_headers: Vec<Rule>,
     pub(crate) response_headers: Vec<Rule>,
+    pub(crate) trusted: Trusted,
+    /// `http_request_id`.
+    pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
 }
 
@@ -183,9 +187,20 @@ impl Conf {
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
             request_headers: headers::rules(scope, "http_request_header", problems),
             response_headers: headers::rules(scope, "http_response_header", problems),
+            trusted: Trusted::new(scope, problems),
+            request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
         }
     }
+}
+
+fn request_id(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<&'static str> {
+    let name = scope.node("http_request_id")?.arg(0)?;
+    if crate::h1::field(name.text.as_str().as_bytes(), b"", &mut Vec::new()).is_err() {
+        problems.error(&name.span, &format!("\"{}\" is no name of a header", name.text.as_str()), "");
+        return None;
+    }
+    Some(name.text.as_str())
 }
 
 /// Of several the last in the file answers; that there are several is an error.

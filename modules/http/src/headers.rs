@@ -103,13 +103,17 @@ pub(crate) fn render(rules: &[Rule], session: &Session<Http>) -> Vec<u8> {
 /// Strikes what the rules set and remove.
 pub(crate) fn strike(rules: &[Rule], fields: &Fields, bytes: &[u8], struck: &mut Struck) {
     for rule in rules.iter().filter(|r| r.strikes) {
-        if rule.id != Id::Other && fields.first(rule.id).is_none() {
-            continue;
+        if rule.id == Id::Other || fields.first(rule.id).is_some() {
+            strike_name(rule.name, fields, bytes, struck);
         }
-        for (n, line) in fields.list().iter().enumerate() {
-            if line.id == rule.id && line.name(bytes).eq_ignore_ascii_case(rule.name.as_bytes()) {
-                struck.strike(n);
-            }
+    }
+}
+
+/// Strikes the lines of one name.
+pub(crate) fn strike_name(name: &str, fields: &Fields, bytes: &[u8], struck: &mut Struck) {
+    for (n, line) in fields.list().iter().enumerate() {
+        if line.name(bytes).eq_ignore_ascii_case(name.as_bytes()) {
+            struck.strike(n);
         }
     }
 }

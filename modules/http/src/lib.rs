@@ -16,6 +16,7 @@ mod headers;
 mod proxy;
 mod server;
 mod statics;
+mod trust;
 mod upstream;
 mod variables;
 mod worker;

@@ -56,6 +56,13 @@ pub(crate) async fn pass(
 ) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
     let stats = &session.module().stats;
+    if conn.address.is_empty() {
+        // The connection's: whom a trusted sender speaks for is in the header already.
+        match session.client.get().ip() {
+            Some(ip) => conn.address = ip.to_string(),
+            None => conn.address.push_str("unix:"),
+        }
+    }
     let mut fresh = false;
     loop {
         let peer = match connect(session, exchange, fresh).await {
@@ -185,14 +192,12 @@ impl<'a> Run<'a> {
         peer: Peer,
     ) -> Self {
         let mut up = peer.conn;
-        if client.address.is_empty() {
-            match exchange.client.get().ip() {
-                Some(ip) => client.address = ip.to_string(),
-                None => client.address.push_str("unix:"),
-            }
-        }
         let carried = (up.total_sent, up.total_received);
-        let lines = headers::render(&conf.request_headers, exchange);
+        let mut lines = headers::render(&conf.request_headers, exchange);
+        if let Some(name) = conf.request_id {
+            // A name and an id are always a line.
+            let _ = h1::field(name.as_bytes(), exchange.request_id().as_bytes(), &mut lines);
+        }
         let parts = &mut *state.parts.borrow_mut();
         parts.response.head.clear();
         parts.response.bytes.clear();
@@ -572,6 +577,9 @@ fn write_request(
     }
     struck.strike_ids(fields, OWN);
     headers::strike(&conf.request_headers, fields, bytes, struck);
+    if let Some(name) = conf.request_id {
+        headers::strike_name(name, fields, bytes, struck);
+    }
     h1::request_line(head, bytes, out);
     let host = match head.form() {
         Target::Absolute { .. } => {

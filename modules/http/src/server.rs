@@ -242,6 +242,8 @@ async fn one(
     // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
     let mut body = Incoming::new(framing, expects);
     *whole = body.is_done();
+    // Before the local is chosen: rules and lists of addresses look at the client.
+    session.conf().trusted.hear(exchange, state, session.conf().request_id);
     match exchange.choose() {
         Routed::Local(_) => {}
         Routed::NoLocal => return refuse_with(session, exchange, conn, 404, manner, &mut body).await,
