@@ -67,9 +67,12 @@ pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
 
 /// Sets a text. The one before stays where it is until the session ends: a module may hold it.
 fn replace(texts: &Texts, to: &RefCell<String>, text: Str) {
-    let before = to.replace(text.as_str().to_owned());
-    if !before.is_empty() {
-        texts.replaced.borrow_mut().push(before);
+    let mut now = to.borrow_mut();
+    if now.is_empty() {
+        // Nobody holds what is not there, and its memory may be that of an exchange before.
+        now.push_str(text.as_str());
+    } else {
+        texts.replaced.borrow_mut().push(std::mem::replace(&mut now, text.as_str().to_owned()));
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) response: Message,
     /// Decoded and normalised; `None`: the target has none (`*`, CONNECT).
     pub(crate) path: Option<Path>,
+    /// Memory of `host`.
+    host: String,
     /// Header lines that are not passed on, for whoever passes a head on.
     pub(crate) struck: Struck,
 }
@@ -82,10 +84,14 @@ impl Request {
     }
 
     /// The host that it is for, in lower case without the dot of a full name; empty: none.
-    pub(crate) fn host(&self) -> String {
+    pub(crate) fn host(&mut self) -> &str {
         let host = self.request.head.authority(&self.request.bytes).map_or(&b""[..], |a| a.host);
         let host = host.strip_suffix(b".").unwrap_or(host);
-        String::from_utf8_lossy(host).to_ascii_lowercase()
+        self.host.clear();
+        // What is no text is no name of a server's either.
+        self.host.push_str(std::str::from_utf8(host).unwrap_or_default());
+        self.host.make_ascii_lowercase();
+        &self.host
     }
 
     /// Decodes the path.
@@ -110,12 +116,12 @@ impl Request {
 }
 
 /// Memory of requests that are over.
-pub(crate) type Spare = RefCell<Vec<Box<Request>>>;
+pub(crate) type Spare = RefCell<Vec<Rc<RefCell<Request>>>>;
 
 /// What the module keeps in an exchange.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) parts: RefCell<Box<Request>>,
+    pub(crate) parts: Rc<RefCell<Request>>,
     spare: Rc<Spare>,
     /// The peer's answer has begun.
     pub(crate) answered: Cell<bool>,
@@ -125,16 +131,16 @@ pub(crate) struct State {
 const SPARE: usize = 64;
 
 impl State {
-    pub(crate) fn new(request: Box<Request>, spare: &Rc<Spare>) -> Self {
-        Self { parts: RefCell::new(request), spare: Rc::clone(spare), answered: Cell::new(false) }
+    pub(crate) fn new(parts: Rc<RefCell<Request>>, spare: &Rc<Spare>) -> Self {
+        Self { parts, spare: Rc::clone(spare), answered: Cell::new(false) }
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && self.parts.get_mut().clear() {
-            spare.push(self.parts.take());
+        if spare.len() < SPARE && self.parts.borrow_mut().clear() {
+            spare.push(Rc::clone(&self.parts));
         }
     }
 }

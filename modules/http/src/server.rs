@@ -10,7 +10,7 @@ use crate::{
     body::Incoming,
     conf::{Answerer, Conf},
     conn::{Conn, within},
-    exchange::{Message, State, known},
+    exchange::{Request, State, known},
     h1::{self, Framing, Id, Method, Step, Version},
     headers, proxy, statics,
 };
@@ -18,7 +18,7 @@ use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Routed, Session, Stage, Stream, Who, now,
     now_ms, tracing,
 };
-use std::{sync::atomic::Ordering::Relaxed, task::Poll};
+use std::{cell::RefCell, sync::atomic::Ordering::Relaxed, task::Poll};
 
 /// Most bytes of a request line: what is longer is no address that anybody wrote.
 const LINE: u32 = 16 << 10;
@@ -58,8 +58,8 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
     let mut conn = Conn::new(stream);
     let mut served = 0;
     loop {
-        let mut request = session.worker().request();
-        let got = receive_head(&session, &mut conn, &mut request.request, served).await?;
+        let request = session.worker().request();
+        let got = receive_head(&session, &mut conn, &request, served).await?;
         let status = match got {
             Got::Nothing => break,
             // No request is lost: the next one is served by what the configuration says now.
@@ -75,10 +75,13 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
         let exchange = session.exchange();
         conn.lines.clear();
         let before = (conn.total_received - conn.unread().len() as u64, conn.total_sent);
-        if status.is_some() {
-            request.path = None;
-        }
-        let bad_path = status.is_none() && request.decode_path().is_err();
+        let bad_path = {
+            let request = &mut *request.borrow_mut();
+            if status.is_some() {
+                request.path = None;
+            }
+            status.is_none() && request.decode_path().is_err()
+        };
         exchange.slot(|| State::new(request, &session.worker().spare));
         let mut whole = false;
         let next = match status.or_else(|| bad_path.then_some(400)) {
@@ -156,7 +159,12 @@ enum Got {
 }
 
 /// Waits for a request's head and takes it off the connection.
-async fn receive_head(session: &Session<Http>, conn: &mut Conn, to: &mut Message, served: u64) -> Result<Got, Error> {
+async fn receive_head(
+    session: &Session<Http>,
+    conn: &mut Conn,
+    to: &RefCell<Request>,
+    served: u64,
+) -> Result<Got, Error> {
     let conf = session.conf();
     let most = conf.header_size as u32;
     let limits = h1::Limits { line: LINE.min(most / 2), head: most, headers: conf.header_count };
@@ -185,9 +193,16 @@ async fn receive_head(session: &Session<Http>, conn: &mut Conn, to: &mut Message
     }
     let by = now_ms() + conf.header_ms;
     loop {
-        match to.head.request(conn.unread(), &limits) {
-            Ok(Step::Done(len)) => {
+        let parsed = {
+            let to = &mut to.borrow_mut().request;
+            let parsed = to.head.request(conn.unread(), &limits);
+            if let Ok(Step::Done(len)) = parsed {
                 to.bytes.extend_from_slice(&conn.unread()[..len]);
+            }
+            parsed
+        };
+        match parsed {
+            Ok(Step::Done(len)) => {
                 conn.consume(len);
                 return Ok(Got::Request);
             }
@@ -217,7 +232,8 @@ async fn one(
 ) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
     let (framing, manner, expects) = {
-        let parts = state.parts.borrow();
+        let parts = &mut *state.parts.borrow_mut();
+        exchange.set_domain(parts.host());
         let (head, bytes) = (&parts.request.head, &parts.request.bytes);
         let framing = h1::request_framing(head, bytes);
         let most = session.conf().keepalive_requests;
@@ -228,7 +244,6 @@ async fn one(
         let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };
         let expects = head.version() == Version::Http11
             && head.fields().value(bytes, Id::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
-        exchange.set_domain(&parts.host());
         (framing, manner, expects)
     };
     let framing = match framing {

@@ -8,6 +8,7 @@ use crate::{
 };
 use anyproxy_module_api::{Action, sleep, spawn};
 use std::{
+    cell::RefCell,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -46,7 +47,7 @@ impl Worker {
     }
 
     /// An empty request, mostly with the memory of an earlier one.
-    pub(crate) fn request(&self) -> Box<Request> {
+    pub(crate) fn request(&self) -> Rc<RefCell<Request>> {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use crate::abi::{
     stream::Stream,
     task::Answer,
 };
-use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
+use std::{any::TypeId, fmt, marker::PhantomData, mem::ManuallyDrop, ops::Deref};
 
 use super::Module;
 
@@ -218,11 +218,9 @@ impl<M: Module> Session<M> {
     /// An exchange of this session: a session of its own for one request and its answer, of which there may be many, one
     /// after the other or at a time. Only for a handler with `EXCHANGES`.
     pub fn exchange(&self) -> Exchange<M> {
-        // SAFETY: a retained session; one reference is given to us, and held by the session that is made of it.
+        // SAFETY: a retained session; one reference is given to us, which `Exchange` gives back.
         let raw = unsafe { (self.vt().exchange_begin)(self.raw) };
-        // SAFETY: of the same module, generation and worker.
-        let session = unsafe { Self::new(raw, self.at.place) };
-        Exchange { session }
+        Exchange { session: ManuallyDrop::new(Self { raw, at: self.at }) }
     }
 
     /// Gives the stream to the generation that serves now, where this one is retired and nothing is under way on it. False:
@@ -294,7 +292,8 @@ pub enum Routed {
 /// its bytes are counted as its session's.
 #[derive(Debug)]
 pub struct Exchange<M: Module> {
-    session: Session<M>,
+    /// Its reference is given back by `exchange_end`: the last one's memory is used again.
+    session: ManuallyDrop<Session<M>>,
 }
 
 impl<M: Module> Exchange<M> {

@@ -59,13 +59,11 @@ impl HeaderAt {
     }
 }
 
-/// What follows in a section of field lines.
-pub(super) enum Line {
-    /// A field line; the next line begins there.
-    Field(HeaderAt, usize),
+/// What comes in a section where no whole field line does.
+pub(super) enum NoField {
     /// The empty line; what follows the section begins there.
     End(usize),
-    /// The bytes end inside the line.
+    /// The bytes end inside a line.
     More,
 }
 
@@ -99,19 +97,19 @@ impl Fields {
             return Err(Bad::TrailersTooLarge);
         }
         let mut at = 0;
-        loop {
-            match line(bytes, at)? {
-                Line::Field(..) if self.list.len() >= usize::from(most) => return Err(Bad::TrailersTooLarge),
-                Line::Field(header, next) => {
-                    self.push(header);
-                    at = next;
-                }
-                Line::End(next) => {
-                    self.finish(at);
-                    return Ok(next);
-                }
-                Line::More => return Err(Bad::Truncated),
+        while let Some((header, next)) = field(bytes, at) {
+            if self.list.len() >= usize::from(most) {
+                return Err(Bad::TrailersTooLarge);
             }
+            self.push(header);
+            at = next;
+        }
+        match no_field(bytes, at)? {
+            NoField::End(next) => {
+                self.finish(at);
+                Ok(next)
+            }
+            NoField::More => Err(Bad::Truncated),
         }
     }
 
@@ -181,6 +179,16 @@ impl Fields {
         if self.seen.has(id) { self.list.get(usize::from(self.first[id as usize])) } else { None }
     }
 
+    /// Where in the list the first line of each of `ids` is.
+    pub(super) fn firsts(&self, ids: Ids) -> impl Iterator<Item = usize> + use<'_> {
+        self.seen.shared(ids).filter_map(|id| self.first.get(id)).map(|&index| usize::from(index))
+    }
+
+    /// Whether there is more than one line with one of `ids`.
+    pub(super) fn repeats_any(&self, ids: Ids) -> bool {
+        self.repeated.meets(ids)
+    }
+
     /// All lines with `id`, in order.
     pub fn all(&self, id: Id) -> impl Iterator<Item = &HeaderAt> + use<'_> {
         let from = if self.seen.has(id) { usize::from(self.first[id as usize]) } else { self.list.len() };
@@ -201,51 +209,60 @@ impl Fields {
     }
 }
 
-/// Reads one line of a section at `at`. Its offsets fit `u32` because the caller bounds `bytes`.
-#[inline]
-pub(super) fn line(bytes: &[u8], at: usize) -> Result<Line, Bad> {
-    let Some(&first) = bytes.get(at) else { return Ok(Line::More) };
-    if !scan::is_token_byte(first) {
-        return empty_line(bytes, at, first);
+/// Reads the field line at `at` and says where the next line begins. `None` for whatever is not a whole, right field
+/// line: then [`no_field`] tells what it is. Offsets fit `u32` because the caller bounds `bytes`.
+///
+/// Only slices of what is left, no offsets: so each bound is checked once.
+#[inline(always)]
+pub(super) fn field(bytes: &[u8], at: usize) -> Option<(HeaderAt, usize)> {
+    let line = bytes.get(at..)?;
+    let (name, left) = line.split_at_checked(scan::name_end(line)?)?;
+    // Known names are tokens, so that only others are looked at byte by byte.
+    let id = Id::of(name);
+    if id == Id::Other && !scan::is_token(name) {
+        return None;
+    }
+    let left = scan::trim_start(left.get(1..)?);
+    let value_at = bytes.len() - left.len();
+    let (value, left) = left.split_at_checked(scan::value_end(left, 0))?;
+    let (line_end, left) = left.split_first_chunk::<2>()?;
+    // As one number. A pattern would be compared byte by byte.
+    if line_end != b"\r\n" {
+        return None;
+    }
+    let value_len = u16::try_from(scan::trim_end(value).len()).ok()?;
+    // `name_end` found at most 255 bytes.
+    let name_len = name.len() as u8;
+    let header = HeaderAt { name_at: at as u32, value_at: value_at as u32, value_len, name_len, id };
+    Some((header, bytes.len() - left.len()))
+}
+
+/// What lies at `at`, where [`field`] found no field line.
+///
+/// # Errors
+/// What is wrong with the line.
+#[cold]
+pub(super) fn no_field(bytes: &[u8], at: usize) -> Result<NoField, Bad> {
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => return Ok(NoField::End(at + 2)),
+        (None, _) | (Some(b'\r'), None) => return Ok(NoField::More),
+        (Some(b'\r' | b'\n'), _) => return Err(Bad::LineEnd),
+        (Some(b' ' | b'\t'), _) => return Err(Bad::Fold),
+        _ => {}
     }
     let colon = scan::token_end(bytes, at);
     match bytes.get(colon) {
-        Some(b':') => {}
+        Some(b':') if colon > at && u8::try_from(colon - at).is_ok() => {}
         Some(_) => return Err(Bad::Name),
-        None => return Ok(Line::More),
+        None => return Ok(NoField::More),
     }
-    let name = &bytes[at..colon];
-    let Ok(name_len) = u8::try_from(name.len()) else { return Err(Bad::Name) };
-
-    let mut value_at = colon + 1;
-    while let Some(b' ' | b'\t') = bytes.get(value_at) {
-        value_at += 1;
-    }
-    let stop = scan::value_end(bytes, value_at);
+    let stop = scan::value_end(bytes, colon + 1);
     match (bytes.get(stop), bytes.get(stop + 1)) {
-        (Some(b'\r'), Some(b'\n')) => {}
-        (None, _) | (Some(b'\r'), None) => return Ok(Line::More),
-        (Some(b'\r' | b'\n'), _) => return Err(Bad::LineEnd),
-        _ => return Err(Bad::Value),
-    }
-    let mut value_end = stop;
-    while value_end > value_at && matches!(bytes[value_end - 1], b' ' | b'\t') {
-        value_end -= 1;
-    }
-    let Ok(value_len) = u16::try_from(value_end - value_at) else { return Err(Bad::HeadTooLarge) };
-    let header = HeaderAt { name_at: at as u32, value_at: value_at as u32, value_len, name_len, id: Id::of(name) };
-    Ok(Line::Field(header, stop + 2))
-}
-
-/// A line that begins with something else than a name.
-#[cold]
-fn empty_line(bytes: &[u8], at: usize, first: u8) -> Result<Line, Bad> {
-    match (first, bytes.get(at + 1)) {
-        (b'\r', Some(b'\n')) => Ok(Line::End(at + 2)),
-        (b'\r', None) => Ok(Line::More),
-        (b'\r' | b'\n', _) => Err(Bad::LineEnd),
-        (b' ' | b'\t', _) => Err(Bad::Fold),
-        _ => Err(Bad::Name),
+        (None, _) | (Some(b'\r'), None) => Ok(NoField::More),
+        // Only the length of the value is left to be wrong.
+        (Some(b'\r'), Some(b'\n')) => Err(Bad::HeadTooLarge),
+        (Some(b'\r' | b'\n'), _) => Err(Bad::LineEnd),
+        _ => Err(Bad::Value),
     }
 }
 
@@ -267,7 +284,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         while !self.rest.is_empty() {
-            let comma = memchr::memchr(b',', self.rest).unwrap_or(self.rest.len());
+            let comma = self.rest.iter().position(|&byte| byte == b',').unwrap_or(self.rest.len());
             let token = scan::trim(&self.rest[..comma]);
             self.rest = self.rest.get(comma + 1..).unwrap_or_default();
             if !token.is_empty() {

@@ -120,11 +120,18 @@ pub struct Connection {
 #[must_use]
 pub fn connection(head: &Head, buf: &[u8]) -> Connection {
     let mut connection = Connection::default();
+    let mut note = |id, token: &[u8]| match id {
+        Id::KeepAlive => connection.keep_alive = true,
+        Id::Upgrade => connection.upgrade = true,
+        Id::Other => connection.close |= token.eq_ignore_ascii_case(b"close"),
+        _ => {}
+    };
     for header in head.fields().all(Id::Connection) {
-        for token in tokens(header.value(buf)) {
-            connection.close |= token.eq_ignore_ascii_case(b"close");
-            connection.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-            connection.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+        let value = header.value(buf);
+        match Id::of(value) {
+            Id::Other => tokens(value).for_each(|token| note(Id::of(token), token)),
+            // No list: one name, as nearly always.
+            id => note(id, value),
         }
     }
     connection

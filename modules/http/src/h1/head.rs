@@ -1,7 +1,7 @@
 //! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
 //! makes a head well-formed; knows nothing of bodies.
 
-use super::fields::{self, Fields, Line, Span};
+use super::fields::{self, Fields, NoField, Span};
 use super::name::Id;
 use super::start::{line_end, target, version};
 use super::{Authority, Bad, Method, Target, Version, authority, scan};
@@ -98,7 +98,7 @@ impl Head {
         &mut self,
         buf: &[u8],
         limits: &Limits,
-        start: fn(&mut Self, &[u8]) -> Result<Option<usize>, Bad>,
+        start: impl Fn(&mut Self, &[u8]) -> Result<Option<usize>, Bad>,
     ) -> Result<Step<usize>, Bad> {
         let head_end = limits.head as usize;
         // A line in progress is parsed when it is first seen, and again when its end or its limit has come. In between
@@ -110,7 +110,7 @@ impl Head {
                 return Ok(Step::More);
             }
         }
-        if self.phase == Phase::Start {
+        while self.phase == Phase::Start {
             let line_end = self.line_end(limits);
             let window = &buf[..buf.len().min(line_end)];
             match start(self, window)? {
@@ -120,32 +120,28 @@ impl Head {
                 }
                 // `start` may have skipped an empty line, which moves the limit.
                 None if buf.len() < self.line_end(limits) => return Ok(self.wait(buf)),
-                None if self.line_end(limits) > line_end => return self.advance(buf, limits, start),
+                None if self.line_end(limits) > line_end => {}
                 None if line_end == head_end => return Err(Bad::HeadTooLarge),
                 None => return Err(Bad::LineTooLong),
             }
         }
         if self.phase == Phase::Fields {
             let window = &buf[..buf.len().min(head_end)];
-            loop {
-                let at = self.at as usize;
-                match fields::line(window, at)? {
-                    Line::Field(header, next) => {
-                        if self.fields.list().len() >= usize::from(limits.headers) {
-                            return Err(Bad::TooManyHeaders);
-                        }
-                        self.fields.push(header);
-                        self.at = next as u32;
-                    }
-                    Line::End(next) => {
-                        self.fields.finish(at);
-                        self.at = next as u32;
-                        self.phase = Phase::Done;
-                        break;
-                    }
-                    Line::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
-                    Line::More => return Ok(self.wait(buf)),
+            while let Some((header, next)) = fields::field(window, self.at as usize) {
+                if self.fields.list().len() >= usize::from(limits.headers) {
+                    return Err(Bad::TooManyHeaders);
                 }
+                self.fields.push(header);
+                self.at = next as u32;
+            }
+            match fields::no_field(window, self.at as usize)? {
+                NoField::End(next) => {
+                    self.fields.finish(self.at as usize);
+                    self.at = next as u32;
+                    self.phase = Phase::Done;
+                }
+                NoField::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
+                NoField::More => return Ok(self.wait(buf)),
             }
         }
         Ok(Step::Done(self.at as usize))

@@ -78,14 +78,15 @@ ids! {
     AnyproxyDomains "anyproxy_domains"
 }
 
-/// Where [`hash`] puts each known name. Built by the compiler, which refuses a list with a collision: then other
-/// factors are needed.
+/// Where [`hash`] puts each known name. Built by the compiler, which refuses a list with a collision: then another
+/// factor is needed.
 static PLACES: [Id; 256] = {
     assert!(Id::COUNT <= 64);
     let mut places = [Id::Other; 256];
     let mut at = 0;
     while at < ALL.len() {
-        let place = hash(NAMES[at].as_bytes());
+        let name = NAMES[at].as_bytes();
+        let place = hash(name.len(), last_word(name));
         assert!(matches!(places[place], Id::Other), "two names in one place");
         places[place] = ALL[at];
         at += 1;
@@ -93,59 +94,91 @@ static PLACES: [Id; 256] = {
     places
 };
 
-/// The names in lower case, filled up with zeros.
-static LOWER: [[u8; 24]; Id::COUNT] = {
-    let mut lower = [[0; 24]; Id::COUNT];
-    let mut id = 0;
-    while id < Id::COUNT {
-        let name = NAMES[id].as_bytes();
+/// A name that is known, in words that may overlap: its last, its first, and the one between them.
+struct Known {
+    length: usize,
+    words: [Folded; 3],
+}
+
+/// What a word must be once `case` is set in it: the bit that tells the case, of those bytes that are letters.
+#[derive(Clone, Copy)]
+struct Folded {
+    lower: u64,
+    case: u64,
+}
+
+impl Folded {
+    const fn of(word: u64) -> Self {
+        let mut bytes = word.to_le_bytes();
+        let mut case = [0; 8];
         let mut at = 0;
-        while at < name.len() {
-            lower[id][at] = name[at].to_ascii_lowercase();
+        while at < bytes.len() {
+            if bytes[at].is_ascii_alphabetic() {
+                bytes[at] = bytes[at].to_ascii_lowercase();
+                case[at] = CASE as u8;
+            }
             at += 1;
         }
+        Self { lower: u64::from_le_bytes(bytes), case: u64::from_le_bytes(case) }
+    }
+
+    #[inline]
+    fn is(self, word: u64) -> bool {
+        word | self.case == self.lower
+    }
+}
+
+static KNOWN: [Known; Id::COUNT] = {
+    let mut known = [const { Known { length: 0, words: [Folded { lower: 0, case: 0 }; 3] } }; Id::COUNT];
+    let mut id = 0;
+    while id < ALL.len() {
+        let name = NAMES[id].as_bytes();
+        assert!(name.len() <= 24, "three words do not hold the name");
+        let words = [last_word(name), first_word(name), middle_word(name)];
+        known[id] =
+            Known { length: name.len(), words: [Folded::of(words[0]), Folded::of(words[1]), Folded::of(words[2])] };
         id += 1;
     }
-    lower
+    known
 };
 
-/// Length and three letters tell all known names apart. The letters are folded with 0x20, which is exact enough for
-/// tokens: whether the name is the one in its place is compared after that. `name` is not empty.
-const fn hash(name: &[u8]) -> usize {
-    let length = name.len();
-    let first = (name[0] | 0x20) as usize;
-    let middle = (name[length / 2] | 0x20) as usize;
-    let near_last = (name[length.saturating_sub(2)] | 0x20) as usize;
-    (length * 95 + first * 66 + middle * 250 + near_last * 191) & 0xff
-}
+/// The bit that tells the case of a letter, in each byte.
+const CASE: u64 = 0x2020_2020_2020_2020;
 
-/// Whether `name` is `lower` in some case. Both have the same length. In words, which may overlap: with
-/// `eq_ignore_ascii_case` this would be a quarter of the time that a head takes.
+/// The last eight bytes of a name; all of a shorter one.
 #[inline]
-fn same(name: &[u8], lower: &[u8]) -> bool {
-    let (mut left, mut right) = (name, lower);
-    while let (Some((a, a_rest)), Some((b, b_rest))) = (left.split_first_chunk(), right.split_first_chunk()) {
-        if differ(u64::from_le_bytes(*a), u64::from_le_bytes(*b)) {
-            return false;
-        }
-        (left, right) = (a_rest, b_rest);
+const fn last_word(name: &[u8]) -> u64 {
+    if let Some(word) = name.last_chunk() {
+        return u64::from_le_bytes(*word);
     }
-    if let (Some(a), Some(b)) = (name.last_chunk(), lower.last_chunk()) {
-        return !differ(u64::from_le_bytes(*a), u64::from_le_bytes(*b));
-    }
-    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    match (name.first_chunk(), lower.first_chunk(), name.last_chunk(), lower.last_chunk()) {
-        (Some(a), Some(b), Some(c), Some(d)) => !differ(half(a), half(b)) && !differ(half(c), half(d)),
-        _ => name.eq_ignore_ascii_case(lower),
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32,
+        _ => match *name {
+            [a] => a as u64,
+            [a, b] => u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]),
+            [a, b, c] => u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]),
+            _ => 0,
+        },
     }
 }
 
-/// Whether the bytes differ in more than the case of letters, which are those bytes of `lower` with the two bits 0x60.
+/// The first eight bytes of a name; 0 for a shorter one.
 #[inline]
-fn differ(word: u64, lower: u64) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let letters = lower & (lower >> 1) & CASE;
-    (word ^ lower) & !letters != 0
+const fn first_word(name: &[u8]) -> u64 {
+    if let Some(word) = name.first_chunk() { u64::from_le_bytes(*word) } else { 0 }
+}
+
+/// The second eight bytes of a name; 0 for a shorter one.
+#[inline]
+const fn middle_word(name: &[u8]) -> u64 {
+    if let Some((_, rest)) = name.split_first_chunk::<8>() { first_word(rest) } else { 0 }
+}
+
+/// Length and last word tell all known names apart. The letters are folded with 0x20, which is exact enough for tokens:
+/// whether the name is the one in its place is compared after that.
+#[inline]
+const fn hash(length: usize, last: u64) -> usize {
+    (((last | CASE) ^ length as u64).wrapping_mul(0x6bbe_026b_5e4d_0c25) >> 56) as usize
 }
 
 impl Id {
@@ -156,12 +189,16 @@ impl Id {
     #[must_use]
     #[inline]
     pub fn of(name: &[u8]) -> Self {
-        if name.is_empty() {
-            return Self::Other;
-        }
-        let id = PLACES[hash(name)];
-        let lower = &LOWER[id as usize][..NAMES[id as usize].len()];
-        if name.len() == lower.len() && same(name, lower) { id } else { Self::Other }
+        let length = name.len();
+        let last = last_word(name);
+        let id = PLACES[hash(length, last)];
+        let known = &KNOWN[id as usize];
+        let [known_last, known_first, known_middle] = known.words;
+        let same = length == known.length
+            && known_last.is(last)
+            && (length <= 8 || known_first.is(first_word(name)))
+            && (length <= 16 || known_middle.is(middle_word(name)));
+        if same { id } else { Self::Other }
     }
 
     /// The name as it is usually written; empty for [`Id::Other`].
@@ -209,11 +246,28 @@ impl Ids {
         self.0 >> id as u8 & 1 == 1
     }
 
+    /// The ids that the sets have in common, as numbers.
+    pub(super) fn shared(self, other: Self) -> impl Iterator<Item = usize> {
+        bits(self.0 & other.0)
+    }
+
     /// Whether the sets have an id in common.
     #[must_use]
     pub const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
+}
+
+/// The places of the set bits, from the lowest on.
+#[inline]
+pub(super) fn bits(word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let bit = left.trailing_zeros() as usize;
+        // Clears the lowest bit; there is none only where the word is empty.
+        left &= left.checked_sub(1)?;
+        Some(bit)
+    })
 }
 
 #[cfg(test)]

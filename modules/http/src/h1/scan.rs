@@ -28,8 +28,9 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Whether `bytes` is a token: not empty, and only such bytes.
+#[inline]
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && token_end(bytes, 0) == bytes.len()
 }
 
 /// Whether the byte may stand in a field value: HTAB, SP, VCHAR or obs-text (RFC 9110 section 5.5).
@@ -48,65 +49,115 @@ pub(super) fn is_target_byte(byte: u8) -> bool {
 /// The first byte at or after `at` that is not of a token; the length of `bytes` where there is none.
 #[inline]
 pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
-    let mut at = at;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        match chunk.iter().position(|&byte| !is_token_byte(byte)) {
-            Some(place) => return at + place,
-            None => at += 8,
+    let Some(mut rest) = bytes.get(at..) else { return bytes.len() };
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        // Without a branch for each byte.
+        if !chunk.iter().fold(true, |all, &byte| all & is_token_byte(byte)) {
+            break;
         }
+        rest = behind;
     }
-    while bytes.get(at).is_some_and(|&byte| is_token_byte(byte)) {
-        at += 1;
+    while let [byte, behind @ ..] = rest
+        && is_token_byte(*byte)
+    {
+        rest = behind;
     }
-    at
+    bytes.len() - rest.len()
+}
+
+/// The colon after a field name in front of `bytes`: the first colon, where that is near, as it nearly always is; then
+/// what is before it need not be a token. `None` where no name, or one of more than 255 bytes, has a colon behind it.
+#[inline(always)]
+pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
+    let near = bytes.first_chunk().and_then(|near| first_mark(near, |word| equal(word, b':')));
+    near.or_else(|| far_name_end(bytes))
+}
+
+/// As [`name_end`], for what is long, or at the end of the bytes.
+#[inline(never)]
+fn far_name_end(bytes: &[u8]) -> Option<usize> {
+    let end = token_end(bytes, 0);
+    (end <= usize::from(u8::MAX) && bytes.get(end) == Some(&b':')).then_some(end)
 }
 
 /// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
 #[inline]
 pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
-    end(bytes, at, |word| below(word, 0x20) | equal(word, 0x7f), is_value_byte)
+    // A byte plus one has the high bit for 0x7f, and for those above, which have it already.
+    let suspects = |word: u64| (below(word, 0x20) | word.wrapping_add(LOW)) & !word;
+    // The byte that ends nearly all values is asked for first.
+    end(bytes, at, suspects, |byte| byte != b'\r' && is_value_byte(byte))
 }
 
 /// The first byte at or after `at` that is not of a request target; the length of `bytes` where there is none.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    end(bytes, at, |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#'), is_target_byte)
+    end(bytes, at, |word| (below(word, 0x21) | word.wrapping_add(LOW) | equal(word, b'#')) & !word, is_target_byte)
 }
 
-/// In steps of eight bytes, `suspects` marks the high bit of bytes that `allowed` may refuse. It may mark too many, but
-/// the lowest mark is exact but for bytes that `allowed` knows better, so each mark is looked at.
+/// The first byte at or after `at` that is not `allowed`. `suspects` marks the high bit of those bytes of a word, and may
+/// mark too many, so each mark is looked at.
 #[inline]
-fn end(bytes: &[u8], mut at: usize, suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
-    // Long values go by in blocks, which the compiler turns into vector instructions.
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
-        if block.iter().fold(false, |found, &byte| found | !allowed(byte)) {
-            break;
-        }
-        at += 32;
+fn end(bytes: &[u8], at: usize, suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
+    let Some(rest) = bytes.get(at..) else { return bytes.len() };
+    if let Some(near) = rest.first_chunk()
+        && let Some(place) = first_mark(near, &suspects)
+        && !allowed(near[place])
+    {
+        return at + place;
     }
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    at + far_end(rest, suspects, allowed)
+}
+
+/// As [`end`], for what is long, or at the end of the bytes.
+#[inline(never)]
+fn far_end(bytes: &[u8], suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
+    let mut rest = bytes;
+    // The compiler turns this into vector instructions.
+    while let Some((block, behind)) = rest.split_first_chunk::<32>()
+        && block.iter().fold(true, |all, &byte| all & allowed(byte))
+    {
+        rest = behind;
+    }
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
         let marks = suspects(u64::from_le_bytes(*chunk)) & HIGH;
         if marks == 0 {
-            at += 8;
+            rest = behind;
             continue;
         }
-        let offset = (marks.trailing_zeros() / 8) as usize;
-        at += offset;
-        if !allowed(chunk[offset]) {
-            return at;
+        match &rest[first_marked(marks)..] {
+            [byte, behind @ ..] if allowed(*byte) => rest = behind,
+            behind => return bytes.len() - behind.len(),
         }
-        at += 1;
     }
-    while bytes.get(at).is_some_and(|&byte| allowed(byte)) {
-        at += 1;
+    while let [byte, behind @ ..] = rest
+        && allowed(*byte)
+    {
+        rest = behind;
     }
-    at
+    bytes.len() - rest.len()
 }
 
-/// Marks the bytes below `limit`, which is at most 0x80. A borrow can mark a byte above a marked one wrongly.
+/// The first byte that `marks` marks, in four steps that need no bounds.
+#[inline(always)]
+fn first_mark(bytes: &[u8; 32], marks: impl Fn(u64) -> u64) -> Option<usize> {
+    bytes.as_chunks::<8>().0.iter().enumerate().find_map(|(place, chunk)| {
+        let marks = marks(u64::from_le_bytes(*chunk)) & HIGH;
+        (marks != 0).then(|| place * 8 + first_marked(marks))
+    })
+}
+
+/// The place of the lowest byte with a mark. There is one.
+#[inline]
+fn first_marked(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// Marks the bytes below `limit`, which is at most 0x80, and some above 0x7f. A borrow can mark a byte above a marked
+/// one wrongly.
 #[inline]
 fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(LOW * u64::from(limit)) & !word
+    word.wrapping_sub(LOW * u64::from(limit))
 }
 
 /// Marks the bytes equal to `byte`. A borrow can mark a byte above a marked one wrongly.
@@ -118,9 +169,34 @@ fn equal(word: u64, byte: u8) -> u64 {
 
 /// `bytes` without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    trim_end(trim_start(bytes))
+}
+
+/// `bytes` without the spaces and tabs at the beginning.
+#[inline]
+pub(super) fn trim_start(bytes: &[u8]) -> &[u8] {
+    // One space is what comes after nearly all colons.
     let mut rest = bytes;
+    if let [b' ', tail @ ..] = rest {
+        match tail {
+            [byte, ..] if *byte > b' ' => return tail,
+            _ => rest = tail,
+        }
+    }
     while let [b' ' | b'\t', tail @ ..] = rest {
         rest = tail;
+    }
+    rest
+}
+
+/// `bytes` without the spaces and tabs at the end.
+#[inline]
+pub(super) fn trim_end(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    if let [.., byte] = rest
+        && *byte > b' '
+    {
+        return rest;
     }
     while let [head @ .., b' ' | b'\t'] = rest {
         rest = head;
@@ -135,16 +211,44 @@ mod tests {
     #[test]
     fn searches_agree_with_the_classes_at_every_offset() {
         for byte in 0..=255u8 {
-            for place in 0..20 {
-                for filler in [b'a', b'\t', 0xff, 0x80] {
-                    let mut bytes = [filler; 24];
-                    bytes[place] = byte;
-                    let plain =
-                        |allowed: fn(u8) -> bool| bytes.iter().position(|&byte| !allowed(byte)).unwrap_or(bytes.len());
-                    assert_eq!(value_end(&bytes, 0), plain(is_value_byte), "{byte} at {place}");
-                    assert_eq!(target_end(&bytes, 0), plain(is_target_byte), "{byte} at {place}");
-                    assert_eq!(token_end(&bytes, 0), plain(is_token_byte), "{byte} at {place}");
+            for filler in [b'a', b'~', b'\t', b' ', 0x7e, 0x80, 0xff] {
+                for length in [1, 7, 8, 9, 24, 40, 72] {
+                    for place in 0..length {
+                        let mut bytes = [filler; 72];
+                        bytes[place] = byte;
+                        let bytes = &bytes[..length];
+                        for at in [0, 1, place, place + 1, length] {
+                            let at = at.min(length);
+                            let plain = |allowed: fn(u8) -> bool| {
+                                bytes[at..].iter().position(|&byte| !allowed(byte)).map_or(length, |end| at + end)
+                            };
+                            let found = (value_end(bytes, at), target_end(bytes, at), token_end(bytes, at));
+                            let expected = (plain(is_value_byte), plain(is_target_byte), plain(is_token_byte));
+                            assert_eq!(found, expected, "{byte} at {place} of {length} from {at}");
+                            let colon = plain(|byte| byte != b':');
+                            let near = length - at >= 32 && colon < at + 32;
+                            let end = if near { colon } else { plain(is_token_byte) };
+                            let expected = (bytes.get(end) == Some(&b':')).then(|| end - at);
+                            assert_eq!(name_end(&bytes[at..]), expected, "{byte} at {place} of {length} from {at}");
+                            assert_eq!(is_token(&bytes[at..]), at < length && plain(is_token_byte) == length);
+                        }
+                    }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn searches_agree_with_the_classes_for_any_two_bytes() {
+        // Of two bytes side by side the lower can spoil the mark of the higher.
+        for (low, high) in (0..=255u8).flat_map(|low| (0..=255u8).map(move |high| (low, high))) {
+            for filler in [b'a', 0xff] {
+                let mut bytes = [filler; 32];
+                (bytes[3], bytes[4], bytes[16]) = (low, high, b':');
+                let plain = |allowed: fn(u8) -> bool| bytes.iter().position(|&byte| !allowed(byte)).unwrap_or(32);
+                let found = (value_end(&bytes, 0), target_end(&bytes, 0), token_end(&bytes, 0));
+                assert_eq!(found, (plain(is_value_byte), plain(is_target_byte), plain(is_token_byte)), "{low} {high}");
+                assert_eq!(name_end(&bytes), Some(plain(|byte| byte != b':')), "{low} {high}");
             }
         }
     }

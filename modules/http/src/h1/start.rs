@@ -73,6 +73,7 @@ pub enum Target {
 }
 
 /// Where the line after the CRLF at `at` begins; `None` where the bytes end first.
+#[inline]
 pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Ok(Some(at + 2)),
@@ -82,12 +83,17 @@ pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
 }
 
 /// The version at `at`, and where it ends.
+#[inline]
 pub(super) fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Bad> {
     let rest = bytes.get(at..).unwrap_or_default();
-    match rest.first_chunk::<8>() {
-        Some(b"HTTP/1.1") => return Ok(Some((Version::Http11, at + 8))),
-        Some(b"HTTP/1.0") => return Ok(Some((Version::Http10, at + 8))),
-        _ => {}
+    if let Some(text) = rest.first_chunk::<8>() {
+        // As one number. Patterns would be compared byte by byte.
+        if text == b"HTTP/1.1" {
+            return Ok(Some((Version::Http11, at + 8)));
+        }
+        if text == b"HTTP/1.0" {
+            return Ok(Some((Version::Http10, at + 8)));
+        }
     }
     for (place, byte) in rest.iter().take(8).enumerate() {
         let fits = if place == 5 || place == 7 { byte.is_ascii_digit() } else { *byte == b"HTTP/1.1"[place] };
@@ -101,7 +107,7 @@ pub(super) fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)
 /// The form of the target `bytes`, which lies at `at` in the buffer.
 pub(super) fn target(method: Method, bytes: &[u8], at: usize) -> Option<Target> {
     // Most servers take bytes above 0x7f only as UTF-8, which browsers would have percent-encoded.
-    if std::str::from_utf8(bytes).is_err() {
+    if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
         return None;
     }
     if method == Method::Connect {

@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, tokens};
 use super::framing::has_no_length;
-use super::name::{Id, Ids};
+use super::name::{Id, Ids, bits};
 use super::{Bad, Head, Method};
 
 /// Lines that are left out: one bit for each header line of a head. Reused from message to message.
@@ -28,7 +28,10 @@ impl Struck {
 
     /// Strikes all lines whose id is one of `ids`.
     pub fn strike_ids(&mut self, fields: &Fields, ids: Ids) {
-        if fields.seen().meets(ids) {
+        for index in fields.firsts(ids) {
+            self.strike(index);
+        }
+        if fields.repeats_any(ids) {
             for (index, header) in fields.list().iter().enumerate() {
                 if ids.has(header.id) {
                     self.strike(index);
@@ -45,15 +48,7 @@ impl Struck {
 
     /// The struck lines, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<'_> {
-        self.words.iter().enumerate().flat_map(|(place, &word)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                // Clears the lowest bit; there is none only where the word is empty.
-                left &= left.checked_sub(1)?;
-                Some(place * 64 + bit)
-            })
-        })
+        self.words.iter().enumerate().flat_map(|(place, &word)| bits(word).map(move |bit| place * 64 + bit))
     }
 }
 
@@ -151,7 +146,16 @@ fn strip(fields: &Fields, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result
     let mut gone = HOP;
     let mut others = 0;
     for header in fields.all(Id::Connection) {
-        for token in tokens(header.value(buf)) {
+        let value = header.value(buf);
+        let only = Id::of(value);
+        if only != Id::Other {
+            // No list: one name, as nearly always.
+            if !ESSENTIAL.has(only) {
+                gone = gone.with(only);
+            }
+            continue;
+        }
+        for token in tokens(value) {
             let id = Id::of(token);
             if !ESSENTIAL.has(id) {
                 gone = gone.with(id);

@@ -1,7 +1,6 @@
 //! Heads on their way out. Owns the layout; which lines go and come is the caller's.
 
 use super::scan;
-use super::text::decimal;
 use super::{Bad, Head, Method, Struck, Target, Version};
 
 /// Something that bytes are appended to.
@@ -39,9 +38,10 @@ pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl 
     if !(100..=999).contains(&status) || scan::value_end(reason, 0) < reason.len() {
         return Err(Bad::Status);
     }
-    out.push(if version == Version::Http11 { b"HTTP/1.1 " } else { b"HTTP/1.0 " });
-    out.push(decimal(status.into()).as_bytes());
-    out.push(b" ");
+    let mut start = if version == Version::Http11 { *b"HTTP/1.1 xxx " } else { *b"HTTP/1.0 xxx " };
+    let digit = |number| b'0' + (number % 10) as u8;
+    (start[9], start[10], start[11]) = (digit(status / 100), digit(status / 10), digit(status));
+    out.push(&start);
     out.push(reason);
     out.push(b"\r\n");
     Ok(())
@@ -52,11 +52,13 @@ pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl 
 pub fn headers(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
     let fields = head.fields();
     let mut from = fields.start();
-    for index in struck.iter() {
-        let Some(header) = fields.list().get(index) else { break };
-        copy(buf, from, header.line(), out);
-        from = fields.next_line(index);
-    }
+    // `for_each` goes through the words of `struck` in a plain loop, which `for` over the same does not become.
+    struck.iter().for_each(|index| {
+        if let Some(header) = fields.list().get(index) {
+            copy(buf, from, header.line(), out);
+            from = fields.next_line(index);
+        }
+    });
     copy(buf, from, fields.end(), out);
 }
 
