@@ -114,6 +114,7 @@ pub fn host_table() -> &'static HostVtable {
 
         connect_upstream: upstream::connect_upstream,
         lease_pick: upstream::lease_pick,
+        lease_pick_now: upstream::lease_pick_now,
         lease_connect: upstream::lease_connect,
         lease_info: upstream::lease_info,
         lease_conf: upstream::lease_conf,

@@ -79,6 +79,15 @@ pub(super) unsafe extern "C" fn lease_pick(s: *const SessionShared, key: Str) ->
     })
 }
 
+pub(super) unsafe extern "C" fn lease_pick_now(s: *const SessionShared) -> Object {
+    let session = hold(s);
+    let lease = guard(|| {
+        let client = session.shared.client.get();
+        pick::pick_now(pool(&session).ok()?, &session.worker, &session, client.key())
+    });
+    lease.flatten().map_or(std::ptr::null_mut(), object)
+}
+
 pub(super) unsafe extern "C" fn lease_connect(lease: Object) -> LocalFuture<Outcome<Stream>> {
     future(|| {
         Ok(LocalFuture::new(async move {

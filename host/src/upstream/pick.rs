@@ -115,6 +115,17 @@ pub async fn pick(
     }
 }
 
+/// Chooses a peer where that takes no waiting.
+pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>, key: &[u8]) -> Option<Lease> {
+    if pool.lines.iter().any(|l| l.template.is_some()) {
+        return None;
+    }
+    match attempt(pool, worker, Some(session), key, &[]) {
+        Attempt::Lease(l) => Some(l),
+        Attempt::Wait | Attempt::None => None,
+    }
+}
+
 fn attempt(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,

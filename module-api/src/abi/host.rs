@@ -383,6 +383,8 @@ pub struct HostVtable {
     // ---- upstreams. A lease counts one use of one peer.
     pub connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
     pub lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
+    /// The same at once, by the client's key; null: it has to be waited for, or fails, as `lease_pick` says.
+    pub lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
     pub lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
     pub lease_info: unsafe extern "C" fn(Object) -> PeerInfo,
     pub lease_conf: unsafe extern "C" fn(Object, module: *const ()) -> *const (),

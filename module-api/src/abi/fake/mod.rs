@@ -205,6 +205,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     session_accept: session::accept,
     connect_upstream: upstream::connect,
     lease_pick: upstream::pick,
+    lease_pick_now: upstream::pick_now,
     lease_connect: upstream::lease_connect,
     lease_info: upstream::info,
     lease_conf: upstream::conf,

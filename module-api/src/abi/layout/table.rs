@@ -173,6 +173,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
             connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
             lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
+            lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
             lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
             lease_info: unsafe extern "C" fn(Object) -> PeerInfo,
             lease_conf: unsafe extern "C" fn(Object, module: *const ()) -> *const (),

@@ -41,6 +41,13 @@ impl Future for Connecting {
 }
 
 pub(crate) async fn pick(session: *const SessionShared, key: &str) -> Result<Lease, Error> {
+    if key.is_empty() {
+        // SAFETY: the caller holds the session.
+        let lease = unsafe { (host().lease_pick_now)(session) };
+        if !lease.is_null() {
+            return Ok(Lease(lease));
+        }
+    }
     // SAFETY: the caller holds the session; the key is copied during the call.
     result(unsafe { (host().lease_pick)(session, Str::new(key)) }.await).map(Lease)
 }
