@@ -7,8 +7,9 @@ use std::path::Path;
 #[path = "../fuzz/checks.rs"]
 mod checks;
 
-/// Mutations of all seeds of a target together. With the seeds and their prefixes this keeps a target under a second.
-const MUTATIONS: usize = 5000;
+/// Mutations of all seeds of a target together. With the seeds and their prefixes this keeps a target under a second in a
+/// debug build.
+const MUTATIONS: usize = 4000;
 const MAX_PREFIXES: usize = 128;
 const MAX_INPUT: usize = 1024;
 
