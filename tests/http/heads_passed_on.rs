@@ -37,7 +37,8 @@ fn headers_of_one_hop_stay_there_and_the_others_pass() {
 
 #[test]
 fn headers_are_set_added_and_removed_both_ways() {
-    let origin = Scripted::new(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: o\r\nX-A: 1\r\nX-A: 2\r\n\r\nok", false);
+    let origin =
+        Scripted::new(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: o\r\nX-A: 1\r\nX-A: 2\r\n\r\nok", false);
     let proxy = crate::support::server(&format!(
         r#"
         http_request_header "set" "X-Path" "${{path}}"

@@ -13,7 +13,9 @@ fn says(text: &str) -> String {
 }
 
 fn config(text: &str) -> String {
-    format!("load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 2; }}\nnet {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n{text}\n}} }}\n")
+    format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 2; }}\nnet {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n{text}\n}} }}\n"
+    )
 }
 
 #[test]

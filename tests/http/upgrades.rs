@@ -42,7 +42,9 @@ fn both_directions_go_on_as_they_are() {
     stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
     assert_eq!(client::read_to_end(&stream), b"");
     drop(stream);
-    eventually("its line in the log", || proxy.read("access.log").contains("status=101 method=GET path=/chat").then_some(()));
+    eventually("its line in the log", || {
+        proxy.read("access.log").contains("status=101 method=GET path=/chat").then_some(())
+    });
 }
 
 #[test]
