@@ -96,14 +96,7 @@ impl Fields {
         if u32::try_from(bytes.len()).is_err() {
             return Err(Bad::TrailersTooLarge);
         }
-        let mut at = 0;
-        while let Some((header, next)) = field(bytes, at) {
-            if self.list.len() >= usize::from(most) {
-                return Err(Bad::TrailersTooLarge);
-            }
-            self.push(header);
-            at = next;
-        }
+        let at = self.read(bytes, 0, most).ok_or(Bad::TrailersTooLarge)?;
         match no_field(bytes, at)? {
             NoField::End(next) => {
                 self.finish(at);
@@ -120,8 +113,23 @@ impl Fields {
         self.repeated = Ids::NONE;
     }
 
+    /// Reads field lines from `at` on, and returns where something else comes: see [`no_field`]. `None` for more than
+    /// `most` lines. Offsets fit `u32` because the caller bounds `bytes`.
+    #[inline(always)]
+    pub(super) fn read(&mut self, bytes: &[u8], at: usize, most: u16) -> Option<usize> {
+        let Some(mut left) = bytes.get(at..) else { return Some(at) };
+        while let Some((header, next)) = field(left, bytes.len()) {
+            if self.list.len() >= usize::from(most) {
+                return None;
+            }
+            self.push(header);
+            left = next;
+        }
+        Some(bytes.len() - left.len())
+    }
+
     #[inline]
-    pub(super) fn push(&mut self, header: HeaderAt) {
+    fn push(&mut self, header: HeaderAt) {
         if self.seen.has(header.id) {
             self.repeated = self.repeated.with(header.id);
         } else {
@@ -209,35 +217,39 @@ impl Fields {
     }
 }
 
-/// Reads the field line at `at` and says where the next line begins. `None` for whatever is not a whole, right field
-/// line: then [`no_field`] tells what it is. Offsets fit `u32` because the caller bounds `bytes`.
+/// Reads the field line in front of `line`, which lies in a buffer up to the offset `end`. Returns it and what follows.
+/// `None` for whatever is not a whole, right field line: then [`no_field`] tells what it is.
 ///
-/// Only slices of what is left, no offsets: so each bound is checked once.
+/// Goes by what is left of the buffer and not by offsets, so that each bound is checked once. Always inlined, with the
+/// searches: as a call, its result would go through memory for each line.
 #[inline(always)]
-pub(super) fn field(bytes: &[u8], at: usize) -> Option<(HeaderAt, usize)> {
-    let line = bytes.get(at..)?;
+fn field(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
     let (name, left) = line.split_at_checked(scan::name_end(line)?)?;
-    // Known names are tokens, so that only others are looked at byte by byte.
-    let id = Id::of(name);
-    if id == Id::Other && !scan::is_token(name) {
-        return None;
-    }
-    let left = scan::trim_start(left.get(1..)?);
-    let value_at = bytes.len() - left.len();
-    let (value, left) = left.split_at_checked(scan::value_end(left, 0))?;
+    let id = match Id::known(name) {
+        // Known names are tokens, so that only others are looked at byte by byte.
+        Some(id) => id,
+        None if scan::is_token(name) => Id::Other,
+        None => return None,
+    };
+    let value_on = scan::trim_start(left.get(1..)?);
+    let (value, left) = value_on.split_at_checked(scan::value_end(value_on, 0))?;
     let (line_end, left) = left.split_first_chunk::<2>()?;
     // As one number. A pattern would be compared byte by byte.
     if line_end != b"\r\n" {
         return None;
     }
-    let value_len = u16::try_from(scan::trim_end(value).len()).ok()?;
-    // `name_end` found at most 255 bytes.
-    let name_len = name.len() as u8;
-    let header = HeaderAt { name_at: at as u32, value_at: value_at as u32, value_len, name_len, id };
-    Some((header, bytes.len() - left.len()))
+    let header = HeaderAt {
+        name_at: (end - line.len()) as u32,
+        value_at: (end - value_on.len()) as u32,
+        value_len: u16::try_from(scan::trim_end(value).len()).ok()?,
+        // `name_end` found at most 255 bytes.
+        name_len: name.len() as u8,
+        id,
+    };
+    Some((header, left))
 }
 
-/// What lies at `at`, where [`field`] found no field line.
+/// What lies at `at`, where [`Fields::read`] found no field line.
 ///
 /// # Errors
 /// What is wrong with the line.
@@ -292,5 +304,90 @@ impl<'a> Iterator for Tokens<'a> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Name, value and length of a line; or the empty line; or what is wrong, which is nothing where the bytes end early.
+    type Found<'a> = Result<Option<(&'a [u8], &'a [u8], usize)>, Option<Bad>>;
+
+    /// Name, value, and where the next line begins.
+    type Found<'b> = (&'b [u8], &'b [u8], usize);
+
+    /// [`Fields::read`] and [`no_field`] in one and byte by byte: the first line, or what is in its place.
+    fn plain(bytes: &[u8]) -> Found<'_> {
+        match (bytes.first(), bytes.get(1)) {
+            (Some(b'\r'), Some(b'\n')) => return Ok(None),
+            (None, _) | (Some(b'\r'), None) => return Err(None),
+            (Some(b'\r' | b'\n'), _) => return Err(Some(Bad::LineEnd)),
+            (Some(b' ' | b'\t'), _) => return Err(Some(Bad::Fold)),
+            _ => {}
+        }
+        let colon = bytes.iter().position(|&byte| !scan::is_token_byte(byte)).ok_or(None)?;
+        if bytes[colon] != b':' || colon == 0 || colon > 255 {
+            return Err(Some(Bad::Name));
+        }
+        let rest = &bytes[colon + 1..];
+        let stop = rest.iter().position(|&byte| !scan::is_value_byte(byte)).ok_or(None)?;
+        let value = rest[..stop].trim_ascii();
+        match (rest[stop], rest.get(stop + 1)) {
+            (b'\r', None) => Err(None),
+            (b'\r', Some(b'\n')) if value.len() > 65_535 => Err(Some(Bad::HeadTooLarge)),
+            (b'\r', Some(b'\n')) => Ok(Some((&bytes[..colon], value, colon + 1 + stop + 2))),
+            (b'\r' | b'\n', _) => Err(Some(Bad::LineEnd)),
+            _ => Err(Some(Bad::Value)),
+        }
+    }
+
+    /// The same by what is tested.
+    fn tested(bytes: &[u8]) -> Found<'_> {
+        if let Some((header, left)) = field(bytes, bytes.len()) {
+            assert_eq!(header.id, Id::of(header.name(bytes)));
+            return Ok(Some((header.name(bytes), header.value(bytes), bytes.len() - left.len())));
+        }
+        match no_field(bytes, 0).map_err(Some)? {
+            NoField::End(next) => {
+                assert_eq!(next, 2);
+                Ok(None)
+            }
+            NoField::More => Err(None),
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_as_byte_by_byte() {
+        let names = ["", "A", "TE", "Via", "Host", "Accept", "anyproxy_domains", "Sec-WebSocket-Extensions"];
+        let names: Vec<_> =
+            names.iter().map(|name| (*name).to_owned()).chain([30, 31, 32, 33].map(|n| "x".repeat(n))).collect();
+        let values = ["", " ", " a", "a", "\t a\t ", " a b\tc", " \u{e9}~ \u{ff}"].map(str::to_owned);
+        let long = [7, 8, 15, 30, 31, 32, 33, 70].map(|length| format!(" {}", "v~".repeat(length)));
+        for name in &names {
+            for value in values.iter().chain(&long) {
+                let line = format!("{name}:{value}\r\nB: c\r\n\r\n").into_bytes();
+                for length in 0..=line.len() {
+                    assert_eq!(tested(&line[..length]), plain(&line[..length]), "{}", line[..length].escape_ascii());
+                }
+                for at in 0..name.len() + value.len() + 3 {
+                    for byte in (0..0x30).chain([b':', b'[', b'{', 0x7e, 0x7f, 0x80, 0xff]) {
+                        let mut other = line.clone();
+                        other[at] = byte;
+                        assert_eq!(tested(&other), plain(&other), "{}", other.escape_ascii());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_names_and_values() {
+        for name in [254, 255, 256, 300] {
+            for value in [65_534, 65_535, 65_536] {
+                let line = format!("{}: {} \r\n", "n".repeat(name), "v".repeat(value)).into_bytes();
+                assert_eq!(tested(&line), plain(&line), "{name} {value}");
+            }
+        }
     }
 }

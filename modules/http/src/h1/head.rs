@@ -127,16 +127,11 @@ impl Head {
         }
         if self.phase == Phase::Fields {
             let window = &buf[..buf.len().min(head_end)];
-            while let Some((header, next)) = fields::field(window, self.at as usize) {
-                if self.fields.list().len() >= usize::from(limits.headers) {
-                    return Err(Bad::TooManyHeaders);
-                }
-                self.fields.push(header);
-                self.at = next as u32;
-            }
-            match fields::no_field(window, self.at as usize)? {
+            let at = self.fields.read(window, self.at as usize, limits.headers).ok_or(Bad::TooManyHeaders)?;
+            self.at = at as u32;
+            match fields::no_field(window, at)? {
                 NoField::End(next) => {
-                    self.fields.finish(self.at as usize);
+                    self.fields.finish(at);
                     self.at = next as u32;
                     self.phase = Phase::Done;
                 }
@@ -167,7 +162,10 @@ impl Head {
             }
         }
         let start = self.at as usize;
-        let method_end = scan::token_end(bytes, start);
+        let line = bytes.get(start..).unwrap_or_default();
+        // Most requests have this one.
+        let get = line.first_chunk() == Some(b"GET ");
+        let method_end = if get { start + 3 } else { scan::token_end(bytes, start) };
         match bytes.get(method_end) {
             Some(b' ') if method_end > start => {}
             Some(_) => return Err(Bad::Method),
@@ -182,7 +180,7 @@ impl Head {
         }
         self.first = Span::between(start, method_end);
         self.second = Span::between(target_at, target_end);
-        self.method = Method::of(&bytes[start..method_end]);
+        self.method = if get { Method::Get } else { Method::of(&bytes[start..method_end]) };
         self.target = target(self.method, &bytes[target_at..target_end], target_at).ok_or(Bad::Target)?;
         let Some((version, end)) = version(bytes, target_end + 1)? else { return Ok(None) };
         self.version = version;

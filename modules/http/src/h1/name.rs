@@ -128,8 +128,9 @@ impl Folded {
     }
 }
 
+/// What each known name must be. Nothing has the length of [`Id::Other`].
 static KNOWN: [Known; Id::COUNT] = {
-    let mut known = [const { Known { length: 0, words: [Folded { lower: 0, case: 0 }; 3] } }; Id::COUNT];
+    let mut known = [const { Known { length: usize::MAX, words: [Folded { lower: 0, case: 0 }; 3] } }; Id::COUNT];
     let mut id = 0;
     while id < ALL.len() {
         let name = NAMES[id].as_bytes();
@@ -189,6 +190,12 @@ impl Id {
     #[must_use]
     #[inline]
     pub fn of(name: &[u8]) -> Self {
+        Self::known(name).unwrap_or(Self::Other)
+    }
+
+    /// The id of a name that is known. Then it is a token.
+    #[inline]
+    pub(super) fn known(name: &[u8]) -> Option<Self> {
         let length = name.len();
         let last = last_word(name);
         let id = PLACES[hash(length, last)];
@@ -198,7 +205,7 @@ impl Id {
             && known_last.is(last)
             && (length <= 8 || known_first.is(first_word(name)))
             && (length <= 16 || known_middle.is(middle_word(name)));
-        if same { id } else { Self::Other }
+        same.then_some(id)
     }
 
     /// The name as it is usually written; empty for [`Id::Other`].
@@ -282,6 +289,14 @@ mod tests {
             }
         }
         assert_eq!(Id::Other.name(), "");
+    }
+
+    #[test]
+    fn known_names_are_tokens() {
+        assert!(ALL.iter().all(|id| super::super::scan::is_token(id.name().as_bytes())));
+        for name in [&b""[..], b"\0", b"\0\0\0\0", &[0; 8], &[0; 16], &[0; 24], b"a:", b"Host "] {
+            assert_eq!(Id::known(name), None);
+        }
     }
 
     #[test]

@@ -69,8 +69,8 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
 /// what is before it need not be a token. `None` where no name, or one of more than 255 bytes, has a colon behind it.
 #[inline(always)]
 pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
-    let near = bytes.first_chunk().and_then(|near| first_mark(near, |word| equal(word, b':')));
-    near.or_else(|| far_name_end(bytes))
+    let near = near_mark(bytes, |word| equal(word, b':'));
+    near.map(|(place, _)| place).or_else(|| far_name_end(bytes))
 }
 
 /// As [`name_end`], for what is long, or at the end of the bytes.
@@ -81,7 +81,7 @@ fn far_name_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
-#[inline]
+#[inline(always)]
 pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
     // A byte plus one has the high bit for 0x7f, and for those above, which have it already.
     let suspects = |word: u64| (below(word, 0x20) | word.wrapping_add(LOW)) & !word;
@@ -97,12 +97,11 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
 
 /// The first byte at or after `at` that is not `allowed`. `suspects` marks the high bit of those bytes of a word, and may
 /// mark too many, so each mark is looked at.
-#[inline]
+#[inline(always)]
 fn end(bytes: &[u8], at: usize, suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
     let Some(rest) = bytes.get(at..) else { return bytes.len() };
-    if let Some(near) = rest.first_chunk()
-        && let Some(place) = first_mark(near, &suspects)
-        && !allowed(near[place])
+    if let Some((place, byte)) = near_mark(rest, &suspects)
+        && !allowed(byte)
     {
         return at + place;
     }
@@ -138,13 +137,26 @@ fn far_end(bytes: &[u8], suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> 
     bytes.len() - rest.len()
 }
 
-/// The first byte that `marks` marks, in four steps that need no bounds.
+/// The first byte that `marks` marks, and where it is, if it is near: in the first 32 bytes, or 16 where there are no
+/// more. In steps that need no bounds.
 #[inline(always)]
-fn first_mark(bytes: &[u8; 32], marks: impl Fn(u64) -> u64) -> Option<usize> {
-    bytes.as_chunks::<8>().0.iter().enumerate().find_map(|(place, chunk)| {
+fn near_mark(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
+    match bytes.first_chunk::<32>() {
+        Some(near) => first_mark(near, marks),
+        None => first_mark(bytes.first_chunk::<16>()?, marks),
+    }
+}
+
+#[inline(always)]
+fn first_mark<const N: usize>(bytes: &[u8; N], marks: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
+    for (place, chunk) in bytes.as_chunks::<8>().0.iter().enumerate() {
         let marks = marks(u64::from_le_bytes(*chunk)) & HIGH;
-        (marks != 0).then(|| place * 8 + first_marked(marks))
-    })
+        if marks != 0 {
+            let at = first_marked(marks);
+            return Some((place * 8 + at, chunk[at]));
+        }
+    }
+    None
 }
 
 /// The place of the lowest byte with a mark. There is one.
@@ -226,7 +238,7 @@ mod tests {
                             let expected = (plain(is_value_byte), plain(is_target_byte), plain(is_token_byte));
                             assert_eq!(found, expected, "{byte} at {place} of {length} from {at}");
                             let colon = plain(|byte| byte != b':');
-                            let near = length - at >= 32 && colon < at + 32;
+                            let near = colon < at + if length - at < 32 { (length - at) / 16 * 16 } else { 32 };
                             let end = if near { colon } else { plain(is_token_byte) };
                             let expected = (bytes.get(end) == Some(&b':')).then(|| end - at);
                             assert_eq!(name_end(&bytes[at..]), expected, "{byte} at {place} of {length} from {at}");
