@@ -314,9 +314,6 @@ mod tests {
     /// Name, value and length of a line; or the empty line; or what is wrong, which is nothing where the bytes end early.
     type Found<'a> = Result<Option<(&'a [u8], &'a [u8], usize)>, Option<Bad>>;
 
-    /// Name, value, and where the next line begins.
-    type Found<'b> = (&'b [u8], &'b [u8], usize);
-
     /// [`Fields::read`] and [`no_field`] in one and byte by byte: the first line, or what is in its place.
     fn plain(bytes: &[u8]) -> Found<'_> {
         match (bytes.first(), bytes.get(1)) {
