@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
         loop {
             let mut moved = self.upload(cx)?;
             moved |= self.download(cx)?;
-            if self.client.pending() > 0 {
+            if self.client.pending() > 0 && !self.client.puts_off(cx) {
                 let before = self.client.pending();
                 let last = matches!(self.phase, Phase::Done) && !self.manner.keep && !self.upgraded;
                 match self.client.poll_send(cx, last) {
@@ -351,7 +351,7 @@ impl<'a> Run<'a> {
         if done && chunked && !std::mem::replace(&mut self.ended, true) {
             ChunkedEncoder::last(self.incoming.trailers(), &mut up.out);
         }
-        if up.pending() > 0 {
+        if up.pending() > 0 && !up.puts_off(cx) {
             let before = up.pending();
             match up.poll_send(cx, false) {
                 Poll::Ready(Ok(())) => moved = true,

@@ -375,7 +375,10 @@ pub(crate) async fn answered(
     manner: Manner,
 ) -> Result<Next, Error> {
     exchange.status.set(status.into());
-    within(session, conf.body_ms, |cx| conn.poll_send(cx, !manner.keep)).await?;
+    let send = |cx: &mut std::task::Context<'_>| {
+        if conn.puts_off(cx) { Poll::Pending } else { conn.poll_send(cx, !manner.keep) }
+    };
+    within(session, conf.body_ms, send).await?;
     if manner.keep {
         while let Some(piece) = within(session, conf.body_ms, |cx| body.poll_piece(conn, cx)).await? {
             conn.consume(piece.end);
