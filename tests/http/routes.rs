@@ -84,3 +84,14 @@ fn an_address_that_is_denied_gets_403() {
     assert_eq!(ask(&mut stream, get("/closed")).status, 403);
     assert_eq!(ask(&mut stream, get("/")).text(), "yes", "the connection goes on");
 }
+
+#[test]
+fn an_answer_in_a_server_that_speaks_no_http_is_a_mistake() {
+    for answer in ["http_echo", "return 200", "http_static \"/tmp\"", "http_proxy"] {
+        let text = format!(
+            "server {{ port_listen_tcp \"127.0.0.1:0\"; local {{ {answer}; proxy_pass_tcp \"127.0.0.1:9\"; }}; }}"
+        );
+        let output = net(&text).check();
+        assert!(output.code == Some(1) && output.stderr.contains("write `http` into the server"), "{}", output.stderr);
+    }
+}

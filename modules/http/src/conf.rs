@@ -167,6 +167,8 @@ pub struct Conf {
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
+    /// The server of the block has `http`.
+    speaks: bool,
 }
 
 impl Conf {
@@ -190,6 +192,7 @@ impl Conf {
             trusted: Trusted::new(scope, problems),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
+            speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }
 }
@@ -228,6 +231,10 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             },
             _ => continue,
         };
+        if !scope.parent().is_some_and(|server| server.speaks) {
+            let text = format!("\"{}\" answers requests, and this server relays sessions", node.name);
+            problems.error(&node.span, &text, "write `http` into the server");
+        }
         if let Some((other, _)) = found.replace((node.name, answerer)) {
             let text = format!("a local has one answer: \"{other}\" is there already");
             problems.error(&node.span, &text, "split it into two locals by rules");
