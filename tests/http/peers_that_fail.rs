@@ -42,6 +42,28 @@ fn a_peer_that_says_nothing_is_504() {
 }
 
 #[test]
+fn what_a_client_sends_meanwhile_gives_a_silent_peer_no_more_time() {
+    let origin = Origin::start(|mut conn| {
+        while head(&mut conn).is_some() {}
+        Ok(())
+    });
+    let proxy =
+        server(&format!("http_first_byte_timeout \"300ms\"\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr()))
+            .start();
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(get("/").as_bytes()).expect("write");
+    stream.set_read_timeout(Some(std::time::Duration::from_millis(40))).expect("a limit above zero");
+    let mut byte = [0];
+    // The next request comes in small pieces, each of which wakes the session.
+    let next = b"GET /".iter().chain(std::iter::repeat(&b'x')).take(200);
+    let answered = next.into_iter().any(|b| {
+        stream.write_all(&[*b]).expect("write");
+        std::io::Read::read(&mut stream, &mut byte).is_ok()
+    });
+    assert!(answered && byte == *b"H", "no answer in {} pieces", 200);
+}
+
+#[test]
 fn a_peer_that_answers_before_the_body_is_heard() {
     let origin = Origin::start(|mut conn| {
         let _ = head(&mut conn);

@@ -6,10 +6,7 @@ use crate::{
     h1::{Head, Method, Struck, Target, Version},
 };
 use anyproxy_module_api::Session;
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
+use std::{cell::RefCell, rc::Rc};
 
 /// Heads up to so many bytes keep their memory for the next request.
 const KEPT: usize = 16 << 10;
@@ -123,8 +120,6 @@ pub(crate) type Spare = RefCell<Vec<Rc<RefCell<Request>>>>;
 pub(crate) struct State {
     pub(crate) parts: Rc<RefCell<Request>>,
     spare: Rc<Spare>,
-    /// The peer's answer has begun.
-    pub(crate) answered: Cell<bool>,
 }
 
 /// Requests that are kept for their memory.
@@ -132,7 +127,7 @@ const SPARE: usize = 64;
 
 impl State {
     pub(crate) fn new(parts: Rc<RefCell<Request>>, spare: &Rc<Spare>) -> Self {
-        Self { parts, spare: Rc::clone(spare), answered: Cell::new(false) }
+        Self { parts, spare: Rc::clone(spare) }
     }
 }
 

@@ -80,14 +80,14 @@ pub(crate) async fn pass(
                 return refuse_with(session, exchange, conn, status, manner, incoming).await;
             }
         };
-        let (reused, untouched) = (peer.reused, incoming.is_done() || conn.total_sent == 0 && !incoming.asked);
+        let reused = peer.reused;
         let sent_before = conn.total_sent;
         let mut run = Run::new(state, exchange, conf, conn, incoming, manner, peer);
         let fault = match run.finish(session).await {
             Ok(next) => return Ok(next),
             Err(fault) => fault,
         };
-        let body_untouched = run.body_untouched && untouched;
+        let body_untouched = run.body_untouched;
         drop(run);
         let nothing_sent = conn.total_sent == sent_before;
         let idempotent =
@@ -177,8 +177,8 @@ struct Run<'a> {
     upgraded: bool,
     peer_keeps: bool,
     keeps_ms: u64,
-    /// When to give up; whom for.
-    until: u64,
+    /// Bytes moved since the deadline was set.
+    moved: bool,
 }
 
 impl<'a> Run<'a> {
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
             upgraded: false,
             peer_keeps: true,
             keeps_ms: conf.upstream_idle_ms,
-            until: 0,
+            moved: false,
         }
     }
 
@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
-            if std::mem::take(&mut self.until) != u64::MAX {
+            if std::mem::take(&mut self.moved) {
                 self.arm(session);
             }
             if session.fired.replace(0) != 0 && now_ms() >= session.deadline_ms.get().max(1) {
@@ -272,7 +272,6 @@ impl<'a> Run<'a> {
         let waits_for_answer = matches!(self.phase, Phase::Head) && self.uploaded;
         let limit = if waits_for_answer { self.conf.first_byte_ms } else { self.conf.body_ms };
         session.deadline_ms.set(now_ms() + limit);
-        self.until = u64::MAX;
     }
 
     /// A deadline that passed: whose fault it is.
@@ -313,7 +312,7 @@ impl<'a> Run<'a> {
             if !moved {
                 return Ok(false);
             }
-            self.until = 0;
+            self.moved = true;
         }
     }
 
@@ -522,7 +521,6 @@ impl<'a> Run<'a> {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        self.state.answered.set(true);
         self.phase = Phase::Body { body: Body::new(framing, ChunkLimits::default()), chunked };
         if upgrades {
             self.upgraded = true;
