@@ -1,21 +1,32 @@
-//! One side of HTTP/1 on a stream: bytes received and not consumed yet, bytes to be sent. Holds no buffer while there is
+//! One side of HTTP on a stream: bytes received and not consumed yet, bytes to be sent. Holds no buffer while there is
 //! nothing in it.
 
-use crate::Http;
-use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Stream, buf, now_ms, poll_buf, ready, ready_tasks};
+use crate::{
+    Http,
+    h1::{Body, ChunkedEncoder},
+    segment::Chunk,
+};
+use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready, ready_tasks};
 use std::{
+    collections::VecDeque,
     future::poll_fn,
+    ops::Range,
     task::{Context, Poll, ready},
 };
 
-/// Room for what is received, bytes.
+/// Room for what is received, bytes: of small messages, and once a read has filled that.
 const READ: usize = 16 << 10;
+const READ_BULK: usize = 64 << 10;
 /// From so many tasks in one turn on, small messages are written after all were read.
 const TOGETHER: u64 = 4;
 /// What is small.
 const SMALL: usize = 16 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
 pub(crate) const AHEAD: usize = 64 << 10;
+/// Up to so many bytes are copied behind those before them: one piece is sent sooner than two.
+const COPIED: usize = 4 << 10;
+/// Pieces of one gathered write, at most.
+const PIECES: usize = 16;
 
 /// A stream with what was received from it and what is to be sent to it.
 #[derive(Debug)]
@@ -24,7 +35,10 @@ pub(crate) struct Conn {
     received: Buf,
     /// Bytes of `received` that are consumed.
     at: usize,
-    /// To be sent.
+    /// To be sent: these first, then `out`.
+    queue: VecDeque<Chunk>,
+    /// Bytes in `queue`.
+    queued: usize,
     pub(crate) out: Vec<u8>,
     /// Bytes of `out` that are sent.
     sent: usize,
@@ -33,10 +47,12 @@ pub(crate) struct Conn {
     pub(crate) total_sent: u64,
     /// The last read took all there was: the next waits without a buffer.
     emptied: bool,
-    /// Of a client: header lines that the configuration gives its answer.
-    pub(crate) lines: Vec<u8>,
-    /// Of a client: its address as it is told to peers, once it was asked for.
-    pub(crate) address: String,
+    /// The last read filled its buffer.
+    bulk: bool,
+    /// Of a client: how far the body of its request is.
+    pub(crate) body: Body,
+    /// Of a client: it waits to be asked for that body.
+    pub(crate) expects: bool,
 }
 
 impl Conn {
@@ -45,13 +61,16 @@ impl Conn {
             stream,
             received: Buf::new(),
             at: 0,
+            queue: VecDeque::new(),
+            queued: 0,
             out: Vec::new(),
             sent: 0,
             total_received: 0,
             total_sent: 0,
             emptied: true,
-            lines: Vec::new(),
-            address: String::new(),
+            bulk: false,
+            body: Body::None,
+            expects: false,
         }
     }
 
@@ -60,9 +79,10 @@ impl Conn {
         &self.received[self.at..]
     }
 
-    /// The same, beside what is to be sent.
-    pub(crate) fn unread_and_out(&mut self) -> (&[u8], &mut Vec<u8>) {
-        (&self.received[self.at..], &mut self.out)
+
+    /// The same, beside the state of the request's body.
+    pub(crate) fn unread_and_body(&mut self) -> (&[u8], &mut Body) {
+        (&self.received[self.at..], &mut self.body)
     }
 
     /// So much of it is done with.
@@ -74,15 +94,28 @@ impl Conn {
         }
     }
 
+    /// Consumes up to the end of a part of what is unread, and hands the part out.
+    pub(crate) fn take(&mut self, part: Range<usize>) -> Chunk {
+        let (start, end) = (self.at + part.start, self.at + part.end);
+        if end >= self.received.len() {
+            self.at = 0;
+            return Chunk::host(std::mem::take(&mut self.received), start, end);
+        }
+        let bytes = self.received[start..end].to_vec();
+        self.at = end;
+        bytes.into()
+    }
+
     /// Receives more, behind what is there. Ready: how many bytes; 0: the end, or as much as `most` is there.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
         if self.emptied && self.received.is_empty() {
             ready!(self.stream.poll_ready(cx, ready::READ));
         }
         if self.received.capacity() == 0 {
-            self.received = match buf(READ) {
+            let size = if self.bulk { READ_BULK } else { READ };
+            self.received = match buf(size) {
                 Some(b) => b,
-                None => ready!(poll_buf(cx, READ)),
+                None => ready!(poll_buf(cx, size)),
             };
         } else if self.received.len() == self.received.capacity() {
             ready!(self.make_room(cx, most));
@@ -102,6 +135,7 @@ impl Conn {
             }
         };
         self.emptied = n < room;
+        self.bulk = n == room;
         self.total_received += n as u64;
         Poll::Ready(Ok(n))
     }
@@ -123,13 +157,56 @@ impl Conn {
         Poll::Ready(())
     }
 
+    /// Appends a piece of a body, as a chunk of HTTP/1 where that is wanted.
+    pub(crate) fn put(&mut self, piece: Chunk, chunked: bool) {
+        if piece.is_empty() {
+            return;
+        }
+        if chunked {
+            self.out.extend_from_slice(ChunkedEncoder::head(piece.len() as u64).as_bytes());
+        }
+        if piece.len() <= COPIED {
+            self.out.extend_from_slice(&piece);
+        } else {
+            self.put_whole(piece);
+        }
+        if chunked {
+            self.out.extend_from_slice(ChunkedEncoder::AFTER);
+        }
+    }
+
+    /// Appends a piece without a copy.
+    fn put_whole(&mut self, piece: Chunk) {
+        if self.sent < self.out.len() {
+            let mut before = Chunk::from(std::mem::take(&mut self.out));
+            before.advance(self.sent);
+            self.queued += before.len();
+            self.queue.push_back(before);
+        }
+        self.out.clear();
+        self.sent = 0;
+        self.queued += piece.len();
+        self.queue.push_back(piece);
+    }
+
     /// Bytes that are not sent yet.
     pub(crate) fn pending(&self) -> usize {
-        self.out.len() - self.sent
+        self.queued + self.out.len() - self.sent
+    }
+
+    /// Forgets what is to be sent.
+    pub(crate) fn forget(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.out.clear();
+        self.sent = 0;
     }
 
     /// Sends what is to be sent. `more`: the rest or the end follows at once. Ready: nothing is left.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, more: bool) -> Poll<Result<(), Error>> {
+        while !self.queue.is_empty() {
+            ready!(self.poll_send_queue(cx))?;
+        }
         while self.sent < self.out.len() {
             let rest = &self.out[self.sent..];
             let n =
@@ -142,6 +219,41 @@ impl Conn {
         }
         self.out.clear();
         self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// One gathered write of the first pieces and, behind the last of them, of `out`.
+    fn poll_send_queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut pieces = [IoVec::new(&[]); PIECES];
+        let mut n = 0;
+        for piece in self.queue.iter().take(PIECES - 1) {
+            pieces[n] = IoVec::new(piece);
+            n += 1;
+        }
+        // `sent` counts only once nothing is queued: `put_whole` moves `out` behind the queue.
+        if self.queue.len() == n && !self.out.is_empty() {
+            pieces[n] = IoVec::new(&self.out);
+            n += 1;
+        }
+        let sent = ready!(self.stream.poll_writev(cx, &pieces[..n]))?;
+        if sent == 0 {
+            return Poll::Ready(Err(Error::bare(ErrorKind::BrokenPipe)));
+        }
+        self.total_sent += sent as u64;
+        let mut left = sent;
+        while left > 0 {
+            let Some(front) = self.queue.front_mut() else {
+                self.sent = left;
+                break;
+            };
+            let of_this = left.min(front.len());
+            front.advance(of_this);
+            left -= of_this;
+            self.queued -= of_this;
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -172,6 +284,9 @@ impl Conn {
     pub(crate) fn rest(&mut self) {
         if self.out.capacity() > READ {
             self.out = Vec::new();
+        }
+        if self.queue.capacity() > PIECES {
+            self.queue = VecDeque::new();
         }
     }
 

@@ -3,41 +3,24 @@
 use crate::{
     Http,
     core::path::{self, Path},
-    h1::{Head, Method, Struck, Target, Version},
+    h1::{Method, Target, Version},
+    message::Message,
 };
 use anyproxy_module_api::Session;
 use std::{cell::RefCell, rc::Rc};
-
-/// Heads up to so many bytes keep their memory for the next request.
-const KEPT: usize = 16 << 10;
-
-/// A message's head: its bytes, and where their parts lie.
-#[derive(Debug, Default)]
-pub(crate) struct Message {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) head: Head,
-}
-
-impl Message {
-    fn clear(&mut self) -> bool {
-        self.head.clear();
-        self.bytes.clear();
-        self.bytes.capacity() <= KEPT
-    }
-}
 
 /// A request and the head of its answer. Reused.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) request: Message,
-    /// Of the peer's answer, or empty.
+    /// Of the answer, or empty.
     pub(crate) response: Message,
     /// Decoded and normalised; `None`: the target has none (`*`, CONNECT).
     pub(crate) path: Option<Path>,
+    /// It came through an encrypted connection.
+    pub(crate) secure: bool,
     /// Memory of `host`.
     host: String,
-    /// Header lines that are not passed on, for whoever passes a head on.
-    pub(crate) struck: Struck,
 }
 
 impl Request {

@@ -3,6 +3,8 @@
 use crate::{
     Http,
     h1::{self, Fields, Id, Struck},
+    message::Message,
+    reply::Call,
 };
 use anyproxy_module_api::*;
 
@@ -86,18 +88,46 @@ pub(crate) fn render(rules: &[Rule], session: &Session<Http>) -> Vec<u8> {
     let mut lines = Vec::new();
     let mut value = Vec::new();
     for (n, rule) in rules.iter().enumerate() {
-        let Some(template) = rule.value else { continue };
-        // A later line of the same name takes the place of this one.
-        if rules[n + 1..].iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(rule.name)) {
-            continue;
-        }
-        value.clear();
-        session.render(template, &mut value);
-        if !value.is_empty() && h1::field(rule.name.as_bytes(), &value, &mut lines).is_err() {
-            tracing::warn!(session = session.id, header = rule.name, "its value is not one line; it is left out");
+        if rendered(rules, n, session, &mut value) && h1::field(rule.name.as_bytes(), &value, &mut lines).is_err() {
+            not_one_line(rule, session);
         }
     }
     lines
+}
+
+/// Applies the rules to the exchange's answer.
+pub(crate) fn apply(rules: &[Rule], call: &Call<'_>) {
+    // All values first: they may be of lines that other rules strike.
+    let mut values = Vec::with_capacity(rules.len());
+    for n in 0..rules.len() {
+        let mut value = Vec::new();
+        values.push(rendered(rules, n, call.exchange, &mut value).then_some(value));
+    }
+    let message = &mut call.state.parts.borrow_mut().response;
+    let Message { bytes, head, struck } = message;
+    strike(rules, head.fields(), bytes, struck);
+    for (rule, value) in rules.iter().zip(values) {
+        if value.is_some_and(|v| message.add(rule.name, &v).is_err()) {
+            not_one_line(rule, call.exchange);
+        }
+    }
+}
+
+/// The value of the n-th rule; false: it gives no line.
+fn rendered(rules: &[Rule], n: usize, session: &Session<Http>, value: &mut Vec<u8>) -> bool {
+    value.clear();
+    let rule = &rules[n];
+    let Some(template) = rule.value else { return false };
+    // A later line of the same name takes the place of this one.
+    if rules[n + 1..].iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(rule.name)) {
+        return false;
+    }
+    session.render(template, value);
+    !value.is_empty()
+}
+
+fn not_one_line(rule: &Rule, session: &Session<Http>) {
+    tracing::warn!(session = session.id, header = rule.name, "its value is not one line; it is left out");
 }
 
 /// Strikes what the rules set and remove.

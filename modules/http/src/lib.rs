@@ -4,8 +4,6 @@
 
 use anyproxy_module_api::{Module, Problems, Registry, Scope};
 
-mod answer;
-mod body;
 mod conf;
 mod conn;
 pub mod core;
@@ -13,8 +11,13 @@ mod exchange;
 mod files;
 pub mod h1;
 mod headers;
+mod http1;
+mod incoming;
+mod message;
 mod proxy;
-mod server;
+mod reply;
+mod respond;
+mod segment;
 mod statics;
 mod trust;
 mod upstream;
@@ -35,7 +38,7 @@ impl Module for Http {
     type Worker = Worker;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<server::Handle>().action::<worker::Status>();
+        registry.handler::<http1::Handle>().action::<worker::Status>();
         variables::register(registry);
     }
 

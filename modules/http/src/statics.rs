@@ -3,10 +3,7 @@
 
 use crate::{
     Http,
-    answer::{self, Manner},
-    body::Incoming,
     conf::Conf,
-    conn::{Conn, within},
     core::{
         conditional::{Conditions, Validators, Verdict, evaluate, range_applies},
         date,
@@ -15,15 +12,15 @@ use crate::{
         path::{self, Path},
         range::{self, Multipart, Ranges, content_range, content_range_unsatisfied},
     },
-    exchange::known,
     files::{self, How, Links, Missing, Opened},
     h1::{Id, Method},
-    server::{Next, answered, refuse_with},
+    message::Message,
+    reply::{Body, Call, Reply},
+    respond::{redirect, refuse, whole},
+    segment::{FilePart, Segment},
 };
-use anyproxy_module_api::{
-    ArgDesc, Contexts, Error, ErrorKind, Exchange, Inherit, Kind, Node, Session, Str, directive, unix_ms,
-};
-use std::{rc::Rc, sync::Arc};
+use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Node, Session, Str, directive, unix_ms};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 directive! {
     /// Answers with the files of a directory.
@@ -56,10 +53,8 @@ directive! {
 
 /// Ranges of one request, at most; more are answered with the whole.
 const RANGES: usize = 16;
-/// Files up to here go out with the head, in one piece.
+/// Files up to here are read at once and go out with the head, in one piece.
 const SMALL: u64 = 32 << 10;
-/// Otherwise where the stream sends no files by itself.
-const PIECE: u64 = 256 << 10;
 /// Names in a listing, at most.
 const LISTED: usize = 10_000;
 
@@ -125,180 +120,147 @@ enum Found {
 }
 
 /// Answers with a file.
-///
-/// # Errors
-/// What the client's stream says.
-pub(crate) async fn send(
-    session: &Session<Http>,
-    exchange: &Exchange<Http>,
-    conf: &Conf,
-    files: &Static,
-    conn: &mut Conn,
-    incoming: &mut Incoming,
-    manner: Manner,
-) -> Result<Next, Error> {
-    let sent = conn.total_sent;
+pub(crate) async fn send(call: &Call<'_>, conf: &Conf, files: &Static) -> Reply {
     for _ in 0..3 {
-        match send_once(session, exchange, conf, files, conn, incoming, manner).await? {
-            Sent::Whole(next) => return Ok(next),
-            Sent::Changed(opened) => {
-                session.worker().files.forget(&opened);
-                if conn.total_sent != sent {
-                    // The client must not take what came for the whole.
-                    return Ok(Next::Cut);
-                }
-                conn.out.clear();
-            }
+        match send_once(call, conf, files).await {
+            Ok(reply) => return reply,
+            // It is not as long any more as it was when it was opened.
+            Err(changed) => call.exchange.worker().files.forget(&changed),
         }
     }
-    refuse_with(session, exchange, conn, 503, manner, incoming).await
+    refuse(call, 503)
 }
 
-enum Sent {
-    Whole(Next),
-    /// The file is not as long any more as it was when it was opened.
-    Changed(Rc<Opened>),
-}
-
-impl From<Next> for Sent {
-    fn from(next: Next) -> Self {
-        Self::Whole(next)
-    }
-}
-
-async fn send_once(
-    session: &Session<Http>,
-    exchange: &Exchange<Http>,
-    conf: &Conf,
-    files: &Static,
-    conn: &mut Conn,
-    incoming: &mut Incoming,
-    manner: Manner,
-) -> Result<Sent, Error> {
-    let Some(state) = known(exchange) else { return Ok(Next::Close.into()) };
-    let manner = incoming.manner(manner);
+async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply, Rc<Opened>> {
     let (method, path) = {
-        let parts = state.parts.borrow();
+        let parts = call.state.parts.borrow();
         (parts.method(), parts.path.clone())
     };
     if !matches!(method, Method::Get | Method::Head) {
-        let text = b"405 Method Not Allowed\n";
-        answer::whole(conn, 405, manner, "text/plain", b"Allow: GET, HEAD\r\n", text);
-        return Ok(answered(session, exchange, conf, conn, incoming, 405, manner).await?.into());
+        let reply = refuse(call, 405);
+        call.state.parts.borrow_mut().response.put("Allow", b"GET, HEAD");
+        return Ok(reply);
     }
-    let Some(path) = path else { return Ok(refuse_with(session, exchange, conn, 400, manner, incoming).await?.into()) };
-    let accepts = joined(exchange, Id::AcceptEncoding);
-    let (opened, name, coding) = match look(session, files, &path, accepts.as_deref()).await {
+    let Some(path) = path else { return Ok(refuse(call, 400)) };
+    let accepts = joined(call, Id::AcceptEncoding);
+    let (opened, name, coding) = match look(call.exchange, files, &path, accepts.as_deref()).await {
         Found::File { opened, name, coding } => (opened, name, coding),
-        Found::Status(status) => {
-            return Ok(refuse_with(session, exchange, conn, status, manner, incoming).await?.into());
-        }
+        Found::Status(status) => return Ok(refuse(call, status)),
         Found::Elsewhere(mut to) => {
-            if let Some(query) = path::split_query(state.parts.borrow().uri()).1 {
+            if let Some(query) = path::split_query(call.state.parts.borrow().uri()).1 {
                 to.push(b'?');
                 to.extend_from_slice(query);
             }
-            let line = [b"Location: ", &to[..], b"\r\n"].concat();
-            answer::whole(conn, 301, manner, "text/plain", &line, b"");
-            return Ok(answered(session, exchange, conf, conn, incoming, 301, manner).await?.into());
+            return Ok(redirect(call, 301, &to));
         }
         Found::Listing(body) => {
             let kind = if files.listing == Listing::Json { "application/json" } else { "text/html; charset=utf-8" };
-            answer::whole(conn, 200, manner, kind, b"", &body);
-            return Ok(answered(session, exchange, conf, conn, incoming, 200, manner).await?.into());
+            return Ok(whole(call, 200, kind, body));
         }
     };
     let kind = mime::content_type::<&str>(&name, &[], "application/octet-stream", files.charset);
-    let mut head = Vec::new();
     let now = (unix_ms() / 1000) as i64;
-    validators(&opened, coding, files, conf, now, &mut head);
     let known_as = Validators { exists: true, etag: Some(opened.tag.strong()), last_modified: Some(opened.modified) };
-    match conditions(exchange, &known_as, now) {
-        Verdict::Proceed => {}
-        Verdict::NotModified => {
-            answer::whole(conn, 304, manner, "", &head, b"");
-            return Ok(answered(session, exchange, conf, conn, incoming, 304, manner).await?.into());
-        }
-        Verdict::PreconditionFailed => {
-            return Ok(refuse_with(session, exchange, conn, 412, manner, incoming).await?.into());
-        }
+    let verdict = conditions(call, &known_as, now);
+    if verdict == Verdict::PreconditionFailed {
+        return Ok(refuse(call, 412));
     }
-    let if_range = joined(exchange, Id::IfRange);
-    let wanted = joined(exchange, Id::Range)
-        .filter(|_| method == Method::Get && range_applies(if_range.as_deref(), &known_as, now));
+    let if_range = joined(call, Id::IfRange);
+    let wanted =
+        joined(call, Id::Range).filter(|_| method == Method::Get && range_applies(if_range.as_deref(), &known_as, now));
     let ranges = wanted.map_or(Ranges::Ignore, |r| range::parse(&r, opened.len, RANGES));
-    head.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    if verdict == Verdict::NotModified {
+        let message = &mut call.state.parts.borrow_mut().response;
+        message.answer(304);
+        validators(&opened, coding, files, conf, now, message);
+        return Ok(Reply::whole(Vec::new()));
+    }
     let (status, parts) = match ranges {
         Ranges::Ignore => (200, vec![(0, opened.len)]),
         Ranges::Some(parts) => (206, parts),
         Ranges::Unsatisfiable => {
-            let line = format!("Content-Range: {}\r\n", content_range_unsatisfied(opened.len));
-            answer::whole(conn, 416, manner, "text/plain", line.as_bytes(), b"416 Range Not Satisfiable\n");
-            return Ok(answered(session, exchange, conf, conn, incoming, 416, manner).await?.into());
+            let reply = refuse(call, 416);
+            let range = content_range_unsatisfied(opened.len);
+            call.state.parts.borrow_mut().response.put("Content-Range", range.as_bytes());
+            return Ok(reply);
         }
     };
-    let boundary = format!("{:016x}{:08x}", exchange.id.wrapping_mul(0x9e37_79b9_7f4a_7c15), unix_ms() as u32);
-    let multipart = if parts.len() > 1 { Multipart::new(&boundary, Some(&kind), opened.len) } else { None };
-    answer::begin(status, manner, conn);
-    let length = match (&multipart, parts.first()) {
-        (Some(m), _) => m.content_length(&parts).unwrap_or(0),
-        (None, Some((start, end))) => {
-            if status == 206 {
-                let line = format!("Content-Range: {}\r\n", content_range(*start, *end, opened.len));
-                conn.out.extend_from_slice(line.as_bytes());
-            }
-            end - start
-        }
-        (None, None) => 0,
-    };
-    answer::length(length, &mut conn.out);
-    conn.out.extend_from_slice(b"Content-Type: ");
-    match &multipart {
-        Some(m) => conn.out.extend_from_slice(m.content_type().as_bytes()),
-        None => conn.out.extend_from_slice(kind.as_bytes()),
+    let boundary;
+    let mut multipart = None;
+    if parts.len() > 1 {
+        boundary = format!("{:016x}{:08x}", call.exchange.id.wrapping_mul(0x9e37_79b9_7f4a_7c15), unix_ms() as u32);
+        multipart = Multipart::new(&boundary, Some(&kind), opened.len);
     }
-    conn.out.extend_from_slice(b"\r\n");
-    conn.out.extend_from_slice(&head);
-    conn.out.extend_from_slice(b"\r\n");
-    exchange.status.set(status.into());
-    if !manner.head_only {
-        let mut first = true;
-        for part in parts {
+    let length = {
+        let message = &mut call.state.parts.borrow_mut().response;
+        message.answer(status);
+        let length = match (&multipart, parts.first()) {
+            (Some(m), _) => {
+                message.put("Content-Type", m.content_type().as_bytes());
+                m.content_length(&parts).unwrap_or(0)
+            }
+            (None, Some((start, end))) => {
+                message.put("Content-Type", kind.as_bytes());
+                if status == 206 {
+                    message.put("Content-Range", content_range(*start, *end, opened.len).as_bytes());
+                }
+                end - start
+            }
+            (None, None) => 0,
+        };
+        validators(&opened, coding, files, conf, now, message);
+        message.put("Accept-Ranges", b"bytes");
+        length
+    };
+    if method == Method::Head {
+        return Ok(Reply::new(Body::Empty, Some(length)));
+    }
+    let body = match (&multipart, parts.first()) {
+        (None, Some(&(at, end))) => match file_part(&opened, at, end).await? {
+            Segment::Bytes(bytes) => Body::Bytes(bytes),
+            part => Body::Segments([part].into()),
+        },
+        _ => {
+            let mut segments = VecDeque::with_capacity(parts.len() * 2 + 1);
+            for (n, &(at, end)) in parts.iter().enumerate() {
+                if let Some(m) = &multipart {
+                    segments.push_back(Segment::Bytes(m.part_head(n == 0, (at, end)).into()));
+                }
+                segments.push_back(file_part(&opened, at, end).await?);
+            }
             if let Some(m) = &multipart {
-                conn.out.extend_from_slice(&m.part_head(std::mem::take(&mut first), part));
+                segments.push_back(Segment::Bytes(m.closing().into()));
             }
-            if !body(session, conf, conn, &opened, part).await? {
-                return Ok(Sent::Changed(opened));
-            }
+            Body::Segments(segments)
         }
-        if let Some(m) = &multipart {
-            conn.out.extend_from_slice(&m.closing());
-        }
-    }
-    Ok(answered(session, exchange, conf, conn, incoming, status, manner).await?.into())
+    };
+    Ok(Reply::new(body, Some(length)))
 }
 
-/// The values of a header, joined; `None`: it is not there.
-fn joined(exchange: &Exchange<Http>, id: Id) -> Option<Vec<u8>> {
-    let state = known(exchange)?;
-    let parts = state.parts.borrow();
-    let message = &parts.request;
-    let mut all: Option<Vec<u8>> = None;
-    for line in message.head.fields().all(id) {
-        let value = line.value(&message.bytes);
-        match &mut all {
-            None => all = Some(value.to_vec()),
-            Some(all) => {
-                all.extend_from_slice(b", ");
-                all.extend_from_slice(value);
-            }
-        }
+/// A part of a file: its bytes, where they are few.
+///
+/// # Errors
+/// The file, which is not as long any more as it was when it was opened.
+async fn file_part(opened: &Rc<Opened>, at: u64, end: u64) -> Result<Segment, Rc<Opened>> {
+    if end - at > SMALL {
+        return Ok(Segment::File(FilePart { file: Rc::clone(opened), at, end }));
     }
-    all
+    let len = (end - at) as usize;
+    let mut bytes = vec![0; len];
+    if files::read_now(opened, at, &mut bytes) != Some(len) {
+        // Not all of it is in memory, or there is less of it: the slower way tells.
+        bytes = files::read(&opened.file, at, len).await.unwrap_or_default();
+    }
+    if bytes.len() == len { Ok(Segment::Bytes(bytes.into())) } else { Err(Rc::clone(opened)) }
 }
 
-fn conditions(exchange: &Exchange<Http>, known_as: &Validators<'_>, now: i64) -> Verdict {
-    let value = |id| joined(exchange, id);
+/// The values of a header of the request, joined; `None`: it is not there.
+fn joined(call: &Call<'_>, id: Id) -> Option<Vec<u8>> {
+    call.state.parts.borrow().request.joined(id)
+}
+
+fn conditions(call: &Call<'_>, known_as: &Validators<'_>, now: i64) -> Verdict {
+    let value = |id| joined(call, id);
     let (a, b, c, d) =
         (value(Id::IfMatch), value(Id::IfNoneMatch), value(Id::IfModifiedSince), value(Id::IfUnmodifiedSince));
     let conditions = Conditions {
@@ -311,25 +273,21 @@ fn conditions(exchange: &Exchange<Http>, known_as: &Validators<'_>, now: i64) ->
 }
 
 /// Lines that an answer has whether or not a body follows.
-fn validators(opened: &Opened, coding: Coding, files: &Static, conf: &Conf, now: i64, head: &mut Vec<u8>) {
-    head.extend_from_slice(b"Last-Modified: ");
-    head.extend_from_slice(&date::format(opened.modified));
-    head.extend_from_slice(b"\r\nETag: ");
-    head.extend_from_slice(opened.tag.strong());
-    head.extend_from_slice(b"\r\n");
+fn validators(opened: &Opened, coding: Coding, files: &Static, conf: &Conf, now: i64, message: &mut Message) {
+    message.put("Last-Modified", &date::format(opened.modified));
+    message.put("ETag", opened.tag.strong());
     if !files.precompressed.is_empty() {
-        head.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        message.put("Vary", b"Accept-Encoding");
     }
     if coding != Coding::Identity {
-        head.extend_from_slice(format!("Content-Encoding: {}\r\n", coding.name()).as_bytes());
+        message.put("Content-Encoding", coding.name().as_bytes());
     }
     match conf.expires_s {
         None => {}
-        Some(0) => head.extend_from_slice(b"Cache-Control: no-cache\r\n"),
+        Some(0) => message.put("Cache-Control", b"no-cache"),
         Some(s) => {
-            head.extend_from_slice(format!("Cache-Control: max-age={s}\r\nExpires: ").as_bytes());
-            head.extend_from_slice(&date::format(now.saturating_add(s as i64)));
-            head.extend_from_slice(b"\r\n");
+            message.put("Cache-Control", format!("max-age={s}").as_bytes());
+            message.put("Expires", &date::format(now.saturating_add(s as i64)));
         }
     }
 }
@@ -417,51 +375,4 @@ const fn status(missing: Missing) -> u16 {
         Missing::Failed(true) => 503,
         Missing::Failed(false) => 500,
     }
-}
-
-/// Sends a part of a file behind what is to be sent already. False: it is not there any more.
-async fn body(
-    session: &Session<Http>,
-    conf: &Conf,
-    conn: &mut Conn,
-    opened: &Opened,
-    (start, end): (u64, u64),
-) -> Result<bool, Error> {
-    let mut at = start;
-    if end - start <= SMALL {
-        let len = (end - start) as usize;
-        let before = conn.out.len();
-        conn.out.resize(before + len, 0);
-        match files::read_now(opened, at, &mut conn.out[before..]) {
-            Some(n) if n == len => return Ok(true),
-            // Not all of it is in memory, or there is less of it: the slower way tells.
-            _ => conn.out.truncate(before),
-        }
-    } else {
-        // The head goes with the first bytes of the file.
-        within(session, conf.body_ms, |cx| conn.poll_send(cx, true)).await?;
-        let fd = files::descriptor(&opened.file);
-        while at < end && fd >= 0 {
-            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
-            match within(session, conf.body_ms, |cx| conn.poll_sendfile(cx, fd, at, len)).await {
-                Ok(0) => return Ok(false),
-                Ok(n) => at += n as u64,
-                Err(e) if e.kind == ErrorKind::Unsupported => break,
-                Err(e) => return Err(e),
-            }
-        }
-    }
-    while at < end {
-        let len = (end - at).min(PIECE) as usize;
-        let piece = files::read(&opened.file, at, len).await?;
-        if piece.len() < len {
-            return Ok(false);
-        }
-        at += piece.len() as u64;
-        conn.out.extend_from_slice(&piece);
-        if at < end {
-            within(session, conf.body_ms, |cx| conn.poll_send(cx, false)).await?;
-        }
-    }
-    Ok(true)
 }

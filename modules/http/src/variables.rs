@@ -3,8 +3,9 @@
 use crate::{
     Http,
     core::path::split_query,
-    exchange::{Message, Request, known},
+    exchange::{Request, known},
     h1::Version,
+    message::Message,
 };
 use anyproxy_module_api::{Registry, Session, Sink, Variable};
 
@@ -32,7 +33,7 @@ fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
 /// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
 fn header(message: &Message, name: &str, out: &mut Sink) -> bool {
     let mut found = false;
-    for line in message.head.fields().list() {
+    for line in message.lines() {
         let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
         let sent = line.name(&message.bytes);
         if sent.len() == name.len() && sent.iter().zip(name.bytes()).all(same) {
@@ -80,14 +81,13 @@ variable!(Host, "http_request_host", "Host and port that the request is for, as 
     !r.authority().is_empty() && put(out, r.authority())
 });
 variable!(Scheme, "http_request_scheme", "`http` or `https`.", |r, out| {
-    let _ = r;
-    put(out, b"http")
+    put(out, if r.secure { b"https" } else { b"http" })
 });
 variable!(Protocol, "http_request_version", "Version of HTTP that the client speaks: `1.0` or `1.1`.", |r, out| {
     put(out, if r.version() == Version::Http10 { b"1.0" } else { b"1.1" })
 });
 variable!(Url, "http_request_url", "Scheme, host, path and query of the request.", |r, out| {
-    out.push(b"http://");
+    out.push(if r.secure { b"https://" } else { b"http://" });
     out.push(r.authority());
     put(out, r.uri())
 });
@@ -108,7 +108,7 @@ struct ResponseHeader;
 
 impl Variable<Http> for ResponseHeader {
     const NAME: &'static str = "http_response_";
-    const DOC: &'static str = "A header of the peer's answer, by its name with `_` for `-`.";
+    const DOC: &'static str = "A header of the answer, by its name with `_` for `-`.";
     const PREFIX: bool = true;
 
     fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {

@@ -59,6 +59,10 @@ impl HeaderAt {
     }
 }
 
+/// Lines and bytes up to which others can be appended to a head.
+const MOST_LINES: usize = 4096;
+const MOST_BYTES: usize = 16 << 20;
+
 /// What comes in a section where no whole field line does.
 pub(super) enum NoField {
     /// The empty line; what follows the section begins there.
@@ -137,6 +141,23 @@ impl Fields {
             self.first[header.id as usize] = self.list.len() as u16;
         }
         self.list.push(header);
+    }
+
+    /// Appends a line to `bytes`, which end with the line before, and notes it.
+    pub(super) fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        let value = scan::trim(value);
+        let (Ok(name_len), Ok(value_len)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
+            return Err(Bad::HeadTooLarge);
+        };
+        let at = bytes.len();
+        if self.list.len() >= MOST_LINES || at > MOST_BYTES {
+            return Err(Bad::TooManyHeaders);
+        }
+        super::write::field(name, value, bytes)?;
+        let value_at = (at + name.len() + 2) as u32;
+        self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id: Id::of(name) });
+        self.finish(bytes.len());
+        Ok(())
     }
 
     /// Notes where the empty line is.

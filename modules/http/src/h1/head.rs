@@ -91,6 +91,68 @@ impl Head {
         self.advance(buf, limits, Self::status_line)
     }
 
+    /// Makes the head of a response in `bytes`, which are to be empty: its status line. [`Head::append`] adds lines.
+    ///
+    /// # Errors
+    /// [`Bad::Status`], as [`status_line`](super::status_line).
+    pub fn make_response(&mut self, status: u16, reason: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        self.clear();
+        super::status_line(Version::Http11, status, reason, bytes)?;
+        self.version = Version::Http11;
+        self.status = status;
+        self.first = Span::between(9, 12);
+        self.second = Span::between(13, 13 + reason.len());
+        self.made(bytes.len());
+        Ok(())
+    }
+
+    /// Makes the head of a request in `bytes`, which are to be empty: its request line, as HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`Bad::Method`] or [`Bad::Target`] where these would be no part of a request line.
+    pub fn make_request(&mut self, method: &[u8], target_bytes: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        self.clear();
+        if !scan::is_token(method) {
+            return Err(Bad::Method);
+        }
+        if target_bytes.is_empty() || scan::target_end(target_bytes, 0) < target_bytes.len() {
+            return Err(Bad::Target);
+        }
+        let at = method.len() + 1;
+        self.method = Method::of(method);
+        self.target = target(self.method, target_bytes, at).ok_or(Bad::Target)?;
+        for part in [method, b" ", target_bytes, b" HTTP/1.1\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+        self.version = Version::Http11;
+        self.first = Span::between(0, method.len());
+        self.second = Span::between(at, at + target_bytes.len());
+        self.made(bytes.len());
+        Ok(())
+    }
+
+    fn made(&mut self, len: usize) {
+        self.phase = Phase::Done;
+        self.at = len as u32;
+        self.fields.finish(len);
+    }
+
+    /// Appends a header line to a head that is complete. `bytes` end where the empty line would be.
+    ///
+    /// # Errors
+    /// [`Bad::Name`] and [`Bad::Value`] as [`field`](super::field), or for one that is too long; nothing is appended.
+    pub fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        self.fields.append(name, value, bytes)?;
+        self.at = bytes.len() as u32;
+        Ok(())
+    }
+
+    /// Changes the status and the reason of a response.
+    pub fn set_status(&mut self, status: u16) {
+        self.status = status;
+        self.second = Span::default();
+    }
+
     /// `start` reads the first line at `self.at` and returns where the next begins, or `None` where the bytes end
     /// first.
     #[inline]

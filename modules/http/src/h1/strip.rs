@@ -19,11 +19,24 @@ impl Struck {
         self.words.resize(fields.list().len().div_ceil(64), 0);
     }
 
-    /// Strikes the line with that index; nothing where there is none.
+    /// Strikes the line with that index.
     pub fn strike(&mut self, index: usize) {
-        if let Some(word) = self.words.get_mut(index / 64) {
-            *word |= 1 << (index % 64);
+        let at = index / 64;
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
         }
+        self.words[at] |= 1 << (index % 64);
+    }
+
+    /// Whether nothing is struck.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|&word| word == 0)
+    }
+
+    /// Strikes nothing.
+    pub fn reset(&mut self) {
+        self.words.clear();
     }
 
     /// Strikes all lines whose id is one of `ids`.

@@ -1,0 +1,160 @@
+//! A request's other end while it is answered: its body as it comes from the client, and what the client is told meanwhile.
+
+use crate::{
+    conn::Conn,
+    h1::{self, Event, Framing, Version},
+    message::Message,
+    segment::Chunk,
+};
+use anyproxy_module_api::{Error, ErrorKind};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// A client's connection: its server writes to it while whoever answers reads the request's body from it.
+pub(crate) type Shared = Rc<RefCell<Conn>>;
+
+/// The body of one request.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    from: From,
+    length: Option<u64>,
+    /// Bytes of payload so far.
+    seen: u64,
+    /// Most bytes; 0: no limit.
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug)]
+enum From {
+    Nothing,
+    Http1(Shared, Version),
+}
+
+impl Incoming {
+    /// No body.
+    pub(crate) const NONE: Self = Self { from: From::Nothing, length: Some(0), seen: 0, limit: 0 };
+
+    /// The body of the request whose head was taken off a connection of HTTP/1, which knows how it is framed.
+    pub(crate) fn http1(conn: &Shared, framing: Framing, version: Version) -> Self {
+        let length = match framing {
+            Framing::None => Some(0),
+            Framing::Length(n) => Some(n),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        Self { from: From::Http1(Rc::clone(conn), version), length, seen: 0, limit: 0 }
+    }
+
+    /// Its length, if that is known.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// It says itself that it is longer than the limit.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.limit != 0 && self.length.is_some_and(|n| n > self.limit)
+    }
+
+    /// All of it was read.
+    pub(crate) fn is_done(&self) -> bool {
+        match &self.from {
+            From::Nothing => true,
+            From::Http1(conn, _) => conn.borrow().body.is_done(),
+        }
+    }
+
+    /// Nobody read of it: another can.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.seen == 0
+    }
+
+    /// The lines behind it, once it is done.
+    pub(crate) fn trailers(&self) -> Vec<u8> {
+        match &self.from {
+            From::Nothing => Vec::new(),
+            From::Http1(conn, _) => conn.borrow().body.trailers().to_vec(),
+        }
+    }
+
+    /// Asks a client that waits for it (RFC 9110 section 10.1.1).
+    pub(crate) fn ask(&self) {
+        if let From::Http1(conn, _) = &self.from {
+            let conn = &mut *conn.borrow_mut();
+            if std::mem::take(&mut conn.expects) && conn.unread().is_empty() {
+                conn.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+    }
+
+    /// Passes on an answer that another one follows (1xx), if this client understands such.
+    pub(crate) fn interim(&self, message: &Message) {
+        match &self.from {
+            From::Http1(conn, Version::Http11) => {
+                let conn = &mut *conn.borrow_mut();
+                conn.expects &= message.status() != 100;
+                message.write_answer(&mut conn.out);
+                conn.out.extend_from_slice(b"\r\n");
+            }
+            From::Http1(..) | From::Nothing => {}
+        }
+    }
+
+    /// Sends what waits for the client while no answer is there yet: an interim one.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match &self.from {
+            From::Nothing => Poll::Ready(Ok(())),
+            From::Http1(conn, _) => {
+                let mut conn = conn.borrow_mut();
+                if conn.pending() == 0 { Poll::Ready(Ok(())) } else { conn.poll_send(cx, false) }
+            }
+        }
+    }
+
+    /// The next piece. `None`: it is complete.
+    ///
+    /// # Errors
+    /// `Invalid`: malformed, `Limit`: longer than the limit, `UnexpectedEof`, and what the stream says.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+        let piece = match &self.from {
+            From::Nothing => return Poll::Ready(Ok(None)),
+            From::Http1(conn, _) => ready!(poll_http1(&mut conn.borrow_mut(), cx))?,
+        };
+        if let Some(piece) = &piece {
+            self.seen += piece.len() as u64;
+            if self.limit != 0 && self.seen > self.limit {
+                return Poll::Ready(Err(Error::bare(ErrorKind::Limit)));
+            }
+        }
+        Poll::Ready(Ok(piece))
+    }
+}
+
+fn poll_http1(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+    loop {
+        let (unread, body) = conn.unread_and_body();
+        match body.decode(unread) {
+            Ok(Event::Data(range)) => return Poll::Ready(Ok(Some(conn.take(range)))),
+            Ok(Event::End(n)) => {
+                conn.consume(n);
+                return Poll::Ready(Ok(None));
+            }
+            Ok(Event::More(n)) => conn.consume(n),
+            Err(bad) => return Poll::Ready(Err(Error::new(ErrorKind::Invalid, bad.reason()))),
+        }
+        if ready!(conn.poll_fill(cx, 1))? == 0 {
+            return Poll::Ready(Err(Error::bare(ErrorKind::UnexpectedEof)));
+        }
+    }
+}
+
+/// The body of a request of HTTP/1 at its beginning.
+pub(crate) fn begin_http1(conn: &Shared, framing: Framing, version: Version, expects: bool) -> Incoming {
+    {
+        let conn = &mut *conn.borrow_mut();
+        conn.body = h1::Body::new(framing, h1::ChunkLimits::default());
+        conn.expects = expects && !conn.body.is_done();
+    }
+    Incoming::http1(conn, framing, version)
+}

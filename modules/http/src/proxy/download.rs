@@ -1,0 +1,368 @@
+//! One request at a peer of HTTP/1: from its head to the end of the answer's body.
+
+use super::{
+    Peer,
+    head::{keep_alive_timeout, write_request},
+};
+use crate::{
+    conf::Conf,
+    conn::{AHEAD, Conn},
+    h1::{self, Body as Framed, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Keep, Step},
+    headers,
+    incoming::Incoming,
+    message::Message,
+    reply::{Body, Call, Reply},
+    segment::{Fault, Segment},
+};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Who, now, now_ms, tracing};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+/// Most of a peer's head.
+const HEAD: h1::Limits = h1::Limits { line: 8 << 10, head: 64 << 10, headers: 200 };
+
+/// How far the answer is.
+#[derive(Debug)]
+enum Phase {
+    Head,
+    Body(Framed),
+    Done,
+}
+
+/// A request that a peer answers. Until the head is there it is waited for; then it is the body of the reply, which goes
+/// on with the request's own.
+#[derive(Debug)]
+pub(crate) struct Download {
+    incoming: Incoming,
+    /// `None` once it was given back.
+    up: Option<Box<Conn>>,
+    /// What the connection had carried before, and what of the exchange is in its books.
+    carried: (u64, u64),
+    received_before: u64,
+    lease: Option<Lease>,
+    peer: u64,
+    began: u64,
+    phase: Phase,
+    /// The request goes in chunks.
+    chunked: bool,
+    /// The whole request is in the peer's hands.
+    uploaded: bool,
+    /// The last chunk was written.
+    ended: bool,
+    /// The peer takes no more of the request.
+    deaf: bool,
+    /// The request asks for another protocol.
+    upgrade: bool,
+    peer_keeps: bool,
+    keeps_ms: u64,
+    most_idle: usize,
+}
+
+impl Download {
+    pub(super) fn new(call: &Call<'_>, conf: &Conf, incoming: Incoming, peer: Peer) -> Self {
+        let mut up = peer.conn;
+        let carried = (up.total_sent, up.total_received);
+        let mut lines = headers::render(&conf.request_headers, call.exchange);
+        if let Some(name) = conf.request_id {
+            // A name and an id are always a line.
+            let _ = h1::field(name.as_bytes(), call.exchange.request_id().as_bytes(), &mut lines);
+        }
+        let parts = &mut *call.state.parts.borrow_mut();
+        parts.response.clear();
+        let chunked = incoming.length().is_none();
+        let host = peer.lease.info().host;
+        let upgrade =
+            write_request(parts, call.client.address(), conf, chunked, host.as_str(), &lines, &mut up.out);
+        Self {
+            incoming,
+            received_before: carried.1,
+            carried,
+            up: Some(up),
+            lease: Some(peer.lease),
+            peer: peer.id,
+            began: now().as_nanos() as u64,
+            phase: Phase::Head,
+            chunked,
+            uploaded: false,
+            ended: false,
+            deaf: false,
+            upgrade,
+            peer_keeps: true,
+            keeps_ms: conf.upstream_idle_ms,
+            most_idle: conf.upstream_idle,
+        }
+    }
+
+    /// The peer had sent nothing of an answer.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.up.as_ref().is_some_and(|u| u.total_received == self.received_before)
+    }
+
+    /// The request's body, for another peer.
+    pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+
+    /// To the head of the answer.
+    pub(super) async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
+        let watch = call.watch;
+        watch.fired.set(0);
+        let mut moved = true;
+        let r = poll_fn(|cx| {
+            if watch.kill.get() != 0 {
+                return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
+            }
+            match self.poll_head(call, cx, &mut moved) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => {}
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+            if std::mem::take(&mut moved) {
+                let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+                watch.deadline_ms.set(now_ms() + limit);
+            }
+            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
+                return Poll::Ready(Err(self.timed_out()));
+            }
+            Poll::Pending
+        })
+        .await;
+        watch.deadline_ms.set(0);
+        self.account(call);
+        r
+    }
+
+    /// A deadline that passed before the head was there: whose fault it is.
+    fn timed_out(&self) -> Fault {
+        if self.uploaded || self.up.as_ref().is_some_and(|u| u.pending() > 0) {
+            Fault::new(Who::Upstream, Cause::Timeout, 504)
+        } else {
+            Fault::new(Who::Client, Cause::Timeout, 408)
+        }
+    }
+
+    /// Moves what can be moved. True: the head is there.
+    fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
+        loop {
+            let mut now = self.upload(cx)?;
+            if self.take_head(call)? {
+                if self.pass_head(call)? {
+                    return Ok(true);
+                }
+                now = true;
+            } else {
+                match self.fill(cx) {
+                    Poll::Ready(Ok(0)) => return Err(Fault::new(Who::Upstream, Cause::Closed, 502)),
+                    Poll::Ready(Ok(_)) => now = true,
+                    Poll::Ready(Err(e)) => {
+                        let cause = if e.kind == ErrorKind::Reset { Cause::Reset } else { Cause::Closed };
+                        return Err(Fault::new(Who::Upstream, cause, 502));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
+                return Err(Fault::of_request(&e));
+            }
+            if !now {
+                return Ok(false);
+            }
+            *moved = true;
+        }
+    }
+
+    /// The request's head and body, to the peer.
+    fn upload(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        if self.uploaded || self.deaf || matches!(self.phase, Phase::Done) {
+            return Ok(false);
+        }
+        let Some(up) = self.up.as_mut() else { return Ok(false) };
+        let mut moved = false;
+        while !self.incoming.is_done() && up.pending() < AHEAD {
+            match self.incoming.poll_next(cx) {
+                Poll::Ready(Ok(Some(piece))) => {
+                    up.put(piece, self.chunked);
+                    moved = true;
+                }
+                Poll::Ready(Ok(None)) => break,
+                Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                Poll::Pending => break,
+            }
+        }
+        let done = self.incoming.is_done();
+        if done && self.chunked && !std::mem::replace(&mut self.ended, true) {
+            ChunkedEncoder::last(&self.incoming.trailers(), &mut up.out);
+        }
+        if up.pending() > 0 && !up.puts_off(cx) {
+            let before = up.pending();
+            match up.poll_send(cx, false) {
+                Poll::Ready(Ok(())) => moved = true,
+                // It may have answered before it stopped listening.
+                Poll::Ready(Err(_)) => self.deaf = true,
+                Poll::Pending => moved |= up.pending() < before,
+            }
+        }
+        if done && up.pending() == 0 && !self.deaf {
+            self.uploaded = true;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
+        match self.up.as_mut() {
+            Some(up) => up.poll_fill(cx, HEAD.head as usize),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// Takes the head of an answer, if it is there.
+    fn take_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
+        let response = &mut call.state.parts.borrow_mut().response;
+        let Some(up) = self.up.as_mut() else { return Ok(false) };
+        match response.head.response(up.unread(), &HEAD) {
+            Ok(Step::Done(len)) => {
+                response.take(&up.unread()[..len]);
+                up.consume(len);
+                Ok(true)
+            }
+            Ok(Step::More) => Ok(false),
+            Err(why) => Err(malformed(call, why)),
+        }
+    }
+
+    /// Leaves in the head that was taken what is for the client. False: another answer follows.
+    fn pass_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
+        let parts = &mut *call.state.parts.borrow_mut();
+        let method = parts.method();
+        let Message { bytes, head, struck } = &mut parts.response;
+        let status = head.status();
+        let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call, why))?;
+        let upgrades = status == 101;
+        if upgrades && !self.upgrade {
+            return Err(malformed(call, h1::Bad::Status));
+        }
+        let keep = Keep { upgrade: upgrades, trailers: false };
+        h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call, why))?;
+        if (100..200).contains(&status) && !upgrades {
+            self.incoming.interim(&parts.response);
+            parts.response.clear();
+            return Ok(false);
+        }
+        let says = h1::connection(head, bytes);
+        self.peer_keeps = h1::keep_alive(head.version(), says) && framing != Framing::UntilClose;
+        if let Some(n) = head.fields().value(bytes, Id::KeepAlive).and_then(keep_alive_timeout) {
+            // A second less: it may have begun to count when it sent the answer.
+            self.keeps_ms = self.keeps_ms.min((n * 1000).saturating_sub(1000));
+        }
+        self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
+        Ok(true)
+    }
+
+    /// The answer, whose head is there.
+    pub(super) fn into_reply(mut self, call: &Call<'_>) -> Reply {
+        if call.state.parts.borrow().response.status() == 101
+            && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
+        {
+            let upgrade = Some((up.into_stream(), lease));
+            return Reply { body: Body::Empty, length: None, upgrade };
+        }
+        let body = match (&self.phase, &mut self.up) {
+            (Phase::Body(Framed::None | Framed::Length(0)), _) => Body::Empty,
+            // All of it is here: most answers are short.
+            (Phase::Body(Framed::Length(n)), Some(up)) if up.unread().len() as u64 >= *n => {
+                Body::Bytes(up.take(0..*n as usize))
+            }
+            _ => return Reply::new(Body::Peer(Box::new(self)), None),
+        };
+        self.complete(call);
+        Reply::new(body, None)
+    }
+
+    /// The next piece of the answer's body.
+    ///
+    /// # Errors
+    /// When the peer does not send the rest, or the client not its own.
+    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+        self.upload(cx)?;
+        let next = self.poll_body(call, cx);
+        self.account(call);
+        next
+    }
+
+    /// Goes on with the request's body.
+    ///
+    /// # Errors
+    /// When the client does not send the rest.
+    pub(crate) fn drive(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        self.upload(cx)?;
+        self.account(call);
+        Ok(())
+    }
+
+    fn poll_body(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+        loop {
+            let (Phase::Body(body), Some(up)) = (&mut self.phase, &mut self.up) else { return Poll::Ready(Ok(None)) };
+            match body.decode(up.unread()) {
+                Ok(Event::Data(range)) => {
+                    let piece = up.take(range);
+                    return Poll::Ready(Ok(Some(Segment::Bytes(piece))));
+                }
+                Ok(Event::End(n)) => {
+                    up.consume(n);
+                    let trailers = body.trailers().to_vec();
+                    self.complete(call);
+                    return Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers))));
+                }
+                Ok(Event::More(n)) => up.consume(n),
+                Err(why) => return Poll::Ready(Err(malformed(call, why))),
+            }
+            match self.fill(cx) {
+                Poll::Ready(Ok(0)) => {
+                    if let Phase::Body(body) = &mut self.phase
+                        && body.end_of_stream().is_err()
+                    {
+                        return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Closed, 0)));
+                    }
+                    self.peer_keeps = false;
+                    self.complete(call);
+                    return Poll::Ready(Ok(None));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The answer is complete: the peer's connection is free before the client has it all.
+    fn complete(&mut self, call: &Call<'_>) {
+        self.account(call);
+        self.phase = Phase::Done;
+        let total = (now().as_nanos() as u64).saturating_sub(self.began);
+        if let Some(lease) = self.lease.take() {
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: total, failure: 0 });
+        }
+        let Some(up) = self.up.take() else { return };
+        if self.peer_keeps && self.uploaded && !self.deaf && up.unread().is_empty() {
+            call.exchange.worker().idle.give(self.peer, up, now_ms() + self.keeps_ms, self.most_idle);
+        }
+    }
+
+    /// Enters what was moved into the exchange's books.
+    fn account(&mut self, call: &Call<'_>) {
+        let Some(up) = &self.up else { return };
+        let now = (up.total_sent, up.total_received);
+        let (sent, received) = (&call.exchange.upstream_sent, &call.exchange.upstream_received);
+        sent.set(sent.get() + now.0 - self.carried.0);
+        received.set(received.get() + now.1 - self.carried.1);
+        self.carried = now;
+    }
+}
+
+fn malformed(call: &Call<'_>, why: h1::Bad) -> Fault {
+    tracing::info!(session = call.exchange.id, "answer refused: {}", why.reason());
+    Fault::new(Who::Upstream, Cause::Malformed, 502)
+}

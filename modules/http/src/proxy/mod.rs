@@ -1,0 +1,96 @@
+//! Passes a request to a peer and its answer back: both directions at once, nothing stored beyond a buffer of each.
+
+mod download;
+mod head;
+
+pub(crate) use download::Download;
+
+use crate::{
+    conf::Conf,
+    conn::Conn,
+    h1::Method,
+    incoming::Incoming,
+    reply::{Call, Reply},
+    respond::refuse,
+};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Stage, Who, tracing};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A connection to a peer, with the use of it that is counted.
+struct Peer {
+    conn: Box<Conn>,
+    lease: Lease,
+    id: u64,
+    /// It carried a request before.
+    reused: bool,
+}
+
+/// Passes the request on and the answer back.
+pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
+    let mut fresh = false;
+    loop {
+        let peer = match connect(call, fresh).await {
+            Ok(peer) => peer,
+            Err(e) => {
+                let (status, cause) = match e.kind {
+                    ErrorKind::TimedOut => (504, Cause::Timeout),
+                    ErrorKind::Refused => (502, Cause::Refused),
+                    ErrorKind::NoPeer => (502, Cause::NoPeer),
+                    ErrorKind::Limit => (503, Cause::Limit),
+                    _ => (502, Cause::Unreachable),
+                };
+                tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
+                call.exchange.close(CloseReason::new(Who::Upstream, Stage::Connect, cause));
+                return refuse(call, status);
+            }
+        };
+        let reused = peer.reused;
+        let mut download = Download::new(call, conf, incoming, peer);
+        let fault = match download.head(call, conf).await {
+            Ok(()) => return download.into_reply(call),
+            Err(fault) => fault,
+        };
+        let unanswered = download.is_unanswered();
+        incoming = download.into_incoming();
+        let idempotent =
+            !matches!(call.state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect);
+        // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
+        // what the peer may have done already.
+        if fault.who == Who::Upstream && unanswered && reused && idempotent && incoming.is_untouched() {
+            call.watch.module().stats.upstream_retried.fetch_add(1, Relaxed);
+            fresh = true;
+            continue;
+        }
+        call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+        let status = match (fault.status, fault.who) {
+            (0, Who::Upstream) => 502,
+            (0, Who::Proxy) => 503,
+            (0, _) => 400,
+            (status, _) => status,
+        };
+        return refuse(call, status);
+    }
+}
+
+/// A connection to one of the local's peers: one that is kept, or a new one.
+async fn connect(call: &Call<'_>, fresh: bool) -> Result<Peer, Error> {
+    let stats = &call.watch.module().stats;
+    let exchange = call.exchange;
+    let mut lease = exchange.pick_peer("").await?;
+    let id = lease.info().id;
+    if !fresh && let Some(conn) = exchange.worker().idle.take(id) {
+        stats.upstream_reused.fetch_add(1, Relaxed);
+        return Ok(Peer { conn, lease, id, reused: true });
+    }
+    stats.upstream_new.fetch_add(1, Relaxed);
+    match lease.connect().await {
+        Ok(stream) => Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false }),
+        Err(_) => {
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+            // Others, as the upstream's `retry` says.
+            let (stream, lease) = exchange.connect_upstream().await?;
+            let id = lease.info().id;
+            Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false })
+        }
+    }
+}

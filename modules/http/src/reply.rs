@@ -1,0 +1,204 @@
+//! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
+
+use crate::{
+    Http,
+    exchange::State,
+    files,
+    incoming::Incoming,
+    proxy::Download,
+    segment::{Chunk, Fault, FilePart, Segment},
+};
+use anyproxy_module_api::{Addr, Cause, Error, Exchange, Lease, Session, Stream, Who};
+use std::{
+    cell::OnceCell,
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Who asks, the same for all requests of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    from: Addr,
+    address: OnceCell<String>,
+}
+
+impl Client {
+    pub(crate) fn new(connection: &Session<Http>) -> Self {
+        Self { from: connection.client.get(), address: OnceCell::new() }
+    }
+
+    /// The connection's address as peers are told. Whom a trusted sender speaks for is in the header already.
+    pub(crate) fn address(&self) -> &str {
+        self.address.get_or_init(|| self.from.ip().map_or_else(|| "unix:".to_owned(), |ip| ip.to_string()))
+    }
+}
+
+/// One request under way: what everybody who has a part in its answer works with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    /// Whose deadline and end count: the connection's, or the exchange's where there are many at a time.
+    pub(crate) watch: &'a Session<Http>,
+    pub(crate) exchange: &'a Exchange<Http>,
+    pub(crate) state: &'a State,
+    pub(crate) client: &'a Client,
+}
+
+/// An answer. Its status and header lines are in the exchange's state (`parts.response`), without what frames it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) body: Body,
+    /// Bytes of the body, where they are known and no header says so.
+    pub(crate) length: Option<u64>,
+    /// The connection becomes another protocol's, with this peer.
+    pub(crate) upgrade: Option<(Stream, Lease)>,
+}
+
+impl Reply {
+    pub(crate) fn new(body: Body, length: Option<u64>) -> Self {
+        Self { body, length, upgrade: None }
+    }
+
+    /// With all of its body at hand.
+    pub(crate) fn whole(body: Vec<u8>) -> Self {
+        let length = Some(body.len() as u64);
+        Self::new(if body.is_empty() { Body::Empty } else { Body::Bytes(body.into()) }, length)
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Empty,
+    Bytes(Chunk),
+    /// Pieces that are known from the start.
+    Segments(VecDeque<Segment>),
+    /// What a peer sends.
+    Peer(Box<Download>),
+    /// What the client sends.
+    Echo(Incoming),
+}
+
+impl Body {
+    /// The next piece. `None`: it is complete.
+    ///
+    /// # Errors
+    /// When the rest is not to be had.
+    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+        match self {
+            Self::Empty => Poll::Ready(Ok(None)),
+            Self::Bytes(_) => match std::mem::replace(self, Self::Empty) {
+                Self::Bytes(chunk) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
+                _ => Poll::Ready(Ok(None)),
+            },
+            Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
+            Self::Peer(download) => download.poll_next(call, cx),
+            Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
+                Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
+                Ok(None) => {
+                    let trailers = incoming.trailers();
+                    *self = Self::Empty;
+                    Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers))))
+                }
+                Err(e) => Poll::Ready(Err(Fault::of_request(&e))),
+            },
+        }
+    }
+
+    /// Goes on with what is to be done while no more of it is wanted: the request's own body, to the peer.
+    ///
+    /// # Errors
+    /// As [`Body::poll_next`].
+    pub(crate) fn drive(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        match self {
+            Self::Peer(download) => download.drive(call, cx),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose fault it is that nothing comes.
+    pub(crate) fn stalled(&self) -> Fault {
+        let who = if matches!(self, Self::Echo(_)) { Who::Client } else { Who::Upstream };
+        Fault::new(who, Cause::Timeout, 0)
+    }
+}
+
+/// A body for those who need bytes: files are read off the worker.
+pub(crate) struct Bytes {
+    pub(crate) body: Body,
+    file: Option<FilePart>,
+    reading: Option<Reading>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>;
+
+/// Bytes of a file that are read at once.
+const PIECE: u64 = 256 << 10;
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bytes").field("body", &self.body).field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Bytes {
+    pub(crate) const fn new(body: Body) -> Self {
+        Self { body, file: None, reading: None }
+    }
+
+    /// The next piece: bytes or trailers.
+    ///
+    /// # Errors
+    /// As [`Body::poll_next`]; also when a file cannot be read or is not as long any more.
+    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+        loop {
+            if self.is_reading() {
+                return self.poll_file(call, cx).map_ok(|c| Some(Segment::Bytes(c)));
+            }
+            match ready!(self.body.poll_next(call, cx))? {
+                Some(Segment::File(part)) => self.read(part),
+                other => return Poll::Ready(Ok(other)),
+            }
+        }
+    }
+
+    /// A file is being read: the pieces are to be had here only.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.file.is_some() || self.reading.is_some()
+    }
+
+    /// Has this part read before what follows.
+    pub(crate) fn read(&mut self, part: FilePart) {
+        self.file = (part.len() > 0).then_some(part);
+    }
+
+    fn poll_file(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Chunk, Fault>> {
+        let reading = match (&mut self.reading, &self.file) {
+            (Some(reading), _) => reading,
+            (None, Some(part)) => {
+                let (file, at, len) = (std::sync::Arc::clone(&part.file.file), part.at, part.len().min(PIECE) as usize);
+                self.reading.insert(Box::pin(async move { files::read(&file, at, len).await }))
+            }
+            (None, None) => return Poll::Ready(Ok(Vec::new().into())),
+        };
+        let read = ready!(reading.as_mut().poll(cx));
+        self.reading = None;
+        let Some(mut part) = self.file.take() else { return Poll::Ready(Ok(Vec::new().into())) };
+        match read {
+            Ok(bytes) if bytes.len() as u64 == part.len().min(PIECE) => {
+                part.at += bytes.len() as u64;
+                self.read(part);
+                Poll::Ready(Ok(bytes.into()))
+            }
+            _ => Poll::Ready(Err(gone(call, &part))),
+        }
+    }
+}
+
+/// A file that is not as long any more as it was when its length was told.
+pub(crate) fn gone(call: &Call<'_>, part: &FilePart) -> Fault {
+    call.exchange.worker().files.forget(&part.file);
+    Fault::new(Who::Upstream, Cause::Closed, 500)
+}

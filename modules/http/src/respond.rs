@@ -1,0 +1,124 @@
+//! From a request to its answer, whatever version of HTTP carries them.
+//!
+//! ```text
+//! host → server → path and rules: local → access → body limit → answerer → header rules
+//! ```
+
+use crate::{
+    conf::{Answerer, Conf},
+    headers,
+    incoming::Incoming,
+    message::reason,
+    proxy,
+    reply::{Body, Call, Reply},
+    statics,
+};
+use anyproxy_module_api::Routed;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Answers a request whose head is in the exchange's state.
+pub(crate) async fn respond(call: &Call<'_>, incoming: Incoming) -> Reply {
+    let reply = route(call, incoming).await;
+    finish(call, reply)
+}
+
+/// Answers a request that is none, or that nobody could understand.
+pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
+    finish(call, refuse(call, status))
+}
+
+/// What every answer goes through.
+fn finish(call: &Call<'_>, reply: Reply) -> Reply {
+    call.exchange.status.set(call.state.parts.borrow().response.status().into());
+    if let Some(conf) = call.exchange.block()
+        && !conf.response_headers.is_empty()
+    {
+        headers::apply(&conf.response_headers, call);
+    }
+    reply
+}
+
+/// Chooses who answers, and asks.
+async fn route(call: &Call<'_>, mut incoming: Incoming) -> Reply {
+    let Call { watch, exchange, state, .. } = *call;
+    exchange.set_domain(state.parts.borrow_mut().host());
+    // Before the local is chosen: rules and lists of addresses look at the client.
+    watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
+    match exchange.choose() {
+        Routed::Local(_) => {}
+        Routed::NoLocal => return refuse(call, 404),
+        Routed::NoServer => return refuse(call, 421),
+    }
+    if !exchange.is_allowed().await {
+        return refuse(call, 403);
+    }
+    let Some(conf) = exchange.block() else { return refuse(call, 500) };
+    incoming.limit = conf.body_size;
+    if incoming.is_too_long() {
+        return refuse(call, 413);
+    }
+    answer(call, conf, incoming).await
+}
+
+async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
+    match &conf.answerer {
+        Answerer::Static(files) => statics::send(call, conf, files).await,
+        Answerer::Proxy => proxy::pass(call, conf, incoming).await,
+        Answerer::Return { status, text } => {
+            let mut rendered = Vec::new();
+            if let Some(t) = text {
+                call.exchange.render(*t, &mut rendered);
+            }
+            if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
+                return redirect(call, *status, &rendered);
+            }
+            whole(call, *status, "text/plain", rendered)
+        }
+        Answerer::Echo { body: Some(text), status, content_type } => {
+            let mut content = Vec::new();
+            call.exchange.render(*text, &mut content);
+            whole(call, *status, content_type, content)
+        }
+        Answerer::Echo { body: None, status, content_type } => {
+            incoming.ask();
+            let message = &mut call.state.parts.borrow_mut().response;
+            message.answer(*status);
+            message.put("Content-Type", content_type.as_bytes());
+            let length = incoming.length();
+            Reply::new(Body::Echo(incoming), length)
+        }
+    }
+}
+
+/// An answer with all of its body at hand.
+pub(crate) fn whole(call: &Call<'_>, status: u16, content_type: &str, body: Vec<u8>) -> Reply {
+    let message = &mut call.state.parts.borrow_mut().response;
+    message.answer(status);
+    if !body.is_empty() && message.add("Content-Type", content_type.as_bytes()).is_err() {
+        tracing_type(content_type);
+    }
+    Reply::whole(body)
+}
+
+fn tracing_type(content_type: &str) {
+    anyproxy_module_api::tracing::warn!(content_type, "not the value of a header; it is left out");
+}
+
+/// An answer that sends the client elsewhere.
+pub(crate) fn redirect(call: &Call<'_>, status: u16, to: &[u8]) -> Reply {
+    let added = {
+        let message = &mut call.state.parts.borrow_mut().response;
+        message.answer(status);
+        message.add("Location", to)
+    };
+    match added {
+        Ok(()) => Reply::whole(Vec::new()),
+        Err(_) => refuse(call, 500),
+    }
+}
+
+/// What this proxy says of a request that it does not serve.
+pub(crate) fn refuse(call: &Call<'_>, status: u16) -> Reply {
+    call.watch.module().stats.refused.fetch_add(1, Relaxed);
+    whole(call, status, "text/plain", format!("{status} {}\n", reason(status)).into_bytes())
+}
