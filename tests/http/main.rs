@@ -6,6 +6,9 @@ mod files;
 mod framing;
 mod heads_passed_on;
 mod keep_alive;
+mod modules_of_others;
+#[path = "../modules/support.rs"]
+mod others;
 mod peers_that_fail;
 mod real_clients;
 mod reloads;

@@ -139,7 +139,7 @@ type Seen = (String, Vec<u8>);
 
 impl Scripted {
     /// `answer` is sent for each request; it should have a length or be chunked. `close`: the connection ends with it.
-    pub(crate) fn new(answer: &'static [u8], close: bool) -> Self {
+    pub(crate) fn new(answer: impl AsRef<[u8]> + Send + Sync + 'static, close: bool) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&seen);
         let origin = Origin::start(move |mut conn| {
@@ -155,7 +155,7 @@ impl Scripted {
                     body
                 };
                 keep.lock().expect("not poisoned").push((head, body));
-                conn.write_all(answer)?;
+                conn.write_all(answer.as_ref())?;
                 if close {
                     break;
                 }

@@ -8,7 +8,7 @@ use crate::{
         diagnostic::{Diagnostic, Diagnostics},
     },
     process::process,
-    services::net,
+    services::{instance::Problem, net},
 };
 use socket2::{Domain, Socket, Type};
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
@@ -159,30 +159,41 @@ fn who_we_are() -> String {
 }
 
 fn modules(cycle: &Arc<Cycle>) -> Result<(), Failure> {
-    for (n, &module) in cycle.start_order().iter().enumerate() {
+    let order = cycle.start_order();
+    for (n, &module) in order.iter().enumerate() {
         let mut problems = Vec::new();
-        if cycle.instance(module).prepare(cycle, module, &mut problems) {
-            for p in problems {
-                tracing::warn!(module = cycle.module_id(module), "{}", p.message);
-            }
-            continue;
-        }
-        abort_modules(cycle, n);
-        let mut wrong = Diagnostics::default();
-        for p in problems {
-            let text = match p.span.filter(|s| s.line > 0) {
-                Some(s) => format!("{}:{}:{}: {}", s.file, s.line, s.column, p.message),
-                None => p.message,
-            };
-            let mut d = Diagnostic::error("prepare", text).module(cycle.module_id(module));
-            if !p.help.is_empty() {
-                d = d.help(p.help);
-            }
-            wrong.push(d);
-        }
-        return Err(Failure::Module(wrong));
+        let well = cycle.instance(module).prepare(cycle, module, &mut problems);
+        said(cycle, module, well, problems).inspect_err(|_| abort_modules(cycle, n))?;
+    }
+    for &module in order {
+        let mut problems = Vec::new();
+        let well = cycle.instance(module).settle(cycle, module, &mut problems);
+        said(cycle, module, well, problems).inspect_err(|_| abort_modules(cycle, order.len()))?;
     }
     Ok(())
+}
+
+/// What a module said: warnings, or why it is given up.
+fn said(cycle: &Cycle, module: u16, well: bool, problems: Vec<Problem>) -> Result<(), Failure> {
+    if well {
+        for p in problems {
+            tracing::warn!(module = cycle.module_id(module), "{}", p.message);
+        }
+        return Ok(());
+    }
+    let mut wrong = Diagnostics::default();
+    for p in problems {
+        let text = match p.span.filter(|s| s.line > 0) {
+            Some(s) => format!("{}:{}:{}: {}", s.file, s.line, s.column, p.message),
+            None => p.message,
+        };
+        let mut d = Diagnostic::error("prepare", text).module(cycle.module_id(module));
+        if !p.help.is_empty() {
+            d = d.help(p.help);
+        }
+        wrong.push(d);
+    }
+    Err(Failure::Module(wrong))
 }
 
 /// Undoes what the first `n` modules prepared, in reverse.

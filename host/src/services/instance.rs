@@ -151,6 +151,19 @@ impl Instance {
         well
     }
 
+    /// See `Life::settle`.
+    pub fn settle(&self, cycle: &Cycle, module: u16, problems: &mut Vec<Problem>) -> bool {
+        let _who = enter(Current::on_cycle(cycle, module));
+        let before = problems.len();
+        // SAFETY: the module's own object; the report is lent for the call.
+        let well = with_report(problems, |r| unsafe { (self.life().settle)(self.object, r) });
+        if !well && problems.len() == before {
+            let message = "the module refused what others brought to it (it panicked or gave no reason)".to_owned();
+            problems.push(Problem { span: None, message, help: String::new(), warning: false });
+        }
+        well
+    }
+
     /// See `Life::commit`.
     pub fn commit(&self, cycle: &Cycle, module: u16) {
         let _who = enter(Current::on_cycle(cycle, module));

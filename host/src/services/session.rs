@@ -5,7 +5,7 @@ use super::current::Current;
 use crate::session::{Session, Texts};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Str},
-    module::{Phase, Verdict},
+    module::{Phase, Place, Verdict},
     session::SessionShared,
     stream::Stream,
     task::LocalFuture,
@@ -154,11 +154,11 @@ pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out
     has
 }
 
-pub(super) unsafe extern "C" fn conf(s: *const SessionShared, module: *const ()) -> *const () {
+pub(super) unsafe extern "C" fn place(s: *const SessionShared, module: *const ()) -> Place {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     let module = s.worker.cycle.module_of(module);
-    s.worker.cycle.conf(s.scope.get(), module).as_ptr()
+    s.worker.place(module, s.worker.cycle.conf(s.scope.get(), module))
 }
 
 pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {

@@ -104,7 +104,7 @@ pub fn host_table() -> &'static HostVtable {
         session_set_slot: session::set_slot,
         session_render: session::render,
         session_variable: session::variable,
-        session_conf: session::conf,
+        session_place: session::place,
         exchange_begin: session::exchange_begin,
         exchange_route: session::exchange_route,
         exchange_hooks: session::exchange_hooks,

@@ -9,7 +9,7 @@ use super::{
     bytes::{Buf, Sink, Slice, Str},
     conf::Span,
     error::Outcome,
-    module::Verdict,
+    module::{Place, Verdict},
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,
@@ -361,8 +361,8 @@ pub struct HostVtable {
     /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
     pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
     pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
-    /// This module's configuration object for the block that the session is in now.
-    pub session_conf: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *const (),
+    /// This module's objects for the block that the session is in now.
+    pub session_place: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> Place,
     /// One exchange of a session that carries many: a session of its own (domain, local, variables, slots, lease, access
     /// log) for one request and its answer, several at a time if the protocol has that. One reference is the caller's.
     pub exchange_begin: unsafe extern "C" fn(*const SessionShared) -> *const SessionShared,

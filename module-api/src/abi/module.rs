@@ -27,8 +27,8 @@ pub struct Place {
     pub conf: *const (),
 }
 
-/// The life of a generation, in order. See architecture: describe → create → conf … → prepare → commit → worker_start →
-/// serve → drain → worker_stop → stop; `abort` undoes `prepare`.
+/// The life of a generation, in order. See architecture: describe → create → conf … → prepare → settle → commit →
+/// worker_start → serve → drain → worker_stop → stop; `abort` undoes `prepare`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
@@ -40,6 +40,8 @@ pub struct Life {
     pub conf_drop: unsafe extern "C" fn(*mut ()),
     /// Binds, opens, compiles: what can fail, off the workers.
     pub prepare: unsafe extern "C" fn(inst: *const (), *mut Report) -> bool,
+    /// Every module has prepared: what others brought to this one is complete.
+    pub settle: unsafe extern "C" fn(inst: *const (), *mut Report) -> bool,
     /// The generation goes live.
     pub commit: unsafe extern "C" fn(inst: *const ()),
     /// `prepare` is to be undone.

@@ -81,7 +81,7 @@ impl<M: Module> ModuleUnderTest<M> {
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }
-        if !driver.prepare(&mut problems) {
+        if !driver.prepare(&mut problems) || !driver.settle(&mut problems) {
             driver.abort();
             return Err(problems);
         }
@@ -153,6 +153,7 @@ impl<M: Module> ModuleUnderTest<M> {
         self.at = n;
         let conf = self.block();
         self.host.state.conf.set(Conf(conf));
+        self.host.state.worker_object.set(Conf(self.driver.objects().1));
         let driver = Rc::downgrade(&self.driver);
         self.host
             .state

@@ -154,6 +154,8 @@ pub(crate) struct State {
     pub(crate) templates: RefCell<Vec<String>>,
     pub(crate) routes: RefCell<VecDeque<i32>>,
     pub(crate) conf: Cell<Conf>,
+    /// The worker's object of the module under test.
+    pub(crate) worker_object: Cell<Conf>,
     pub(crate) peer_conf: Cell<Conf>,
     pub(crate) accepted: RefCell<VecDeque<(u32, Stream)>>,
     pub(crate) module_variable: RefCell<Option<Rc<ModuleVariable>>>,

@@ -2,6 +2,7 @@
 
 use crate::{
     headers::{self, Rule},
+    hooks::Active,
     statics::Static,
     trust::Trusted,
 };
@@ -49,6 +50,14 @@ directive! {
     .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1")]).default("1.1")])
     .inherit(Inherit::Never)
     .example("http_proxy version=\"1.1\"")
+}
+
+directive! {
+    /// Answers with the handler that another module registered under this name.
+    "http_router", Contexts::LOCAL,
+    .args(&[ArgDesc::new("name", Kind::Text, "The handler's name.").required()])
+    .inherit(Inherit::Never)
+    .example("http_router \"shop\"")
 }
 
 directive! {
@@ -144,6 +153,8 @@ pub(crate) enum Answerer {
     Proxy,
     /// Files.
     Static(Static),
+    /// What another module registered under this name.
+    Module(&'static str),
 }
 
 /// What a block says.
@@ -167,6 +178,8 @@ pub struct Conf {
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
+    /// Hooks of other modules.
+    pub(crate) hooks: Active,
     /// The server of the block has `http`.
     speaks: bool,
 }
@@ -192,6 +205,7 @@ impl Conf {
             trusted: Trusted::new(scope, problems),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
+            hooks: Active::default(),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }
@@ -222,6 +236,7 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 text: node.arg(1).map(|v| v.num as u32),
             },
             "http_proxy" => Answerer::Proxy,
+            "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
             "http_static" => match Static::new(node) {
                 Ok(files) => Answerer::Static(files),
                 Err(wrong) => {

@@ -4,8 +4,8 @@
 use crate::{
     Http,
     h1::{Body, ChunkedEncoder},
-    segment::Chunk,
 };
+use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready, ready_tasks};
 use std::{
     collections::VecDeque,
@@ -36,7 +36,7 @@ pub(crate) struct Conn {
     /// Bytes of `received` that are consumed.
     at: usize,
     /// To be sent: these first, then `out`.
-    queue: VecDeque<Chunk>,
+    queue: VecDeque<Bytes>,
     /// Bytes in `queue`.
     queued: usize,
     pub(crate) out: Vec<u8>,
@@ -79,7 +79,6 @@ impl Conn {
         &self.received[self.at..]
     }
 
-
     /// The same, beside the state of the request's body.
     pub(crate) fn unread_and_body(&mut self) -> (&[u8], &mut Body) {
         (&self.received[self.at..], &mut self.body)
@@ -95,11 +94,11 @@ impl Conn {
     }
 
     /// Consumes up to the end of a part of what is unread, and hands the part out.
-    pub(crate) fn take(&mut self, part: Range<usize>) -> Chunk {
+    pub(crate) fn take(&mut self, part: Range<usize>) -> Bytes {
         let (start, end) = (self.at + part.start, self.at + part.end);
         if end >= self.received.len() {
             self.at = 0;
-            return Chunk::host(std::mem::take(&mut self.received), start, end);
+            return Bytes::of(std::mem::take(&mut self.received), start, end);
         }
         let bytes = self.received[start..end].to_vec();
         self.at = end;
@@ -158,7 +157,7 @@ impl Conn {
     }
 
     /// Appends a piece of a body, as a chunk of HTTP/1 where that is wanted.
-    pub(crate) fn put(&mut self, piece: Chunk, chunked: bool) {
+    pub(crate) fn put(&mut self, piece: Bytes, chunked: bool) {
         if piece.is_empty() {
             return;
         }
@@ -176,9 +175,9 @@ impl Conn {
     }
 
     /// Appends a piece without a copy.
-    fn put_whole(&mut self, piece: Chunk) {
+    fn put_whole(&mut self, piece: Bytes) {
         if self.sent < self.out.len() {
-            let mut before = Chunk::from(std::mem::take(&mut self.out));
+            let mut before = Bytes::from(std::mem::take(&mut self.out));
             before.advance(self.sent);
             self.queued += before.len();
             self.queue.push_back(before);
@@ -192,14 +191,6 @@ impl Conn {
     /// Bytes that are not sent yet.
     pub(crate) fn pending(&self) -> usize {
         self.queued + self.out.len() - self.sent
-    }
-
-    /// Forgets what is to be sent.
-    pub(crate) fn forget(&mut self) {
-        self.queue.clear();
-        self.queued = 0;
-        self.out.clear();
-        self.sent = 0;
     }
 
     /// Sends what is to be sent. `more`: the rest or the end follows at once. Ready: nothing is left.

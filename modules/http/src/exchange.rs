@@ -3,11 +3,30 @@
 use crate::{
     Http,
     core::path::{self, Path},
-    h1::{Method, Target, Version},
+    h1::{Id, Method, Struck, Target},
     message::Message,
 };
 use anyproxy_module_api::Session;
 use std::{cell::RefCell, rc::Rc};
+
+/// The version of HTTP between client and proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
+impl Protocol {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
 
 /// A request and the head of its answer. Reused.
 #[derive(Debug, Default)]
@@ -17,8 +36,12 @@ pub(crate) struct Request {
     pub(crate) response: Message,
     /// Decoded and normalised; `None`: the target has none (`*`, CONNECT).
     pub(crate) path: Option<Path>,
+    /// What carried it here.
+    pub(crate) protocol: Protocol,
     /// It came through an encrypted connection.
     pub(crate) secure: bool,
+    /// Memory for whoever passes a head on: lines that are not.
+    pub(crate) left_out: Struck,
     /// Memory of `host`.
     host: String,
 }
@@ -38,8 +61,33 @@ impl Request {
         self.request.head.method_name(&self.request.bytes)
     }
 
-    pub(crate) fn version(&self) -> Version {
-        self.request.head.version()
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// Changes path and query; false: malformed, and nothing has changed.
+    pub(crate) fn set_target(&mut self, target: &[u8]) -> bool {
+        let mut changed = Message::default();
+        if target.first() != Some(&b'/') || changed.make_request(self.method_name(), target).is_err() {
+            return false;
+        }
+        // The authority of an absolute target is the host's name from now on.
+        let authority = self.authority().to_vec();
+        let _ = changed.add("Host", &authority);
+        for line in self.request.lines().filter(|l| l.id != Id::Host) {
+            let name = std::str::from_utf8(line.name(&self.request.bytes)).unwrap_or_default();
+            if changed.add(name, line.value(&self.request.bytes)).is_err() {
+                return false;
+            }
+        }
+        std::mem::swap(&mut self.request, &mut changed);
+        if self.decode_path().is_err() {
+            self.request = changed;
+            // As it was, which is well-formed.
+            let _ = self.decode_path();
+            return false;
+        }
+        true
     }
 
     /// Path and query as they came, without scheme and host. May be empty.
@@ -57,9 +105,7 @@ impl Request {
         match m.head.form() {
             Target::Absolute { authority, .. } => authority.of(&m.bytes),
             Target::Authority => m.head.target(&m.bytes),
-            Target::Origin | Target::Asterisk => {
-                m.head.fields().value(&m.bytes, crate::h1::Id::Host).unwrap_or_default()
-            }
+            Target::Origin | Target::Asterisk => m.value(Id::Host).unwrap_or_default(),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::core::{
     etag::FileTag,
     path::{Path, Refused},
 };
+use anyproxy_http_contract::FileHandle;
 use anyproxy_module_api::{Error, ErrorKind, Pool, now_ms, run};
 use std::{
     cell::{Cell, RefCell},
@@ -29,7 +30,7 @@ pub(crate) enum Links {
 /// An open file, and what was known of it when it was last looked at.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: FileHandle,
     pub(crate) len: u64,
     /// Seconds since 1970.
     pub(crate) modified: i64,
@@ -117,7 +118,7 @@ impl Files {
             return Rc::clone(old);
         }
         Rc::new(Opened {
-            file: Arc::new(file),
+            file: FileHandle::new(Arc::new(file)),
             len: meta.len,
             modified: meta.modified_ns.div_euclid(1_000_000_000) as i64,
             tag: FileTag::new(meta.modified_ns.max(0) as u64, meta.len),
@@ -154,8 +155,8 @@ impl Files {
     }
 
     /// It has changed: it is opened anew.
-    pub(crate) fn forget(&self, opened: &Rc<Opened>) {
-        self.0.borrow_mut().retain(|_, k| !matches!(k, Kept::Open(f) if Rc::ptr_eq(f, opened)));
+    pub(crate) fn forget(&self, file: &FileHandle) {
+        self.0.borrow_mut().retain(|_, k| !matches!(k, Kept::Open(f) if f.file.is(file)));
     }
 
     /// Closes what was not asked for lately.
@@ -232,7 +233,7 @@ pub(crate) fn below(root: &std::path::Path, path: &Path) -> Result<PathBuf, Refu
 /// Bytes of a file into memory, without waiting for a disk. `None`: they are not in memory, or not all of them.
 pub(crate) fn read_now(opened: &Opened, offset: u64, to: &mut [u8]) -> Option<usize> {
     if opened.in_memory {
-        return system::read_at(&opened.file, offset, to).ok();
+        return opened.file.read_at(offset, to).ok();
     }
     system::read_now(&opened.file, offset, to)
 }
@@ -241,11 +242,10 @@ pub(crate) fn read_now(opened: &Opened, offset: u64, to: &mut [u8]) -> Option<us
 ///
 /// # Errors
 /// What the system says; fewer bytes than asked for: the file has become shorter.
-pub(crate) async fn read(file: &Arc<File>, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
-    let file = Arc::clone(file);
+pub(crate) async fn read(file: FileHandle, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
     let read = run(Pool::Blocking, move |_| {
         let mut to = vec![0; len];
-        let n = system::read_at(&file, offset, &mut to)?;
+        let n = file.read_at(offset, &mut to)?;
         to.truncate(n);
         Ok::<_, io::Error>(to)
     });
@@ -277,11 +277,8 @@ pub(crate) async fn list(name: PathBuf, most: usize) -> Result<Vec<crate::core::
 
 #[cfg(unix)]
 mod system {
-    use super::{File, Links, Missing, io};
-    use std::{
-        os::{fd::AsRawFd, unix::fs::MetadataExt},
-        path::Path,
-    };
+    use super::{File, FileHandle, Links, Missing, io};
+    use std::{os::unix::fs::MetadataExt, path::Path};
 
     pub(super) fn identity(meta: &std::fs::Metadata) -> (u64, u64) {
         (meta.dev(), meta.ino())
@@ -343,38 +340,20 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn read_now(file: &File, offset: u64, to: &mut [u8]) -> Option<usize> {
+    pub(super) fn read_now(file: &FileHandle, offset: u64, to: &mut [u8]) -> Option<usize> {
         let mut pieces = [io::IoSliceMut::new(to)];
         rustix::io::preadv2(file, &mut pieces, offset, rustix::io::ReadWriteFlags::NOWAIT).ok()
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn read_now(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
+    pub(super) fn read_now(_: &FileHandle, _: u64, _: &mut [u8]) -> Option<usize> {
         None
-    }
-
-    pub(super) fn read_at(file: &File, offset: u64, to: &mut [u8]) -> io::Result<usize> {
-        let mut n = 0;
-        while n < to.len() {
-            match std::os::unix::fs::FileExt::read_at(file, &mut to[n..], offset + n as u64) {
-                Ok(0) => break,
-                Ok(more) => n += more,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(n)
-    }
-
-    /// For `Stream::poll_sendfile`.
-    pub(super) fn descriptor(file: &File) -> i64 {
-        file.as_raw_fd().into()
     }
 }
 
 #[cfg(not(unix))]
 mod system {
-    use super::{File, Links, Missing, io};
+    use super::{File, FileHandle, Links, Missing, io};
     use std::path::Path;
 
     pub(super) fn identity(_: &std::fs::Metadata) -> (u64, u64) {
@@ -389,21 +368,7 @@ mod system {
     pub(super) fn open(_: &Path, name: &Path, _: Links) -> io::Result<File> {
         File::open(name)
     }
-    pub(super) fn read_now(_: &File, _: u64, _: &mut [u8]) -> Option<usize> {
+    pub(super) fn read_now(_: &FileHandle, _: u64, _: &mut [u8]) -> Option<usize> {
         None
     }
-    pub(super) fn read_at(file: &File, offset: u64, to: &mut [u8]) -> io::Result<usize> {
-        use std::io::{Read, Seek};
-        let mut file = file.try_clone()?;
-        file.seek(io::SeekFrom::Start(offset))?;
-        file.read(to)
-    }
-    pub(super) fn descriptor(_: &File) -> i64 {
-        -1
-    }
-}
-
-/// The descriptor, for `Stream::poll_sendfile`; -1: there is none.
-pub(crate) fn descriptor(file: &File) -> i64 {
-    system::descriptor(file)
 }

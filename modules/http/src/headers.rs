@@ -50,6 +50,11 @@ const OWN: &[Id] = &[
     Id::Expect,
 ];
 
+/// Whether lines of this name are the proxy's own.
+pub(crate) fn is_own(id: Id) -> bool {
+    OWN.contains(&id)
+}
+
 /// One line of the configuration.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -70,7 +75,7 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         let mut line = Vec::new();
         if h1::field(name.as_bytes(), b"", &mut line).is_err() {
             problems.error(&node.span, &format!("\"{name}\" is no name of a header"), "");
-        } else if OWN.contains(&id) {
+        } else if is_own(id) {
             let help = "the length of a message and the state of a connection are not for headers to say";
             problems.error(&node.span, &format!("\"{name}\" is the proxy's own"), help);
         } else if (what.num == 2) == value.is_some() {

@@ -7,14 +7,15 @@
 use crate::{
     Http,
     conn::{AHEAD, Conn, within},
-    exchange::{Request, State, known},
+    exchange::{Protocol, Request, State, known},
+    fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Method, Step, Version},
     incoming::{self, Incoming, Shared},
     message::is_bare,
-    reply::{Body, Bytes, Call, Client, Reply, gone},
+    reply::{Body, Call, Client, Flat, GONE, Reply},
     respond,
-    segment::{Fault, FilePart, Segment},
 };
+use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms,
     tracing, unix_ms,
@@ -113,6 +114,8 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             if status.is_some() {
                 request.path = None;
             }
+            request.protocol =
+                if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
             let bad_path = status.is_none() && request.decode_path().is_err();
             (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
         };
@@ -147,7 +150,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             }
         }
     }
-    end(&session, &mut conn.borrow_mut()).await
+    end(&session, &conn).await
 }
 
 /// Another protocol: the streams are joined to their ends. It is the connection that is watched and may be ended, and the
@@ -304,7 +307,7 @@ async fn one(
     let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
     // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
     let short = incoming.length().is_some_and(|n| n <= SHORT);
-    let reply = respond::respond(&call, incoming).await;
+    let reply = respond::respond(&call, exchange, incoming).await;
     {
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
@@ -367,7 +370,7 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
         reply.body = Body::Empty;
     }
     let mut sending =
-        Sending { body: Bytes::new(reply.body), file: None, ended: false, chunked, keep: manner.keep, moved: true };
+        Sending { body: Flat::new(reply.body), file: None, ended: false, chunked, keep: manner.keep, moved: true };
     let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
     match sending.finish(call, conn, limit).await {
         Ok(()) => {}
@@ -379,7 +382,7 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
             call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
             // What came of the answer belongs to the client, if it takes it.
             let sent = within(call.watch, limit, |cx| conn.borrow_mut().poll_send(cx, true)).await;
-            let delimited = manner.version == Version::Http11 && fault.who == Who::Upstream;
+            let delimited = manner.version == Version::Http11 && fault.who != Who::Client;
             return Ok(if delimited && sent.is_ok() { Next::Cut } else { Next::Reset });
         }
     }
@@ -403,7 +406,7 @@ async fn throw_away(call: &Call<'_>, conn: &Shared, limit: u64) -> Result<(), Er
 
 /// The sending of one body.
 struct Sending {
-    body: Bytes,
+    body: Flat,
     /// Sent by the stream itself, once nothing is left before it.
     file: Option<FilePart>,
     /// All of the body is in the connection's hands.
@@ -460,7 +463,7 @@ impl Sending {
                 if self.ended && self.file.is_none() {
                     return Ok(true);
                 }
-                moved |= self.send_file(call, conn, cx)?;
+                moved |= self.send_file(conn, cx)?;
             }
             if !moved {
                 return Ok(false);
@@ -474,14 +477,14 @@ impl Sending {
         let mut moved = false;
         while !self.ended && self.file.is_none() {
             if conn.borrow().pending() >= AHEAD {
-                self.body.body.drive(call, cx)?;
+                self.body.body.drive(call.exchange, cx)?;
                 break;
             }
             // It may read from the client meanwhile.
             let next = if self.body.is_reading() {
-                self.body.poll_next(call, cx)
+                self.body.poll_next(call.exchange, cx)
             } else {
-                self.body.body.poll_next(call, cx)
+                self.body.body.poll_next(call.exchange, cx)
             };
             let Poll::Ready(next) = next else { break };
             moved = true;
@@ -490,7 +493,7 @@ impl Sending {
                 Some(Segment::Bytes(piece)) => conn.put(piece, self.chunked),
                 // The head of a chunk would be needed for each call that sends: few bodies have both.
                 Some(Segment::File(part)) if self.chunked => self.body.read(part),
-                Some(Segment::File(part)) => self.file = (part.len() > 0).then_some(part),
+                Some(Segment::File(part)) => self.file = (part.len > 0).then_some(part),
                 Some(Segment::Trailers(lines)) => {
                     if self.chunked {
                         ChunkedEncoder::last(&lines, &mut conn.out);
@@ -509,15 +512,16 @@ impl Sending {
         Ok(moved)
     }
 
-    fn send_file(&mut self, call: &Call<'_>, conn: &mut Conn, cx: &mut Context<'_>) -> Result<bool, Fault> {
+    fn send_file(&mut self, conn: &mut Conn, cx: &mut Context<'_>) -> Result<bool, Fault> {
         let Some(part) = &mut self.file else { return Ok(false) };
-        let len = usize::try_from(part.len()).unwrap_or(usize::MAX).min(1 << 30);
-        match conn.poll_sendfile(cx, part.descriptor(), part.at, len) {
+        let len = usize::try_from(part.len).unwrap_or(usize::MAX).min(1 << 30);
+        match conn.poll_sendfile(cx, part.file.fd(), part.at, len) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(0)) => Err(gone(call, part)),
+            Poll::Ready(Ok(0)) => Err(GONE),
             Poll::Ready(Ok(n)) => {
                 part.at += n as u64;
-                if part.len() == 0 {
+                part.len -= (n as u64).min(part.len);
+                if part.len == 0 {
                     self.file = None;
                 }
                 Ok(true)
@@ -537,18 +541,21 @@ fn client(e: &Error) -> Fault {
 }
 
 /// Ends the connection in order: what the client still sends is heard for a moment.
-async fn end(session: &Session<Http>, conn: &mut Conn) -> Result<(), Error> {
-    within(session, LINGER_MS, |cx| conn.stream.poll_shutdown(cx)).await?;
+async fn end(session: &Session<Http>, conn: &Shared) -> Result<(), Error> {
+    within(session, LINGER_MS, |cx| conn.borrow_mut().stream.poll_shutdown(cx)).await?;
     let by = now_ms() + LINGER_MS;
-    let most = conn.total_received + LINGER;
-    while conn.total_received < most {
-        let unread = conn.unread().len();
-        conn.consume(unread);
+    let most = conn.borrow().total_received + LINGER;
+    while conn.borrow().total_received < most {
+        {
+            let conn = &mut *conn.borrow_mut();
+            let unread = conn.unread().len();
+            conn.consume(unread);
+        }
         let left = by.saturating_sub(now_ms());
         if left == 0 {
             break;
         }
-        match within(session, left, |cx| conn.poll_fill(cx, 1)).await {
+        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, 1)).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => break,
         }

@@ -4,8 +4,9 @@ use crate::{
     conn::Conn,
     h1::{self, Event, Framing, Version},
     message::Message,
-    segment::Chunk,
+    reply::{Body, Flat},
 };
+use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
 use anyproxy_module_api::{Error, ErrorKind};
 use std::{
     cell::RefCell,
@@ -31,6 +32,15 @@ pub(crate) struct Incoming {
 enum From {
     Nothing,
     Http1(Shared, Version),
+    /// Another module made it, or passed it on.
+    Module(Box<Made>),
+}
+
+#[derive(Debug)]
+struct Made {
+    body: Flat,
+    ended: bool,
+    trailers: Vec<u8>,
 }
 
 impl Incoming {
@@ -45,6 +55,25 @@ impl Incoming {
             Framing::Chunked | Framing::UntilClose => None,
         };
         Self { from: From::Http1(Rc::clone(conn), version), length, seen: 0, limit: 0 }
+    }
+
+    /// A body that another module made, or passed on.
+    pub(crate) fn module(body: contract::Body) -> Self {
+        if body.is_empty() {
+            return Self::NONE;
+        }
+        let length = body.length();
+        let made = Made { body: Flat::new(Body::Module(body)), ended: false, trailers: Vec::new() };
+        Self { from: From::Module(Box::new(made)), length, seen: 0, limit: 0 }
+    }
+
+    /// For another module.
+    pub(crate) fn into_module(self) -> contract::Body {
+        if self.is_done() {
+            return contract::Body::EMPTY;
+        }
+        let length = self.length;
+        contract::Body::new(Source { incoming: self, ended: false }, length)
     }
 
     /// Its length, if that is known.
@@ -62,6 +91,7 @@ impl Incoming {
         match &self.from {
             From::Nothing => true,
             From::Http1(conn, _) => conn.borrow().body.is_done(),
+            From::Module(made) => made.ended,
         }
     }
 
@@ -75,6 +105,7 @@ impl Incoming {
         match &self.from {
             From::Nothing => Vec::new(),
             From::Http1(conn, _) => conn.borrow().body.trailers().to_vec(),
+            From::Module(made) => made.trailers.clone(),
         }
     }
 
@@ -97,14 +128,14 @@ impl Incoming {
                 message.write_answer(&mut conn.out);
                 conn.out.extend_from_slice(b"\r\n");
             }
-            From::Http1(..) | From::Nothing => {}
+            From::Http1(..) | From::Nothing | From::Module(_) => {}
         }
     }
 
     /// Sends what waits for the client while no answer is there yet: an interim one.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &self.from {
-            From::Nothing => Poll::Ready(Ok(())),
+            From::Nothing | From::Module(_) => Poll::Ready(Ok(())),
             From::Http1(conn, _) => {
                 let mut conn = conn.borrow_mut();
                 if conn.pending() == 0 { Poll::Ready(Ok(())) } else { conn.poll_send(cx, false) }
@@ -116,8 +147,9 @@ impl Incoming {
     ///
     /// # Errors
     /// `Invalid`: malformed, `Limit`: longer than the limit, `UnexpectedEof`, and what the stream says.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
-        let piece = match &self.from {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let piece = match &mut self.from {
+            From::Module(made) => ready!(made.poll_next(cx))?,
             From::Nothing => return Poll::Ready(Ok(None)),
             From::Http1(conn, _) => ready!(poll_http1(&mut conn.borrow_mut(), cx))?,
         };
@@ -131,7 +163,46 @@ impl Incoming {
     }
 }
 
-fn poll_http1(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+impl Made {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        if self.ended {
+            return Poll::Ready(Ok(None));
+        }
+        match ready!(self.body.poll_made(cx))? {
+            Some(Segment::Bytes(bytes)) => return Poll::Ready(Ok(Some(bytes))),
+            Some(Segment::Trailers(lines)) => self.trailers = lines.to_vec(),
+            Some(Segment::File(_)) | None => {}
+        }
+        self.ended = true;
+        Poll::Ready(Ok(None))
+    }
+}
+
+/// A request's body as other modules see it.
+struct Source {
+    incoming: Incoming,
+    ended: bool,
+}
+
+impl BodySource for Source {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
+        if self.ended {
+            return Poll::Ready(Ok(None));
+        }
+        self.incoming.ask();
+        let _ = self.incoming.poll_flush(cx)?;
+        match ready!(self.incoming.poll_next(cx))? {
+            Some(bytes) => Poll::Ready(Ok(Some(Segment::Bytes(bytes)))),
+            None => {
+                self.ended = true;
+                let trailers = self.incoming.trailers();
+                Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
+            }
+        }
+    }
+}
+
+fn poll_http1(conn: &mut Conn, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
     loop {
         let (unread, body) = conn.unread_and_body();
         match body.decode(unread) {

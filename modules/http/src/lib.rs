@@ -2,22 +2,26 @@
 //! sockets or pools of peers.
 #![forbid(unsafe_code)]
 
-use anyproxy_module_api::{Module, Problems, Registry, Scope};
+use anyproxy_http_contract::HttpTable;
+use anyproxy_module_api::{Module, Problems, Registry, Scope, Span};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 mod conf;
 mod conn;
 pub mod core;
 mod exchange;
+mod fault;
 mod files;
 pub mod h1;
 mod headers;
+mod hooks;
 mod http1;
 mod incoming;
 mod message;
+mod provide;
 mod proxy;
 mod reply;
 mod respond;
-mod segment;
 mod statics;
 mod trust;
 mod upstream;
@@ -31,6 +35,11 @@ use worker::{Stats, Worker};
 #[derive(Debug, Default)]
 pub struct Http {
     stats: Stats,
+    hooks: hooks::Hooks,
+    /// The contract's, over this object.
+    table: OnceLock<HttpTable>,
+    /// `http_router`: names, and where they are said.
+    routed: Mutex<Vec<(&'static str, Span)>>,
 }
 
 impl Module for Http {
@@ -38,7 +47,7 @@ impl Module for Http {
     type Worker = Worker;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<http1::Handle>().action::<worker::Status>();
+        registry.provide::<provide::Table>().handler::<http1::Handle>().action::<worker::Status>();
         variables::register(registry);
     }
 
@@ -47,7 +56,27 @@ impl Module for Http {
     }
 
     fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
-        Conf::new(scope, problems)
+        let conf = Conf::new(scope, problems);
+        if let (conf::Answerer::Module(name), Some(node)) = (&conf.answerer, scope.node("http_router")) {
+            self.routed.lock().unwrap_or_else(PoisonError::into_inner).push((name, node.span));
+        }
+        conf
+    }
+
+    fn settle(&self, problems: &mut Problems<'_>) -> bool {
+        self.hooks.settle();
+        for (name, span) in self.routed.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if self.hooks.handler(name).is_none() {
+                let known = self.hooks.handlers().join(", ");
+                let help = if known.is_empty() {
+                    "no module that is loaded brings any".to_owned()
+                } else {
+                    format!("there is: {known}")
+                };
+                problems.error(&span, &format!("no module brings a handler \"{name}\""), &help);
+            }
+        }
+        true
     }
 
     fn worker_start(&self, _: u32) -> Worker {

@@ -1,6 +1,6 @@
 //! A message's head: its bytes in the form of HTTP/1, whatever carried it, where their parts lie, and which lines count.
 
-use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Struck};
+use crate::h1::{self, Bad, Head, HeaderAt, Id, Struck};
 
 /// Heads up to so many bytes keep their memory for the next message.
 const KEPT: usize = 16 << 10;
@@ -40,6 +40,15 @@ impl Message {
         self.clear();
         // A status is three digits, and its name has no control byte.
         let _ = self.head.make_response(status, reason(status).as_bytes(), &mut self.bytes);
+    }
+
+    /// Begins a request.
+    ///
+    /// # Errors
+    /// When method or target is malformed.
+    pub(crate) fn make_request(&mut self, method: &[u8], target: &[u8]) -> Result<(), Bad> {
+        self.clear();
+        self.head.make_request(method, target, &mut self.bytes)
     }
 
     /// Adds a line.
@@ -85,11 +94,6 @@ impl Message {
         }
     }
 
-    /// The same by id.
-    pub(crate) fn remove_ids(&mut self, ids: Ids) {
-        self.struck.strike_ids(self.head.fields(), ids);
-    }
-
     /// The value of the first line with `id` that counts.
     pub(crate) fn value(&self, id: Id) -> Option<&[u8]> {
         let fields = self.head.fields();
@@ -97,6 +101,11 @@ impl Message {
         let mut lines = self.lines().filter(|l| l.id == id);
         let line = if self.struck.is_empty() { first } else { lines.next()? };
         Some(line.value(&self.bytes))
+    }
+
+    /// What `Content-Length` says.
+    pub(crate) fn length(&self) -> Option<u64> {
+        std::str::from_utf8(self.value(Id::ContentLength)?).ok()?.parse().ok()
     }
 
     /// The values of a header, joined by commas (RFC 9110 section 5.3); `None`: there is no such line.

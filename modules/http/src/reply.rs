@@ -1,14 +1,8 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
-use crate::{
-    Http,
-    exchange::State,
-    files,
-    incoming::Incoming,
-    proxy::Download,
-    segment::{Chunk, Fault, FilePart, Segment},
-};
-use anyproxy_module_api::{Addr, Cause, Error, Exchange, Lease, Session, Stream, Who};
+use crate::{Http, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
+use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
+use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
     cell::OnceCell,
     collections::VecDeque,
@@ -41,7 +35,7 @@ impl Client {
 pub(crate) struct Call<'a> {
     /// Whose deadline and end count: the connection's, or the exchange's where there are many at a time.
     pub(crate) watch: &'a Session<Http>,
-    pub(crate) exchange: &'a Exchange<Http>,
+    pub(crate) exchange: &'a Session<Http>,
     pub(crate) state: &'a State,
     pub(crate) client: &'a Client,
 }
@@ -72,13 +66,15 @@ impl Reply {
 #[derive(Debug)]
 pub(crate) enum Body {
     Empty,
-    Bytes(Chunk),
+    Bytes(Bytes),
     /// Pieces that are known from the start.
     Segments(VecDeque<Segment>),
     /// What a peer sends.
     Peer(Box<Download>),
     /// What the client sends.
     Echo(Incoming),
+    /// What another module makes.
+    Module(contract::Body),
 }
 
 impl Body {
@@ -86,7 +82,11 @@ impl Body {
     ///
     /// # Errors
     /// When the rest is not to be had.
-    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+    pub(crate) fn poll_next(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
         match self {
             Self::Empty => Poll::Ready(Ok(None)),
             Self::Bytes(_) => match std::mem::replace(self, Self::Empty) {
@@ -94,13 +94,14 @@ impl Body {
                 _ => Poll::Ready(Ok(None)),
             },
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
-            Self::Peer(download) => download.poll_next(call, cx),
+            Self::Peer(download) => download.poll_next(exchange, cx),
+            Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
                 Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
                 Ok(None) => {
                     let trailers = incoming.trailers();
                     *self = Self::Empty;
-                    Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers))))
+                    Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers.into()))))
                 }
                 Err(e) => Poll::Ready(Err(Fault::of_request(&e))),
             },
@@ -111,9 +112,9 @@ impl Body {
     ///
     /// # Errors
     /// As [`Body::poll_next`].
-    pub(crate) fn drive(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+    pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
         match self {
-            Self::Peer(download) => download.drive(call, cx),
+            Self::Peer(download) => download.drive(exchange, cx),
             _ => Ok(()),
         }
     }
@@ -126,7 +127,7 @@ impl Body {
 }
 
 /// A body for those who need bytes: files are read off the worker.
-pub(crate) struct Bytes {
+pub(crate) struct Flat {
     pub(crate) body: Body,
     file: Option<FilePart>,
     reading: Option<Reading>,
@@ -137,31 +138,15 @@ type Reading = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>;
 /// Bytes of a file that are read at once.
 const PIECE: u64 = 256 << 10;
 
-impl fmt::Debug for Bytes {
+impl fmt::Debug for Flat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bytes").field("body", &self.body).field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Flat").field("body", &self.body).field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl Bytes {
+impl Flat {
     pub(crate) const fn new(body: Body) -> Self {
         Self { body, file: None, reading: None }
-    }
-
-    /// The next piece: bytes or trailers.
-    ///
-    /// # Errors
-    /// As [`Body::poll_next`]; also when a file cannot be read or is not as long any more.
-    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
-        loop {
-            if self.is_reading() {
-                return self.poll_file(call, cx).map_ok(|c| Some(Segment::Bytes(c)));
-            }
-            match ready!(self.body.poll_next(call, cx))? {
-                Some(Segment::File(part)) => self.read(part),
-                other => return Poll::Ready(Ok(other)),
-            }
-        }
     }
 
     /// A file is being read: the pieces are to be had here only.
@@ -171,34 +156,69 @@ impl Bytes {
 
     /// Has this part read before what follows.
     pub(crate) fn read(&mut self, part: FilePart) {
-        self.file = (part.len() > 0).then_some(part);
+        self.file = (part.len > 0).then_some(part);
     }
 
-    fn poll_file(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Chunk, Fault>> {
+    /// The next piece: bytes or trailers.
+    ///
+    /// # Errors
+    /// As [`Body::poll_next`]; also when a file cannot be read or is not as long any more.
+    pub(crate) fn poll_next(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
+        loop {
+            if self.is_reading() {
+                return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c)));
+            }
+            match ready!(self.body.poll_next(exchange, cx))? {
+                Some(Segment::File(part)) => self.read(part),
+                other => return Poll::Ready(Ok(other)),
+            }
+        }
+    }
+
+    /// The same of what another module made.
+    ///
+    /// # Errors
+    /// As the module says.
+    pub(crate) fn poll_made(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
+        loop {
+            if self.is_reading() {
+                return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c))).map_err(Into::into);
+            }
+            let Body::Module(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+            match ready!(body.poll_next(cx))? {
+                Some(Segment::File(part)) => self.read(part),
+                other => return Poll::Ready(Ok(other)),
+            }
+        }
+    }
+
+    fn poll_file(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Fault>> {
         let reading = match (&mut self.reading, &self.file) {
             (Some(reading), _) => reading,
             (None, Some(part)) => {
-                let (file, at, len) = (std::sync::Arc::clone(&part.file.file), part.at, part.len().min(PIECE) as usize);
-                self.reading.insert(Box::pin(async move { files::read(&file, at, len).await }))
+                let (file, at, len) = (part.file.clone(), part.at, part.len.min(PIECE) as usize);
+                self.reading.insert(Box::pin(files::read(file, at, len)))
             }
-            (None, None) => return Poll::Ready(Ok(Vec::new().into())),
+            (None, None) => return Poll::Ready(Ok(Bytes::default())),
         };
         let read = ready!(reading.as_mut().poll(cx));
         self.reading = None;
-        let Some(mut part) = self.file.take() else { return Poll::Ready(Ok(Vec::new().into())) };
+        let Some(mut part) = self.file.take() else { return Poll::Ready(Ok(Bytes::default())) };
         match read {
-            Ok(bytes) if bytes.len() as u64 == part.len().min(PIECE) => {
+            Ok(bytes) if bytes.len() as u64 == part.len.min(PIECE) => {
                 part.at += bytes.len() as u64;
+                part.len -= bytes.len() as u64;
                 self.read(part);
                 Poll::Ready(Ok(bytes.into()))
             }
-            _ => Poll::Ready(Err(gone(call, &part))),
+            _ => Poll::Ready(Err(GONE)),
         }
     }
 }
 
 /// A file that is not as long any more as it was when its length was told.
-pub(crate) fn gone(call: &Call<'_>, part: &FilePart) -> Fault {
-    call.exchange.worker().files.forget(&part.file);
-    Fault::new(Who::Upstream, Cause::Closed, 500)
-}
+pub(crate) const GONE: Fault = Fault::new(Who::Proxy, Cause::Closed, 500);

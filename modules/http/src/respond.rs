@@ -5,20 +5,22 @@
 //! ```
 
 use crate::{
+    Http,
     conf::{Answerer, Conf},
-    headers,
+    headers, hooks,
     incoming::Incoming,
     message::reason,
     proxy,
     reply::{Body, Call, Reply},
     statics,
 };
-use anyproxy_module_api::Routed;
+use anyproxy_http_contract::Stage;
+use anyproxy_module_api::{Exchange, Routed};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Answers a request whose head is in the exchange's state.
-pub(crate) async fn respond(call: &Call<'_>, incoming: Incoming) -> Reply {
-    let reply = route(call, incoming).await;
+pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
+    let reply = route(call, owned, incoming).await;
     finish(call, reply)
 }
 
@@ -39,17 +41,17 @@ fn finish(call: &Call<'_>, reply: Reply) -> Reply {
 }
 
 /// Chooses who answers, and asks.
-async fn route(call: &Call<'_>, mut incoming: Incoming) -> Reply {
+async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Reply {
     let Call { watch, exchange, state, .. } = *call;
     exchange.set_domain(state.parts.borrow_mut().host());
     // Before the local is chosen: rules and lists of addresses look at the client.
     watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
-    match exchange.choose() {
+    match owned.choose() {
         Routed::Local(_) => {}
         Routed::NoLocal => return refuse(call, 404),
         Routed::NoServer => return refuse(call, 421),
     }
-    if !exchange.is_allowed().await {
+    if !owned.is_allowed().await {
         return refuse(call, 403);
     }
     let Some(conf) = exchange.block() else { return refuse(call, 500) };
@@ -57,12 +59,29 @@ async fn route(call: &Call<'_>, mut incoming: Incoming) -> Reply {
     if incoming.is_too_long() {
         return refuse(call, 413);
     }
-    answer(call, conf, incoming).await
+    match before_answer(call, conf, incoming).await {
+        Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
+    }
+}
+
+/// What comes before somebody answers, and the answer. `Err`: something before has answered.
+async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Result<Reply, Reply> {
+    let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
+    let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
+    let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
+    Ok(answer(call, conf, incoming).await)
+}
+
+/// What an answer goes through, whoever gave it.
+async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
+    let reply = hooks::after(call, conf, Stage::Received, reply).await;
+    hooks::after(call, conf, Stage::Sent, reply).await
 }
 
 async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
         Answerer::Static(files) => statics::send(call, conf, files).await,
+        Answerer::Module(name) => hooks::handle(call, name, incoming).await,
         Answerer::Proxy => proxy::pass(call, conf, incoming).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();

@@ -17,8 +17,8 @@ use crate::{
     message::Message,
     reply::{Body, Call, Reply},
     respond::{redirect, refuse, whole},
-    segment::{FilePart, Segment},
 };
+use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Node, Session, Str, directive, unix_ms};
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
@@ -125,7 +125,7 @@ pub(crate) async fn send(call: &Call<'_>, conf: &Conf, files: &Static) -> Reply 
         match send_once(call, conf, files).await {
             Ok(reply) => return reply,
             // It is not as long any more as it was when it was opened.
-            Err(changed) => call.exchange.worker().files.forget(&changed),
+            Err(changed) => call.exchange.worker().files.forget(&changed.file),
         }
     }
     refuse(call, 503)
@@ -243,13 +243,13 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
 /// The file, which is not as long any more as it was when it was opened.
 async fn file_part(opened: &Rc<Opened>, at: u64, end: u64) -> Result<Segment, Rc<Opened>> {
     if end - at > SMALL {
-        return Ok(Segment::File(FilePart { file: Rc::clone(opened), at, end }));
+        return Ok(Segment::File(FilePart { file: opened.file.clone(), at, len: end - at }));
     }
     let len = (end - at) as usize;
     let mut bytes = vec![0; len];
     if files::read_now(opened, at, &mut bytes) != Some(len) {
         // Not all of it is in memory, or there is less of it: the slower way tells.
-        bytes = files::read(&opened.file, at, len).await.unwrap_or_default();
+        bytes = files::read(opened.file.clone(), at, len).await.unwrap_or_default();
     }
     if bytes.len() == len { Ok(Segment::Bytes(bytes.into())) } else { Err(Rc::clone(opened)) }
 }

@@ -63,7 +63,7 @@ impl Trusted {
     }
 
     /// Takes over what the sender of a request says, if it is trusted.
-    pub(crate) fn hear(&self, exchange: &Exchange<Http>, state: &State, id_header: Option<&str>) {
+    pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State, id_header: Option<&str>) {
         if self.is_empty() {
             return;
         }

@@ -4,7 +4,6 @@ use crate::{
     Http,
     core::path::split_query,
     exchange::{Request, known},
-    h1::Version,
     message::Message,
 };
 use anyproxy_module_api::{Registry, Session, Sink, Variable};
@@ -80,14 +79,16 @@ variable!(Query, "http_request_query", "Query of the request as it came, without
 variable!(Host, "http_request_host", "Host and port that the request is for, as they came.", |r, out| {
     !r.authority().is_empty() && put(out, r.authority())
 });
-variable!(Scheme, "http_request_scheme", "`http` or `https`.", |r, out| {
-    put(out, if r.secure { b"https" } else { b"http" })
-});
-variable!(Protocol, "http_request_version", "Version of HTTP that the client speaks: `1.0` or `1.1`.", |r, out| {
-    put(out, if r.version() == Version::Http10 { b"1.0" } else { b"1.1" })
-});
+variable!(Scheme, "http_request_scheme", "`http` or `https`.", |r, out| { put(out, r.scheme().as_bytes()) });
+variable!(
+    Protocol,
+    "http_request_version",
+    "Version of HTTP that the client speaks: `1.0`, `1.1` or `2`.",
+    |r, out| { put(out, r.protocol.name().as_bytes()) }
+);
 variable!(Url, "http_request_url", "Scheme, host, path and query of the request.", |r, out| {
-    out.push(if r.secure { b"https://" } else { b"http://" });
+    out.push(r.scheme().as_bytes());
+    out.push(b"://");
     out.push(r.authority());
     put(out, r.uri())
 });

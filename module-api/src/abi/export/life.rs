@@ -13,7 +13,7 @@ use std::{fmt, marker::PhantomData, ptr, sync::OnceLock};
 
 /// A module. One value a generation of the configuration, shared by all workers.
 ///
-/// `create → conf (each block) → prepare → commit → worker_start (each worker) → … → drain → worker_stop → drop`. If any
+/// `create → conf (each block) → prepare → settle → commit → worker_start (each worker) → … → drain → worker_stop → drop`. If any
 /// module's `prepare` fails, `abort` is called on those before it, in reverse, and nothing has changed.
 pub trait Module: Send + Sync + Sized + 'static {
     /// Its object for one block of the configuration.
@@ -33,6 +33,12 @@ pub trait Module: Send + Sync + Sized + 'static {
     /// What can fail: binds, opens, compiles, takes zones and contracts. Off the workers; may block. False (or a reported
     /// problem): the generation is given up.
     fn prepare(&self, _problems: &mut Problems<'_>) -> bool {
+        true
+    }
+
+    /// Every module has prepared: what users of this module's contract have brought is complete, and may be checked.
+    /// False: as for `prepare`.
+    fn settle(&self, _problems: &mut Problems<'_>) -> bool {
         true
     }
 
@@ -147,12 +153,21 @@ impl Problems<'_> {
 
 struct Thunks<M>(M);
 
+/// A generation's object as it is allocated: with an address of its own, by which the host knows the module, though `M`
+/// may be of no size.
+#[repr(C)]
+struct Instance<M> {
+    module: M,
+    address: u8,
+}
+
 impl<M: Module> Thunks<M> {
     const LIFE: Life = Life {
         create: Self::create,
         conf: Self::conf,
         conf_drop: Self::conf_drop,
         prepare: Self::prepare,
+        settle: Self::settle,
         commit: Self::commit,
         abort: Self::abort,
         worker_start: Self::worker_start,
@@ -162,7 +177,8 @@ impl<M: Module> Thunks<M> {
     };
 
     unsafe extern "C" fn create() -> *mut () {
-        guard(|| Box::into_raw(Box::new(M::create())).cast()).unwrap_or(ptr::null_mut())
+        guard(|| Box::into_raw(Box::new(Instance { module: M::create(), address: 0 })).cast())
+            .unwrap_or(ptr::null_mut())
     }
     unsafe extern "C" fn conf(inst: *const (), view: *const ScopeView, report: *mut Report) -> *mut () {
         guard(|| {
@@ -188,6 +204,15 @@ impl<M: Module> Thunks<M> {
             let (m, report) = unsafe { (&*inst.cast::<M>(), &mut *report) };
             let mut problems = Problems { report, errors: 0 };
             m.prepare(&mut problems) && problems.errors == 0
+        })
+        .unwrap_or(false)
+    }
+    unsafe extern "C" fn settle(inst: *const (), report: *mut Report) -> bool {
+        guard(|| {
+            // SAFETY: see `conf`.
+            let (m, report) = unsafe { (&*inst.cast::<M>(), &mut *report) };
+            let mut problems = Problems { report, errors: 0 };
+            m.settle(&mut problems) && problems.errors == 0
         })
         .unwrap_or(false)
     }
@@ -217,7 +242,7 @@ impl<M: Module> Thunks<M> {
     }
     unsafe extern "C" fn stop(inst: *mut ()) {
         // SAFETY: the box of `create`, given up once.
-        guard(|| drop(unsafe { Box::from_raw(inst.cast::<M>()) }));
+        guard(|| drop(unsafe { Box::from_raw(inst.cast::<Instance<M>>()) }));
     }
 }
 

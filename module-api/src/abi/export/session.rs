@@ -97,6 +97,15 @@ impl<M: Module> Session<M> {
         }
     }
 
+    /// The session that another module's call concerns, as this module sees it: in a function of a contract.
+    ///
+    /// # Safety
+    /// `raw` is a live session of this worker and of the generation that `module` is the object of.
+    pub unsafe fn of(raw: *const SessionShared, module: &M) -> Self {
+        // SAFETY: by contract.
+        unsafe { Self::new(raw, (host().session_place)(raw, std::ptr::from_ref(module).cast())) }
+    }
+
     fn vt(&self) -> &'static HostVtable {
         host()
     }
@@ -125,7 +134,7 @@ impl<M: Module> Session<M> {
     /// it is chosen, for a connector or greeting beside the peer's own.
     pub fn block(&self) -> Option<&M::Conf> {
         // SAFETY: a retained session; the result is this module's and lives as long as the generation.
-        unsafe { (self.vt().session_conf)(self.raw, self.at.place.inst).cast::<M::Conf>().as_ref() }
+        unsafe { (self.vt().session_place)(self.raw, self.at.place.inst).conf.cast::<M::Conf>().as_ref() }
     }
 
     /// The pointer, for functions of contracts.

@@ -102,6 +102,16 @@ impl<M: Module> Driver<M> {
         with_report(problems, |r| unsafe { (self.desc.life.prepare)(self.inst, r) })
     }
 
+    pub(crate) fn settle(&self, problems: &mut Vec<Problem>) -> bool {
+        // SAFETY: see above.
+        with_report(problems, |r| unsafe { (self.desc.life.settle)(self.inst, r) })
+    }
+
+    /// The instance and the worker's object, as pointers.
+    pub(crate) const fn objects(&self) -> (*const (), *const ()) {
+        (self.inst, self.worker)
+    }
+
     pub(crate) fn abort(&self) {
         // SAFETY: see above.
         unsafe { (self.desc.life.abort)(self.inst) }

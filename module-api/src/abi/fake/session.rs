@@ -3,7 +3,7 @@
 use super::here;
 use crate::abi::{
     bytes::{Sink, Str},
-    module::Verdict,
+    module::{Place, Verdict},
     net::Addr,
     session::SessionShared,
     stream::Stream,
@@ -216,8 +216,9 @@ pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out
     }
     value.is_some()
 }
-pub(super) unsafe extern "C" fn conf(_: *const SessionShared, _: *const ()) -> *const () {
-    here().conf.get().0
+pub(super) unsafe extern "C" fn place(_: *const SessionShared, module: *const ()) -> Place {
+    let here = here();
+    Place { inst: module, worker: here.worker_object.get().0, conf: here.conf.get().0 }
 }
 pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
     // SAFETY: a live session.

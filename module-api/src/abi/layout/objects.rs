@@ -122,6 +122,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             conf: unsafe extern "C" fn(inst: *const (), *const ScopeView, *mut Report) -> *mut (),
             conf_drop: unsafe extern "C" fn(*mut ()),
             prepare: unsafe extern "C" fn(inst: *const (), *mut Report) -> bool,
+            settle: unsafe extern "C" fn(inst: *const (), *mut Report) -> bool,
             commit: unsafe extern "C" fn(inst: *const ()),
             abort: unsafe extern "C" fn(inst: *const ()),
             worker_start: unsafe extern "C" fn(inst: *const (), worker: u32) -> *mut (),

@@ -116,7 +116,7 @@ const MOST_LISTED: usize = 32;
 /// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
 /// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
 /// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
-/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What `struck` held before is forgotten.
+/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so.
 ///
 /// # Errors
 /// [`Bad::ConnectionList`] where `Connection` lists more than 32 names that have no [`Id`].
@@ -144,7 +144,6 @@ pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struc
 }
 
 fn strip(fields: &Fields, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
-    struck.clear(fields);
     let mut kept = Ids::NONE;
     if keep.upgrade {
         kept = kept.with(Id::Upgrade);

@@ -5,16 +5,18 @@ use super::{
     head::{keep_alive_timeout, write_request},
 };
 use crate::{
+    Http,
     conf::Conf,
     conn::{AHEAD, Conn},
+    fault::Fault,
     h1::{self, Body as Framed, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Keep, Step},
     headers,
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply},
-    segment::{Fault, Segment},
 };
-use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Who, now, now_ms, tracing};
+use anyproxy_http_contract::Segment;
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -73,8 +75,7 @@ impl Download {
         parts.response.clear();
         let chunked = incoming.length().is_none();
         let host = peer.lease.info().host;
-        let upgrade =
-            write_request(parts, call.client.address(), conf, chunked, host.as_str(), &lines, &mut up.out);
+        let upgrade = write_request(parts, call.client.address(), conf, chunked, host.as_str(), &lines, &mut up.out);
         Self {
             incoming,
             received_before: carried.1,
@@ -130,7 +131,7 @@ impl Download {
         })
         .await;
         watch.deadline_ms.set(0);
-        self.account(call);
+        self.account(call.exchange);
         r
     }
 
@@ -229,7 +230,7 @@ impl Download {
                 Ok(true)
             }
             Ok(Step::More) => Ok(false),
-            Err(why) => Err(malformed(call, why)),
+            Err(why) => Err(malformed(call.exchange, why)),
         }
     }
 
@@ -239,13 +240,13 @@ impl Download {
         let method = parts.method();
         let Message { bytes, head, struck } = &mut parts.response;
         let status = head.status();
-        let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call, why))?;
+        let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call.exchange, why))?;
         let upgrades = status == 101;
         if upgrades && !self.upgrade {
-            return Err(malformed(call, h1::Bad::Status));
+            return Err(malformed(call.exchange, h1::Bad::Status));
         }
         let keep = Keep { upgrade: upgrades, trailers: false };
-        h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call, why))?;
+        h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
         if (100..200).contains(&status) && !upgrades {
             self.incoming.interim(&parts.response);
             parts.response.clear();
@@ -277,7 +278,7 @@ impl Download {
             }
             _ => return Reply::new(Body::Peer(Box::new(self)), None),
         };
-        self.complete(call);
+        self.complete(call.exchange);
         Reply::new(body, None)
     }
 
@@ -285,10 +286,14 @@ impl Download {
     ///
     /// # Errors
     /// When the peer does not send the rest, or the client not its own.
-    pub(crate) fn poll_next(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+    pub(crate) fn poll_next(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
         self.upload(cx)?;
-        let next = self.poll_body(call, cx);
-        self.account(call);
+        let next = self.poll_body(exchange, cx);
+        self.account(exchange);
         next
     }
 
@@ -296,13 +301,13 @@ impl Download {
     ///
     /// # Errors
     /// When the client does not send the rest.
-    pub(crate) fn drive(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Result<(), Fault> {
+    pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
         self.upload(cx)?;
-        self.account(call);
+        self.account(exchange);
         Ok(())
     }
 
-    fn poll_body(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+    fn poll_body(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
         loop {
             let (Phase::Body(body), Some(up)) = (&mut self.phase, &mut self.up) else { return Poll::Ready(Ok(None)) };
             match body.decode(up.unread()) {
@@ -313,11 +318,11 @@ impl Download {
                 Ok(Event::End(n)) => {
                     up.consume(n);
                     let trailers = body.trailers().to_vec();
-                    self.complete(call);
-                    return Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers))));
+                    self.complete(exchange);
+                    return Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers.into()))));
                 }
                 Ok(Event::More(n)) => up.consume(n),
-                Err(why) => return Poll::Ready(Err(malformed(call, why))),
+                Err(why) => return Poll::Ready(Err(malformed(exchange, why))),
             }
             match self.fill(cx) {
                 Poll::Ready(Ok(0)) => {
@@ -327,7 +332,7 @@ impl Download {
                         return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Closed, 0)));
                     }
                     self.peer_keeps = false;
-                    self.complete(call);
+                    self.complete(exchange);
                     return Poll::Ready(Ok(None));
                 }
                 Poll::Ready(Ok(_)) => {}
@@ -338,8 +343,8 @@ impl Download {
     }
 
     /// The answer is complete: the peer's connection is free before the client has it all.
-    fn complete(&mut self, call: &Call<'_>) {
-        self.account(call);
+    fn complete(&mut self, exchange: &Session<Http>) {
+        self.account(exchange);
         self.phase = Phase::Done;
         let total = (now().as_nanos() as u64).saturating_sub(self.began);
         if let Some(lease) = self.lease.take() {
@@ -347,22 +352,22 @@ impl Download {
         }
         let Some(up) = self.up.take() else { return };
         if self.peer_keeps && self.uploaded && !self.deaf && up.unread().is_empty() {
-            call.exchange.worker().idle.give(self.peer, up, now_ms() + self.keeps_ms, self.most_idle);
+            exchange.worker().idle.give(self.peer, up, now_ms() + self.keeps_ms, self.most_idle);
         }
     }
 
     /// Enters what was moved into the exchange's books.
-    fn account(&mut self, call: &Call<'_>) {
+    fn account(&mut self, exchange: &Session<Http>) {
         let Some(up) = &self.up else { return };
         let now = (up.total_sent, up.total_received);
-        let (sent, received) = (&call.exchange.upstream_sent, &call.exchange.upstream_received);
+        let (sent, received) = (&exchange.upstream_sent, &exchange.upstream_received);
         sent.set(sent.get() + now.0 - self.carried.0);
         received.set(received.get() + now.1 - self.carried.1);
         self.carried = now;
     }
 }
 
-fn malformed(call: &Call<'_>, why: h1::Bad) -> Fault {
-    tracing::info!(session = call.exchange.id, "answer refused: {}", why.reason());
+fn malformed(exchange: &Session<Http>, why: h1::Bad) -> Fault {
+    tracing::info!(session = exchange.id, "answer refused: {}", why.reason());
     Fault::new(Who::Upstream, Cause::Malformed, 502)
 }

@@ -30,7 +30,9 @@ pub(super) fn write_request(
         Target::Absolute { authority, .. } => Some(authority),
         _ => None,
     };
-    let Message { bytes, head, struck } = &mut parts.request;
+    let Message { bytes, head, struck: gone } = &parts.request;
+    let struck = &mut parts.left_out;
+    struck.clone_from(gone);
     let fields = head.fields();
     let upgrade = h1::connection(head, bytes).upgrade && fields.first(Id::Upgrade).is_some();
     let keep = Keep { upgrade, trailers: false };
@@ -49,7 +51,7 @@ pub(super) fn write_request(
             struck.strike_ids(fields, Ids::of(&[Id::Host]));
             Some(authority.of(bytes))
         }
-        None if fields.first(Id::Host).is_none() => Some(peer_host.as_bytes()),
+        None if parts.request.value(Id::Host).is_none() => Some(peer_host.as_bytes()),
         None => None,
     };
     if let Some(host) = host {
@@ -60,12 +62,16 @@ pub(super) fn write_request(
     h1::headers(head, bytes, struck, out);
     out.extend_from_slice(lines);
     out.extend_from_slice(b"X-Forwarded-For: ");
-    for before in fields.all(Id::XForwardedFor) {
+    for before in parts.request.lines().filter(|l| l.id == Id::XForwardedFor) {
         out.extend_from_slice(before.value(bytes));
         out.extend_from_slice(b", ");
     }
     out.extend_from_slice(client.as_bytes());
-    out.extend_from_slice(if secure { b"\r\nX-Forwarded-Proto: https\r\n" } else { b"\r\nX-Forwarded-Proto: http\r\n" });
+    out.extend_from_slice(if secure {
+        b"\r\nX-Forwarded-Proto: https\r\n"
+    } else {
+        b"\r\nX-Forwarded-Proto: http\r\n"
+    });
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -75,6 +81,5 @@ pub(super) fn write_request(
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    struck.reset();
     upgrade
 }

@@ -6,15 +6,21 @@ mod head;
 pub(crate) use download::Download;
 
 use crate::{
+    Http,
     conf::Conf,
     conn::Conn,
-    h1::Method,
+    exchange::State,
+    h1::{self, Method},
+    hooks,
     incoming::Incoming,
-    reply::{Call, Reply},
+    reply::{Call, Client, Reply},
     respond::refuse,
 };
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Stage, Who, tracing};
-use std::sync::atomic::Ordering::Relaxed;
+use anyproxy_http_contract::Response;
+use anyproxy_module_api::{
+    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Session, Stage, Who, timeout, tracing,
+};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
@@ -52,8 +58,10 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
         };
         let unanswered = download.is_unanswered();
         incoming = download.into_incoming();
-        let idempotent =
-            !matches!(call.state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect);
+        let idempotent = !matches!(
+            call.state.parts.borrow().method(),
+            Method::Post | Method::Patch | Method::Other | Method::Connect
+        );
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
         if fault.who == Who::Upstream && unanswered && reused && idempotent && incoming.is_untouched() {
@@ -93,4 +101,46 @@ async fn connect(call: &Call<'_>, fresh: bool) -> Result<Peer, Error> {
             Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false })
         }
     }
+}
+
+/// A request of another module's own to the peers of the exchange's local.
+///
+/// # Errors
+/// When no peer answers, with why.
+pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incoming) -> Result<Response, Error> {
+    let client = Client::new(&exchange);
+    let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
+    let limit = Duration::from_millis(conf.first_byte_ms);
+    let call = Call { watch: &exchange, exchange: &exchange, state: &state, client: &client };
+    let mut incoming = Some(incoming);
+    let mut fresh = false;
+    let download = loop {
+        let peer = timeout(limit, connect(&call, fresh)).await?;
+        let reused = peer.reused;
+        let mut download = Download::new(&call, conf, incoming.take().unwrap_or(Incoming::NONE), peer);
+        let headed = timeout(limit, async { download.head(&call, conf).await.map_err(Error::from) }).await;
+        match headed {
+            Ok(()) => break download,
+            Err(e) => {
+                let again = !fresh && reused && download.is_unanswered();
+                let left = download.into_incoming();
+                if !again || !left.is_untouched() || e.kind == ErrorKind::TimedOut {
+                    return Err(e);
+                }
+                incoming = Some(left);
+                fresh = true;
+            }
+        }
+    };
+    let reply = download.into_reply(&call);
+    if reply.upgrade.is_some() {
+        return Err(Error::bare(ErrorKind::Unsupported));
+    }
+    let (status, lines, length) = {
+        let response = &state.parts.borrow().response;
+        let mut lines = Vec::new();
+        h1::headers(&response.head, &response.bytes, &response.struck, &mut lines);
+        (response.status(), lines, response.length())
+    };
+    Ok((status, lines, hooks::into_module(&call, reply.body, length)))
 }

@@ -1,0 +1,142 @@
+//! Hooks and handlers, as their authors write them, and the contract as they hold it.
+
+use crate::{Body, Exchange, HttpTable, ID, LAYOUT, RawAnswer, RawHook, VERSION};
+use anyproxy_module_api::{
+    Error, ErrorKind, Module, SessionShared, Slice, Str,
+    abi::{
+        error::Outcome,
+        task::{FfiPoll, LocalFuture, guard},
+    },
+};
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+};
+
+/// Where in the life of an exchange a hook runs.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Whether the request is let in, once its local is chosen.
+    Access,
+    /// Changes the request before anybody answers.
+    Headers,
+    /// May answer before a handler or a peer does: a cache.
+    Content,
+    /// Looks at the answer as it was received, before conditions and ranges are applied: a cache that stores it.
+    Received,
+    /// Changes the answer as it is sent.
+    Sent,
+}
+
+/// What a hook makes of an exchange.
+#[derive(Debug)]
+pub enum Answer {
+    /// It goes on: with the request's body before, with the answer's after somebody answered.
+    GoOn(Body),
+    /// This is the answer: status and headers are set ([`Exchange::respond`]).
+    Respond(Body),
+}
+
+/// A hook or handler of the module `M`.
+pub trait Hook<M: Module>: 'static {
+    /// Its name: for the order of others, for messages, and for `http_router`.
+    const NAME: &'static str;
+    /// When it runs. Of no account for a handler.
+    const STAGE: Stage = Stage::Content;
+    /// Hooks of the same stage that it comes before.
+    const BEFORE: &'static [&'static str] = &[];
+    /// Hooks of the same stage that it comes after.
+    const AFTER: &'static [&'static str] = &[];
+
+    /// Whether it has a part in exchanges of the block that this one is in. Asked once a block.
+    fn applies(_exchange: &Exchange<M>) -> bool {
+        true
+    }
+
+    /// Runs. `body` is the request's before somebody answered, the answer's after that; whoever passes it on gives it
+    /// back, or another in its place. Before a body becomes another, its `Content-Length` is to be removed.
+    fn run(exchange: Exchange<M>, body: Body) -> impl Future<Output = Result<Answer, Error>> + 'static;
+}
+
+/// The contract as a module holds it: resolved in `prepare`, kept in the instance, valid as long as the generation.
+#[derive(Clone, Copy, Debug)]
+pub struct Http(&'static HttpTable);
+
+impl Http {
+    /// The http module of this generation; `None`: there is none.
+    pub fn resolve() -> Option<Self> {
+        let table = anyproxy_module_api::contract(ID, VERSION.0, VERSION.1, LAYOUT)?;
+        // SAFETY: the host checked name, version and fingerprint; whoever holds `Http` is stopped before the provider.
+        let table = unsafe { &*table.cast::<HttpTable>() };
+        // A function of a later minor is there only if the provider's table is long enough.
+        (table.size >= size_of::<HttpTable>()).then_some(Self(table))
+    }
+
+    /// Registers a hook, in `prepare`. False: its name is taken in its stage, or its order contradicts others'.
+    pub fn hook<M: Module, H: Hook<M>>(self, module: &M) -> bool {
+        // SAFETY: the table's own provider, which copies the hook.
+        with_raw::<M, H>(module, |hook| unsafe { (self.0.add_hook)(self.0.provider, hook) })
+    }
+
+    /// Registers what `http_router` calls by the name of `H`, in `prepare`. False: the name is taken.
+    pub fn handler<M: Module, H: Hook<M>>(self, module: &M) -> bool {
+        // SAFETY: as above.
+        with_raw::<M, H>(module, |hook| unsafe { (self.0.add_handler)(self.0.provider, hook) })
+    }
+}
+
+/// Calls `give` with a hook as it crosses.
+fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook) -> bool) -> bool {
+    unsafe extern "C" fn applies<M: Module, H: Hook<M>>(
+        module: *const (),
+        table: *const HttpTable,
+        session: *const SessionShared,
+    ) -> bool {
+        // SAFETY: the module of `with_raw`; the provider passes its own table and a live exchange.
+        guard(|| unsafe { H::applies(&Exchange::of(session, &*module.cast::<M>(), table)) }).unwrap_or(false)
+    }
+    unsafe extern "C" fn run<M: Module, H: Hook<M>>(
+        module: *const (),
+        table: *const HttpTable,
+        session: *const SessionShared,
+        body: Body,
+    ) -> LocalFuture<Outcome<RawAnswer>> {
+        let made = guard(|| {
+            // SAFETY: as above; the exchange is alive until the future is dropped.
+            let exchange = unsafe { Exchange::of(session, &*module.cast::<M>(), table) };
+            let run = H::run(exchange, body);
+            LocalFuture::new(async move {
+                match run.await {
+                    Ok(Answer::GoOn(body)) => Outcome::Ok(RawAnswer { kind: 0, body }),
+                    Ok(Answer::Respond(body)) => Outcome::Ok(RawAnswer { kind: 1, body }),
+                    Err(e) => Outcome::Err(e),
+                }
+            })
+        });
+        made.unwrap_or_else(|| LocalFuture::new(std::future::ready(Outcome::Err(Error::bare(ErrorKind::Panicked)))))
+    }
+    let names = |list: &[&'static str]| list.iter().map(|n| Str::new(n)).collect::<Vec<_>>();
+    let (before, after) = (names(H::BEFORE), names(H::AFTER));
+    let hook = RawHook {
+        size: size_of::<RawHook>(),
+        name: Str::new(H::NAME),
+        stage: H::STAGE as u32,
+        before: Slice::new(&before),
+        after: Slice::new(&after),
+        module: std::ptr::from_ref(module).cast(),
+        applies: applies::<M, H>,
+        run: run::<M, H>,
+    };
+    give(&raw const hook)
+}
+
+/// Awaits what another image answers; its panic is an error.
+pub(crate) async fn answer<T>(mut future: LocalFuture<Outcome<T>>) -> Result<T, Error> {
+    poll_fn(|cx| match future.poll_ffi(cx) {
+        FfiPoll::Pending => Poll::Pending,
+        FfiPoll::Ready(outcome) => Poll::Ready(outcome.into()),
+        FfiPoll::Panicked => Poll::Ready(Err(Error::bare(ErrorKind::Panicked))),
+    })
+    .await
+}

@@ -1,0 +1,28 @@
+//! What the http module offers to other modules: hooks in the life of a request and its answer, handlers that
+//! `http_router` names, heads and bodies of both, and requests of their own to peers.
+//!
+//! ```text
+//! local is chosen → Access → Headers → Content → handler, or the peers
+//!                 → Received → not modified, ranges → Sent → compression, header rules → client
+//! ```
+//!
+//! A module requires the contract ([`ID`], [`VERSION`]), resolves it in `prepare` and registers there what it has. It
+//! links this crate and not http; http may be of another version, built by another compiler.
+//!
+//! What is released never changes: a new function is a trailing field and a new minor.
+
+mod body;
+mod bytes;
+mod exchange;
+mod file;
+mod hook;
+mod provider;
+mod table;
+
+pub use body::{Body, BodySource, Segment};
+pub use bytes::Bytes;
+pub use exchange::{Exchange, Fetched, Part};
+pub use file::{FileHandle, FilePart};
+pub use hook::{Answer, Hook, Http, Stage};
+pub use provider::{Provider, Registered, Response};
+pub use table::{HeadOp, HttpTable, ID, LAYOUT, RawAnswer, RawHook, RawRequest, RawResponse, VERSION, Which};

@@ -1,0 +1,227 @@
+//! The contract as http itself implements it: no raw pointer gets out of here.
+
+use crate::{Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Which};
+use anyproxy_module_api::{
+    Error, ErrorKind, Module, Session, SessionShared, Sink, Slice, Str,
+    abi::{
+        error::Outcome,
+        task::{LocalFuture, guard},
+    },
+};
+use std::{future::Future, ptr};
+
+/// An answer to a request of a module's own: status, header lines each with its CRLF, body.
+pub type Response = (u16, Vec<u8>, Body);
+
+/// What the module behind the table does. Exchanges are its own.
+pub trait Provider: Module {
+    /// Takes a hook, or a handler for `http_router`. False: it cannot be taken.
+    fn register(&self, hook: Registered, handler: bool) -> bool;
+    /// See `HttpTable::part`.
+    fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink) -> bool;
+    /// See `HttpTable::header`.
+    fn header(&self, exchange: &Session<Self>, which: Which, name: &str, out: &mut Sink) -> bool;
+    /// See `HttpTable::headers`.
+    fn headers(&self, exchange: &Session<Self>, which: Which, each: &mut dyn FnMut(&str, &[u8]));
+    /// See `HttpTable::edit`.
+    fn edit(&self, exchange: &Session<Self>, which: Which, op: HeadOp, name: &str, value: &[u8]) -> bool;
+    /// See `HttpTable::status`.
+    fn status(&self, exchange: &Session<Self>) -> u16;
+    /// See `HttpTable::respond`.
+    fn respond(&self, exchange: &Session<Self>, status: u16) -> bool;
+    /// See `HttpTable::set_target`.
+    fn set_target(&self, exchange: &Session<Self>, target: &[u8]) -> bool;
+    /// See `HttpTable::fetch`. What is borrowed is so for the call that makes the future.
+    fn fetch(
+        &self,
+        exchange: &Session<Self>,
+        method: &str,
+        target: &[u8],
+        headers: &[u8],
+        body: Body,
+    ) -> impl Future<Output = Result<Response, Error>> + use<Self> + 'static;
+}
+
+/// A hook or handler of another module.
+#[derive(Debug)]
+pub struct Registered {
+    /// Its name.
+    pub name: String,
+    /// Its stage, as a number.
+    pub stage: u32,
+    /// Hooks that it comes before and after.
+    pub before: Vec<String>,
+    /// The same after.
+    pub after: Vec<String>,
+    raw: RawHook,
+}
+
+impl Registered {
+    /// Whether it has a part in the exchanges of the block that this one is in.
+    pub fn applies<P: Provider>(&self, table: &HttpTable, exchange: &Session<P>) -> bool {
+        // SAFETY: the registered object, of this generation, as the exchange.
+        unsafe { (self.raw.applies)(self.raw.module, table, exchange.as_ptr()) }
+    }
+
+    /// Runs it: whether it answers, and the body. Dropped before the exchange ends.
+    pub fn run<P: Provider>(
+        &self,
+        table: &HttpTable,
+        exchange: &Session<P>,
+        body: Body,
+    ) -> impl Future<Output = Result<(bool, Body), Error>> + use<P> {
+        let exchange = exchange.clone();
+        // SAFETY: as above; the exchange is held until the future is dropped.
+        let future = unsafe { (self.raw.run)(self.raw.module, table, exchange.as_ptr(), body) };
+        async move {
+            let _held = exchange;
+            let RawAnswer { kind, body } = crate::hook::answer(future).await?;
+            Ok((kind == 1, body))
+        }
+    }
+}
+
+impl HttpTable {
+    /// The table over its module, which must stay in its place: a field of it.
+    pub const fn new<P: Provider>(provider: &P) -> Self {
+        Self {
+            size: size_of::<Self>(),
+            provider: ptr::from_ref(provider).cast(),
+            add_hook: add::<P, false>,
+            add_handler: add::<P, true>,
+            part: part::<P>,
+            header: header::<P>,
+            headers: headers::<P>,
+            edit: edit::<P>,
+            status: status::<P>,
+            respond: respond::<P>,
+            set_target: set_target::<P>,
+            fetch: fetch::<P>,
+        }
+    }
+}
+
+/// Calls `f` with the provider and the exchange; nothing: it panicked.
+///
+/// # Safety
+/// The provider is the table's, the session a live exchange of this worker.
+unsafe fn with<P: Provider, R>(
+    provider: *const (),
+    exchange: *const SessionShared,
+    f: impl FnOnce(&P, &Session<P>) -> R,
+) -> Option<R> {
+    guard(|| {
+        // SAFETY: by contract.
+        unsafe {
+            let provider = &*provider.cast::<P>();
+            f(provider, &Session::of(exchange, provider))
+        }
+    })
+}
+
+const fn which(n: u32) -> Which {
+    if n == Which::Request as u32 { Which::Request } else { Which::Response }
+}
+
+unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), hook: *const RawHook) -> bool {
+    guard(|| {
+        // SAFETY: the table's provider; the hook and its texts are lent for the call.
+        let (provider, raw) = unsafe { (&*provider.cast::<P>(), *hook) };
+        let texts = |list: Slice<Str>| list.iter().map(|t| t.as_str().to_owned()).collect();
+        let hook = Registered {
+            name: raw.name.as_str().to_owned(),
+            stage: raw.stage,
+            before: texts(raw.before),
+            after: texts(raw.after),
+            raw: RawHook { name: Str::EMPTY, before: Slice::EMPTY, after: Slice::EMPTY, ..raw },
+        };
+        provider.register(hook, HANDLER)
+    })
+    .unwrap_or(false)
+}
+
+unsafe extern "C" fn part<P: Provider>(p: *const (), s: *const SessionShared, part: u32, out: *mut Sink) -> bool {
+    const PARTS: [Part; 7] =
+        [Part::Method, Part::Target, Part::Path, Part::Query, Part::Authority, Part::Scheme, Part::Version];
+    let Some(part) = PARTS.into_iter().find(|p| *p as u32 == part) else { return false };
+    // SAFETY: see `with`; the sink is lent for the call.
+    unsafe { with::<P, _>(p, s, |p, s| p.part(s, part, &mut *out)) }.unwrap_or(false)
+}
+
+unsafe extern "C" fn header<P: Provider>(
+    p: *const (),
+    s: *const SessionShared,
+    n: u32,
+    name: Str,
+    out: *mut Sink,
+) -> bool {
+    // SAFETY: as above.
+    unsafe { with::<P, _>(p, s, |p, s| p.header(s, which(n), name.as_str(), &mut *out)) }.unwrap_or(false)
+}
+
+unsafe extern "C" fn headers<P: Provider>(
+    p: *const (),
+    s: *const SessionShared,
+    n: u32,
+    data: *mut (),
+    each: unsafe extern "C" fn(*mut (), Str, Slice<u8>),
+) {
+    // SAFETY: as above; the caller's function takes its data.
+    let mut call = |name: &str, value: &[u8]| unsafe { each(data, Str::new(name), Slice::new(value)) };
+    // SAFETY: as above.
+    unsafe { with::<P, _>(p, s, |p, s| p.headers(s, which(n), &mut call)) };
+}
+
+unsafe extern "C" fn edit<P: Provider>(
+    p: *const (),
+    s: *const SessionShared,
+    n: u32,
+    op: u32,
+    name: Str,
+    value: Slice<u8>,
+) -> bool {
+    let ops = [HeadOp::Set, HeadOp::Add, HeadOp::Remove];
+    let Some(op) = ops.into_iter().find(|o| *o as u32 == op) else { return false };
+    // SAFETY: as above; name and value are lent for the call.
+    unsafe { with::<P, _>(p, s, |p, s| p.edit(s, which(n), op, name.as_str(), value.as_slice())) }.unwrap_or(false)
+}
+
+unsafe extern "C" fn status<P: Provider>(p: *const (), s: *const SessionShared) -> u32 {
+    // SAFETY: as above.
+    unsafe { with::<P, _>(p, s, |p, s| p.status(s).into()) }.unwrap_or(0)
+}
+
+unsafe extern "C" fn respond<P: Provider>(p: *const (), s: *const SessionShared, status: u32) -> bool {
+    let Ok(status) = u16::try_from(status) else { return false };
+    // SAFETY: as above.
+    unsafe { with::<P, _>(p, s, |p, s| p.respond(s, status)) }.unwrap_or(false)
+}
+
+unsafe extern "C" fn set_target<P: Provider>(p: *const (), s: *const SessionShared, target: Slice<u8>) -> bool {
+    // SAFETY: as above; the target is lent for the call.
+    unsafe { with::<P, _>(p, s, |p, s| p.set_target(s, target.as_slice())) }.unwrap_or(false)
+}
+
+unsafe extern "C" fn fetch<P: Provider>(
+    p: *const (),
+    s: *const SessionShared,
+    request: *const RawRequest,
+    body: Body,
+) -> LocalFuture<Outcome<RawResponse>> {
+    // SAFETY: as above; the request is lent for the call.
+    let made = unsafe {
+        with::<P, _>(p, s, |p, s| {
+            let r = *request;
+            let future = p.fetch(s, r.method.as_str(), r.target.as_slice(), r.headers.as_slice(), body);
+            LocalFuture::new(async move {
+                match future.await {
+                    Ok((status, headers, body)) => {
+                        Outcome::Ok(RawResponse { status: status.into(), headers: Bytes::from(headers), body })
+                    }
+                    Err(e) => Outcome::Err(e),
+                }
+            })
+        })
+    };
+    made.unwrap_or_else(|| LocalFuture::new(std::future::ready(Outcome::Err(Error::bare(ErrorKind::Panicked)))))
+}

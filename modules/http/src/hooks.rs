@@ -1,0 +1,236 @@
+//! Hooks and handlers of other modules: their order, and their part in an exchange.
+
+use crate::{
+    Http,
+    conf::Conf,
+    fault::Fault,
+    incoming::Incoming,
+    reply::{Body, Call, Reply},
+    respond::refuse,
+};
+use anyproxy_http_contract::{self as contract, BodySource, Registered, Segment, Stage};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage as At, Who, tracing};
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+/// Hooks of one generation, at most: each is a bit of [`Active`].
+const MOST: usize = 60;
+/// The bit that says that the others are known.
+const KNOWN: u64 = 1 << 63;
+
+/// What other modules brought to one generation.
+#[derive(Debug, Default)]
+pub(crate) struct Hooks {
+    /// While modules prepare.
+    brought: Mutex<Brought>,
+    /// From `settle` on.
+    settled: OnceLock<Brought>,
+}
+
+#[derive(Debug, Default)]
+struct Brought {
+    /// By stage, each in its order.
+    hooks: Vec<Registered>,
+    handlers: HashMap<String, Registered>,
+}
+
+/// Which hooks have a part in the exchanges of a block. Asked once.
+#[derive(Debug, Default)]
+pub(crate) struct Active(AtomicU64);
+
+impl Hooks {
+    /// Takes a hook; false: there are too many, its name is taken, or its order contradicts the others'.
+    pub(crate) fn add(&self, hook: Registered) -> bool {
+        let all = &mut *self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name);
+        if taken || hook.stage > Stage::Sent as u32 || all.hooks.len() >= MOST || self.settled.get().is_some() {
+            return false;
+        }
+        all.hooks.push(hook);
+        match order(&all.hooks) {
+            Some(order) => {
+                let mut list: Vec<_> = std::mem::take(&mut all.hooks).into_iter().map(Some).collect();
+                all.hooks = order.into_iter().filter_map(|n| list[n].take()).collect();
+                true
+            }
+            None => {
+                all.hooks.pop();
+                false
+            }
+        }
+    }
+
+    /// Takes a handler; false: its name is taken.
+    pub(crate) fn add_handler(&self, handler: Registered) -> bool {
+        let all = &mut *self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.handlers.contains_key(&handler.name) || self.settled.get().is_some() {
+            return false;
+        }
+        all.handlers.insert(handler.name.clone(), handler);
+        true
+    }
+
+    /// Nothing more is brought.
+    pub(crate) fn settle(&self) {
+        let all = std::mem::take(&mut *self.brought.lock().unwrap_or_else(PoisonError::into_inner));
+        // Once a generation.
+        let _ = self.settled.set(all);
+    }
+
+    fn list(&self) -> &[Registered] {
+        self.settled.get().map_or(&[], |all| &all.hooks)
+    }
+
+    /// The handler of that name.
+    pub(crate) fn handler(&self, name: &str) -> Option<&Registered> {
+        self.settled.get()?.handlers.get(name)
+    }
+
+    /// Names of handlers, for messages.
+    pub(crate) fn handlers(&self) -> Vec<&str> {
+        let mut names: Vec<_> =
+            self.settled.get().map_or_else(Vec::new, |all| all.handlers.keys().map(String::as_str).collect());
+        names.sort_unstable();
+        names
+    }
+
+    /// Those of a stage that have a part in the exchanges of this block, with their numbers.
+    fn active<'a>(
+        &'a self,
+        call: &Call<'_>,
+        conf: &Conf,
+        stage: Stage,
+    ) -> impl Iterator<Item = &'a Registered> + use<'a> {
+        let list = self.list();
+        let active = if list.is_empty() { 0 } else { self.active_bits(call.exchange, &conf.hooks) };
+        list.iter().enumerate().filter(move |(n, h)| h.stage == stage as u32 && active >> n & 1 == 1).map(|(_, h)| h)
+    }
+
+    fn active_bits(&self, exchange: &Session<Http>, active: &Active) -> u64 {
+        let known = active.0.load(Relaxed);
+        if known & KNOWN != 0 {
+            return known;
+        }
+        let table = exchange.module().table();
+        let bits = self.list().iter().enumerate();
+        let bits = bits.fold(KNOWN, |bits, (n, h)| bits | u64::from(h.applies(table, exchange)) << n);
+        active.0.store(bits, Relaxed);
+        bits
+    }
+}
+
+/// Indices by stage, and within one so that everybody's wishes are met, else as they came. `None`: they contradict.
+fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
+    let comes_before = |a: &Registered, b: &Registered| {
+        a.stage < b.stage || (a.stage == b.stage && (a.before.contains(&b.name) || b.after.contains(&a.name)))
+    };
+    let mut left: Vec<usize> = (0..hooks.len()).collect();
+    let mut order = Vec::with_capacity(hooks.len());
+    while !left.is_empty() {
+        let free = |&n: &usize| !left.iter().any(|&m| m != n && comes_before(&hooks[m], &hooks[n]));
+        let at = left.iter().position(free)?;
+        order.push(left.remove(at));
+    }
+    Some(order)
+}
+
+/// Runs the hooks of a stage before somebody answers: the request's body to go on with, or an answer.
+pub(crate) async fn before(
+    call: &Call<'_>,
+    conf: &Conf,
+    stage: Stage,
+    mut incoming: Incoming,
+) -> Result<Incoming, Reply> {
+    for hook in call.exchange.module().hooks.active(call, conf, stage) {
+        match run(call, hook, incoming.into_module()).await {
+            Ok((false, body)) => incoming = Incoming::module(body),
+            Ok((true, body)) => return Err(reply(call, body)),
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(incoming)
+}
+
+/// Runs the hooks of a stage after somebody answered.
+pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer: Reply) -> Reply {
+    if answer.upgrade.is_some() {
+        return answer;
+    }
+    for hook in call.exchange.module().hooks.active(call, conf, stage) {
+        let length = answer.length.or_else(|| call.state.parts.borrow().response.length());
+        match run(call, hook, into_module(call, answer.body, length)).await {
+            Ok((_, body)) => answer = reply(call, body),
+            Err(failed) => return failed,
+        }
+    }
+    answer
+}
+
+/// What a handler of another module answers.
+pub(crate) async fn handle(call: &Call<'_>, name: &str, incoming: Incoming) -> Reply {
+    let Some(handler) = call.exchange.module().hooks.handler(name) else { return refuse(call, 500) };
+    match run(call, handler, incoming.into_module()).await {
+        Ok((true, body)) => reply(call, body),
+        Ok((false, _)) => refuse(call, 404),
+        Err(failed) => failed,
+    }
+}
+
+/// An answer whose status and headers another module has set.
+fn reply(call: &Call<'_>, body: contract::Body) -> Reply {
+    if call.state.parts.borrow().response.is_empty() {
+        tracing::error!(session = call.exchange.id, "a hook answered without a status");
+        return refuse(call, 500);
+    }
+    let length = body.length();
+    Reply::new(if body.is_empty() { Body::Empty } else { Body::Module(body) }, length)
+}
+
+async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result<(bool, contract::Body), Reply> {
+    let table = call.exchange.module().table();
+    let mut running = pin!(hook.run(table, call.exchange, body));
+    let ran = poll_fn(|cx| {
+        if call.watch.kill.get() != 0 {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
+        }
+        running.as_mut().poll(cx)
+    });
+    ran.await.map_err(|e| {
+        tracing::error!(session = call.exchange.id, hook = hook.name, "{e}");
+        let cause = if e.kind == ErrorKind::Panicked { Cause::Panic } else { Cause::Closed };
+        call.exchange.close(CloseReason::new(Who::Proxy, At::Transfer, cause));
+        refuse(call, if e.kind == ErrorKind::Limit { 413 } else { 500 })
+    })
+}
+
+/// An answer's body as other modules see it.
+pub(crate) fn into_module(call: &Call<'_>, body: Body, length: Option<u64>) -> contract::Body {
+    match body {
+        Body::Empty => contract::Body::EMPTY,
+        Body::Module(body) => body,
+        body => contract::Body::new(Source { body, exchange: call.exchange.clone() }, length),
+    }
+}
+
+struct Source {
+    body: Body,
+    exchange: Session<Http>,
+}
+
+impl BodySource for Source {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
+        self.body.poll_next(&self.exchange, cx).map_err(|fault: Fault| {
+            // Whoever gets it next does not know whose fault it is.
+            self.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+            fault.into()
+        })
+    }
+}
