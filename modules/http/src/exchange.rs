@@ -65,6 +65,15 @@ impl Request {
         if self.secure { "https" } else { "http" }
     }
 
+    /// The protocol that the connection is asked to change to: `Upgrade`, if `Connection` names it (RFC 9110 section 7.8).
+    pub(crate) fn upgrade(&self) -> Option<Vec<u8>> {
+        let m = &self.request;
+        if !crate::h1::connection(&m.head, &m.bytes).upgrade {
+            return None;
+        }
+        Some(m.head.fields().value(&m.bytes, Id::Upgrade)?.to_ascii_lowercase())
+    }
+
     /// Changes path and query; false: malformed, and nothing has changed.
     pub(crate) fn set_target(&mut self, target: &[u8]) -> bool {
         let mut changed = Message::default();

@@ -5,10 +5,10 @@ use crate::{
     conf::Conf,
     fault::Fault,
     incoming::Incoming,
-    reply::{Body, Call, Reply},
+    reply::{Body, Call, Reply, Upgrade},
     respond::refuse,
 };
-use anyproxy_http_contract::{self as contract, BodySource, Registered, Segment, Stage};
+use anyproxy_http_contract::{self as contract, Answer, BodySource, Registered, Segment, Stage};
 use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage as At, Who, tracing};
 use std::{
     collections::HashMap,
@@ -151,8 +151,8 @@ pub(crate) async fn before(
 ) -> Result<Incoming, Reply> {
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         match run(call, hook, incoming.into_module()).await {
-            Ok((false, body)) => incoming = Incoming::module(body),
-            Ok((true, body)) => return Err(reply(call, body)),
+            Ok(Answer::GoOn(body)) => incoming = Incoming::module(body),
+            Ok(answer) => return Err(answered(call, answer)),
             Err(failed) => return Err(failed),
         }
     }
@@ -167,7 +167,9 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         let length = answer.length.or_else(|| call.state.parts.borrow().response.length());
         match run(call, hook, into_module(call, answer.body, length)).await {
-            Ok((_, body)) => answer = reply(call, body),
+            Ok(Answer::GoOn(body) | Answer::Respond(body)) => answer = reply(call, body),
+            // Somebody has answered: it is no more the time for that.
+            Ok(Answer::Upgrade(_)) => return refuse(call, 500),
             Err(failed) => return failed,
         }
     }
@@ -178,9 +180,25 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer
 pub(crate) async fn handle(call: &Call<'_>, name: &str, incoming: Incoming) -> Reply {
     let Some(handler) = call.exchange.module().hooks.handler(name) else { return refuse(call, 500) };
     match run(call, handler, incoming.into_module()).await {
-        Ok((true, body)) => reply(call, body),
-        Ok((false, _)) => refuse(call, 404),
+        Ok(Answer::GoOn(_)) => refuse(call, 404),
+        Ok(answer) => answered(call, answer),
         Err(failed) => failed,
+    }
+}
+
+fn answered(call: &Call<'_>, answer: Answer) -> Reply {
+    match answer {
+        Answer::GoOn(body) | Answer::Respond(body) => reply(call, body),
+        Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
+            Reply { body: Body::Empty, length: None, upgrade: Some(Upgrade::Module(upgraded)) }
+        }
+        Answer::Upgrade(_) => {
+            tracing::error!(
+                session = call.exchange.id,
+                "a hook changes the protocol of a request that does not ask for it"
+            );
+            refuse(call, 500)
+        }
     }
 }
 
@@ -194,7 +212,7 @@ fn reply(call: &Call<'_>, body: contract::Body) -> Reply {
     Reply::new(if body.is_empty() { Body::Empty } else { Body::Module(body) }, length)
 }
 
-async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result<(bool, contract::Body), Reply> {
+async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result<Answer, Reply> {
     let table = call.exchange.module().table();
     let mut running = pin!(hook.run(table, call.exchange, body));
     let ran = poll_fn(|cx| {

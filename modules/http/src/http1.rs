@@ -12,7 +12,7 @@ use crate::{
     h1::{self, ChunkedEncoder, Framing, Id, Method, Step, Version},
     incoming::{self, Incoming, Shared},
     message::is_bare,
-    reply::{Body, Call, Client, Flat, GONE, Reply},
+    reply::{Body, Call, Client, Flat, GONE, Reply, Upgrade},
     respond,
 };
 use anyproxy_http_contract::{FilePart, Segment};
@@ -79,8 +79,8 @@ enum Next {
     Cut,
     /// It ends at once: what was sent is not whole, and only a reset tells the client.
     Reset,
-    /// It is another protocol's now, with this peer.
-    Upgraded(Stream, Lease),
+    /// It is another protocol's now.
+    Upgraded(Upgrade),
 }
 
 async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
@@ -140,9 +140,13 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
                 conn.borrow_mut().stream.set_reset();
                 return Ok(());
             }
-            Ok(Next::Upgraded(upstream, lease)) => {
+            Ok(Next::Upgraded(upgrade)) => {
                 let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                return relay(&session, &exchange, conn.into_inner(), upstream, lease).await;
+                let stream = conn.into_inner().into_stream();
+                return match upgrade {
+                    Upgrade::Peer(upstream, lease) => relay(&session, &exchange, stream, upstream, lease).await,
+                    Upgrade::Module(upgraded) => upgraded.go_on(stream).await,
+                };
             }
             Err(e) => {
                 exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
@@ -158,7 +162,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
 async fn relay(
     session: &Session<Http>,
     exchange: &Exchange<Http>,
-    conn: Conn,
+    client: Stream,
     upstream: Stream,
     lease: Lease,
 ) -> Result<(), Error> {
@@ -167,7 +171,7 @@ async fn relay(
     };
     let before = count(session);
     let began = now();
-    let result = session.relay(conn.into_stream(), upstream).await;
+    let result = session.relay(client, upstream).await;
     let total_ns = (now() - began).as_nanos() as u64;
     lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
     // What the exchange moved is added to its session when it ends.
@@ -362,9 +366,9 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
 async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: Manner) -> Result<Next, Error> {
     let status = call.state.parts.borrow().response.status();
     let chunked = write_head(call, &reply, &mut manner, &mut conn.borrow_mut().out);
-    if let Some((upstream, lease)) = reply.upgrade.take() {
+    if let Some(upgrade) = reply.upgrade.take() {
         within(call.watch, BODY_MS, |cx| conn.borrow_mut().poll_send(cx, false)).await?;
-        return Ok(Next::Upgraded(upstream, lease));
+        return Ok(Next::Upgraded(upgrade));
     }
     if manner.head_only || is_bare(status) {
         reply.body = Body::Empty;

@@ -74,6 +74,7 @@ impl Provider for Http {
             Part::Authority => !r.authority().is_empty() && put(r.authority()),
             Part::Scheme => put(r.scheme().as_bytes()),
             Part::Version => put(r.protocol.name().as_bytes()),
+            Part::Upgrade => r.upgrade().is_some_and(|u| put(&u)),
         })
         .unwrap_or(false)
     }
@@ -114,7 +115,9 @@ impl Provider for Http {
     fn edit(&self, exchange: &Session<Self>, which: Which, op: HeadOp, name: &str, value: &[u8]) -> bool {
         let id = Id::of(name.as_bytes());
         // The length of an answer is the handler's to say, and to take back when its body becomes another.
-        if is_own(id) && !(which == Which::Response && id == Id::ContentLength && op == HeadOp::Remove) {
+        let taken_back = id == Id::ContentLength && op == HeadOp::Remove;
+        let upgrade = id == Id::Upgrade && op == HeadOp::Set;
+        if is_own(id) && !(which == Which::Response && (taken_back || upgrade)) {
             return false;
         }
         let done = with(exchange, |r| {
@@ -139,7 +142,7 @@ impl Provider for Http {
     }
 
     fn respond(&self, exchange: &Session<Self>, status: u16) -> bool {
-        let fits = (200..=599).contains(&status);
+        let fits = (200..=599).contains(&status) || status == 101;
         fits && with(exchange, |r| r.response.answer(status)).is_some()
     }
 

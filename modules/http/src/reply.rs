@@ -46,8 +46,15 @@ pub(crate) struct Reply {
     pub(crate) body: Body,
     /// Bytes of the body, where they are known and no header says so.
     pub(crate) length: Option<u64>,
-    /// The connection becomes another protocol's, with this peer.
-    pub(crate) upgrade: Option<(Stream, Lease)>,
+    /// The connection becomes another protocol's.
+    pub(crate) upgrade: Option<Upgrade>,
+}
+
+/// Who goes on with a connection that is HTTP no more.
+#[derive(Debug)]
+pub(crate) enum Upgrade {
+    Peer(Stream, Lease),
+    Module(contract::Upgraded),
 }
 
 impl Reply {

@@ -25,6 +25,8 @@ pub enum Part {
     Scheme,
     /// `1.0`, `1.1` or `2`
     Version,
+    /// The protocol that the connection is asked to change to, in small letters: `websocket`.
+    Upgrade,
 }
 
 /// One request and its answer. A session of its own by `Deref`: variables, slot, peers, log.

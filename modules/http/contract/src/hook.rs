@@ -1,6 +1,6 @@
 //! Hooks and handlers, as their authors write them, and the contract as they hold it.
 
-use crate::{Body, Exchange, HttpTable, ID, LAYOUT, RawAnswer, RawHook, VERSION};
+use crate::{Body, Exchange, HttpTable, ID, LAYOUT, RawAnswer, RawHook, Upgraded, VERSION};
 use anyproxy_module_api::{
     Error, ErrorKind, Module, SessionShared, Slice, Str,
     abi::{
@@ -36,6 +36,10 @@ pub enum Answer {
     GoOn(Body),
     /// This is the answer: status and headers are set ([`Exchange::respond`]).
     Respond(Body),
+    /// The connection becomes another protocol's, which the client asked for ([`Part::Upgrade`](crate::Part::Upgrade)):
+    /// the answer's status is 101 and its headers are set, `Upgrade` among them. Over HTTP/2 the client gets 200 without
+    /// that header (RFC 8441).
+    Upgrade(Upgraded),
 }
 
 /// A hook or handler of the module `M`.
@@ -108,8 +112,9 @@ fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook)
             let run = H::run(exchange, body);
             LocalFuture::new(async move {
                 match run.await {
-                    Ok(Answer::GoOn(body)) => Outcome::Ok(RawAnswer { kind: 0, body }),
-                    Ok(Answer::Respond(body)) => Outcome::Ok(RawAnswer { kind: 1, body }),
+                    Ok(Answer::GoOn(body)) => Outcome::Ok(RawAnswer { kind: 0, body, upgraded: Upgraded::NONE }),
+                    Ok(Answer::Respond(body)) => Outcome::Ok(RawAnswer { kind: 1, body, upgraded: Upgraded::NONE }),
+                    Ok(Answer::Upgrade(upgraded)) => Outcome::Ok(RawAnswer { kind: 2, body: Body::EMPTY, upgraded }),
                     Err(e) => Outcome::Err(e),
                 }
             })

@@ -18,6 +18,7 @@ mod file;
 mod hook;
 mod provider;
 mod table;
+mod upgrade;
 
 pub use body::{Body, BodySource, Segment};
 pub use bytes::Bytes;
@@ -26,3 +27,4 @@ pub use file::{FileHandle, FilePart};
 pub use hook::{Answer, Hook, Http, Stage};
 pub use provider::{Provider, Registered, Response};
 pub use table::{HeadOp, HttpTable, ID, LAYOUT, RawAnswer, RawHook, RawRequest, RawResponse, VERSION, Which};
+pub use upgrade::Upgraded;

@@ -1,6 +1,6 @@
 //! The contract as http itself implements it: no raw pointer gets out of here.
 
-use crate::{Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Which};
+use crate::{Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Which};
 use anyproxy_module_api::{
     Error, ErrorKind, Module, Session, SessionShared, Sink, Slice, Str,
     abi::{
@@ -63,20 +63,24 @@ impl Registered {
         unsafe { (self.raw.applies)(self.raw.module, table, exchange.as_ptr()) }
     }
 
-    /// Runs it: whether it answers, and the body. Dropped before the exchange ends.
+    /// Runs it. Dropped before the exchange ends.
     pub fn run<P: Provider>(
         &self,
         table: &HttpTable,
         exchange: &Session<P>,
         body: Body,
-    ) -> impl Future<Output = Result<(bool, Body), Error>> + use<P> {
+    ) -> impl Future<Output = Result<Answer, Error>> + use<P> {
         let exchange = exchange.clone();
         // SAFETY: as above; the exchange is held until the future is dropped.
         let future = unsafe { (self.raw.run)(self.raw.module, table, exchange.as_ptr(), body) };
         async move {
             let _held = exchange;
-            let RawAnswer { kind, body } = crate::hook::answer(future).await?;
-            Ok((kind == 1, body))
+            let RawAnswer { kind, body, upgraded } = crate::hook::answer(future).await?;
+            Ok(match kind {
+                1 => Answer::Respond(body),
+                2 if upgraded.is_some() => Answer::Upgrade(upgraded),
+                _ => Answer::GoOn(body),
+            })
         }
     }
 }
@@ -141,8 +145,16 @@ unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), 
 }
 
 unsafe extern "C" fn part<P: Provider>(p: *const (), s: *const SessionShared, part: u32, out: *mut Sink) -> bool {
-    const PARTS: [Part; 7] =
-        [Part::Method, Part::Target, Part::Path, Part::Query, Part::Authority, Part::Scheme, Part::Version];
+    const PARTS: [Part; 8] = [
+        Part::Method,
+        Part::Target,
+        Part::Path,
+        Part::Query,
+        Part::Authority,
+        Part::Scheme,
+        Part::Version,
+        Part::Upgrade,
+    ];
     let Some(part) = PARTS.into_iter().find(|p| *p as u32 == part) else { return false };
     // SAFETY: see `with`; the sink is lent for the call.
     unsafe { with::<P, _>(p, s, |p, s| p.part(s, part, &mut *out)) }.unwrap_or(false)

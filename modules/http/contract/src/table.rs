@@ -1,6 +1,6 @@
 //! The functions as they cross, and their fingerprint.
 
-use crate::{Body, Bytes, FilePart};
+use crate::{Body, Bytes, FilePart, Upgraded};
 use anyproxy_module_api::{
     SessionShared, Sink, Slice, Str,
     abi::{error::Outcome, task::LocalFuture},
@@ -38,10 +38,13 @@ pub enum HeadOp {
 #[repr(C)]
 #[derive(Debug)]
 pub struct RawAnswer {
-    /// 0: it goes on with `body`, 1: this is the answer, with `body`; status and headers are set.
+    /// 0: it goes on with `body`, 1: this is the answer, with `body`; status and headers are set. 2: the same, and the
+    /// connection goes on with `upgraded`.
     pub kind: u32,
     /// The request's body to go on with, or the answer's.
     pub body: Body,
+    /// For 2.
+    pub upgraded: Upgraded,
 }
 
 /// A hook or handler as it is registered. Copied by the provider.
@@ -217,7 +220,7 @@ mod tests {
             ("RawHook", 88),
             ("RawHook.module", 64),
             ("RawHook.run", 80),
-            ("RawAnswer", 32),
+            ("RawAnswer", 56),
             ("RawRequest", 48),
             ("RawResponse", 80),
             ("Body", 24),

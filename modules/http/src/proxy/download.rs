@@ -13,7 +13,7 @@ use crate::{
     headers,
     incoming::Incoming,
     message::Message,
-    reply::{Body, Call, Reply},
+    reply::{Body, Call, Reply, Upgrade},
 };
 use anyproxy_http_contract::Segment;
 use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
@@ -267,7 +267,7 @@ impl Download {
         if call.state.parts.borrow().response.status() == 101
             && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
-            let upgrade = Some((up.into_stream(), lease));
+            let upgrade = Some(Upgrade::Peer(up.into_stream(), lease));
             return Reply { body: Body::Empty, length: None, upgrade };
         }
         let body = match (&self.phase, &mut self.up) {
