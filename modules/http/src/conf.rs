@@ -1,8 +1,12 @@
 //! What the configuration says of a block: limits, times, and who answers its requests.
 
 use crate::{
+    access::Access,
+    compress::Compress,
     headers::{self, Rule},
     hooks::Active,
+    pages::{self, Page},
+    rewrite,
     statics::Static,
     trust::Trusted,
 };
@@ -178,6 +182,10 @@ pub struct Conf {
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
+    pub(crate) access: Access,
+    pub(crate) compress: Option<Compress>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
     pub(crate) hooks: Active,
     /// The server of the block has `http`.
@@ -205,6 +213,10 @@ impl Conf {
             trusted: Trusted::new(scope, problems),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
+            access: Access::new(scope, problems),
+            compress: Compress::new(scope),
+            pages: pages::pages(scope, problems),
+            rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }

@@ -190,7 +190,7 @@ fn answered(call: &Call<'_>, answer: Answer) -> Reply {
     match answer {
         Answer::GoOn(body) | Answer::Respond(body) => reply(call, body),
         Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
-            Reply { body: Body::Empty, length: None, upgrade: Some(Upgrade::Module(upgraded)) }
+            Reply { body: Body::Empty, length: None, upgrade: Some(Upgrade::Module(upgraded)), refusal: false }
         }
         Answer::Upgrade(_) => {
             tracing::error!(

@@ -1,6 +1,6 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
-use crate::{Http, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
+use crate::{Http, compress, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
@@ -48,6 +48,8 @@ pub(crate) struct Reply {
     pub(crate) length: Option<u64>,
     /// The connection becomes another protocol's.
     pub(crate) upgrade: Option<Upgrade>,
+    /// This proxy says no, and nothing of its own: a page may take its place.
+    pub(crate) refusal: bool,
 }
 
 /// Who goes on with a connection that is HTTP no more.
@@ -59,7 +61,7 @@ pub(crate) enum Upgrade {
 
 impl Reply {
     pub(crate) fn new(body: Body, length: Option<u64>) -> Self {
-        Self { body, length, upgrade: None }
+        Self { body, length, upgrade: None, refusal: false }
     }
 
     /// With all of its body at hand.
@@ -82,6 +84,8 @@ pub(crate) enum Body {
     Echo(Incoming),
     /// What another module makes.
     Module(contract::Body),
+    /// Compressed as it passes.
+    Compressed(Box<compress::Stream>),
 }
 
 impl Body {
@@ -102,6 +106,7 @@ impl Body {
             },
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Peer(download) => download.poll_next(exchange, cx),
+            Self::Compressed(stream) => stream.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
                 Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
@@ -122,12 +127,16 @@ impl Body {
     pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
         match self {
             Self::Peer(download) => download.drive(exchange, cx),
+            Self::Compressed(stream) => stream.drive(exchange, cx),
             _ => Ok(()),
         }
     }
 
     /// Whose fault it is that nothing comes.
     pub(crate) fn stalled(&self) -> Fault {
+        if let Self::Compressed(stream) = self {
+            return stream.stalled();
+        }
         let who = if matches!(self, Self::Echo(_)) { Who::Client } else { Who::Upstream };
         Fault::new(who, Cause::Timeout, 0)
     }
