@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 mod access;
 mod compress;
+mod conditions;
 mod conf;
 mod conn;
 pub mod core;

@@ -1,6 +1,6 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
-use crate::{Http, compress, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
+use crate::{Http, compress, conditions, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
@@ -48,6 +48,8 @@ pub(crate) struct Reply {
     pub(crate) length: Option<u64>,
     /// The connection becomes another protocol's.
     pub(crate) upgrade: Option<Upgrade>,
+    /// Conditions and ranges of the request were not applied yet, and may be.
+    pub(crate) whole: bool,
     /// This proxy says no, and nothing of its own: a page may take its place.
     pub(crate) refusal: bool,
 }
@@ -61,7 +63,7 @@ pub(crate) enum Upgrade {
 
 impl Reply {
     pub(crate) fn new(body: Body, length: Option<u64>) -> Self {
-        Self { body, length, upgrade: None, refusal: false }
+        Self { body, length, upgrade: None, whole: false, refusal: false }
     }
 
     /// With all of its body at hand.
@@ -84,6 +86,8 @@ pub(crate) enum Body {
     Echo(Incoming),
     /// What another module makes.
     Module(contract::Body),
+    /// One part of another.
+    Cut(Box<conditions::Cut>),
     /// Compressed as it passes.
     Compressed(Box<compress::Stream>),
 }
@@ -107,6 +111,7 @@ impl Body {
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Peer(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),
+            Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
                 Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::{
-    Http,
+    Http, conditions,
     conf::{Answerer, Conf},
     headers, hooks,
     incoming::Incoming,
@@ -95,7 +95,11 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
 
 /// What an answer goes through, whoever gave it.
 async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
-    let reply = hooks::after(call, conf, Stage::Received, reply).await;
+    let mut reply = hooks::after(call, conf, Stage::Received, reply).await;
+    if reply.whole {
+        reply = conditions::apply(call, reply);
+        conditions::inline(&mut reply.body);
+    }
     hooks::after(call, conf, Stage::Sent, reply).await
 }
 
