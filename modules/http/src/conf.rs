@@ -122,6 +122,22 @@ directive! {
 }
 
 directive! {
+    /// Requests that a client of HTTP/2 may have under way at once.
+    "http2_streams", Contexts::MSL,
+    .args(&[ArgDesc::new("count", Kind::Int, "requests").required().bounds(1, 10_000)])
+    .default("128")
+    .example("http2_streams 256")
+}
+
+directive! {
+    /// Bytes of one request's body that a client of HTTP/2 may send before they are passed on; four times as many of all.
+    "http2_window", Contexts::MSL,
+    .args(&[ArgDesc::new("size", Kind::Size, "bytes").required().bounds(64 << 10, 64 << 20)])
+    .default("256KiB")
+    .example("http2_window \"1MiB\"")
+}
+
+directive! {
     /// A peer must have begun its answer so long after it had the request. Otherwise the client gets 504.
     "http_first_byte_timeout", Contexts::MSL,
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
@@ -172,6 +188,8 @@ pub struct Conf {
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
     pub(crate) first_byte_ms: u64,
+    pub(crate) http2_streams: u32,
+    pub(crate) http2_window: u32,
     pub(crate) upstream_idle: usize,
     pub(crate) upstream_idle_ms: u64,
     /// `expires`, seconds.
@@ -205,6 +223,8 @@ impl Conf {
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
             first_byte_ms: ms("http_first_byte_timeout", 60),
+            http2_streams: number("http2_streams", 128) as u32,
+            http2_window: number("http2_window", 256 << 10) as u32,
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),

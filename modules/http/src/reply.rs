@@ -152,6 +152,7 @@ pub(crate) struct Flat {
     pub(crate) body: Body,
     file: Option<FilePart>,
     reading: Option<Reading>,
+    taken: Option<Bytes>,
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>;
@@ -167,12 +168,17 @@ impl fmt::Debug for Flat {
 
 impl Flat {
     pub(crate) const fn new(body: Body) -> Self {
-        Self { body, file: None, reading: None }
+        Self { body, file: None, reading: None, taken: None }
     }
 
     /// A file is being read: the pieces are to be had here only.
     pub(crate) fn is_reading(&self) -> bool {
         self.file.is_some() || self.reading.is_some()
+    }
+
+    /// Puts a piece back that was taken too soon.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.taken = Some(bytes);
     }
 
     /// Has this part read before what follows.
@@ -189,6 +195,9 @@ impl Flat {
         exchange: &Session<Http>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Segment>, Fault>> {
+        if let Some(taken) = self.taken.take() {
+            return Poll::Ready(Ok(Some(Segment::Bytes(taken))));
+        }
         loop {
             if self.is_reading() {
                 return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c)));
