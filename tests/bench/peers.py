@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 DIR = os.environ.get('BENCH_DIR') or os.path.join(tempfile.gettempdir(), 'proxy-bench')
 WWW = '/dev/shm/peers_www'
 ORIGIN = '127.0.0.1:19000'
-PORTS = dict(l4=18001, l7=18000, tls=18443, cache=18002, static=18003)
+PORTS = dict(l4=18001, l7=18000, tls=18443, cache=18002, static=18003, h2c=18004)
 
 
 class Absent(Exception):
@@ -75,13 +75,13 @@ def anyproxy_binary():
 
 def anyproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
     if role != 'l4':
-        ports = {key: PORTS[key] for key in ('l7', 'static')}
+        ports = {key: PORTS[key] for key in ('l7', 'static', 'h2c')}
         conf = write('anyproxy/http.kdl', f'''
     load_module "tcp" "balancer" "http"
     common {{ worker_threads {workers}; }}
     net {{
         server {{
-            port_listen_tcp "127.0.0.1:{ports['l7']}"
+            port_listen_tcp "127.0.0.1:{ports['l7']}" "127.0.0.1:{ports['h2c']}"
             http
             http_upstream_keepalive 1024
             http_upstream_keepalive_timeout "300s"
@@ -141,7 +141,7 @@ def nginx(role, workers, port=PORTS['l4'], to=ORIGIN):
     stream {{ server {{ listen 127.0.0.1:{port} reuseport backlog=4096; proxy_pass {to}; }} }}
     ''')
         return Spec([installed('nginx'), '-c', conf], {'l4': port})
-    ports = {key: PORTS[key] for key in ('l7', 'tls', 'cache', 'static')}
+    ports = {key: PORTS[key] for key in ('l7', 'tls', 'cache', 'static', 'h2c')}
     shutil.rmtree(f'{DIR}/run/nginx_cache', ignore_errors=True)
     conf = write('nginx/http.conf', head + f'''
     http {{
@@ -155,6 +155,7 @@ def nginx(role, workers, port=PORTS['l4'], to=ORIGIN):
       ssl_certificate {DIR}/conf/cert.pem; ssl_certificate_key {DIR}/conf/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
       ssl_session_cache shared:s:10m;
       server {{ listen 127.0.0.1:{ports['l7']} reuseport backlog=4096;
+               listen 127.0.0.1:{ports['h2c']} http2 reuseport backlog=4096;
                listen 127.0.0.1:{ports['tls']} ssl http2 reuseport backlog=4096; location / {{ proxy_pass http://o; }} }}
       server {{ listen 127.0.0.1:{ports['cache']} reuseport backlog=4096; location / {{ proxy_cache c; proxy_pass http://o; }} }}
       server {{ listen 127.0.0.1:{ports['static']} reuseport backlog=4096; root {WWW}; }}
@@ -215,12 +216,13 @@ def haproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
       http-reuse always
     frontend l7
       bind 127.0.0.1:{PORTS['l7']} backlog 4096
+      bind 127.0.0.1:{PORTS['h2c']} proto h2 backlog 4096
       bind 127.0.0.1:{PORTS['tls']} ssl crt {DIR}/conf/both.pem alpn h2,http/1.1 backlog 4096
       default_backend o
     backend o
       server o {ORIGIN}
     ''')
-    return Spec([installed('haproxy'), '-db', '-f', conf], {key: PORTS[key] for key in ('l7', 'tls')})
+    return Spec([installed('haproxy'), '-db', '-f', conf], {key: PORTS[key] for key in ('l7', 'tls', 'h2c')})
 
 
 def haproxy_many():

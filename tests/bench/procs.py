@@ -93,7 +93,7 @@ def get(port, path, tls=False, h2=False, host='localhost'):
     """One request by curl: status, bytes of the body, HTTP version."""
     url = f'{"https" if tls else "http"}://localhost:{port}{path}'
     r = subprocess.run(['curl', '-sk', '-4', '--max-time', '5', '-o', '/dev/null', '-w', '%{http_code} %{size_download} %{http_version}',
-                        '--http2' if h2 else '--http1.1', '-H', f'Host: {host}', url], capture_output=True, text=True, env=clean_env())
+                        ('--http2' if tls else '--http2-prior-knowledge') if h2 else '--http1.1', '-H', f'Host: {host}', url], capture_output=True, text=True, env=clean_env())
     a = r.stdout.split()
     return (int(a[0]), int(float(a[1])), a[2]) if len(a) == 3 else (0, 0, '?')
 
@@ -140,7 +140,7 @@ def start(name, spec, key, limit=15):
     while time.time() < end:
         if not process.alive():
             raise RuntimeError(f'{name} exited with {process.p.returncode}, see {peers.DIR}/run/{name}.log')
-        if listening(port) and (get(port, '/1k', key == 'tls', host=spec.host)[0] == 200 or get(port, '/c/1k')[0] == 200):
+        if listening(port) and (get(port, '/1k', key == 'tls', key == 'h2c', spec.host)[0] == 200 or get(port, '/c/1k')[0] == 200):
             return process
         time.sleep(0.05)
     process.stop()

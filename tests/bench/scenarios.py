@@ -48,6 +48,7 @@ ALL = {
     'h1_new': Scenario('HTTP/1.1, new connections', 'req', 'l7', 'new', 64, '/1k'),
     'tls_1k': Scenario('HTTPS, 1 KiB', 'req', 'tls', 'wrk', 64, '/1k'),
     'tls_new': Scenario('TLS handshakes', 'req', 'tls', 'new', 32, '/1k'),
+    'h2c_1k': Scenario('HTTP/2 without TLS, 1 KiB', 'req', 'h2c', 'h2load', 16, '/1k'),
     'h2_1k': Scenario('HTTP/2, 1 KiB', 'req', 'tls', 'h2load', 16, '/1k'),
     'cache_1k': Scenario('cached, 1 KiB', 'req', 'cache', 'wrk', 64, '/c/1k'),
     'static_1k': Scenario('static files, 1 KiB', 'req', 'static', 'wrk', 64, '/1k'),
