@@ -51,7 +51,7 @@ directive! {
     /// Passes requests on to the local's peers and their answers back.
     /// It is what a local does that names peers (`proxy_pass_…`) and nothing else.
     "http_proxy", Contexts::LOCAL,
-    .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1")]).default("1.1")])
+    .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1"), Str::new("2")]).default("1.1")])
     .inherit(Inherit::Never)
     .example("http_proxy version=\"1.1\"")
 }
@@ -170,7 +170,7 @@ pub(crate) enum Answerer {
     /// A status, with a text or the target of a redirection.
     Return { status: u16, text: Option<u32> },
     /// The peers.
-    Proxy,
+    Proxy { http2: bool },
     /// Files.
     Static(Static),
     /// What another module registered under this name.
@@ -267,13 +267,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 status: node.arg(0).map_or(200, |v| v.num as u16),
                 text: node.arg(1).map(|v| v.num as u32),
             },
-            "http_proxy" => Answerer::Proxy,
+            "http_proxy" => Answerer::Proxy { http2: prop("version").is_some_and(|v| v.text.as_str() == "2") },
             "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
             "http_static" => match Static::new(node) {
                 Ok(files) => Answerer::Static(files),
                 Err(wrong) => {
                     problems.error(&node.span, &wrong, "");
-                    Answerer::Proxy
+                    Answerer::Proxy { http2: false }
                 }
             },
             _ => continue,
@@ -287,5 +287,5 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             problems.error(&node.span, &text, "split it into two locals by rules");
         }
     }
-    found.map_or(Answerer::Proxy, |(_, a)| a)
+    found.map_or(Answerer::Proxy { http2: false }, |(_, a)| a)
 }

@@ -1,6 +1,13 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
-use crate::{Http, compress, conditions, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
+use crate::{
+    Http, compress, conditions,
+    exchange::State,
+    fault::Fault,
+    files,
+    incoming::Incoming,
+    proxy::{self, Download},
+};
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
@@ -82,6 +89,8 @@ pub(crate) enum Body {
     Segments(VecDeque<Segment>),
     /// What a peer sends.
     Peer(Box<Download>),
+    /// The same over HTTP/2.
+    Peer2(Box<proxy::http2::Download>),
     /// What the client sends.
     Echo(Incoming),
     /// What another module makes.
@@ -110,6 +119,7 @@ impl Body {
             },
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Peer(download) => download.poll_next(exchange, cx),
+            Self::Peer2(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),
             Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
@@ -132,6 +142,7 @@ impl Body {
     pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
         match self {
             Self::Peer(download) => download.drive(exchange, cx),
+            Self::Peer2(download) => download.drive(exchange, cx),
             Self::Compressed(stream) => stream.drive(exchange, cx),
             _ => Ok(()),
         }

@@ -107,7 +107,8 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
         Answerer::Static(files) => statics::send(call, conf, files).await,
         Answerer::Module(name) => hooks::handle(call, name, incoming).await,
-        Answerer::Proxy => proxy::pass(call, conf, incoming).await,
+        Answerer::Proxy { http2: true } => proxy::pass_http2(call, conf, incoming).await,
+        Answerer::Proxy { http2: false } => proxy::pass(call, conf, incoming).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
             if let Some(t) = text {

@@ -5,6 +5,7 @@ use crate::{
     access::Known,
     exchange::{Request, Spare},
     files::Files,
+    http2::client::Peers,
     upstream::Idle,
 };
 use anyproxy_module_api::{Action, sleep, spawn};
@@ -22,6 +23,8 @@ pub struct Worker {
     pub(crate) spare: Rc<Spare>,
     /// Connections to peers without a request.
     pub(crate) idle: Rc<Idle>,
+    /// Connections of HTTP/2 to peers.
+    pub(crate) peers: Rc<Peers>,
     /// Files that were asked for lately.
     pub(crate) files: Rc<Files>,
     /// Memory of compressors, bytes.
@@ -30,6 +33,8 @@ pub struct Worker {
     pub(crate) known: Known,
 }
 
+/// A connection of HTTP/2 to a peer without a request is kept for so long.
+const IDLE_MS: u64 = 60_000;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -37,18 +42,20 @@ impl Worker {
     pub(crate) fn start() -> Self {
         let idle = Rc::<Idle>::default();
         let files = Rc::<Files>::default();
-        let swept = (Rc::clone(&idle), Rc::clone(&files));
+        let peers = Rc::<Peers>::default();
+        let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers));
         // Ends with the generation.
         drop(spawn(async move {
             for turn in 1_u64.. {
                 sleep(SWEEP).await;
                 swept.0.sweep();
+                swept.2.sweep(IDLE_MS);
                 if turn % 20 == 0 {
                     swept.1.sweep();
                 }
             }
         }));
-        Self { spare: Rc::default(), idle, files, compressing: Rc::default(), known: Known::default() }
+        Self { spare: Rc::default(), idle, peers, files, compressing: Rc::default(), known: Known::default() }
     }
 
     /// An empty request, mostly with the memory of an earlier one.

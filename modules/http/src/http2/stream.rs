@@ -1,6 +1,9 @@
 //! One stream of HTTP/2: its exchange, from the request to the end of the answer.
 
-use super::{FULL, Link, Mux, tunnel};
+use super::{
+    mux::{Link, Mux},
+    tunnel,
+};
 use crate::{
     Http,
     exchange::known,
@@ -14,7 +17,7 @@ use crate::{
 };
 use anyproxy_http_contract::{Bytes, Segment};
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Outcome, Session, Who, now, now_ms, unix_ms,
+    Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms,
 };
 use std::{
     fmt,
@@ -55,15 +58,8 @@ impl Body {
         self.id
     }
 
-    /// Wakes this task when there may be room: in the connection, or in the windows.
-    pub(super) fn wait(&self, mux: &mut Mux, cx: &Context<'_>, for_connection: bool) {
-        if let Some(entry) = mux.entry(self.key) {
-            note(&mut entry.waker, cx);
-        }
-        if for_connection {
-            mux.waiting.push(self.key);
-            mux.wake();
-        }
+    pub(super) const fn key(&self) -> u32 {
+        self.key
     }
 
     /// All of the request's body was read.
@@ -82,30 +78,13 @@ impl Body {
     /// `Reset`: the stream is gone.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let mux = &mut *self.link.borrow_mut();
-        let Some(entry) = mux.streams.get_mut(self.key as usize).and_then(Option::as_mut) else {
-            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
-        };
-        if entry.reset {
-            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+        let piece = mux.poll_piece(self.key, cx);
+        if let Poll::Ready(Ok(Some(bytes))) = &piece
+            && let Some(watch) = mux.entry(self.key).and_then(|e| e.watch.as_ref())
+        {
+            watch.client_received.set(watch.client_received.get() + bytes.len() as u64);
         }
-        while let Some((bytes, credit)) = entry.received.pop_front() {
-            let before = mux.conn.out.len();
-            mux.codec.release(self.id, credit, &mut mux.conn.out);
-            if mux.conn.out.len() > before
-                && let Some(waker) = &mux.waker
-            {
-                waker.wake_by_ref();
-            }
-            if !bytes.is_empty() {
-                entry.watch.client_received.set(entry.watch.client_received.get() + bytes.len() as u64);
-                return Poll::Ready(Ok(Some(bytes)));
-            }
-        }
-        if entry.ended {
-            return Poll::Ready(Ok(None));
-        }
-        note(&mut entry.waker, cx);
-        Poll::Pending
+        piece
     }
 
     /// Tells the client of an answer that another one follows.
@@ -129,12 +108,6 @@ impl Body {
             writer.finish(false);
         }
         mux.wake();
-    }
-}
-
-fn note(waker: &mut Option<std::task::Waker>, cx: &Context<'_>) {
-    if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-        *waker = Some(cx.waker().clone());
     }
 }
 
@@ -186,7 +159,7 @@ pub(super) async fn answer(
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
-            note(&mut entry.waker, cx);
+            entry.note(cx);
         }
         if watch.kill.get() != 0 {
             // Reset by the client, or ended from outside.
@@ -300,8 +273,14 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
         return;
     }
     let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
-    let mut sending =
-        Sending { body: Flat::new(reply.body), piece: None, ended: false, trailers: Vec::new(), moved: true };
+    let mut sending = Sending {
+        body: Flat::new(reply.body),
+        piece: None,
+        ended: false,
+        trailers: Vec::new(),
+        done: false,
+        moved: true,
+    };
     if let Err(fault) = sending.finish(call, stream, limit).await {
         call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
         let mux = &mut *stream.link.borrow_mut();
@@ -337,6 +316,8 @@ struct Sending {
     /// Nothing comes after `piece`.
     ended: bool,
     trailers: Vec<u8>,
+    /// The end was sent.
+    done: bool,
     /// Bytes moved since the deadline was set.
     moved: bool,
 }
@@ -385,70 +366,48 @@ impl Sending {
                 self.piece = next;
                 continue;
             }
-            if !self.send(call, stream, next)? {
+            if !self.send(call, stream, next, cx)? {
                 self.body.body.drive(call.exchange, cx)?;
                 return Poll::Pending;
             }
             self.moved = true;
-            if self.ended && self.piece.is_none() {
+            if self.done {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
     /// Sends what may be sent of the piece; false: the windows, or the connection, take no more. `next` comes after it.
-    fn send(&mut self, call: &Call<'_>, stream: &Body, next: Option<Bytes>) -> Result<bool, Fault> {
+    fn send(&mut self, call: &Call<'_>, stream: &Body, next: Option<Bytes>, cx: &Context<'_>) -> Result<bool, Fault> {
         let mux = &mut *stream.link.borrow_mut();
-        if mux.entry(stream.key).is_none_or(|e| e.reset) || !mux.codec.is_open(stream.id) {
+        if mux.entry(stream.key).is_none_or(|e| e.reset.is_some()) || !mux.codec.is_open(stream.id) {
             return Err(Fault::new(Who::Client, Cause::Reset, 0));
         }
         let end = self.ended && self.trailers.is_empty();
-        if let Some(piece) = &mut self.piece {
-            if mux.conn.pending() >= FULL {
-                mux.waiting.push(stream.key);
-                hold(&mut self.body, next);
-                mux.wake();
-                return Ok(false);
-            }
+        let Some(piece) = &mut self.piece else {
+            // Only the end is left.
             let Mux { conn, codec, .. } = mux;
-            let len = piece.len();
-            let room = codec.capacity(stream.id).min(codec.max_data());
-            let sent = if len > WHOLE && len <= room && codec.data_head(stream.id, len, end, &mut conn.out) {
-                conn.put(std::mem::take(piece), false);
-                len
+            if end {
+                codec.data(stream.id, &[], true, &mut conn.out);
             } else {
-                let sent = codec.data(stream.id, piece, end, &mut conn.out);
-                piece.advance(sent);
-                sent
-            };
-            call.exchange.client_sent.set(call.exchange.client_sent.get() + sent as u64);
-            mux.wake();
-            if sent < len {
-                hold(&mut self.body, next);
-                return Ok(sent > 0);
+                send_trailers(codec, stream.id, &self.trailers, &mut conn.out);
             }
-            self.piece = next;
+            mux.wake();
+            self.done = true;
             return Ok(true);
+        };
+        let before = piece.len();
+        let all = mux.put(stream.key, piece, end, cx);
+        let sent = before - piece.len();
+        call.exchange.client_sent.set(call.exchange.client_sent.get() + sent as u64);
+        self.moved |= sent > 0;
+        if all {
+            self.piece = next;
+            self.done = end;
+        } else if let Some(next) = next {
+            self.body.unread(next);
         }
-        // Only the end is left.
-        let Mux { conn, codec, .. } = mux;
-        if end {
-            codec.data(stream.id, &[], true, &mut conn.out);
-        } else {
-            send_trailers(codec, stream.id, &self.trailers, &mut conn.out);
-        }
-        mux.wake();
-        Ok(true)
-    }
-}
-
-/// From so many bytes on a piece is sent without a copy.
-const WHOLE: usize = 4 << 10;
-
-/// Puts back what came after a piece that could not be sent.
-fn hold(body: &mut Flat, next: Option<Bytes>) {
-    if let Some(next) = next {
-        body.unread(next);
+        Ok(all)
     }
 }
 

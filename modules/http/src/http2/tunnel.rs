@@ -1,9 +1,12 @@
 //! A stream of HTTP/2 as a stream of bytes: another protocol over extended CONNECT (RFC 8441).
 
-use super::{FULL, Mux, stream::Body};
+use super::stream::Body;
 use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{Buf, Error, ErrorKind, Str, Stream, StreamImpl, StreamInfo};
 use std::task::{Context, Poll, ready};
+
+/// Bytes that are put into frames at once.
+const PIECE: usize = 16 << 10;
 
 /// The stream as bytes.
 pub(super) fn stream(body: Body) -> Stream {
@@ -43,18 +46,13 @@ impl StreamImpl for Tunnel {
         if !mux.codec.is_open(self.body.id()) {
             return Poll::Ready(Err(Error::bare(ErrorKind::BrokenPipe)));
         }
-        if mux.conn.pending() >= FULL {
-            self.body.wait(mux, cx, true);
-            return Poll::Pending;
+        let mut piece = Bytes::from(from[..from.len().min(PIECE)].to_vec());
+        let len = piece.len();
+        mux.put(self.body.key(), &mut piece, false, cx);
+        match len - piece.len() {
+            0 if len > 0 => Poll::Pending,
+            sent => Poll::Ready(Ok(sent)),
         }
-        let Mux { codec, conn, .. } = mux;
-        let sent = codec.data(self.body.id(), from, false, &mut conn.out);
-        if sent == 0 && !from.is_empty() {
-            self.body.wait(mux, cx, false);
-            return Poll::Pending;
-        }
-        mux.wake();
-        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -2,6 +2,7 @@
 
 mod download;
 mod head;
+pub(crate) mod http2;
 
 pub(crate) use download::Download;
 
@@ -10,8 +11,10 @@ use crate::{
     conf::Conf,
     conn::Conn,
     exchange::State,
+    fault::Fault,
     h1::{self, Method},
     hooks,
+    http2::client::{Got, Stream},
     incoming::Incoming,
     reply::{Call, Client, Reply},
     respond::refuse,
@@ -37,18 +40,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
     loop {
         let peer = match connect(call, fresh).await {
             Ok(peer) => peer,
-            Err(e) => {
-                let (status, cause) = match e.kind {
-                    ErrorKind::TimedOut => (504, Cause::Timeout),
-                    ErrorKind::Refused => (502, Cause::Refused),
-                    ErrorKind::NoPeer => (502, Cause::NoPeer),
-                    ErrorKind::Limit => (503, Cause::Limit),
-                    _ => (502, Cause::Unreachable),
-                };
-                tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
-                call.exchange.close(CloseReason::new(Who::Upstream, Stage::Connect, cause));
-                return refuse(call, status);
-            }
+            Err(e) => return unreachable(call, &e),
         };
         let reused = peer.reused;
         let mut download = Download::new(call, conf, incoming, peer);
@@ -58,26 +50,103 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
         };
         let unanswered = download.is_unanswered();
         incoming = download.into_incoming();
-        let idempotent = !matches!(
-            call.state.parts.borrow().method(),
-            Method::Post | Method::Patch | Method::Other | Method::Connect
-        );
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
-        if fault.who == Who::Upstream && unanswered && reused && idempotent && incoming.is_untouched() {
+        if fault.who == Who::Upstream && unanswered && reused && is_idempotent(call) && incoming.is_untouched() {
             call.watch.module().stats.upstream_retried.fetch_add(1, Relaxed);
             fresh = true;
             continue;
         }
-        call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
-        let status = match (fault.status, fault.who) {
-            (0, Who::Upstream) => 502,
-            (0, Who::Proxy) => 503,
-            (0, _) => 400,
-            (status, _) => status,
-        };
-        return refuse(call, status);
+        return failed(call, &fault);
     }
+}
+
+/// The same to peers of HTTP/2.
+pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
+    if call.state.parts.borrow().upgrade().is_some() {
+        // What asks for another protocol goes the way of HTTP/1.
+        return pass(call, conf, incoming).await;
+    }
+    let mut again = 0;
+    loop {
+        let (stream, lease) = match stream(call).await {
+            Ok(got) => got,
+            Err(e) => return unreachable(call, &e),
+        };
+        let mut download = match http2::Download::new(call, conf, incoming, stream, lease) {
+            Ok(download) => download,
+            Err(_) => return refuse(call, 400),
+        };
+        let fault = match download.head(call, conf).await {
+            Ok(()) => return download.into_reply(call),
+            Err(fault) => fault,
+        };
+        let untouched = download.untouched;
+        incoming = download.into_incoming();
+        let repeats = untouched || is_idempotent(call);
+        if fault.who == Who::Upstream
+            && fault.cause != Cause::Timeout
+            && repeats
+            && again < 2
+            && incoming.is_untouched()
+        {
+            call.watch.module().stats.upstream_retried.fetch_add(1, Relaxed);
+            again += 1;
+            continue;
+        }
+        return failed(call, &fault);
+    }
+}
+
+/// A stream to one of the local's peers, on a connection that there is or a new one.
+async fn stream(call: &Call<'_>) -> Result<(Stream, Lease), Error> {
+    let stats = &call.watch.module().stats;
+    let mut lease = call.exchange.pick_peer("").await?;
+    loop {
+        match call.exchange.worker().peers.get(lease.info().id).await {
+            Got::Stream(stream) => {
+                stats.upstream_reused.fetch_add(1, Relaxed);
+                return Ok((stream, lease));
+            }
+            Got::Turn(turn) => {
+                stats.upstream_new.fetch_add(1, Relaxed);
+                let connected = lease.connect().await?;
+                if let Some(stream) = turn.connected(Conn::new(connected)) {
+                    return Ok((stream, lease));
+                }
+            }
+        }
+    }
+}
+
+fn is_idempotent(call: &Call<'_>) -> bool {
+    !matches!(call.state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect)
+}
+
+/// Nobody is there to be asked.
+fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
+    let (status, cause) = match e.kind {
+        ErrorKind::TimedOut => (504, Cause::Timeout),
+        ErrorKind::Refused => (502, Cause::Refused),
+        ErrorKind::NoPeer => (502, Cause::NoPeer),
+        ErrorKind::Limit => (503, Cause::Limit),
+        _ => (502, Cause::Unreachable),
+    };
+    tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
+    call.exchange.close(CloseReason::new(Who::Upstream, Stage::Connect, cause));
+    refuse(call, status)
+}
+
+/// Who was asked gave no answer.
+fn failed(call: &Call<'_>, fault: &Fault) -> Reply {
+    call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+    let status = match (fault.status, fault.who) {
+        (0, Who::Upstream) => 502,
+        (0, Who::Proxy) => 503,
+        (0, _) => 400,
+        (status, _) => status,
+    };
+    refuse(call, status)
 }
 
 /// A connection to one of the local's peers: one that is kept, or a new one.

@@ -1,0 +1,374 @@
+//! Connections of HTTP/2 to peers (RFC 9113): each worker's, shared by its requests. A task of each connection reads frames
+//! and sends what the streams have to say.
+
+use super::{
+    mux::{Broken, Entry, Link, Mux, Received},
+    stream::send_trailers,
+};
+use crate::{
+    conn::Conn,
+    h1::{self, Id},
+    h2::{BadField, Code, Config, Connection, Event, Role},
+    message::Message,
+};
+use anyproxy_http_contract::Bytes;
+use anyproxy_module_api::{Error, ErrorKind, now_ms, spawn, tracing};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// Connections to one peer, a worker.
+const CONNECTIONS: usize = 16;
+
+/// What a peer is allowed.
+const CONFIG: Config = Config {
+    max_streams: 0,
+    window: 256 << 10,
+    connection_window: 4 << 20,
+    max_frame: 1 << 14,
+    header_list: 64 << 10,
+    header_count: 200,
+    header_table: 4096,
+    extended_connect: false,
+    resets: 1000,
+    idle_frames: 10_000,
+    unsent: 256 << 10,
+};
+
+/// The connections of one worker, by the identity of the peer.
+#[derive(Default)]
+pub(crate) struct Peers(RefCell<HashMap<u64, Peer>>);
+
+#[derive(Default)]
+struct Peer {
+    links: Vec<Known>,
+    /// Somebody makes one: others wait for that.
+    connecting: bool,
+    waiting: Vec<Waker>,
+}
+
+struct Known {
+    link: Link,
+    /// When it had no stream, first.
+    idle_since: u64,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.borrow().iter().map(|(peer, p)| (peer, p.links.len()))).finish()
+    }
+}
+
+/// Somebody is to make a connection; dropping this lets another try.
+pub(crate) struct Turn(Rc<Peers>, u64);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(peer) = self.0.0.borrow_mut().get_mut(&self.1) {
+            peer.connecting = false;
+            peer.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
+/// What a request gets.
+pub(crate) enum Got {
+    /// A stream, whose head is to be sent at once.
+    Stream(Stream),
+    /// The turn to make a connection.
+    Turn(Turn),
+}
+
+impl Peers {
+    /// A stream on a connection that there is, or the turn to make one.
+    pub(crate) async fn get(self: &Rc<Self>, peer: u64) -> Got {
+        poll_fn(|cx| {
+            let mut all = self.0.borrow_mut();
+            let this = all.entry(peer).or_default();
+            for known in &this.links {
+                if let Some(stream) = Stream::open(&known.link) {
+                    return Poll::Ready(Got::Stream(stream));
+                }
+            }
+            if this.connecting || this.links.len() >= CONNECTIONS {
+                this.waiting.push(cx.waker().clone());
+                return Poll::Pending;
+            }
+            this.connecting = true;
+            Poll::Ready(Got::Turn(Turn(Rc::clone(self), peer)))
+        })
+        .await
+    }
+
+    /// Somebody may find a stream now.
+    fn wake(&self, peer: u64) {
+        if let Some(peer) = self.0.borrow_mut().get_mut(&peer) {
+            peer.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    fn forget(&self, peer: u64, link: &Link) {
+        let mut all = self.0.borrow_mut();
+        if let Some(this) = all.get_mut(&peer) {
+            this.links.retain(|k| !Rc::ptr_eq(&k.link, link));
+            this.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Ends connections that nobody has used for so long.
+    pub(crate) fn sweep(&self, idle_ms: u64) {
+        let now = now_ms();
+        let mut all = self.0.borrow_mut();
+        for peer in all.values_mut() {
+            peer.links.retain_mut(|k| {
+                let mux = &mut *k.link.borrow_mut();
+                if mux.open > 0 || k.idle_since == 0 {
+                    k.idle_since = now;
+                } else if now >= k.idle_since + idle_ms {
+                    mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
+                    mux.wake();
+                    return false;
+                }
+                true
+            });
+        }
+        all.retain(|_, p| !p.links.is_empty() || p.connecting || !p.waiting.is_empty());
+    }
+}
+
+impl Turn {
+    /// The connection is made: its first stream.
+    pub(crate) fn connected(self, conn: Conn) -> Option<Stream> {
+        let mut codec = Connection::new(Role::Client, CONFIG);
+        let mut conn = conn;
+        codec.start(&mut conn.out);
+        let link = Rc::new(RefCell::new(Mux::new(conn, codec)));
+        let stream = Stream::open(&link);
+        let (peers, peer) = (Rc::clone(&self.0), self.1);
+        if let Some(this) = peers.0.borrow_mut().get_mut(&peer) {
+            this.links.push(Known { link: Rc::clone(&link), idle_since: 0 });
+        }
+        // Ends with the connection, or the generation.
+        drop(spawn(drive(link, peers, peer)));
+        stream
+    }
+}
+
+/// Runs a connection to its end.
+async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
+    poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
+    peers.forget(peer, &link);
+    let mux = &mut *link.borrow_mut();
+    mux.waker = None;
+    for entry in mux.streams.iter_mut().flatten() {
+        if !entry.ended && entry.reset.is_none() {
+            entry.reset = Some(Code::INTERNAL_ERROR);
+        }
+        entry.wake();
+    }
+}
+
+fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()> {
+    link.borrow_mut().note(cx);
+    let mut over = false;
+    loop {
+        let received = link.borrow_mut().receive(cx);
+        match received {
+            Ok(Received::Event(Event::Head { stream, key, end })) => head(&mut link.borrow_mut(), stream, key, end),
+            Ok(Received::Event(Event::GoAway { .. })) => peers.forget(peer, link),
+            Ok(Received::Event(_)) => {}
+            Ok(Received::Later) => break,
+            Ok(Received::End) => {
+                over = true;
+                break;
+            }
+            Err(Broken::Fatal(fatal)) => {
+                tracing::info!(code = fatal.code.name(), "connection to a peer ended: {}", fatal.reason);
+                over = true;
+                break;
+            }
+            Err(Broken::Stream(_)) => return Poll::Ready(()),
+        }
+    }
+    // Streams may have ended: each is looked for anew.
+    peers.wake(peer);
+    let mux = &mut *link.borrow_mut();
+    if mux.send(cx).is_err() || over {
+        return Poll::Ready(());
+    }
+    if mux.codec.is_draining() && mux.open == 0 && mux.conn.pending() == 0 {
+        return Poll::Ready(());
+    }
+    Poll::Pending
+}
+
+/// A head of an answer, for its stream.
+fn head(mux: &mut Mux, stream: u32, key: u32, end: bool) {
+    let mut message = Message::default();
+    let block = mux.codec.block();
+    let made = block.status().is_some_and(|status| {
+        message.answer(status);
+        block.iter().all(|(name, value)| std::str::from_utf8(name).is_ok_and(|name| message.add(name, value).is_ok()))
+    });
+    if let Some(entry) = mux.entry(key).filter(|e| e.id == stream) {
+        if made {
+            entry.heads.push_back(message);
+            entry.ended |= end;
+        } else {
+            entry.reset = Some(Code::PROTOCOL_ERROR);
+        }
+        entry.wake();
+    }
+}
+
+/// One request's stream. Dropping it ends it.
+pub(crate) struct Stream {
+    link: Link,
+    key: u32,
+    id: u32,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.id)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mux = &mut *self.link.borrow_mut();
+        // Nothing is done where it is over.
+        mux.codec.reset(self.id, Code::CANCEL, &mut mux.conn.out);
+        let received = mux.entry(self.key).map(|e| std::mem::take(&mut e.received));
+        for (_, credit) in received.into_iter().flatten() {
+            mux.codec.release(self.id, credit, &mut mux.conn.out);
+        }
+        mux.leave(self.key);
+        mux.wake();
+    }
+}
+
+impl Stream {
+    fn open(link: &Link) -> Option<Self> {
+        let mux = &mut *link.borrow_mut();
+        if mux.codec.is_draining() {
+            return None;
+        }
+        let id = mux.codec.open()?;
+        let key = mux.enter(Entry::new(id));
+        mux.codec.set_key(id, key);
+        Some(Self { link: Rc::clone(link), key, id })
+    }
+
+    /// Sends the head of a request, which is there as one of HTTP/1. `te`: trailers are understood. `end`: nothing follows.
+    ///
+    /// # Errors
+    /// What is no field.
+    pub(crate) fn send_head(&self, text: &[u8], te: bool, end: bool) -> Result<(), BadField> {
+        const LIMITS: h1::Limits = h1::Limits { line: 1 << 20, head: 2 << 20, headers: 4096 };
+        let mut head = h1::Head::default();
+        if !matches!(head.request(text, &LIMITS), Ok(h1::Step::Done(_))) {
+            return Err(BadField::Value);
+        }
+        let mux = &mut *self.link.borrow_mut();
+        let secure = !matches!(mux.conn.stream.info().protocol.as_str(), "tcp" | "unix");
+        let Mux { conn, codec, .. } = mux;
+        let Some(mut writer) = codec.headers(self.id, &mut conn.out) else { return Ok(()) };
+        let scheme: &[u8] = if secure { b"https" } else { b"http" };
+        let host = head.fields().value(text, Id::Host);
+        writer.request(head.method_name(text), Some(scheme), host, Some(head.target(text)), None)?;
+        for line in head.fields().list() {
+            let of_connection = matches!(
+                line.id,
+                Id::Host
+                    | Id::Connection
+                    | Id::KeepAlive
+                    | Id::ProxyConnection
+                    | Id::TransferEncoding
+                    | Id::Upgrade
+                    | Id::Te
+            );
+            if !of_connection {
+                writer.field(line.name(text), line.value(text), line.id == Id::Authorization)?;
+            }
+        }
+        if te {
+            writer.field(b"te", b"trailers", false)?;
+        }
+        writer.finish(end);
+        mux.wake();
+        Ok(())
+    }
+
+    /// Sends a piece of the request's body; the piece keeps what is not taken. False: no more is taken now.
+    pub(crate) fn send(&self, piece: &mut Bytes, end: bool, cx: &Context<'_>) -> bool {
+        self.link.borrow_mut().put(self.key, piece, end, cx)
+    }
+
+    /// Ends the request.
+    pub(crate) fn end(&self, trailers: &[u8]) {
+        let mux = &mut *self.link.borrow_mut();
+        let Mux { conn, codec, .. } = mux;
+        if trailers.is_empty() {
+            codec.data(self.id, &[], true, &mut conn.out);
+        } else {
+            send_trailers(codec, self.id, trailers, &mut conn.out);
+        }
+        mux.wake();
+    }
+
+    /// The next head of an answer.
+    ///
+    /// # Errors
+    /// `Refused`: the peer has not begun with the request; `Reset`: the stream is gone.
+    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Result<Message, Error>> {
+        let mux = &mut *self.link.borrow_mut();
+        let Some(entry) = mux.entry(self.key) else { return Poll::Ready(Err(Error::bare(ErrorKind::Reset))) };
+        if let Some(message) = entry.heads.pop_front() {
+            return Poll::Ready(Ok(message));
+        }
+        match entry.reset {
+            Some(Code::REFUSED_STREAM) => Poll::Ready(Err(Error::bare(ErrorKind::Refused))),
+            Some(_) => Poll::Ready(Err(Error::bare(ErrorKind::Reset))),
+            // An answer without a final head is none.
+            None if entry.ended => Poll::Ready(Err(Error::bare(ErrorKind::UnexpectedEof))),
+            None => {
+                entry.note(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The next piece of the answer's body. `None`: it is complete.
+    ///
+    /// # Errors
+    /// `Reset`: the stream is gone.
+    pub(crate) fn poll_piece(&self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        self.link.borrow_mut().poll_piece(self.key, cx)
+    }
+
+    /// Whether all of the answer is here; its length then.
+    pub(crate) fn is_whole(&self) -> Option<usize> {
+        let mux = &mut *self.link.borrow_mut();
+        let entry = mux.entry(self.key)?;
+        let whole = entry.ended && entry.trailers.is_empty() && entry.received.len() <= 1;
+        whole.then(|| entry.received.iter().map(|(bytes, _)| bytes.len()).sum())
+    }
+
+    /// The lines behind the answer.
+    pub(crate) fn trailers(&self) -> Vec<u8> {
+        self.link.borrow_mut().entry(self.key).map_or_else(Vec::new, |e| std::mem::take(&mut e.trailers))
+    }
+
+    /// The connection does not answer: others are to use another one.
+    pub(crate) fn distrust(&self) {
+        let mux = &mut *self.link.borrow_mut();
+        mux.codec.drain(&mut mux.conn.out);
+        mux.wake();
+    }
+}

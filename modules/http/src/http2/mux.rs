@@ -1,0 +1,313 @@
+//! A connection of HTTP/2 and its streams, of either side: what their tasks share.
+
+use super::{PREFACE, request};
+use crate::{
+    Http,
+    conn::Conn,
+    h2::{Code, Connection, Event, Fatal},
+    message::Message,
+};
+use anyproxy_http_contract::Bytes;
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// Bytes to be sent from which on no more is read and streams wait.
+pub(super) const FULL: usize = 256 << 10;
+/// From so many bytes on a piece is sent without a copy.
+const WHOLE: usize = 4 << 10;
+
+/// What came of reading.
+pub(super) enum Received {
+    Event(Event),
+    /// The peer has ended the connection.
+    End,
+    /// Nothing more now.
+    Later,
+}
+
+/// Why a connection cannot go on.
+pub(super) enum Broken {
+    /// The peer is told why.
+    Fatal(Fatal),
+    Stream(Error),
+}
+
+/// A connection and its streams: shared by their tasks.
+pub(crate) type Link = Rc<RefCell<Mux>>;
+
+/// What is said and heard on one connection.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    pub(super) conn: Conn,
+    pub(super) codec: Connection,
+    pub(super) streams: Vec<Option<Entry>>,
+    pub(super) free: Vec<u32>,
+    pub(super) open: usize,
+    /// The connection's task.
+    pub(super) waker: Option<Waker>,
+    /// Streams that wait for room in what is to be sent.
+    pub(super) waiting: Vec<u32>,
+}
+
+/// A stream whose answer is under way.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: u32,
+    /// Its task's; set when that is polled first.
+    pub(super) waker: Option<Waker>,
+    pub(super) task: Option<Task>,
+    /// Of a server: its deadline and its end.
+    pub(super) watch: Option<Session<Http>>,
+    /// Of a client: heads of answers, the last one final.
+    pub(super) heads: VecDeque<Message>,
+    pub(super) received: VecDeque<(Bytes, u32)>,
+    pub(super) trailers: Vec<u8>,
+    /// Nothing more is received.
+    pub(super) ended: bool,
+    /// It is gone, and why.
+    pub(super) reset: Option<Code>,
+}
+
+impl Entry {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            id,
+            waker: None,
+            task: None,
+            watch: None,
+            heads: VecDeque::new(),
+            received: VecDeque::new(),
+            trailers: Vec::new(),
+            ended: false,
+            reset: None,
+        }
+    }
+
+    /// Its task has something to do.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// It is this task's.
+    pub(super) fn note(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl Mux {
+    pub(super) fn new(conn: Conn, codec: Connection) -> Self {
+        Self { conn, codec, streams: Vec::new(), free: Vec::new(), open: 0, waker: None, waiting: Vec::new() }
+    }
+
+    /// The connection's task is this one.
+    pub(super) fn note(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Reads up to the next event that is not a stream's own: those are noted where they belong.
+    ///
+    /// # Errors
+    /// What the peer did wrong, which is to be told before the end, or what the stream says.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>) -> Result<Received, Broken> {
+        loop {
+            if self.conn.pending() >= FULL {
+                return Ok(Received::Later);
+            }
+            let (unread, out) = self.conn.unread_and_out();
+            let (n, event) = self.codec.receive(unread, out).map_err(Broken::Fatal)?;
+            if let Some(Event::Data { stream, key, payload, end, credit }) = event {
+                let end_of_payload = payload.end;
+                let bytes = self.conn.take(payload);
+                self.conn.consume(n - end_of_payload);
+                self.data(stream, key, bytes, end, credit);
+                continue;
+            }
+            self.conn.consume(n);
+            match event {
+                Some(Event::Trailers { stream, key }) => {
+                    let lines = request::lines(self.codec.block());
+                    if let Some(entry) = self.entry(key).filter(|e| e.id == stream) {
+                        entry.trailers = lines;
+                        entry.ended = true;
+                        entry.wake();
+                    }
+                }
+                Some(Event::Reset { stream, key, code, .. }) => {
+                    if let Some(entry) = self.entry(key).filter(|e| e.id == stream) {
+                        // What was complete before stays so (RFC 9113 section 8.1).
+                        if !(entry.ended && code == Code::NO_ERROR) {
+                            entry.reset = Some(code);
+                        }
+                        if let Some(watch) = &entry.watch {
+                            watch.kill.set(1);
+                            watch.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Reset));
+                        }
+                        entry.wake();
+                    }
+                }
+                Some(Event::Writable { stream: 0, .. }) => self.wake_all(),
+                Some(Event::Writable { key, .. }) => self.wake_stream(key),
+                Some(event) => return Ok(Received::Event(event)),
+                None => match self.conn.poll_fill(cx, PREFACE.len()) {
+                    Poll::Ready(Ok(0)) => return Ok(Received::End),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(e)) if e.kind == ErrorKind::Reset => return Ok(Received::End),
+                    Poll::Ready(Err(e)) => return Err(Broken::Stream(e)),
+                    Poll::Pending => return Ok(Received::Later),
+                },
+            }
+        }
+    }
+
+    fn data(&mut self, stream: u32, key: u32, bytes: Bytes, end: bool, credit: u32) {
+        match self.streams.get_mut(key as usize).and_then(Option::as_mut).filter(|e| e.id == stream) {
+            Some(entry) => {
+                entry.ended |= end;
+                if !bytes.is_empty() || credit > 0 {
+                    entry.received.push_back((bytes, credit));
+                }
+                entry.wake();
+            }
+            // Whoever would have read it is gone.
+            None => self.codec.release(stream, credit, &mut self.conn.out),
+        }
+    }
+
+    /// The next piece that a stream received. `None`: it is complete.
+    ///
+    /// # Errors
+    /// `Reset`: the stream is gone.
+    pub(super) fn poll_piece(&mut self, key: u32, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) else {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+        };
+        while let Some((bytes, credit)) = entry.received.pop_front() {
+            let before = self.conn.out.len();
+            self.codec.release(entry.id, credit, &mut self.conn.out);
+            if self.conn.out.len() > before
+                && let Some(waker) = &self.waker
+            {
+                waker.wake_by_ref();
+            }
+            if !bytes.is_empty() {
+                return Poll::Ready(Ok(Some(bytes)));
+            }
+        }
+        if entry.reset.is_some() {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+        }
+        if entry.ended {
+            return Poll::Ready(Ok(None));
+        }
+        entry.note(cx);
+        Poll::Pending
+    }
+
+    /// Sends what is to be sent, and lets streams go on that wait for room.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.conn.pending() > 0
+            && !self.conn.puts_off(cx)
+            && let Poll::Ready(Err(e)) = self.conn.poll_send(cx, false)
+        {
+            return Err(e);
+        }
+        if self.conn.pending() < FULL {
+            for key in std::mem::take(&mut self.waiting) {
+                self.wake_stream(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a piece of a body into frames, as much as windows and the connection take; the piece keeps the rest. False: they
+    /// take no more now, and the stream's task is woken when they do.
+    pub(super) fn put(&mut self, key: u32, piece: &mut Bytes, end: bool, cx: &Context<'_>) -> bool {
+        let Some(id) = self.entry(key).map(|e| e.id) else { return false };
+        if self.conn.pending() >= FULL {
+            self.waiting.push(key);
+            self.wait(key, cx);
+            return false;
+        }
+        let len = piece.len();
+        let Self { conn, codec, .. } = self;
+        let room = codec.capacity(id).min(codec.max_data());
+        if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
+            conn.put(std::mem::take(piece), false);
+        } else {
+            let sent = codec.data(id, piece, end, &mut conn.out);
+            piece.advance(sent);
+        }
+        if !piece.is_empty() {
+            self.wait(key, cx);
+            return false;
+        }
+        self.wake();
+        true
+    }
+
+    /// The stream's task waits for room.
+    pub(super) fn wait(&mut self, key: u32, cx: &Context<'_>) {
+        if let Some(entry) = self.entry(key) {
+            entry.note(cx);
+        }
+        self.wake();
+    }
+
+    /// The connection's task has something to do.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn entry(&mut self, key: u32) -> Option<&mut Entry> {
+        self.streams.get_mut(key as usize)?.as_mut()
+    }
+
+    pub(super) fn enter(&mut self, entry: Entry) -> u32 {
+        self.open += 1;
+        match self.free.pop() {
+            Some(key) => {
+                self.streams[key as usize] = Some(entry);
+                key
+            }
+            None => {
+                self.streams.push(Some(entry));
+                self.streams.len() as u32 - 1
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, key: u32) {
+        if let Some(entry) = self.streams.get_mut(key as usize)
+            && entry.take().is_some()
+        {
+            self.open -= 1;
+            self.free.push(key);
+        }
+    }
+
+    pub(super) fn wake_stream(&mut self, key: u32) {
+        if let Some(entry) = self.entry(key) {
+            entry.wake();
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        self.streams.iter().flatten().for_each(Entry::wake);
+    }
+}

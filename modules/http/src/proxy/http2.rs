@@ -1,0 +1,222 @@
+//! One request at a peer of HTTP/2: from its head to the end of the answer's body.
+
+use super::head::write_request;
+use crate::{
+    Http,
+    conf::Conf,
+    fault::Fault,
+    h1::{self, Id, Keep},
+    headers,
+    http2::client::Stream,
+    incoming::Incoming,
+    message::Message,
+    reply::{Body, Call, Reply},
+};
+use anyproxy_http_contract::{Bytes, Segment};
+use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+/// A request that a peer answers, as [`super::Download`] over HTTP/1.
+#[derive(Debug)]
+pub(crate) struct Download {
+    stream: Stream,
+    incoming: Incoming,
+    /// Of the request, to be sent next.
+    piece: Option<Bytes>,
+    uploaded: bool,
+    lease: Option<Lease>,
+    began: u64,
+    /// The peer has not begun with the request.
+    pub(super) untouched: bool,
+}
+
+impl Download {
+    /// Sends the request's head; `None`: it is none.
+    pub(super) fn new(
+        call: &Call<'_>,
+        conf: &Conf,
+        incoming: Incoming,
+        stream: Stream,
+        lease: Lease,
+    ) -> Result<Self, Incoming> {
+        let mut lines = headers::render(&conf.request_headers, call.exchange);
+        if let Some(name) = conf.request_id {
+            // A name and an id are always a line.
+            let _ = h1::field(name.as_bytes(), call.exchange.request_id().as_bytes(), &mut lines);
+        }
+        let mut text = Vec::with_capacity(1024);
+        let te = {
+            let parts = &mut *call.state.parts.borrow_mut();
+            parts.response.clear();
+            let host = lease.info().host;
+            write_request(parts, call.client.address(), conf, false, host.as_str(), &lines, &mut text);
+            let te = parts.request.joined(Id::Te).unwrap_or_default();
+            h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
+        };
+        let uploaded = incoming.is_done();
+        if let Err(e) = stream.send_head(&text, te, uploaded) {
+            tracing::info!(session = call.exchange.id, "a request that HTTP/2 cannot carry: {e:?}");
+            return Err(incoming);
+        }
+        call.exchange.upstream_sent.set(call.exchange.upstream_sent.get() + text.len() as u64);
+        let began = now().as_nanos() as u64;
+        Ok(Self { stream, incoming, piece: None, uploaded, lease: Some(lease), began, untouched: false })
+    }
+
+    /// The request's body, for another peer.
+    pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+
+    /// To the head of the answer.
+    pub(super) async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
+        let watch = call.watch;
+        watch.fired.set(0);
+        let mut moved = true;
+        let r = poll_fn(|cx| {
+            if watch.kill.get() != 0 {
+                return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
+            }
+            moved |= self.upload(call.exchange, cx)?;
+            if let Poll::Ready(r) = self.poll_head(call, cx) {
+                return Poll::Ready(r);
+            }
+            if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
+                return Poll::Ready(Err(Fault::of_request(&e)));
+            }
+            if std::mem::take(&mut moved) {
+                let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+                watch.deadline_ms.set(now_ms() + limit);
+            }
+            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
+                if self.uploaded || self.piece.is_some() {
+                    self.stream.distrust();
+                    return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Timeout, 504)));
+                }
+                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Timeout, 408)));
+            }
+            Poll::Pending
+        });
+        let r = r.await;
+        watch.deadline_ms.set(0);
+        r
+    }
+
+    fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            let message = match ready!(self.stream.poll_head(cx)) {
+                Ok(message) => message,
+                Err(e) => {
+                    self.untouched = e.kind == ErrorKind::Refused;
+                    let cause = if self.untouched { Cause::Refused } else { Cause::Reset };
+                    return Poll::Ready(Err(Fault::new(Who::Upstream, cause, 502)));
+                }
+            };
+            let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
+            exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
+            if (100..200).contains(&message.status()) {
+                self.incoming.interim(&message);
+                continue;
+            }
+            let parts = &mut *call.state.parts.borrow_mut();
+            parts.response = message;
+            let method = parts.method();
+            let Message { bytes, head, struck } = &mut parts.response;
+            let keep = Keep { upgrade: false, trailers: true };
+            let stripped = h1::strip_response(head, bytes, method, keep, struck);
+            return Poll::Ready(stripped.map_err(|_| Fault::new(Who::Upstream, Cause::Malformed, 502)));
+        }
+    }
+
+    /// The request's body, to the peer. True: something moved.
+    fn upload(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        let mut moved = false;
+        while !self.uploaded {
+            if self.piece.is_none() {
+                match self.incoming.poll_next(cx) {
+                    Poll::Ready(Ok(Some(piece))) => self.piece = Some(piece),
+                    Poll::Ready(Ok(None)) => {
+                        self.stream.end(&self.incoming.trailers());
+                        self.uploaded = true;
+                        return Ok(true);
+                    }
+                    Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                    Poll::Pending => return Ok(moved),
+                }
+            }
+            let Some(piece) = &mut self.piece else { break };
+            let end = self.incoming.is_done() && self.incoming.trailers().is_empty();
+            let before = piece.len();
+            let all = self.stream.send(piece, end, cx);
+            let sent = (before - piece.len()) as u64;
+            moved |= sent > 0;
+            exchange.upstream_sent.set(exchange.upstream_sent.get() + sent);
+            if !all {
+                return Ok(moved);
+            }
+            self.piece = None;
+            self.uploaded = end;
+        }
+        Ok(moved)
+    }
+
+    /// The answer, whose head is there.
+    pub(super) fn into_reply(self, call: &Call<'_>) -> Reply {
+        match self.stream.is_whole() {
+            Some(0) => {
+                self.complete();
+                Reply::new(Body::Empty, Some(0))
+            }
+            _ => {
+                let length = call.state.parts.borrow().response.length();
+                Reply::new(Body::Peer2(Box::new(self)), length)
+            }
+        }
+    }
+
+    /// The next piece of the answer's body.
+    ///
+    /// # Errors
+    /// When the peer does not send the rest, or the client not its own.
+    pub(crate) fn poll_next(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
+        self.upload(exchange, cx)?;
+        match ready!(self.stream.poll_piece(cx)) {
+            Ok(Some(piece)) => {
+                exchange.upstream_received.set(exchange.upstream_received.get() + piece.len() as u64);
+                Poll::Ready(Ok(Some(Segment::Bytes(piece))))
+            }
+            Ok(None) => {
+                let trailers = self.stream.trailers();
+                self.done();
+                Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
+            }
+            Err(_) => Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0))),
+        }
+    }
+
+    /// Goes on with the request's body.
+    ///
+    /// # Errors
+    /// When the client does not send the rest.
+    pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        self.upload(exchange, cx).map(|_| ())
+    }
+
+    fn complete(mut self) {
+        self.done();
+    }
+
+    fn done(&mut self) {
+        let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
+        if let Some(lease) = self.lease.take() {
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
+        }
+    }
+}
