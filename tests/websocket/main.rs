@@ -1,0 +1,4 @@
+//! WebSockets. One behaviour a file.
+
+mod echo;
+mod support;
