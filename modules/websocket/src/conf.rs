@@ -34,7 +34,7 @@ directive! {
     "websocket_proxy", Contexts::LOCAL,
     .inherit(Inherit::Never)
     .default("handshakes are passed on as any request")
-    .example("websocket_proxy; proxy_pass_tcp \"127.0.0.1:3000\"")
+    .example("websocket_proxy")
 }
 
 directive! {

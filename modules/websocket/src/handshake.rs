@@ -85,8 +85,7 @@ pub(crate) fn check(request: &Request, conf: &Conf) -> Result<Agreed, Refused> {
     if !asks || request.http == b"1.0" {
         return Err(Refused::NotWebSocket);
     }
-    let method = if stream { &b"GET"[..] } else { b"CONNECT" };
-    if request.method != method {
+    if request.method != b"GET" && (stream || request.method != b"CONNECT") {
         return Err(Refused::Malformed("a handshake is a GET"));
     }
     if stream && request.has_body {
