@@ -144,6 +144,23 @@ fn a_client_that_does_not_read_is_not_read_from() {
 }
 
 #[test]
+fn quiet_connections_hold_no_messages() {
+    let proxy = server("local { websocket_echo; }");
+    let before = proxy.resident();
+    let message = pattern::bytes(512 << 10);
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = Client::open(proxy.addr(0));
+            client.send(BINARY, &message);
+            client.expect(BINARY, &message);
+            client
+        })
+        .collect();
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{} connections hold {grown} bytes", clients.len());
+}
+
+#[test]
 fn one_that_never_reads_is_cut() {
     let proxy = server("websocket_ping 0; websocket_timeout \"1s\"; local { websocket_echo; }");
     let mut client = Client::open(proxy.addr(0));

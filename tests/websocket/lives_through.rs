@@ -1,6 +1,6 @@
 //! Reloads, operators, and the end of the process.
 
-use harness::{LIMIT, client};
+use harness::LIMIT;
 use rustix::process::Signal;
 
 use crate::support::*;
@@ -29,7 +29,7 @@ fn an_operator_can_end_it() {
     let sessions = proxy.control(&serde_json::json!({ "cmd": "sessions" })).expect("sessions");
     let id = sessions[0]["id"].as_u64().unwrap_or_else(|| panic!("no session in {sessions}"));
     proxy.ctl(&["sessions", "kill", &id.to_string()]).assert(0, &["\"killed\": 1"]);
-    client.expect_close(1001);
+    client.expect_end(1001);
     await_count(&proxy, "/closed/1001", 1);
     proxy.await_line("access.log", "reason=proxy_transfer_killed", LIMIT);
 }
@@ -44,7 +44,6 @@ fn the_end_of_the_process_is_told() {
     // It is served while it is waited for.
     client.send(TEXT, b"still here");
     client.expect(TEXT, b"still here");
-    client.expect_close(1001);
+    client.expect_end(1001);
     proxy.wait_exit(LIMIT);
-    assert_eq!(client::end(&client.stream), client::End::Closed);
 }

@@ -187,6 +187,13 @@ impl Client {
         assert_eq!(client::end(&self.stream), client::End::Closed);
     }
 
+    /// The next frame is a close with this code, and the connection ends without waiting for an answer.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self, code: u16) {
+        self.expect(CLOSE, &code.to_be_bytes());
+        assert_eq!(client::end(&self.stream), client::End::Closed);
+    }
+
     /// Closes with a code, which comes back.
     #[track_caller]
     pub(crate) fn close(mut self, code: u16) {

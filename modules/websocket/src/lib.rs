@@ -10,6 +10,7 @@ mod handshake;
 mod hook;
 mod io;
 mod origin;
+mod scan;
 mod serve;
 mod stats;
 mod talk;

@@ -63,7 +63,8 @@ pub(crate) async fn serve(
 async fn finish(stream: &mut Stream, exchange: &Exchange<WebSockets>, linger: bool) -> Result<(), Error> {
     stream.shutdown().await?;
     let mut left = if linger { LINGER_BYTES } else { 0 };
-    let mut buf = [0; 4096];
+    // On the heap: in the future every connection would hold it.
+    let mut buf = if linger { vec![0; 16 << 10] } else { Vec::new() };
     while left > 0 {
         let n = stream.read(&mut buf).await? as u64;
         exchange.client_received.set(exchange.client_received.get() + n);

@@ -1,14 +1,14 @@
 //! One WebSocket from its handshake to its end, without I/O: what is said, what is answered, when it is over
 //! (RFC 6455 sections 5 to 7). The shell gives it turns and the time.
 
-use crate::conf::Limits;
+use crate::{conf::Limits, scan::Scanned};
 use anyproxy_module_api::{Cause, Who};
 use std::io::{self, Read, Write};
 use tungstenite::{
-    Bytes, Error, Message, Utf8Bytes, WebSocket,
+    Bytes, Error, Message, Utf8Bytes,
     error::ProtocolError,
     protocol::{
-        CloseFrame, Role, WebSocketConfig,
+        CloseFrame, Role, WebSocketConfig, WebSocketContext,
         frame::{
             Frame,
             coding::{CloseCode, Data, OpCode},
@@ -18,8 +18,10 @@ use tungstenite::{
 
 /// Messages are sent in frames of at most so many bytes: what waits for a slow client is one of them.
 const FRAME: usize = 1 << 20;
-/// Held for the next piece of a message, bytes.
-const READ: usize = 4 << 10;
+/// Held for the next piece of a message, bytes. The stream itself is read in larger pieces.
+const READ: usize = 1 << 10;
+/// The memory of longer messages is given back once they are over, bytes.
+const KEPT: u64 = 8 << 10;
 /// Short frames are joined up to here, bytes.
 const JOINED: usize = 16 << 10;
 /// Room behind a frame for those of control.
@@ -86,9 +88,21 @@ enum State {
     Failed,
 }
 
+fn context(limits: Limits) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .write_buffer_size(JOINED)
+        .max_write_buffer_size(JOINED + FRAME + ROOM)
+        .max_message_size(Some(limits.message))
+        // Frames of control have up to 125 bytes whatever messages may have (section 5.5).
+        .max_frame_size(Some(limits.message.max(125)));
+    WebSocketContext::new(Role::Server, Some(config))
+}
+
 /// One WebSocket.
 pub(crate) struct Talk<S> {
-    ws: WebSocket<S>,
+    wire: Scanned<S>,
+    ws: WebSocketContext,
     says: Says,
     limits: Limits,
     state: State,
@@ -107,19 +121,15 @@ pub(crate) struct Talk<S> {
     moved: (u64, u64),
     /// Messages in and out since the shell asked.
     messages: (u64, u64),
+    /// The library holds the memory of a long message that was sent.
+    grown: bool,
 }
 
 impl<S: Wire> Talk<S> {
     pub(crate) fn new(wire: S, says: Says, limits: Limits, now: u64) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ)
-            .write_buffer_size(JOINED)
-            .max_write_buffer_size(JOINED + FRAME + ROOM)
-            .max_message_size(Some(limits.message))
-            // Frames of control have up to 125 bytes whatever messages may have (section 5.5).
-            .max_frame_size(Some(limits.message.max(125)));
         Self {
-            ws: WebSocket::from_raw_socket(wire, Role::Server, Some(config)),
+            wire: Scanned::new(wire),
+            ws: context(limits),
             says,
             limits,
             state: State::Open,
@@ -132,15 +142,16 @@ impl<S: Wire> Talk<S> {
             say_ms: matches!(says, Says::Text { .. }).then_some(now),
             moved: (0, 0),
             messages: (0, 0),
+            grown: false,
         }
     }
 
     pub(crate) fn wire(&mut self) -> &mut S {
-        self.ws.get_mut()
+        &mut self.wire.wire
     }
 
     pub(crate) fn into_wire(self) -> S {
-        self.ws.into_inner()
+        self.wire.wire
     }
 
     /// Messages in and out since this was asked last.
@@ -161,13 +172,27 @@ impl<S: Wire> Talk<S> {
         match self.go_on(now, away, text) {
             Err(end) => Turn::Over(end),
             Ok(()) if self.wire().is_spent() => Turn::More,
-            Ok(()) => Turn::Wait(self.next_ms()),
+            Ok(()) => {
+                self.shrink();
+                Turn::Wait(self.next_ms())
+            }
+        }
+    }
+
+    /// Gives back what long messages took: the library would keep it for as long as the connection.
+    fn shrink(&mut self) {
+        let Scanned { scan, .. } = &mut self.wire;
+        let grown = self.grown || scan.longest() > KEPT;
+        if grown && self.state == State::Open && !self.blocked && self.rest.is_none() && scan.is_between() {
+            *scan = Default::default();
+            self.ws = context(self.limits);
+            self.grown = false;
         }
     }
 
     /// A client lives that sends, or that takes what was held up.
     fn note_life(&mut self, now: u64) {
-        let moved = self.ws.get_ref().moved();
+        let moved = self.wire.wire.moved();
         if moved.0 != self.moved.0 || (self.blocked && moved.1 != self.moved.1) {
             self.alive_ms = now;
         }
@@ -206,7 +231,7 @@ impl<S: Wire> Talk<S> {
         }
         if ping_ms > 0 && !self.blocked && now >= self.alive_ms.max(self.pinged_ms) + ping_ms {
             self.pinged_ms = now;
-            let wrote = self.ws.write(Message::Ping(Bytes::new()));
+            let wrote = self.ws.write(&mut self.wire, Message::Ping(Bytes::new()));
             return self.wrote(wrote);
         }
         Ok(())
@@ -247,7 +272,7 @@ impl<S: Wire> Talk<S> {
             if matches!(self.state, State::Closed | State::Failed) {
                 return Ok(false);
             }
-            match self.ws.read() {
+            match self.ws.read(&mut self.wire) {
                 Ok(Message::Text(text)) => self.heard(Data::Text, text.into())?,
                 Ok(Message::Binary(bytes)) => self.heard(Data::Binary, bytes)?,
                 // The library answers a ping with the next write.
@@ -302,13 +327,14 @@ impl<S: Wire> Talk<S> {
         (self.state, self.end, self.by_ms) = (State::Closing, Some(end), now + CLOSE_MS);
         // What is left of a message cannot come behind it.
         self.rest = None;
-        let wrote = self.ws.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
+        let wrote = self.ws.close(&mut self.wire, Some(CloseFrame { code, reason: Utf8Bytes::default() }));
         self.wrote(wrote)
     }
 
     /// Sends a message, at least its first frame.
     fn send(&mut self, kind: Data, bytes: Bytes) -> Result<(), End> {
         self.messages.1 += 1;
+        self.grown |= bytes.len() as u64 > KEPT;
         self.rest = Some((kind, bytes));
         self.send_piece()
     }
@@ -320,7 +346,7 @@ impl<S: Wire> Talk<S> {
         if !last {
             self.rest = Some((Data::Continue, bytes));
         }
-        let wrote = self.ws.write(Message::Frame(Frame::message(piece, OpCode::Data(kind), last)));
+        let wrote = self.ws.write(&mut self.wire, Message::Frame(Frame::message(piece, OpCode::Data(kind), last)));
         self.wrote(wrote)
     }
 
@@ -328,7 +354,7 @@ impl<S: Wire> Talk<S> {
     fn push(&mut self) -> Result<(), End> {
         loop {
             self.blocked = false;
-            let wrote = self.ws.flush();
+            let wrote = self.ws.flush(&mut self.wire);
             self.wrote(wrote)?;
             if self.blocked {
                 return Ok(());

@@ -258,6 +258,33 @@ fn an_end_without_a_close() {
 }
 
 #[test]
+fn the_memory_of_long_messages_is_given_back() {
+    let mut t = Test::new(Says::Echo, Limits { message: 1 << 20, ..LIMITS });
+    let long = vec![7; 100_000];
+    let send = |t: &mut Test, part: std::ops::Range<usize>| {
+        let mut frame = vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0, 0, 0, 0, 0];
+        frame.extend(&long);
+        t.pipe().input.extend(&frame[part]);
+    };
+    for _ in 0..3 {
+        // Not before all of it is there, nor while another has begun.
+        send(&mut t, 0..50_000);
+        t.waits();
+        assert!(t.talk.wire.scan.longest() > 0);
+        send(&mut t, 50_000..100_014);
+        t.pipe().input.push_back(0x81);
+        t.waits();
+        assert!(t.talk.wire.scan.longest() > 0);
+        t.pipe().input.extend(*b"\x82\0\0\0\0ab");
+        t.waits();
+        assert_eq!(t.talk.wire.scan.longest(), 0);
+        let out = t.output();
+        assert!(out[10..100_010] == long && out.ends_with(b"\x81\x02ab"), "{}", out.len());
+    }
+    assert_eq!(t.talk.take_messages(), (6, 6));
+}
+
+#[test]
 fn noise_ends_in_order() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
