@@ -90,6 +90,18 @@ fn only_handshakes_reach_the_peer() {
 }
 
 #[test]
+fn without_http_nothing_passes_unchecked() {
+    let (origin, seen) = origin();
+    let text = config(&format!("local {{ websocket_proxy; proxy_pass_tcp \"{}\"; }}", origin.addr()));
+    let proxy = harness::Proxy::start(&text.replace("\nhttp\n", "\n").replace(" path=${path}", ""));
+    let stream = client::connect(proxy.addr(0));
+    client::end(&stream);
+    proxy.await_log("websocket_proxy in a server without `http`", LIMIT);
+    proxy.await_line("access.log", "reason=proxy_route_protocol", LIMIT);
+    assert!(seen.lock().expect("not poisoned").is_empty());
+}
+
+#[test]
 fn a_peer_that_declines_answers_as_ever() {
     let (told, declined) = mpsc::channel();
     let origin = Origin::start(move |mut conn| {

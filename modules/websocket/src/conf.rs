@@ -1,7 +1,7 @@
 //! Directives, and what a block says by them.
 
 use crate::{handshake, origin::Allowed};
-use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Problems, Scope, directive};
+use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Problems, Role, Scope, directive};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -30,8 +30,10 @@ directive! {
 directive! {
     /// Passes WebSocket handshakes on to the local's peers, and nothing else.
     /// Once the peer has accepted, frames pass as they are: they are not parsed, and no limit of this module applies to them.
-    /// What is no handshake is answered with 426, a malformed one with 400.
+    /// What is no handshake is answered with 426, a malformed one with 400. In a server without `http` it closes every
+    /// session: relayed, they would pass unchecked.
     "websocket_proxy", Contexts::LOCAL,
+    .role(Role::Handler, "websocket")
     .inherit(Inherit::Never)
     .default("handshakes are passed on as any request")
     .example("websocket_proxy")

@@ -7,7 +7,7 @@ use crate::{
     serve,
 };
 use anyproxy_http_contract::{Answer, Body, Exchange, Hook, Part, Stage, Upgraded, Which};
-use anyproxy_module_api::{Error, tracing};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Handler, Session, Stage as At, Stream, Who, tracing};
 
 pub(crate) struct Open;
 
@@ -46,6 +46,20 @@ impl Hook<WebSockets> for Open {
         }
         let limits = conf.limits;
         Ok(Answer::Upgrade(Upgraded::new(move |stream| serve::serve(exchange, does, limits, stream))))
+    }
+}
+
+/// Sessions of a local with `websocket_proxy` whose server does not speak HTTP. They must not reach the peer unchecked, and
+/// what other modules say of the server is not shown when the configuration is read.
+pub(crate) struct WithoutHttp;
+
+impl Handler<WebSockets> for WithoutHttp {
+    const NAME: &'static str = "websocket";
+
+    async fn handle(session: Session<WebSockets>, _: Stream) -> Result<(), Error> {
+        tracing::error!(session = session.id, "websocket_proxy in a server without `http`: the session is closed");
+        session.close(CloseReason::new(Who::Proxy, At::Route, Cause::Protocol));
+        Err(Error::bare(ErrorKind::Unsupported))
     }
 }
 

@@ -28,7 +28,7 @@ impl Module for WebSockets {
     type Worker = ();
 
     fn register(registry: &mut Registry<Self>) {
-        registry.require(ID, VERSION.0, VERSION.1, false).action::<stats::Status>();
+        registry.require(ID, VERSION.0, VERSION.1, false).handler::<hook::WithoutHttp>().action::<stats::Status>();
     }
 
     fn create() -> Self {
