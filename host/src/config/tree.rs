@@ -121,6 +121,8 @@ pub struct Peer {
     pub max_connections: u32,
     /// Taken only when no other is available.
     pub backup: bool,
+    /// How its health checks ask; `None`: as its connector does.
+    pub probe: Option<Point>,
 }
 
 /// A group of servers.

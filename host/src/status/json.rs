@@ -119,6 +119,7 @@ pub fn peer(peer: &PeerLive) -> Value {
         "ejections": counts.ejections.load(Relaxed),
         "checks_passed": counts.checks_passed.load(Relaxed),
         "checks_failed": counts.checks_failed.load(Relaxed),
+        "check_failure": peer.check_failure(),
     })
 }
 

@@ -104,6 +104,8 @@ pub enum Role {
     Handler = 4,
     /// A switch of the accept path: the preread `point` runs on the listeners of this server.
     Preread = 5,
+    /// Stands beside `heartbeat`: the checks of these peers ask by the probe `point`, which reads this directive.
+    Probe = 6,
 }
 
 /// How a directive that stands twice in one block is read.

@@ -3,6 +3,7 @@
 use crate::{
     headers::{self, Rule},
     hooks::Active,
+    probe::Question,
     statics::Static,
     trust::Trusted,
 };
@@ -180,6 +181,8 @@ pub struct Conf {
     pub(crate) answerer: Answerer,
     /// Hooks of other modules.
     pub(crate) hooks: Active,
+    /// `http_heartbeat`, of a pool or a peer.
+    pub(crate) question: Option<Question>,
     /// The server of the block has `http`.
     speaks: bool,
 }
@@ -206,6 +209,7 @@ impl Conf {
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
             hooks: Active::default(),
+            question: Question::new(scope, problems),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }

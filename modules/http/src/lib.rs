@@ -18,6 +18,7 @@ mod hooks;
 mod http1;
 mod incoming;
 mod message;
+mod probe;
 mod provide;
 mod proxy;
 mod reply;
@@ -47,7 +48,11 @@ impl Module for Http {
     type Worker = Worker;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.provide::<provide::Table>().handler::<http1::Handle>().action::<worker::Status>();
+        registry
+            .provide::<provide::Table>()
+            .handler::<http1::Handle>()
+            .action::<worker::Status>()
+            .probe::<probe::Ask>();
         variables::register(registry);
     }
 
