@@ -1,5 +1,6 @@
 //! The host from outside: command line, start and end, limits, control socket, logs. One behaviour a file.
 
+mod access_log_in_json;
 mod alive_at_the_limit_of_connections;
 mod alive_without_descriptors;
 mod both_ways_of_accepting;

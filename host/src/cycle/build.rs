@@ -1,7 +1,7 @@
 //! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
 
 use super::{
-    Cycle, CycleStats, access_log,
+    Cycle, CycleStats, access_log, json_line,
     listener::{self, Listener, ListenerStats, LocalPlan, Parts, ServerPlan},
     settings::Settings,
     shared::Published,
@@ -240,6 +240,9 @@ impl Builder<'_> {
         let pools = self.pools(&tree, &instances);
         let settings = Settings::of(&tree);
         self.log_levels(&tree);
+        for (span, text, help) in json_line::wrong(&tree) {
+            self.error(&span, "access-log", text, help);
+        }
         let logs = access_log::Plans::of(&tree);
         let broken = self.wrong.has_errors();
         let mut made = Cycle {

@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod build;
 pub mod holder;
+mod json_line;
 pub mod listener;
 pub mod listener_stats;
 pub mod prepare;
