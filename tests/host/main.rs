@@ -13,6 +13,7 @@ mod first_line_names_what_runs;
 mod full_disk_under_a_log;
 mod listening_sockets_from_systemd;
 mod listening_sockets_survive_a_crash;
+mod locals_are_counted;
 mod log_level_of_one_client;
 mod log_level_of_one_module;
 mod low_port_after_the_user_changed;

@@ -44,7 +44,7 @@ pub struct Scope {
     pub kind: ScopeKind,
     /// The block around; `None`: `Main`. Of a named upstream it is `Main`, of a peer the upstream or local it stands in.
     pub parent: Option<ScopeId>,
-    /// `upstream "name"`, else empty.
+    /// `upstream "name"`, `local "name"`, else empty.
     pub name: Str,
     /// Where it starts.
     pub span: Span,
@@ -220,6 +220,8 @@ impl std::fmt::Display for DomainName {
 pub struct Local {
     /// Its scope.
     pub scope: ScopeId,
+    /// `local "name"`, else empty.
+    pub name: Str,
     /// All must hold.
     pub rules: Vec<Rule>,
     /// Index into `Tree::upstreams`.

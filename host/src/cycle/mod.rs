@@ -7,6 +7,7 @@ pub mod holder;
 mod json_line;
 pub mod listener;
 pub mod listener_stats;
+pub mod local_stats;
 pub mod prepare;
 pub mod settings;
 pub mod shared;

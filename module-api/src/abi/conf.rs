@@ -451,7 +451,7 @@ pub enum ScopeKind {
 pub struct ScopeView {
     /// Which block.
     pub kind: ScopeKind,
-    /// The block's name (`upstream "name"`), else empty.
+    /// The block's name (`upstream "name"`, `local "name"`), else empty.
     pub name: Str,
     /// The effective directives of this module in this block.
     pub nodes: Slice<Node>,
