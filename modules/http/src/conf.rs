@@ -1,9 +1,13 @@
 //! What the configuration says of a block: limits, times, and who answers its requests.
 
 use crate::{
+    access::Access,
+    compress::Compress,
     headers::{self, Rule},
     hooks::Active,
+    pages::{self, Page},
     probe::Question,
+    rewrite,
     statics::Static,
     trust::Trusted,
 };
@@ -119,6 +123,22 @@ directive! {
 }
 
 directive! {
+    /// Requests that a client of HTTP/2 may have under way at once.
+    "http2_streams", Contexts::MSL,
+    .args(&[ArgDesc::new("count", Kind::Int, "requests").required().bounds(1, 10_000)])
+    .default("128")
+    .example("http2_streams 256")
+}
+
+directive! {
+    /// Bytes of one request's body that a client of HTTP/2 may send before they are passed on; four times as many of all.
+    "http2_window", Contexts::MSL,
+    .args(&[ArgDesc::new("size", Kind::Size, "bytes").required().bounds(64 << 10, 64 << 20)])
+    .default("256KiB")
+    .example("http2_window \"1MiB\"")
+}
+
+directive! {
     /// A peer must have begun its answer so long after it had the request. Otherwise the client gets 504.
     "http_first_byte_timeout", Contexts::MSL,
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
@@ -169,6 +189,8 @@ pub struct Conf {
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
     pub(crate) first_byte_ms: u64,
+    pub(crate) http2_streams: u32,
+    pub(crate) http2_window: u32,
     pub(crate) upstream_idle: usize,
     pub(crate) upstream_idle_ms: u64,
     /// `expires`, seconds.
@@ -179,6 +201,10 @@ pub struct Conf {
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
+    pub(crate) access: Access,
+    pub(crate) compress: Option<Compress>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
     pub(crate) hooks: Active,
     /// `http_heartbeat`, of a pool or a peer.
@@ -200,6 +226,8 @@ impl Conf {
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
             first_byte_ms: ms("http_first_byte_timeout", 60),
+            http2_streams: number("http2_streams", 128) as u32,
+            http2_window: number("http2_window", 256 << 10) as u32,
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
@@ -208,6 +236,10 @@ impl Conf {
             trusted: Trusted::new(scope, problems),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
+            access: Access::new(scope, problems),
+            compress: Compress::new(scope),
+            pages: pages::pages(scope, problems),
+            rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),
             question: Question::new(scope, problems),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),

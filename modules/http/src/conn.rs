@@ -79,6 +79,11 @@ impl Conn {
         &self.received[self.at..]
     }
 
+    /// The same, beside what is to be sent.
+    pub(crate) fn unread_and_out(&mut self) -> (&[u8], &mut Vec<u8>) {
+        (&self.received[self.at..], &mut self.out)
+    }
+
     /// The same, beside the state of the request's body.
     pub(crate) fn unread_and_body(&mut self) -> (&[u8], &mut Body) {
         (&self.received[self.at..], &mut self.body)

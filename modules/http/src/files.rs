@@ -37,7 +37,7 @@ pub(crate) struct Opened {
     pub(crate) tag: FileTag,
     pub(crate) is_dir: bool,
     /// Its file system keeps everything in memory: reading never waits.
-    in_memory: bool,
+    pub(crate) in_memory: bool,
     identity: (u64, u64, u64, u64),
     checked_ms: Cell<u64>,
     used: Cell<bool>,
@@ -155,8 +155,8 @@ impl Files {
     }
 
     /// It has changed: it is opened anew.
-    pub(crate) fn forget(&self, file: &FileHandle) {
-        self.0.borrow_mut().retain(|_, k| !matches!(k, Kept::Open(f) if f.file.is(file)));
+    pub(crate) fn forget(&self, opened: &Rc<Opened>) {
+        self.0.borrow_mut().retain(|_, k| !matches!(k, Kept::Open(f) if Rc::ptr_eq(f, opened)));
     }
 
     /// Closes what was not asked for lately.
@@ -230,12 +230,13 @@ pub(crate) fn below(root: &std::path::Path, path: &Path) -> Result<PathBuf, Refu
     }
 }
 
-/// Bytes of a file into memory, without waiting for a disk. `None`: they are not in memory, or not all of them.
-pub(crate) fn read_now(opened: &Opened, offset: u64, to: &mut [u8]) -> Option<usize> {
-    if opened.in_memory {
-        return opened.file.read_at(offset, to).ok();
-    }
-    system::read_now(&opened.file, offset, to)
+/// Bytes of a file, without waiting for a disk. `None`: they are not all in memory, or not there. `in_memory`: its file
+/// system has no disk.
+pub(crate) fn read_now(file: &FileHandle, in_memory: bool, offset: u64, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let read =
+        if in_memory { file.read_at(offset, &mut bytes).ok() } else { system::read_now(file, offset, &mut bytes) };
+    (read == Some(len)).then_some(bytes)
 }
 
 /// Bytes of a file from `offset`, on a thread that may wait.

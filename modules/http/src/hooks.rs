@@ -152,7 +152,8 @@ pub(crate) async fn before(
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         match run(call, hook, incoming.into_module()).await {
             Ok(Answer::GoOn(body)) => incoming = Incoming::module(body),
-            Ok(answer) => return Err(answered(call, answer)),
+            // What comes from memory or a file may be cut.
+            Ok(answer) => return Err(Reply { whole: true, ..answered(call, answer) }),
             Err(failed) => return Err(failed),
         }
     }
@@ -190,7 +191,7 @@ fn answered(call: &Call<'_>, answer: Answer) -> Reply {
     match answer {
         Answer::GoOn(body) | Answer::Respond(body) => reply(call, body),
         Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
-            Reply { body: Body::Empty, length: None, upgrade: Some(Upgrade::Module(upgraded)) }
+            Reply { upgrade: Some(Upgrade::Module(upgraded)), ..Reply::new(Body::Empty, None) }
         }
         Answer::Upgrade(_) => {
             tracing::error!(

@@ -10,6 +10,7 @@ use crate::{
     exchange::{Protocol, Request, State, known},
     fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Method, Step, Version},
+    http2,
     incoming::{self, Incoming, Shared},
     message::is_bare,
     reply::{Body, Call, Client, Flat, GONE, Reply, Upgrade},
@@ -84,14 +85,22 @@ enum Next {
 }
 
 async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
+    let info = stream.info();
+    // What is neither a socket of its own has encryption in between.
+    let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
+    let agreed = info.alpn.as_str() == "h2";
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
     let client = Client::new(&session);
     let mut served = 0;
     loop {
         let request = session.worker().request();
-        let got = receive_head(&session, &conn, &request, served).await?;
+        let got = if agreed { Got::Http2 } else { receive_head(&session, &conn, &request, served).await? };
         let status = match got {
             Got::Nothing => break,
+            Got::Http2 => {
+                let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                return http2::serve(session, conn.into_inner(), secure).await;
+            }
             // No request is lost: the next one is served by what the configuration says now.
             Got::Retired => {
                 if let Some(conn) = Rc::into_inner(conn) {
@@ -199,6 +208,8 @@ enum Got {
     Nothing,
     /// Nothing is under way, and the configuration has changed.
     Retired,
+    /// The client speaks HTTP/2.
+    Http2,
     Request,
     Refused(u16),
 }
@@ -241,7 +252,11 @@ async fn receive_head(
         let parsed = {
             let to = &mut to.borrow_mut().request;
             let conn = &mut *conn.borrow_mut();
-            let parsed = to.head.request(conn.unread(), &limits);
+            if served == 0 && conn.unread().starts_with(http2::PREFACE) {
+                return Ok(Got::Http2);
+            }
+            let begins = served == 0 && http2::PREFACE.starts_with(conn.unread());
+            let parsed = if begins { Ok(Step::More) } else { to.head.request(conn.unread(), &limits) };
             if let Ok(Step::Done(len)) = parsed {
                 to.take(&conn.unread()[..len]);
                 conn.consume(len);

@@ -3,13 +3,14 @@
 use crate::{
     conn::Conn,
     h1::{self, Event, Framing, Version},
+    http2,
     message::Message,
     reply::{Body, Flat},
 };
 use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
 use anyproxy_module_api::{Error, ErrorKind};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Incoming {
 enum From {
     Nothing,
     Http1(Shared, Version),
+    /// A stream, and whether the client waits to be asked.
+    Http2(http2::Body, Cell<bool>),
     /// Another module made it, or passed it on.
     Module(Box<Made>),
 }
@@ -55,6 +58,11 @@ impl Incoming {
             Framing::Chunked | Framing::UntilClose => None,
         };
         Self { from: From::Http1(Rc::clone(conn), version), length, seen: 0, limit: 0 }
+    }
+
+    /// The body of a request of HTTP/2. `length`: if that is known.
+    pub(crate) fn http2(stream: http2::Body, length: Option<u64>, expects: bool) -> Self {
+        Self { from: From::Http2(stream, Cell::new(expects)), length, seen: 0, limit: 0 }
     }
 
     /// A body that another module made, or passed on.
@@ -91,6 +99,7 @@ impl Incoming {
         match &self.from {
             From::Nothing => true,
             From::Http1(conn, _) => conn.borrow().body.is_done(),
+            From::Http2(stream, _) => stream.is_done(),
             From::Module(made) => made.ended,
         }
     }
@@ -105,12 +114,19 @@ impl Incoming {
         match &self.from {
             From::Nothing => Vec::new(),
             From::Http1(conn, _) => conn.borrow().body.trailers().to_vec(),
+            From::Http2(stream, _) => stream.trailers(),
             From::Module(made) => made.trailers.clone(),
         }
     }
 
     /// Asks a client that waits for it (RFC 9110 section 10.1.1).
     pub(crate) fn ask(&self) {
+        if let From::Http2(stream, expects) = &self.from
+            && expects.take()
+            && !stream.is_done()
+        {
+            stream.ask();
+        }
         if let From::Http1(conn, _) = &self.from {
             let conn = &mut *conn.borrow_mut();
             if std::mem::take(&mut conn.expects) && conn.unread().is_empty() {
@@ -128,6 +144,10 @@ impl Incoming {
                 message.write_answer(&mut conn.out);
                 conn.out.extend_from_slice(b"\r\n");
             }
+            From::Http2(stream, expects) => {
+                expects.set(expects.get() && message.status() != 100);
+                stream.interim(message);
+            }
             From::Http1(..) | From::Nothing | From::Module(_) => {}
         }
     }
@@ -135,7 +155,7 @@ impl Incoming {
     /// Sends what waits for the client while no answer is there yet: an interim one.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &self.from {
-            From::Nothing | From::Module(_) => Poll::Ready(Ok(())),
+            From::Nothing | From::Module(_) | From::Http2(..) => Poll::Ready(Ok(())),
             From::Http1(conn, _) => {
                 let mut conn = conn.borrow_mut();
                 if conn.pending() == 0 { Poll::Ready(Ok(())) } else { conn.poll_send(cx, false) }
@@ -150,6 +170,7 @@ impl Incoming {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let piece = match &mut self.from {
             From::Module(made) => ready!(made.poll_next(cx))?,
+            From::Http2(stream, _) => ready!(stream.poll_next(cx))?,
             From::Nothing => return Poll::Ready(Ok(None)),
             From::Http1(conn, _) => ready!(poll_http1(&mut conn.borrow_mut(), cx))?,
         };

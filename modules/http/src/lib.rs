@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 use anyproxy_http_contract::HttpTable;
-use anyproxy_module_api::{Module, Problems, Registry, Scope, Span};
+use anyproxy_module_api::{Module, Problems, Registry, Scope, Span, ZoneRef, zone};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+mod access;
+mod compress;
+mod conditions;
 mod conf;
 mod conn;
 pub mod core;
@@ -13,16 +16,20 @@ mod exchange;
 mod fault;
 mod files;
 pub mod h1;
+pub mod h2;
 mod headers;
 mod hooks;
 mod http1;
+mod http2;
 mod incoming;
 mod message;
+mod pages;
 mod probe;
 mod provide;
 mod proxy;
 mod reply;
 mod respond;
+mod rewrite;
 mod statics;
 mod trust;
 mod upstream;
@@ -30,6 +37,7 @@ mod variables;
 mod worker;
 
 pub use conf::Conf;
+use core::limit::Limiter;
 use worker::{Stats, Worker};
 
 /// The module: what its workers count together.
@@ -37,10 +45,19 @@ use worker::{Stats, Worker};
 pub struct Http {
     stats: Stats,
     hooks: hooks::Hooks,
+    /// What `http_limit_requests` counts: of the process, over reloads.
+    limiter: OnceLock<ZoneRef<Limiter>>,
     /// The contract's, over this object.
     table: OnceLock<HttpTable>,
     /// `http_router`: names, and where they are said.
     routed: Mutex<Vec<(&'static str, Span)>>,
+}
+
+impl Http {
+    /// What is counted; `None`: another image goes on with it.
+    pub(crate) fn limiter(&self) -> Option<&Limiter> {
+        self.limiter.get()?.live()
+    }
 }
 
 impl Module for Http {
@@ -66,6 +83,16 @@ impl Module for Http {
             self.routed.lock().unwrap_or_else(PoisonError::into_inner).push((name, node.span));
         }
         conf
+    }
+
+    fn prepare(&self, problems: &mut Problems<'_>) -> bool {
+        match zone("limits") {
+            Ok(limits) => self.limiter.set(limits).is_ok(),
+            Err(e) => {
+                problems.fail(&format!("http: {e}"));
+                false
+            }
+        }
     }
 
     fn settle(&self, problems: &mut Problems<'_>) -> bool {

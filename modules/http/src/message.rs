@@ -42,6 +42,11 @@ impl Message {
         let _ = self.head.make_response(status, reason(status).as_bytes(), &mut self.bytes);
     }
 
+    /// Changes the status of an answer.
+    pub(crate) fn set_status(&mut self, status: u16) {
+        self.head.set_status(status);
+    }
+
     /// Begins a request.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
-use crate::{Http, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
+use crate::{Http, compress, conditions, exchange::State, fault::Fault, files, incoming::Incoming, proxy::Download};
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
@@ -48,6 +48,10 @@ pub(crate) struct Reply {
     pub(crate) length: Option<u64>,
     /// The connection becomes another protocol's.
     pub(crate) upgrade: Option<Upgrade>,
+    /// Conditions and ranges of the request were not applied yet, and may be.
+    pub(crate) whole: bool,
+    /// This proxy says no, and nothing of its own: a page may take its place.
+    pub(crate) refusal: bool,
 }
 
 /// Who goes on with a connection that is HTTP no more.
@@ -59,7 +63,7 @@ pub(crate) enum Upgrade {
 
 impl Reply {
     pub(crate) fn new(body: Body, length: Option<u64>) -> Self {
-        Self { body, length, upgrade: None }
+        Self { body, length, upgrade: None, whole: false, refusal: false }
     }
 
     /// With all of its body at hand.
@@ -82,6 +86,10 @@ pub(crate) enum Body {
     Echo(Incoming),
     /// What another module makes.
     Module(contract::Body),
+    /// One part of another.
+    Cut(Box<conditions::Cut>),
+    /// Compressed as it passes.
+    Compressed(Box<compress::Stream>),
 }
 
 impl Body {
@@ -102,6 +110,8 @@ impl Body {
             },
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Peer(download) => download.poll_next(exchange, cx),
+            Self::Compressed(stream) => stream.poll_next(exchange, cx),
+            Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
                 Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
@@ -122,12 +132,16 @@ impl Body {
     pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
         match self {
             Self::Peer(download) => download.drive(exchange, cx),
+            Self::Compressed(stream) => stream.drive(exchange, cx),
             _ => Ok(()),
         }
     }
 
     /// Whose fault it is that nothing comes.
     pub(crate) fn stalled(&self) -> Fault {
+        if let Self::Compressed(stream) = self {
+            return stream.stalled();
+        }
         let who = if matches!(self, Self::Echo(_)) { Who::Client } else { Who::Upstream };
         Fault::new(who, Cause::Timeout, 0)
     }
@@ -138,6 +152,7 @@ pub(crate) struct Flat {
     pub(crate) body: Body,
     file: Option<FilePart>,
     reading: Option<Reading>,
+    taken: Option<Bytes>,
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>;
@@ -153,12 +168,17 @@ impl fmt::Debug for Flat {
 
 impl Flat {
     pub(crate) const fn new(body: Body) -> Self {
-        Self { body, file: None, reading: None }
+        Self { body, file: None, reading: None, taken: None }
     }
 
     /// A file is being read: the pieces are to be had here only.
     pub(crate) fn is_reading(&self) -> bool {
         self.file.is_some() || self.reading.is_some()
+    }
+
+    /// Puts a piece back that was taken too soon.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.taken = Some(bytes);
     }
 
     /// Has this part read before what follows.
@@ -175,6 +195,9 @@ impl Flat {
         exchange: &Session<Http>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Segment>, Fault>> {
+        if let Some(taken) = self.taken.take() {
+            return Poll::Ready(Ok(Some(Segment::Bytes(taken))));
+        }
         loop {
             if self.is_reading() {
                 return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c)));

@@ -1,17 +1,18 @@
 //! From a request to its answer, whatever version of HTTP carries them.
 //!
 //! ```text
-//! host → server → path and rules: local → access → body limit → answerer → header rules
+//! host → server → path and rules: local → rewriting → access → rates, credentials → body limit → hooks → answerer
+//!      → hooks → error pages → compression → header rules
 //! ```
 
 use crate::{
-    Http,
+    Http, conditions,
     conf::{Answerer, Conf},
     headers, hooks,
     incoming::Incoming,
-    message::reason,
-    proxy,
+    pages, proxy,
     reply::{Body, Call, Reply},
+    rewrite::{self, Applied, Rewritten},
     statics,
 };
 use anyproxy_http_contract::Stage;
@@ -29,12 +30,20 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
     finish(call, refuse(call, status))
 }
 
-/// What every answer goes through.
-fn finish(call: &Call<'_>, reply: Reply) -> Reply {
-    call.exchange.status.set(call.state.parts.borrow().response.status().into());
-    if let Some(conf) = call.exchange.block()
-        && !conf.response_headers.is_empty()
-    {
+/// What every answer goes through, where a block is known.
+fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
+    let status = || call.state.parts.borrow().response.status().into();
+    call.exchange.status.set(status());
+    let Some(conf) = call.exchange.block() else { return reply };
+    if !conf.pages.is_empty() {
+        reply = pages::apply(&conf.pages, call, reply);
+        call.exchange.status.set(status());
+    }
+    conf.access.finish(call);
+    if let Some(compress) = &conf.compress {
+        reply = compress.apply(call, reply);
+    }
+    if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
     }
     reply
@@ -46,15 +55,27 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
     exchange.set_domain(state.parts.borrow_mut().host());
     // Before the local is chosen: rules and lists of addresses look at the client.
     watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
-    match owned.choose() {
-        Routed::Local(_) => {}
-        Routed::NoLocal => return refuse(call, 404),
-        Routed::NoServer => return refuse(call, 421),
-    }
+    let mut rewritten = Applied::default();
+    let conf = loop {
+        let routed = owned.choose();
+        if routed == Routed::NoServer {
+            return refuse(call, 421);
+        }
+        // Where no local takes it, the server's rules may find one.
+        let Some(conf) = exchange.block() else { return refuse(call, 500) };
+        match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
+            Rewritten::Internal => {}
+            Rewritten::Reply(reply) => return reply,
+            Rewritten::No if routed == Routed::NoLocal => return refuse(call, 404),
+            Rewritten::No => break conf,
+        }
+    };
     if !owned.is_allowed().await {
         return refuse(call, 403);
     }
-    let Some(conf) = exchange.block() else { return refuse(call, 500) };
+    if let Some(reply) = conf.access.check(call).await {
+        return reply;
+    }
     incoming.limit = conf.body_size;
     if incoming.is_too_long() {
         return refuse(call, 413);
@@ -74,7 +95,11 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
 
 /// What an answer goes through, whoever gave it.
 async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
-    let reply = hooks::after(call, conf, Stage::Received, reply).await;
+    let mut reply = hooks::after(call, conf, Stage::Received, reply).await;
+    if reply.whole {
+        reply = conditions::apply(call, reply);
+        conditions::inline(&mut reply.body);
+    }
     hooks::after(call, conf, Stage::Sent, reply).await
 }
 
@@ -139,5 +164,8 @@ pub(crate) fn redirect(call: &Call<'_>, status: u16, to: &[u8]) -> Reply {
 /// What this proxy says of a request that it does not serve.
 pub(crate) fn refuse(call: &Call<'_>, status: u16) -> Reply {
     call.watch.module().stats.refused.fetch_add(1, Relaxed);
-    whole(call, status, "text/plain", format!("{status} {}\n", reason(status)).into_bytes())
+    let (body, content_type) = pages::default(call, status);
+    let mut reply = whole(call, status, content_type, body);
+    reply.refusal = true;
+    reply
 }

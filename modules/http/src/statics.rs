@@ -3,24 +3,22 @@
 
 use crate::{
     Http,
+    conditions::INLINE,
     conf::Conf,
     core::{
-        conditional::{Conditions, Validators, Verdict, evaluate, range_applies},
         date,
         encoding::{Coding, negotiate},
         listing, mime,
         path::{self, Path},
-        range::{self, Multipart, Ranges, content_range, content_range_unsatisfied},
     },
     files::{self, How, Links, Missing, Opened},
     h1::{Id, Method},
-    message::Message,
     reply::{Body, Call, Reply},
     respond::{redirect, refuse, whole},
 };
 use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Node, Session, Str, directive, unix_ms};
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 directive! {
     /// Answers with the files of a directory.
@@ -51,10 +49,6 @@ directive! {
     .example("expires \"30d\"")
 }
 
-/// Ranges of one request, at most; more are answered with the whole.
-const RANGES: usize = 16;
-/// Files up to here are read at once and go out with the head, in one piece.
-const SMALL: u64 = 32 << 10;
 /// Names in a listing, at most.
 const LISTED: usize = 10_000;
 
@@ -119,13 +113,13 @@ enum Found {
     Status(u16),
 }
 
-/// Answers with a file.
+/// Answers with a file: with all of it, of which the request may want a part.
 pub(crate) async fn send(call: &Call<'_>, conf: &Conf, files: &Static) -> Reply {
     for _ in 0..3 {
         match send_once(call, conf, files).await {
             Ok(reply) => return reply,
             // It is not as long any more as it was when it was opened.
-            Err(changed) => call.exchange.worker().files.forget(&changed.file),
+            Err(changed) => call.exchange.worker().files.forget(&changed),
         }
     }
     refuse(call, 503)
@@ -142,7 +136,7 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
         return Ok(reply);
     }
     let Some(path) = path else { return Ok(refuse(call, 400)) };
-    let accepts = joined(call, Id::AcceptEncoding);
+    let accepts = call.state.parts.borrow().request.joined(Id::AcceptEncoding);
     let (opened, name, coding) = match look(call.exchange, files, &path, accepts.as_deref()).await {
         Found::File { opened, name, coding } => (opened, name, coding),
         Found::Status(status) => return Ok(refuse(call, status)),
@@ -159,121 +153,10 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
         }
     };
     let kind = mime::content_type::<&str>(&name, &[], "application/octet-stream", files.charset);
-    let now = (unix_ms() / 1000) as i64;
-    let known_as = Validators { exists: true, etag: Some(opened.tag.strong()), last_modified: Some(opened.modified) };
-    let verdict = conditions(call, &known_as, now);
-    if verdict == Verdict::PreconditionFailed {
-        return Ok(refuse(call, 412));
-    }
-    let if_range = joined(call, Id::IfRange);
-    let wanted =
-        joined(call, Id::Range).filter(|_| method == Method::Get && range_applies(if_range.as_deref(), &known_as, now));
-    let ranges = wanted.map_or(Ranges::Ignore, |r| range::parse(&r, opened.len, RANGES));
-    if verdict == Verdict::NotModified {
-        let message = &mut call.state.parts.borrow_mut().response;
-        message.answer(304);
-        validators(&opened, coding, files, conf, now, message);
-        return Ok(Reply::whole(Vec::new()));
-    }
-    let (status, parts) = match ranges {
-        Ranges::Ignore => (200, vec![(0, opened.len)]),
-        Ranges::Some(parts) => (206, parts),
-        Ranges::Unsatisfiable => {
-            let reply = refuse(call, 416);
-            let range = content_range_unsatisfied(opened.len);
-            call.state.parts.borrow_mut().response.put("Content-Range", range.as_bytes());
-            return Ok(reply);
-        }
-    };
-    let boundary;
-    let mut multipart = None;
-    if parts.len() > 1 {
-        boundary = format!("{:016x}{:08x}", call.exchange.id.wrapping_mul(0x9e37_79b9_7f4a_7c15), unix_ms() as u32);
-        multipart = Multipart::new(&boundary, Some(&kind), opened.len);
-    }
-    let length = {
-        let message = &mut call.state.parts.borrow_mut().response;
-        message.answer(status);
-        let length = match (&multipart, parts.first()) {
-            (Some(m), _) => {
-                message.put("Content-Type", m.content_type().as_bytes());
-                m.content_length(&parts).unwrap_or(0)
-            }
-            (None, Some((start, end))) => {
-                message.put("Content-Type", kind.as_bytes());
-                if status == 206 {
-                    message.put("Content-Range", content_range(*start, *end, opened.len).as_bytes());
-                }
-                end - start
-            }
-            (None, None) => 0,
-        };
-        validators(&opened, coding, files, conf, now, message);
-        message.put("Accept-Ranges", b"bytes");
-        length
-    };
-    if method == Method::Head {
-        return Ok(Reply::new(Body::Empty, Some(length)));
-    }
-    let body = match (&multipart, parts.first()) {
-        (None, Some(&(at, end))) => match file_part(&opened, at, end).await? {
-            Segment::Bytes(bytes) => Body::Bytes(bytes),
-            part => Body::Segments([part].into()),
-        },
-        _ => {
-            let mut segments = VecDeque::with_capacity(parts.len() * 2 + 1);
-            for (n, &(at, end)) in parts.iter().enumerate() {
-                if let Some(m) = &multipart {
-                    segments.push_back(Segment::Bytes(m.part_head(n == 0, (at, end)).into()));
-                }
-                segments.push_back(file_part(&opened, at, end).await?);
-            }
-            if let Some(m) = &multipart {
-                segments.push_back(Segment::Bytes(m.closing().into()));
-            }
-            Body::Segments(segments)
-        }
-    };
-    Ok(Reply::new(body, Some(length)))
-}
-
-/// A part of a file: its bytes, where they are few.
-///
-/// # Errors
-/// The file, which is not as long any more as it was when it was opened.
-async fn file_part(opened: &Rc<Opened>, at: u64, end: u64) -> Result<Segment, Rc<Opened>> {
-    if end - at > SMALL {
-        return Ok(Segment::File(FilePart { file: opened.file.clone(), at, len: end - at }));
-    }
-    let len = (end - at) as usize;
-    let mut bytes = vec![0; len];
-    if files::read_now(opened, at, &mut bytes) != Some(len) {
-        // Not all of it is in memory, or there is less of it: the slower way tells.
-        bytes = files::read(opened.file.clone(), at, len).await.unwrap_or_default();
-    }
-    if bytes.len() == len { Ok(Segment::Bytes(bytes.into())) } else { Err(Rc::clone(opened)) }
-}
-
-/// The values of a header of the request, joined; `None`: it is not there.
-fn joined(call: &Call<'_>, id: Id) -> Option<Vec<u8>> {
-    call.state.parts.borrow().request.joined(id)
-}
-
-fn conditions(call: &Call<'_>, known_as: &Validators<'_>, now: i64) -> Verdict {
-    let value = |id| joined(call, id);
-    let (a, b, c, d) =
-        (value(Id::IfMatch), value(Id::IfNoneMatch), value(Id::IfModifiedSince), value(Id::IfUnmodifiedSince));
-    let conditions = Conditions {
-        if_match: a.as_deref(),
-        if_none_match: b.as_deref(),
-        if_modified_since: c.as_deref(),
-        if_unmodified_since: d.as_deref(),
-    };
-    evaluate(true, &conditions, known_as, now)
-}
-
-/// Lines that an answer has whether or not a body follows.
-fn validators(opened: &Opened, coding: Coding, files: &Static, conf: &Conf, now: i64, message: &mut Message) {
+    let content = content(&opened, method == Method::Get).await?;
+    let message = &mut call.state.parts.borrow_mut().response;
+    message.answer(200);
+    message.put("Content-Type", kind.as_bytes());
     message.put("Last-Modified", &date::format(opened.modified));
     message.put("ETag", opened.tag.strong());
     if !files.precompressed.is_empty() {
@@ -287,9 +170,27 @@ fn validators(opened: &Opened, coding: Coding, files: &Static, conf: &Conf, now:
         Some(0) => message.put("Cache-Control", b"no-cache"),
         Some(s) => {
             message.put("Cache-Control", format!("max-age={s}").as_bytes());
-            message.put("Expires", &date::format(now.saturating_add(s as i64)));
+            message.put("Expires", &date::format((unix_ms() / 1000) as i64 + s as i64));
         }
     }
+    Ok(Reply { whole: true, ..Reply::new(Body::Segments([content].into()), Some(opened.len)) })
+}
+
+/// What is in a file: its bytes at once, where they are few and wanted.
+///
+/// # Errors
+/// The file, which is not as long any more as it was when it was opened.
+async fn content(opened: &Rc<Opened>, wanted: bool) -> Result<Segment, Rc<Opened>> {
+    if opened.len > INLINE || !wanted {
+        return Ok(Segment::File(FilePart { file: opened.file.clone(), at: 0, len: opened.len }));
+    }
+    let len = opened.len as usize;
+    let bytes = match files::read_now(&opened.file, opened.in_memory, 0, len) {
+        Some(bytes) => bytes,
+        // Not all of it is in memory, or there is less of it: the slower way tells.
+        None => files::read(opened.file.clone(), 0, len).await.unwrap_or_default(),
+    };
+    if bytes.len() == len { Ok(Segment::Bytes(bytes.into())) } else { Err(Rc::clone(opened)) }
 }
 
 async fn look(session: &Session<Http>, files: &Static, path: &Path, accepts: Option<&[u8]>) -> Found {

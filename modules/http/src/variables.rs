@@ -2,8 +2,9 @@
 
 use crate::{
     Http,
-    core::path::split_query,
+    core::{auth, cookie, path::split_query, query},
     exchange::{Request, known},
+    h1::Id,
     message::Message,
 };
 use anyproxy_module_api::{Registry, Session, Sink, Variable};
@@ -18,6 +19,9 @@ pub(crate) fn register(registry: &mut Registry<Http>) {
         .variable::<Scheme>()
         .variable::<Protocol>()
         .variable::<Url>()
+        .variable::<User>()
+        .variable::<Cookie>()
+        .variable::<QueryPart>()
         .variable::<RequestHeader>()
         .variable::<ResponseHeader>();
 }
@@ -92,6 +96,41 @@ variable!(Url, "http_request_url", "Scheme, host, path and query of the request.
     out.push(r.authority());
     put(out, r.uri())
 });
+
+variable!(User, "http_user", "User that the request's credentials name (Basic), verified or not.", |r, out| {
+    let given = r.request.value(Id::Authorization).and_then(auth::basic);
+    given.is_some_and(|g| put(out, &g.user))
+});
+
+struct Cookie;
+
+impl Variable<Http> for Cookie {
+    const NAME: &'static str = "http_cookie_";
+    const DOC: &'static str = "A cookie of the request, by its name.";
+    const PREFIX: bool = true;
+
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+        of(session, |r| {
+            let mut lines = r.request.lines().filter(|l| l.id == Id::Cookie);
+            lines.find_map(|l| cookie::value(l.value(&r.request.bytes), rest.as_bytes())).is_some_and(|v| put(out, v))
+        })
+    }
+}
+
+struct QueryPart;
+
+impl Variable<Http> for QueryPart {
+    const NAME: &'static str = "http_query_";
+    const DOC: &'static str = "A parameter of the query, by its name, as it came.";
+    const PREFIX: bool = true;
+
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+        of(session, |r| {
+            let query = split_query(r.uri()).1.unwrap_or_default();
+            query::value(query, rest.as_bytes()).is_some_and(|v| put(out, v))
+        })
+    }
+}
 
 struct RequestHeader;
 

@@ -2,13 +2,14 @@
 
 use crate::{
     Http,
+    access::Known,
     exchange::{Request, Spare},
     files::Files,
     upstream::Idle,
 };
 use anyproxy_module_api::{Action, sleep, spawn};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -23,6 +24,10 @@ pub struct Worker {
     pub(crate) idle: Rc<Idle>,
     /// Files that were asked for lately.
     pub(crate) files: Rc<Files>,
+    /// Memory of compressors, bytes.
+    pub(crate) compressing: Rc<Cell<usize>>,
+    /// Passwords that were verified.
+    pub(crate) known: Known,
 }
 
 /// How often idle connections are looked at.
@@ -43,7 +48,7 @@ impl Worker {
                 }
             }
         }));
-        Self { spare: Rc::default(), idle, files }
+        Self { spare: Rc::default(), idle, files, compressing: Rc::default(), known: Known::default() }
     }
 
     /// An empty request, mostly with the memory of an earlier one.

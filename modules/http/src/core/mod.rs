@@ -8,28 +8,53 @@
 //! (RFC 9110 5.3) before it calls a parser.
 
 pub mod auth;
+pub mod compress;
 pub mod conditional;
+pub mod cookie;
+pub mod cors;
 pub mod date;
+pub mod domains;
 pub mod encoding;
+pub mod error_page;
 pub mod etag;
 pub mod forwarded;
+pub mod forwarded_out;
+pub mod limit;
 pub mod listing;
 pub mod mime;
+pub mod password;
 pub mod path;
+pub mod query;
 pub mod range;
+pub mod redirect;
+pub mod rewrite;
 
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod compress_tests;
+#[cfg(test)]
 mod conditional_tests;
+#[cfg(test)]
+mod cookie_tests;
+#[cfg(test)]
+mod cors_tests;
 #[cfg(test)]
 mod date_tests;
 #[cfg(test)]
+mod domains_tests;
+#[cfg(test)]
 mod encoding_tests;
+#[cfg(test)]
+mod error_page_tests;
 #[cfg(test)]
 mod etag_tests;
 #[cfg(test)]
+mod forwarded_out_tests;
+#[cfg(test)]
 mod forwarded_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod listing_tests;
 #[cfg(test)]
@@ -37,9 +62,17 @@ mod mime_tests;
 #[cfg(test)]
 mod noise_tests;
 #[cfg(test)]
+mod password_tests;
+#[cfg(test)]
 mod path_tests;
 #[cfg(test)]
+mod query_tests;
+#[cfg(test)]
 mod range_tests;
+#[cfg(test)]
+mod redirect_tests;
+#[cfg(test)]
+mod rewrite_tests;
 
 /// `value` without spaces and tabs at both ends: the optional whitespace of RFC 9110 5.6.3.
 pub(crate) fn trim(mut value: &[u8]) -> &[u8] {

@@ -272,7 +272,7 @@ impl Download {
             && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
             let upgrade = Some(Upgrade::Peer(up.into_stream(), lease));
-            return Reply { body: Body::Empty, length: None, upgrade };
+            return Reply { upgrade, ..Reply::new(Body::Empty, None) };
         }
         let body = match (&self.phase, &mut self.up) {
             (Phase::Body(Framed::None | Framed::Length(0)), _) => Body::Empty,

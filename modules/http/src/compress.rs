@@ -1,0 +1,223 @@
+//! Compression of answers as they pass (RFC 9110 section 8.4).
+
+use crate::{
+    Http,
+    core::{
+        compress::{self, Compressor, DEFAULT_TYPES},
+        encoding::{Coding, negotiate},
+    },
+    fault::Fault,
+    h1::Id,
+    message::{Message, is_bare},
+    reply::{Body, Call, Flat, Reply},
+};
+use anyproxy_http_contract::{Bytes, Segment};
+use anyproxy_module_api::*;
+use std::{
+    cell::Cell,
+    fmt,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+directive! {
+    /// Compresses answers for clients that take it: `zstd`, `gzip`, `br`, in this order of preference; `off`: not here.
+    /// Answers that are compressed already, parts, and those with `Cache-Control: no-transform` pass as they are.
+    "http_compress", Contexts::MSL,
+    .args(&[ArgDesc::new("coding", Kind::Choice, "Codings.")
+        .choices(&[Str::new("off"), Str::new("zstd"), Str::new("gzip"), Str::new("br")]).required().repeated()])
+    .props(&[
+        ArgDesc::new("types", Kind::Text, "Media types, `text/*` for all of a kind. Without: text, scripts, JSON, XML, SVG, fonts."),
+        ArgDesc::new("min_length", Kind::Size, "Shorter answers pass as they are.").default("1KiB").bounds(0, 1 << 30),
+        ArgDesc::new("level", Kind::Int, "Higher is smaller and slower; each coding has its own default.").bounds(1, 12),
+    ])
+    .example("http_compress \"zstd\" \"gzip\" min_length=\"2KiB\"")
+}
+
+/// Memory of the compressors of one worker, bytes; beyond that answers pass as they are.
+const MEMORY: usize = 256 << 20;
+/// Compressed at once: others on the worker get their turn in between.
+const PIECE: usize = 64 << 10;
+
+/// What `http_compress` says.
+#[derive(Debug)]
+pub(crate) struct Compress {
+    codings: Vec<Coding>,
+    types: Vec<String>,
+    least: u64,
+    level: Option<u8>,
+}
+
+impl Compress {
+    pub(crate) fn new<C>(scope: &Scope<'_, C>) -> Option<Self> {
+        let node = scope.node("http_compress")?;
+        let mut codings = Vec::new();
+        for arg in node.args.as_slice() {
+            match arg.text.as_str() {
+                "zstd" => codings.push(Coding::Zstd),
+                "gzip" => codings.push(Coding::Gzip),
+                "br" => codings.push(Coding::Brotli),
+                _ => return None,
+            }
+        }
+        codings.push(Coding::Identity);
+        let types = node.prop("types").map_or_else(
+            || DEFAULT_TYPES.map(str::to_owned).to_vec(),
+            |t| t.text.as_str().split_whitespace().map(str::to_owned).collect(),
+        );
+        let least = node.prop("min_length").map_or(1 << 10, Value::size);
+        Some(Self { codings, types, least, level: node.prop("level").map(|v| v.num as u8) })
+    }
+
+    /// Compresses the answer, if it is one for that and the client takes it.
+    pub(crate) fn apply(&self, call: &Call<'_>, reply: Reply) -> Reply {
+        let parts = &mut *call.state.parts.borrow_mut();
+        let status = parts.response.status();
+        let length = reply.length.or_else(|| parts.response.length());
+        if !self.may(&parts.response, status) || reply.upgrade.is_some() || length.is_some_and(|n| n < self.least) {
+            return reply;
+        }
+        vary(&mut parts.response);
+        let accepts = parts.request.joined(Id::AcceptEncoding);
+        let Some(coding) = negotiate(accepts.as_deref(), &self.codings).filter(|c| *c != Coding::Identity) else {
+            return reply;
+        };
+        let level = self.level.unwrap_or_else(|| compress::default_level(coding));
+        let Some(held) = Held::take(&call.exchange.worker().compressing, compress::cost(coding, level)) else {
+            return reply;
+        };
+        let Ok(compressor) = Compressor::new(coding, level) else { return reply };
+        let response = &mut parts.response;
+        response.remove("Content-Length");
+        response.remove("Accept-Ranges");
+        let _ = response.set("Content-Encoding", coding.name().as_bytes());
+        // Another representation: only as good as the same (RFC 9110 section 8.8.1).
+        if let Some(tag) = response.value(Id::ETag).filter(|t| t.starts_with(b"\"")).map(|t| [b"W/", t].concat()) {
+            let _ = response.set("ETag", &tag);
+        }
+        if matches!(reply.body, Body::Empty) {
+            return Reply::new(Body::Empty, None);
+        }
+        let stream =
+            Stream { flat: Flat::new(reply.body), compressor: Some(compressor), left: Bytes::default(), _held: held };
+        Reply::new(Body::Compressed(Box::new(stream)), None)
+    }
+
+    fn may(&self, response: &Message, status: u16) -> bool {
+        let plain = !is_bare(status) && status != 206 && response.value(Id::ContentEncoding).is_none();
+        let transform = response.joined(Id::CacheControl).is_none_or(|v| !contains(&v, b"no-transform"));
+        let kind = response.value(Id::ContentType).unwrap_or_default();
+        plain && transform && compress::is_compressible(kind, &self.types)
+    }
+}
+
+fn contains(list: &[u8], word: &[u8]) -> bool {
+    list.split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// Says that the answer depends on what the client takes (RFC 9110 section 12.5.5).
+fn vary(response: &mut Message) {
+    let before = response.joined(Id::Vary).unwrap_or_default();
+    if !contains(&before, b"Accept-Encoding") && !contains(&before, b"*") {
+        response.put("Vary", b"Accept-Encoding");
+    }
+}
+
+/// A share of the memory for compressors.
+struct Held {
+    of: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Held {
+    fn take(of: &Rc<Cell<usize>>, bytes: usize) -> Option<Self> {
+        let sum = of.get() + bytes;
+        (sum <= MEMORY).then(|| {
+            of.set(sum);
+            Self { of: Rc::clone(of), bytes }
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.of.set(self.of.get() - self.bytes);
+    }
+}
+
+/// A body that is compressed as it passes.
+pub(crate) struct Stream {
+    flat: Flat,
+    /// `None`: it is complete.
+    compressor: Option<Compressor>,
+    /// Came and not compressed yet.
+    left: Bytes,
+    _held: Held,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("flat", &self.flat).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// The next compressed piece.
+    ///
+    /// # Errors
+    /// As the body's.
+    pub(crate) fn poll_next(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
+        let failed = |e: compress::Error| {
+            tracing::error!(session = exchange.id, "{e}");
+            Fault::new(Who::Proxy, Cause::Closed, 500)
+        };
+        let mut out = Vec::new();
+        let piece = |out: Vec<u8>| Poll::Ready(Ok(Some(Segment::Bytes(out.into()))));
+        loop {
+            let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(None)) };
+            while !self.left.is_empty() {
+                let n = self.left.len().min(PIECE);
+                compressor.push(&self.left[..n], &mut out).map_err(failed)?;
+                self.left.advance(n);
+                if !out.is_empty() {
+                    return piece(out);
+                }
+            }
+            match self.flat.poll_next(exchange, cx) {
+                Poll::Ready(Ok(Some(Segment::Bytes(bytes)))) => self.left = bytes,
+                // What was to be read is not.
+                Poll::Ready(Ok(Some(Segment::File(_)))) => {}
+                // Its trailers are of another representation.
+                Poll::Ready(Ok(Some(Segment::Trailers(_)) | None)) => {
+                    if let Some(compressor) = self.compressor.take() {
+                        compressor.finish(&mut out).map_err(failed)?;
+                    }
+                    return if out.is_empty() { Poll::Ready(Ok(None)) } else { piece(out) };
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => {
+                    // Nothing comes now: what there is is for the client.
+                    compressor.flush(&mut out).map_err(failed)?;
+                    return if out.is_empty() { Poll::Pending } else { piece(out) };
+                }
+            }
+        }
+    }
+
+    /// Goes on with the request's body.
+    ///
+    /// # Errors
+    /// As the body's.
+    pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
+        self.flat.body.drive(exchange, cx)
+    }
+
+    /// Whose fault it is that nothing comes.
+    pub(crate) fn stalled(&self) -> Fault {
+        self.flat.body.stalled()
+    }
+}

@@ -1,0 +1,394 @@
+//! How often a key may ask ([`Limiter`]) and how fast one stream may send ([`Bandwidth`]). Knows nothing of requests: a
+//! key, a rate and the time come in, a verdict goes out.
+//!
+//! The rate is kept by the generic cell rate algorithm (ITU-T I.371, annex A): of each key only the time is stored when
+//! its requests so far are paid for. Times are microseconds of one clock that never goes back, any that is the same
+//! after a reload.
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Most shards of a [`Limiter`].
+pub const MAX_SHARDS: usize = 1024;
+/// Most keys of a [`Limiter`], about 80 bytes each.
+pub const MAX_KEYS: usize = 1 << 26;
+/// How many keys are looked at to make room for one.
+const SAMPLE: usize = 16;
+
+/// How often one key may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The time that one request pays for, in µs; 0 sets no limit.
+    pub interval_us: u64,
+    /// How many requests may come ahead of their time.
+    pub burst: u32,
+    /// What those that come ahead have to wait. `None`: nothing (nginx's `nodelay`). `Some(n)`: nothing for the first
+    /// `n` of them, and for the others until no more than `n` are ahead (nginx's `delay=n`; 0 is its default).
+    pub delay: Option<u32>,
+}
+
+impl Rate {
+    /// A rate in requests a second, such as 100 or 0.5. `None` if it is no number, above a million, or so small that
+    /// one request takes longer than a year.
+    #[must_use]
+    pub fn per_second(requests: f64, burst: u32, delay: Option<u32>) -> Option<Self> {
+        let interval = (1e6 / requests).round();
+        // The bounds leave out what is not a number, too.
+        (1.0..=366.0 * 86_400e6).contains(&interval).then_some(Self { interval_us: interval as u64, burst, delay })
+    }
+
+    fn times(&self, requests: u32) -> u64 {
+        self.interval_us.saturating_mul(requests.into())
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes.
+    Allow,
+    /// It passes after this many µs. It is counted, whether it waits or not.
+    Delay(u64),
+    /// It is refused and not counted.
+    Refuse {
+        /// The time until it would have passed, in µs: rounded up to seconds, the `Retry-After` (RFC 9110 10.2.3).
+        retry_after_us: u64,
+    },
+}
+
+/// Why an export was not taken over. Nothing of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportError {
+    /// It is not an export, or one of a version that is not known here.
+    Version,
+    /// Its length is not what it says.
+    Length,
+    /// There are keys already, whose hashes are secret to this limiter: import first.
+    InUse,
+}
+
+impl std::fmt::Display for ImportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Version => "counters of an unknown version",
+            Self::Length => "counters cut off",
+            Self::InUse => "counters for a limiter that is in use",
+        })
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+/// Limits how often each of many keys may ask; can be shared by threads.
+///
+/// Of a key only a hash of 128 bits is kept, made with a random secret, so that nobody can make two keys meet. Where a
+/// shard is full, of 16 keys those whose time is over make room, which changes no verdict, or else the one of them that
+/// is nearest to it.
+pub struct Limiter {
+    secret: OnceLock<[u64; 2]>,
+    shards: Box<[Mutex<Shard>]>,
+    most: usize,
+}
+
+impl Limiter {
+    /// A limiter for `max_keys` keys at a time, spread over `shards` locks; each at least one and bounded by
+    /// [`MAX_SHARDS`] and [`MAX_KEYS`]. Memory is taken as keys come.
+    #[must_use]
+    pub fn new(shards: usize, max_keys: usize) -> Self {
+        let max_keys = max_keys.clamp(1, MAX_KEYS);
+        let shards = shards.clamp(1, MAX_SHARDS).min(max_keys);
+        Self {
+            secret: OnceLock::new(),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            most: max_keys.div_ceil(shards),
+        }
+    }
+
+    /// Counts a request of `key` at `now_us`, unless it is refused. Two rates for one key need two limiters, or keys
+    /// that differ.
+    #[must_use]
+    pub fn check(&self, key: &[u8], rate: Rate, now_us: u64) -> Verdict {
+        if rate.interval_us == 0 {
+            return Verdict::Allow;
+        }
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        // No more can be owed than a full burst: a rate that has changed, or an import, does not lock a key out.
+        let most = now_us.saturating_add(rate.times(rate.burst)).saturating_add(rate.interval_us);
+        let owed = shard.get(hash).unwrap_or_default().clamp(now_us, most);
+        let ahead = owed - now_us;
+        if let Some(retry_after_us) = ahead.checked_sub(rate.times(rate.burst)).filter(|&wait| wait > 0) {
+            return Verdict::Refuse { retry_after_us };
+        }
+        shard.set(hash, owed.saturating_add(rate.interval_us), now_us, self.most);
+        match rate.delay.map(|free| ahead.saturating_sub(rate.times(free))) {
+            None | Some(0) => Verdict::Allow,
+            Some(wait) => Verdict::Delay(wait),
+        }
+    }
+
+    /// How many keys there are, those whose time is over included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn hash(&self, key: &[u8]) -> u128 {
+        let &[first, second] = self.secret.get_or_init(|| {
+            let random = RandomState::new();
+            [random.hash_one(1), random.hash_one(2)]
+        });
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        hasher.write(key);
+        hasher.finish128().as_u128()
+    }
+
+    fn shard(&self, hash: u128) -> MutexGuard<'_, Shard> {
+        // The upper half; the map within the shard uses the lower one.
+        let index = (hash >> 64) as usize % self.shards.len();
+        lock(&self.shards[index])
+    }
+
+    /// All keys as bytes, for [`import`](Self::import) by another image of this module in the same process. They hold
+    /// the secret of the hashes: not for a disk.
+    ///
+    /// Version 1 of the format, numbers in little endian: `APLM`, the version as one byte, the secret as two numbers of
+    /// 64 bits, the count of keys as one of 64, and for each its hash of 128 bits and its time of 64.
+    #[must_use]
+    pub fn export(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD + self.len() * ENTRY);
+        out.extend_from_slice(MAGIC);
+        // Makes the secret if there is none, so that an export of nothing is as good as any other.
+        self.hash(b"");
+        for number in self.secret.get().copied().unwrap_or_default() {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let count_at = out.len();
+        out.extend_from_slice(&[0; 8]);
+        let mut count = 0_u64;
+        for shard in &self.shards {
+            for &(hash, owed) in &lock(shard).entries {
+                out.extend_from_slice(&hash.to_le_bytes());
+                out.extend_from_slice(&owed.to_le_bytes());
+                count += 1;
+            }
+        }
+        if let Some(place) = out.get_mut(count_at..HEAD) {
+            place.copy_from_slice(&count.to_le_bytes());
+        }
+        out
+    }
+
+    /// Takes over what [`export`](Self::export) gave, with any number of shards and keys. What there is no room for is
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`ImportError`].
+    pub fn import(&self, bytes: &[u8]) -> Result<(), ImportError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(ImportError::Version)?;
+        let (head, entries) = rest.split_at_checked(HEAD - MAGIC.len()).ok_or(ImportError::Length)?;
+        let mut head = head.chunks_exact(8).map(number);
+        let (Some(first), Some(second), Some(count)) = (head.next(), head.next(), head.next()) else {
+            return Err(ImportError::Length);
+        };
+        let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(ENTRY));
+        if length != Some(entries.len()) {
+            return Err(ImportError::Length);
+        }
+        if *self.secret.get_or_init(|| [first, second]) != [first, second] {
+            return Err(ImportError::InUse);
+        }
+        for entry in entries.chunks_exact(ENTRY) {
+            let (low, rest) = entry.split_at_checked(8).unwrap_or_default();
+            let (high, owed) = rest.split_at_checked(8).unwrap_or_default();
+            let hash = u128::from(number(high)) << 64 | u128::from(number(low));
+            let mut shard = self.shard(hash);
+            if shard.entries.len() < self.most || shard.get(hash).is_some() {
+                shard.set(hash, number(owed), 0, self.most);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limiter").field("shards", &self.shards.len()).field("keys", &self.len()).finish_non_exhaustive()
+    }
+}
+
+const MAGIC: &[u8] = b"APLM\x01";
+const HEAD: usize = MAGIC.len() + 24;
+const ENTRY: usize = 24;
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |&bytes| u64::from_le_bytes(bytes))
+}
+
+/// A thread that panicked while it held the lock left the map whole: nothing in between panics but for want of memory.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The keys in a list, in which a sample is cheap, and where in it each one is.
+#[derive(Default)]
+struct Shard {
+    entries: Vec<(u128, u64)>,
+    places: HashMap<u128, u32, BuildHasherDefault<Hashed>>,
+    /// Where the last sample ended.
+    hand: usize,
+}
+
+impl Shard {
+    fn get(&self, hash: u128) -> Option<u64> {
+        let &place = self.places.get(&hash)?;
+        self.entries.get(place as usize).map(|&(_, owed)| owed)
+    }
+
+    fn set(&mut self, hash: u128, owed: u64, now_us: u64, most: usize) {
+        if let Some(entry) = self.places.get(&hash).and_then(|&place| self.entries.get_mut(place as usize)) {
+            entry.1 = owed;
+            return;
+        }
+        if self.entries.len() >= most {
+            self.make_room(now_us);
+        }
+        // MAX_KEYS fits.
+        self.places.insert(hash, self.entries.len() as u32);
+        self.entries.push((hash, owed));
+    }
+
+    fn make_room(&mut self, now_us: u64) {
+        let full = self.entries.len();
+        let mut nearest: Option<(u64, usize)> = None;
+        for _ in 0..SAMPLE.min(full) {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            let Some(&(_, owed)) = self.entries.get(self.hand) else { break };
+            if owed <= now_us {
+                // The last entry is here now, to be looked at next.
+                self.remove(self.hand);
+                continue;
+            }
+            if nearest.is_none_or(|(least, _)| owed < least) {
+                nearest = Some((owed, self.hand));
+            }
+            self.hand += 1;
+        }
+        if let Some((_, place)) = nearest.filter(|_| self.entries.len() == full) {
+            self.remove(place);
+        }
+    }
+
+    fn remove(&mut self, place: usize) {
+        if place >= self.entries.len() {
+            return;
+        }
+        let (hash, _) = self.entries.swap_remove(place);
+        self.places.remove(&hash);
+        if let Some((moved, _)) = self.entries.get(place) {
+            self.places.insert(*moved, place as u32);
+        }
+    }
+}
+
+/// What is hashed is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= number(bytes);
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Limits how fast one stream sends: a bucket that fills at a constant rate.
+///
+/// It holds what comes in an eighth of a second, so that a stream that had nothing to send does not make up for it, and
+/// gives nothing out before a 64th of a second's worth (4 KiB at most) is in, so that nobody wakes up for a few bytes.
+#[derive(Debug, Clone)]
+pub struct Bandwidth {
+    rate: u64,
+    /// Bytes that are free yet.
+    free: u64,
+    /// Bytes that may be sent, times a million; below zero if more was sent.
+    credit: i128,
+    last_us: Option<u64>,
+}
+
+/// Units of credit in a byte: a rate in bytes a second times microseconds.
+const UNIT: i128 = 1_000_000;
+
+impl Bandwidth {
+    /// A stream limited to `rate` bytes a second (0: no limit) once `after` bytes have been sent.
+    #[must_use]
+    pub fn new(rate: u64, after: u64) -> Self {
+        let mut bandwidth = Self { rate, free: after, credit: 0, last_us: None };
+        bandwidth.credit = bandwidth.most();
+        bandwidth
+    }
+
+    fn most(&self) -> i128 {
+        i128::from((self.rate / 8).max(1)) * UNIT
+    }
+
+    fn least(&self) -> i128 {
+        i128::from((self.rate / 64).clamp(1, 4096)) * UNIT
+    }
+
+    fn refill(&mut self, now_us: u64) {
+        let elapsed = now_us.saturating_sub(*self.last_us.get_or_insert(now_us));
+        self.last_us = self.last_us.max(Some(now_us));
+        let gain = i128::from(elapsed) * i128::from(self.rate);
+        self.credit = self.credit.saturating_add(gain).min(self.most());
+    }
+
+    /// How many bytes may be sent now; with 0, see [`wait_us`](Self::wait_us). Report what was sent with
+    /// [`spent`](Self::spent).
+    #[must_use]
+    pub fn allow(&mut self, now_us: u64) -> usize {
+        if self.rate == 0 {
+            return usize::MAX;
+        }
+        self.refill(now_us);
+        let credit = if self.credit < self.least() { 0 } else { u64::try_from(self.credit / UNIT).unwrap_or(u64::MAX) };
+        usize::try_from(self.free.saturating_add(credit)).unwrap_or(usize::MAX)
+    }
+
+    /// Counts bytes that were sent. If they were more than allowed, the stream waits for longer.
+    pub fn spent(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        let paid = bytes.saturating_sub(self.free);
+        self.free = self.free.saturating_sub(bytes);
+        self.credit = self.credit.saturating_sub(i128::from(paid) * UNIT);
+    }
+
+    /// How long it is until bytes may be sent again, in µs; 0 if some may be now.
+    #[must_use]
+    pub fn wait_us(&mut self, now_us: u64) -> u64 {
+        if self.rate == 0 || self.free > 0 {
+            return 0;
+        }
+        self.refill(now_us);
+        let missing = u128::try_from(self.least() - self.credit).unwrap_or_default();
+        u64::try_from(missing.div_ceil(self.rate.into())).unwrap_or(u64::MAX)
+    }
+}

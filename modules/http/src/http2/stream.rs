@@ -1,0 +1,466 @@
+//! One stream of HTTP/2: its exchange, from the request to the end of the answer.
+
+use super::{FULL, Link, Mux, tunnel};
+use crate::{
+    Http,
+    exchange::known,
+    fault::Fault,
+    h1::{self, Fields, Id, Method},
+    h2::{Code, HeaderWriter},
+    incoming::Incoming,
+    message::{Message, is_bare},
+    reply::{self, Call, Client, Flat, Reply, Upgrade},
+    respond,
+};
+use anyproxy_http_contract::{Bytes, Segment};
+use anyproxy_module_api::{
+    Cause, CloseReason, Error, ErrorKind, Exchange, Outcome, Session, Who, now, now_ms, unix_ms,
+};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// A stream as its own task has it: the request's body, and where the answer goes. Dropping it ends the stream.
+pub(crate) struct Body {
+    link: Link,
+    key: u32,
+    id: u32,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.id)
+    }
+}
+
+impl Body {
+    pub(super) fn new(link: &Link, key: u32, id: u32) -> Self {
+        Self { link: Rc::clone(link), key, id }
+    }
+
+    /// The same stream, for whoever reads the body.
+    fn reader(&self) -> Self {
+        Self::new(&self.link, self.key, self.id)
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Wakes this task when there may be room: in the connection, or in the windows.
+    pub(super) fn wait(&self, mux: &mut Mux, cx: &Context<'_>, for_connection: bool) {
+        if let Some(entry) = mux.entry(self.key) {
+            note(&mut entry.waker, cx);
+        }
+        if for_connection {
+            mux.waiting.push(self.key);
+            mux.wake();
+        }
+    }
+
+    /// All of the request's body was read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.link.borrow_mut().entry(self.key).is_none_or(|e| e.ended && e.received.is_empty())
+    }
+
+    /// The lines behind it.
+    pub(crate) fn trailers(&self) -> Vec<u8> {
+        self.link.borrow_mut().entry(self.key).map_or_else(Vec::new, |e| e.trailers.clone())
+    }
+
+    /// The next piece of it. `None`: it is complete.
+    ///
+    /// # Errors
+    /// `Reset`: the stream is gone.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let mux = &mut *self.link.borrow_mut();
+        let Some(entry) = mux.streams.get_mut(self.key as usize).and_then(Option::as_mut) else {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+        };
+        if entry.reset {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+        }
+        while let Some((bytes, credit)) = entry.received.pop_front() {
+            let before = mux.conn.out.len();
+            mux.codec.release(self.id, credit, &mut mux.conn.out);
+            if mux.conn.out.len() > before
+                && let Some(waker) = &mux.waker
+            {
+                waker.wake_by_ref();
+            }
+            if !bytes.is_empty() {
+                entry.watch.client_received.set(entry.watch.client_received.get() + bytes.len() as u64);
+                return Poll::Ready(Ok(Some(bytes)));
+            }
+        }
+        if entry.ended {
+            return Poll::Ready(Ok(None));
+        }
+        note(&mut entry.waker, cx);
+        Poll::Pending
+    }
+
+    /// Tells the client of an answer that another one follows.
+    pub(crate) fn interim(&self, message: &Message) {
+        let mux = &mut *self.link.borrow_mut();
+        let Mux { conn, codec, .. } = mux;
+        if let Some(mut writer) = codec.headers(self.id, &mut conn.out)
+            && write_lines(&mut writer, message).is_ok()
+        {
+            writer.finish(false);
+        }
+        mux.wake();
+    }
+
+    /// Asks for the body (RFC 9110 section 10.1.1).
+    pub(crate) fn ask(&self) {
+        let mux = &mut *self.link.borrow_mut();
+        if let Some(mut writer) = mux.codec.headers(self.id, &mut mux.conn.out)
+            && writer.status(100).is_ok()
+        {
+            writer.finish(false);
+        }
+        mux.wake();
+    }
+}
+
+fn note(waker: &mut Option<std::task::Waker>, cx: &Context<'_>) {
+    if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+        *waker = Some(cx.waker().clone());
+    }
+}
+
+/// Ends a stream that its task leaves.
+struct Leave(Body, bool);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let Body { link, key, id } = &self.0;
+        let mux = &mut *link.borrow_mut();
+        // Not over: the task was ended, or panicked.
+        if !self.1 {
+            mux.codec.reset(*id, Code::INTERNAL_ERROR, &mut mux.conn.out);
+        }
+        let received = mux.entry(*key).map(|e| std::mem::take(&mut e.received));
+        for (_, credit) in received.into_iter().flatten() {
+            mux.codec.release(*id, credit, &mut mux.conn.out);
+        }
+        mux.leave(*key);
+        mux.wake();
+    }
+}
+
+/// Answers one request, whose head is in the exchange's state. `length`: of its body, if that is known. `refused`: with this
+/// status.
+pub(super) async fn answer(
+    stream: Body,
+    exchange: Exchange<Http>,
+    client: Rc<Client>,
+    length: Option<u64>,
+    refused: Option<u16>,
+) {
+    let mut leave = Leave(stream.reader(), false);
+    let watch = Session::clone(&exchange);
+    let work = async {
+        let Some(state) = known(&exchange) else { return };
+        let call = Call { watch: &exchange, exchange: &exchange, state, client: &client };
+        let reply = match refused {
+            Some(status) => respond::refused(&call, status),
+            None => {
+                let expects = state.parts.borrow().request.value(Id::Expect).is_some();
+                let incoming = Incoming::http2(stream.reader(), length, expects);
+                respond::respond(&call, &exchange, incoming).await
+            }
+        };
+        deliver(&call, &stream, reply).await;
+        exchange.module().stats.answered(exchange.status.get() as u16);
+    };
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
+            note(&mut entry.waker, cx);
+        }
+        if watch.kill.get() != 0 {
+            // Reset by the client, or ended from outside.
+            return Poll::Ready(());
+        }
+        work.as_mut().poll(cx)
+    })
+    .await;
+    leave.1 = true;
+    let mux = &mut *stream.link.borrow_mut();
+    // The client may stop sending what nobody reads (RFC 9113 section 8.1).
+    let code = if watch.kill.get() != 0 { Code::CANCEL } else { Code::NO_ERROR };
+    mux.codec.reset(stream.id, code, &mut mux.conn.out);
+    mux.wake();
+}
+
+/// Fields that are for one connection of HTTP/1 only (RFC 9113 section 8.2.2).
+fn is_of_connection(id: Id) -> bool {
+    matches!(id, Id::Connection | Id::KeepAlive | Id::ProxyConnection | Id::TransferEncoding | Id::Upgrade)
+}
+
+/// Index in the static table of HPACK of usual names of answers (RFC 7541 Appendix A); 0: look for it.
+const fn index(id: Id) -> u8 {
+    match id {
+        Id::AcceptRanges => 18,
+        Id::Age => 21,
+        Id::CacheControl => 24,
+        Id::ContentEncoding => 26,
+        Id::ContentLength => 28,
+        Id::ContentRange => 30,
+        Id::ContentType => 31,
+        Id::Date => 33,
+        Id::ETag => 34,
+        Id::Expires => 36,
+        Id::LastModified => 44,
+        Id::Location => 46,
+        Id::Server => 54,
+        Id::SetCookie => 55,
+        Id::Vary => 59,
+        Id::Via => 60,
+        _ => 0,
+    }
+}
+
+fn write_lines(writer: &mut HeaderWriter<'_>, message: &Message) -> Result<(), crate::h2::BadField> {
+    writer.status(message.status())?;
+    for line in message.lines().filter(|l| !is_of_connection(l.id)) {
+        let value = line.value(&message.bytes);
+        let sensitive = line.id == Id::SetCookie && value.len() < 24;
+        match index(line.id) {
+            0 => writer.field(line.name(&message.bytes), value, sensitive)?,
+            index => writer.known(index, value, sensitive)?,
+        }
+    }
+    Ok(())
+}
+
+/// Sends the head of an answer; false: the stream is gone, or the head is none.
+fn send_head(call: &Call<'_>, stream: &Body, reply: &Reply, tunnel: bool, end: bool) -> bool {
+    let parts = &mut *call.state.parts.borrow_mut();
+    let message = &mut parts.response;
+    if tunnel {
+        // To a client of HTTP/2 a tunnel is a success (RFC 8441 section 5).
+        message.set_status(200);
+        message.remove("Sec-WebSocket-Accept");
+    }
+    let mux = &mut *stream.link.borrow_mut();
+    let Mux { conn, codec, .. } = mux;
+    let before = conn.out.len();
+    let Some(mut writer) = codec.headers(stream.id, &mut conn.out) else { return false };
+    let mut written = write_lines(&mut writer, message);
+    if message.head.fields().first(Id::Date).is_none() {
+        written = written.and_then(|()| writer.known(33, &h1::http_date(unix_ms() / 1000), false));
+    }
+    if let Some(n) =
+        reply.length.filter(|_| !tunnel && !is_bare(message.status()) && message.value(Id::ContentLength).is_none())
+    {
+        written = written.and_then(|()| writer.known(28, h1::decimal(n).as_bytes(), false));
+    }
+    if written.is_err() {
+        return false;
+    }
+    writer.finish(end);
+    let sent = (conn.out.len() - before) as u64;
+    call.exchange.client_sent.set(call.exchange.client_sent.get() + sent);
+    mux.wake();
+    true
+}
+
+async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
+    let (status, head_only) = {
+        let parts = call.state.parts.borrow();
+        (parts.response.status(), parts.method() == Method::Head)
+    };
+    if let Some(upgrade) = reply.upgrade.take() {
+        if send_head(call, stream, &reply, true, false) {
+            go_on(call, stream, upgrade).await;
+        }
+        return;
+    }
+    if head_only || is_bare(status) {
+        reply.body = reply::Body::Empty;
+    }
+    let end = matches!(reply.body, reply::Body::Empty);
+    if !send_head(call, stream, &reply, false, end) {
+        let mux = &mut *stream.link.borrow_mut();
+        mux.codec.reset(stream.id, Code::INTERNAL_ERROR, &mut mux.conn.out);
+        return;
+    }
+    if end {
+        return;
+    }
+    let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
+    let mut sending =
+        Sending { body: Flat::new(reply.body), piece: None, ended: false, trailers: Vec::new(), moved: true };
+    if let Err(fault) = sending.finish(call, stream, limit).await {
+        call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+        let mux = &mut *stream.link.borrow_mut();
+        // What came is not the whole: the client is to know.
+        mux.codec.reset(stream.id, Code::INTERNAL_ERROR, &mut mux.conn.out);
+    }
+}
+
+/// The stream is another protocol's.
+async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
+    let client = tunnel::stream(stream.reader());
+    let result = match upgrade {
+        Upgrade::Module(upgraded) => upgraded.go_on(client).await,
+        Upgrade::Peer(upstream, lease) => {
+            let began = now();
+            let result = call.exchange.relay(client, upstream).await;
+            let total_ns = (now() - began).as_nanos() as u64;
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
+            result
+        }
+    };
+    if result.is_err() {
+        let mux = &mut *stream.link.borrow_mut();
+        mux.codec.reset(stream.id, Code::CANCEL, &mut mux.conn.out);
+    }
+}
+
+/// The sending of one body.
+struct Sending {
+    body: Flat,
+    /// To be sent next.
+    piece: Option<Bytes>,
+    /// Nothing comes after `piece`.
+    ended: bool,
+    trailers: Vec<u8>,
+    /// Bytes moved since the deadline was set.
+    moved: bool,
+}
+
+impl Sending {
+    async fn finish(&mut self, call: &Call<'_>, stream: &Body, limit: u64) -> Result<(), Fault> {
+        let watch = call.watch;
+        watch.fired.set(0);
+        let r = poll_fn(|cx| {
+            let polled = self.poll(call, stream, cx);
+            if polled.is_ready() {
+                return polled;
+            }
+            if std::mem::take(&mut self.moved) {
+                watch.deadline_ms.set(now_ms() + limit);
+            }
+            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
+                let stands = self.piece.is_some();
+                let fault = if stands { Fault::new(Who::Client, Cause::Timeout, 0) } else { self.body.body.stalled() };
+                return Poll::Ready(Err(fault));
+            }
+            Poll::Pending
+        });
+        let r = r.await;
+        watch.deadline_ms.set(0);
+        r
+    }
+
+    fn poll(&mut self, call: &Call<'_>, stream: &Body, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            // One ahead: the last frame of data says that it is the last.
+            let mut next = None;
+            if !self.ended {
+                match self.body.poll_next(call.exchange, cx)? {
+                    Poll::Ready(Some(Segment::Bytes(bytes))) => next = Some(bytes),
+                    Poll::Ready(Some(Segment::Trailers(lines))) => {
+                        self.trailers = lines.to_vec();
+                        self.ended = true;
+                    }
+                    Poll::Ready(Some(Segment::File(_)) | None) => self.ended = true,
+                    Poll::Pending if self.piece.is_none() => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            }
+            if self.piece.is_none() && !self.ended {
+                self.piece = next;
+                continue;
+            }
+            if !self.send(call, stream, next)? {
+                self.body.body.drive(call.exchange, cx)?;
+                return Poll::Pending;
+            }
+            self.moved = true;
+            if self.ended && self.piece.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Sends what may be sent of the piece; false: the windows, or the connection, take no more. `next` comes after it.
+    fn send(&mut self, call: &Call<'_>, stream: &Body, next: Option<Bytes>) -> Result<bool, Fault> {
+        let mux = &mut *stream.link.borrow_mut();
+        if mux.entry(stream.key).is_none_or(|e| e.reset) || !mux.codec.is_open(stream.id) {
+            return Err(Fault::new(Who::Client, Cause::Reset, 0));
+        }
+        let end = self.ended && self.trailers.is_empty();
+        if let Some(piece) = &mut self.piece {
+            if mux.conn.pending() >= FULL {
+                mux.waiting.push(stream.key);
+                hold(&mut self.body, next);
+                mux.wake();
+                return Ok(false);
+            }
+            let Mux { conn, codec, .. } = mux;
+            let len = piece.len();
+            let room = codec.capacity(stream.id).min(codec.max_data());
+            let sent = if len > WHOLE && len <= room && codec.data_head(stream.id, len, end, &mut conn.out) {
+                conn.put(std::mem::take(piece), false);
+                len
+            } else {
+                let sent = codec.data(stream.id, piece, end, &mut conn.out);
+                piece.advance(sent);
+                sent
+            };
+            call.exchange.client_sent.set(call.exchange.client_sent.get() + sent as u64);
+            mux.wake();
+            if sent < len {
+                hold(&mut self.body, next);
+                return Ok(sent > 0);
+            }
+            self.piece = next;
+            return Ok(true);
+        }
+        // Only the end is left.
+        let Mux { conn, codec, .. } = mux;
+        if end {
+            codec.data(stream.id, &[], true, &mut conn.out);
+        } else {
+            send_trailers(codec, stream.id, &self.trailers, &mut conn.out);
+        }
+        mux.wake();
+        Ok(true)
+    }
+}
+
+/// From so many bytes on a piece is sent without a copy.
+const WHOLE: usize = 4 << 10;
+
+/// Puts back what came after a piece that could not be sent.
+fn hold(body: &mut Flat, next: Option<Bytes>) {
+    if let Some(next) = next {
+        body.unread(next);
+    }
+}
+
+/// Trailers, which end the stream (RFC 9113 section 8.1).
+pub(super) fn send_trailers(codec: &mut crate::h2::Connection, id: u32, lines: &[u8], out: &mut Vec<u8>) {
+    let mut fields = Fields::default();
+    let mut text = lines.to_vec();
+    text.extend_from_slice(b"\r\n");
+    let parsed = fields.parse(&text, 100).is_ok();
+    let Some(mut writer) = codec.headers(id, out) else { return };
+    for line in fields.list().iter().filter(|_| parsed) {
+        let _ = writer.field(line.name(&text), line.value(&text), false);
+    }
+    writer.finish(true);
+}

@@ -1,0 +1,150 @@
+//! What clients are shown in place of an error.
+
+use crate::{
+    core::error_page::{body_of, choose},
+    h1::Id,
+    message::reason,
+    reply::{Body, Call, Reply},
+};
+use anyproxy_http_contract::Bytes;
+use anyproxy_module_api::*;
+
+directive! {
+    /// The body of answers with these statuses: a text, or a file that is read with the configuration.
+    /// Without, a short page in HTML, JSON or text, as the client asks.
+    "http_error_page", Contexts::MSL,
+    .args(&[ArgDesc::new("status", Kind::Int, "Statuses.").required().repeated().bounds(300, 599)])
+    .props(&[
+        ArgDesc::new("body", Kind::Template, "The text; may contain variables."),
+        ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
+        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html; charset=utf-8"),
+        ArgDesc::new("answer", Kind::Int, "The status that the client gets instead.").bounds(200, 599),
+        ArgDesc::new("location", Kind::Template, "The client is sent there: with answer=302, say."),
+        ArgDesc::new("proxied", Kind::Bool, "Also in place of what peers answer.").default("#false"),
+    ])
+    .append()
+    .inherit(Inherit::Append)
+    .example("http_error_page 502 503 504 file=\"html/sorry.html\" proxied=#true")
+}
+
+/// Headers of the answer that stay.
+const KEPT: [&str; 4] = ["WWW-Authenticate", "Retry-After", "Allow", "Set-Cookie"];
+/// Longest file, bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// One line of the configuration.
+#[derive(Debug)]
+pub(crate) struct Page {
+    statuses: Vec<u16>,
+    content: Content,
+    content_type: &'static str,
+    answer: Option<u16>,
+    location: Option<u32>,
+    proxied: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    Default,
+    Text(u32),
+    File(Vec<u8>),
+}
+
+/// The pages of a block: the last that names a status counts.
+pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec<Page> {
+    let mut all = Vec::new();
+    for node in scope.all("http_error_page") {
+        let text = node.prop("body").map(|v| v.num as u32);
+        let file = node.prop("file").map(|v| v.text.as_str());
+        let content = match (text, file) {
+            (Some(_), Some(_)) => {
+                problems.error(&node.span, "a page is a body or a file", "leave one of them out");
+                continue;
+            }
+            (Some(text), None) => Content::Text(text),
+            (None, Some(file)) => match read(file) {
+                Ok(bytes) => Content::File(bytes),
+                Err(e) => {
+                    problems.error(&node.span, &format!("{file}: {e}"), "");
+                    continue;
+                }
+            },
+            (None, None) => Content::Default,
+        };
+        let content_type = node.prop("content_type").map_or("text/html; charset=utf-8", |v| v.text.as_str());
+        if crate::h1::field(b"Content-Type", content_type.as_bytes(), &mut Vec::new()).is_err() {
+            problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
+        }
+        all.push(Page {
+            statuses: node.args.as_slice().iter().map(|v| v.num as u16).collect(),
+            content,
+            content_type,
+            answer: node.prop("answer").map(|v| v.num as u16),
+            location: node.prop("location").map(|v| v.num as u32),
+            proxied: node.prop("proxied").is_some_and(|v| v.num != 0),
+        });
+    }
+    all
+}
+
+fn read(file: &str) -> Result<Vec<u8>, String> {
+    let len = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
+    if len > LONGEST {
+        return Err("longer than 1 MiB".to_owned());
+    }
+    std::fs::read(file).map_err(|e| e.to_string())
+}
+
+/// Puts a page in the place of an answer that the configuration names. `own`: this proxy gave it, with nothing to say.
+pub(crate) fn apply(pages: &[Page], call: &Call<'_>, reply: Reply) -> Reply {
+    let (status, own) = (call.state.parts.borrow().response.status(), reply.refusal);
+    if status < 300 || reply.upgrade.is_some() {
+        return reply;
+    }
+    let page = pages.iter().rev().find(|p| p.statuses.contains(&status) && (own || p.proxied));
+    let Some(page) = page else { return reply };
+    let mut rendered = Vec::new();
+    let (body, content_type) = match &page.content {
+        Content::Default => default(call, status),
+        Content::Text(text) => {
+            call.exchange.render(*text, &mut rendered);
+            (rendered, page.content_type)
+        }
+        Content::File(bytes) => (bytes.clone(), page.content_type),
+    };
+    let mut location = Vec::new();
+    if let Some(template) = page.location {
+        call.exchange.render(template, &mut location);
+    }
+    let message = &mut call.state.parts.borrow_mut().response;
+    // What a peer says of its own body goes with that; challenges and hints stay.
+    let kept: Vec<_> = message
+        .lines()
+        .filter_map(|l| {
+            let name = std::str::from_utf8(l.name(&message.bytes)).ok()?;
+            KEPT.iter()
+                .any(|k| k.eq_ignore_ascii_case(name))
+                .then(|| (name.to_owned(), l.value(&message.bytes).to_vec()))
+        })
+        .collect();
+    message.answer(page.answer.unwrap_or(status));
+    for (name, value) in kept {
+        let _ = message.add(&name, &value);
+    }
+    if !location.is_empty() {
+        let _ = message.add("Location", &location);
+    }
+    if !body.is_empty() {
+        message.put("Content-Type", content_type.as_bytes());
+    }
+    let length = body.len() as u64;
+    let mut reply = Reply::new(Body::Bytes(Bytes::from(body)), Some(length));
+    reply.refusal = own;
+    reply
+}
+
+/// The page of a status that nobody has one for, as the client asks for it.
+pub(crate) fn default(call: &Call<'_>, status: u16) -> (Vec<u8>, &'static str) {
+    let kind = choose(call.state.parts.borrow().request.joined(Id::Accept).as_deref());
+    (body_of(kind, status, reason(status), "").into_bytes(), kind.content_type())
+}
