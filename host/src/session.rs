@@ -571,6 +571,17 @@ impl Session {
         Running { session: self, module, future: Some(future), result: PhantomData }
     }
 
+    /// Adds it to its local's counters, if that has any.
+    fn count_in_local(&self) {
+        if !self.worker.cycle.settings.metrics_per_local {
+            return;
+        }
+        let local = self.user().and_then(|u| u.server.locals.get(self.local.get() as usize));
+        if let Some(stats) = local.and_then(|l| l.stats.as_ref()) {
+            stats.count(self);
+        }
+    }
+
     /// Counters and logs; once, when it is over.
     fn finish(&self) {
         if self.counted_client.get()
@@ -589,6 +600,7 @@ impl Session {
             user.server.stats.count(self);
             user.server.stats.end();
         }
+        self.count_in_local();
         if !self.exchanged.get() {
             crate::cycle::access_log::write(self, false);
         }

@@ -94,7 +94,7 @@ fn servers(cycle: &Cycle) -> Vec<Value> {
         .map(|u| {
             let leads = |l: &&Arc<Listener>| l.users.iter().any(|x| Arc::ptr_eq(&x.server, &u.server));
             let addresses: Vec<String> = cycle.listeners.iter().filter(leads).map(|l| l.label.clone()).collect();
-            json::server(&u.server.name, &addresses, u.server.locals.len(), &u.server.stats)
+            json::server(&u.server.name, &addresses, &u.server.locals, &u.server.stats)
         })
         .collect()
 }

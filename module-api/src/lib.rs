@@ -19,7 +19,7 @@ pub use abi::{
     error::{Error, ErrorKind},
     export::{
         Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Exchange,
-        Function, Greeting, Handler, Hook, Listener, Module, Preread, Problems, Registry, Relay, Routed, Scope,
+        Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay, Routed, Scope,
         Session, Variable,
     },
     host::{PeerInfo, Pool, Received, Resolved, Transmit},

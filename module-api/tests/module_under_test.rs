@@ -156,6 +156,24 @@ fn listeners_connectors_and_greetings_meet_the_tests_ends() {
 }
 
 #[test]
+fn a_probe_meets_the_tests_end_and_says_what_is_wrong() {
+    let m = ModuleUnderTest::<All>::start(&[Block::local().with(word("ping"))]);
+    let mut well = m.probe("ping", addr("10.0.0.1:80"), "a.test");
+    m.host().run_until_stalled();
+    assert_eq!(well.client.received_text(), "ping a.test");
+    well.client.send(b"pong");
+    let mut wrong = m.probe("ping", addr("10.0.0.1:80"), "a.test");
+    wrong.client.send(b"gone");
+    let mut ends = m.probe("ping", addr("10.0.0.1:80"), "panic");
+    m.host().run_until_stalled();
+    assert!(well.result().expect("it ended").is_ok());
+    assert_eq!(wrong.result().expect("it ended").expect_err("not well").text(), "it says gone");
+    assert_eq!(ends.result().expect("it ended").expect_err("not well").kind, ErrorKind::Panicked);
+    drop((well, wrong, ends));
+    m.stop();
+}
+
+#[test]
 fn a_balancer_is_asked_and_told() {
     let m = ModuleUnderTest::<All>::start(&[]);
     let states = [PeerState::new(1, 1), PeerState::new(2, 1)];

@@ -100,3 +100,32 @@ fn beside_a_module_that_does_nothing_wrong() {
     assert_eq!(report.errors, 0, "{:?}", report.samples);
     counted(&proxy, 20);
 }
+
+#[test]
+fn in_a_health_check() {
+    let Some(file) = module("faulty") else { return };
+    for (mode, why) in
+        [("panic", "the module that asks panicked"), ("panic_drop", "no answer in time"), ("hold", "no answer in time")]
+    {
+        let origin = Origin::echo();
+        let config = format!(
+            "load_module \"tcp\" \"{}\"\ncommon {{ worker_threads 1; }}\nnet {{\nserver {{\nport_listen_tcp \"127.0.0.1:0\"\n\
+             local {{ proxy_pass_tcp \"{}\" {{\nheartbeat interval=\"100ms\" timeout=\"50ms\" fail=2\n\
+             faulty_heartbeat \"{mode}\"\n}}\n}}\n}}\n}}\n",
+            file.display(),
+            origin.addr()
+        );
+        let mut proxy = Proxy::builder().config(&config).start();
+        eventually("the peer is down", || {
+            let peer = &proxy.status()["upstreams"][0]["peers"][0];
+            (peer["condition"] == "down" && peer["check_failure"] == why).then_some(())
+        });
+        // The checks go on, and so does the process.
+        eventually("more of them", || {
+            (proxy.status()["upstreams"][0]["peers"][0]["checks_failed"].as_u64() > Some(4)).then_some(())
+        });
+        let panics = faults(&proxy, "faulty", "panics");
+        assert_eq!(panics > 2, mode != "hold", "{mode}: {panics}");
+        assert!(proxy.alive());
+    }
+}

@@ -1,5 +1,6 @@
 //! The host from outside: command line, start and end, limits, control socket, logs. One behaviour a file.
 
+mod access_log_in_json;
 mod alive_at_the_limit_of_connections;
 mod alive_without_descriptors;
 mod both_ways_of_accepting;
@@ -12,6 +13,7 @@ mod first_line_names_what_runs;
 mod full_disk_under_a_log;
 mod listening_sockets_from_systemd;
 mod listening_sockets_survive_a_crash;
+mod locals_are_counted;
 mod log_level_of_one_client;
 mod log_level_of_one_module;
 mod low_port_after_the_user_changed;

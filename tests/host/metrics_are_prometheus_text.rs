@@ -149,6 +149,19 @@ fn a_strict_reader_takes_it() {
 }
 
 #[test]
+fn names_of_locals_are_quoted() {
+    let config = "load_module \"tcp\" \"hello\"\ncommon {\nworker_threads 1\nmetrics_per_local\n}\nnet { server {\n\
+                  port_listen_tcp \"127.0.0.1:0\"\nlocal #\"a\"b\\c, le=1\"# { hello \"hi\"; }\n} }\n";
+    let proxy = harness::Proxy::builder().config(config).start();
+    assert_eq!(client::exchange(proxy.addr(0), b""), b"hi");
+    eventually("it is counted", || {
+        let samples = parse(&proxy.ctl(&["metrics"]).stdout);
+        let mut of = samples.iter().filter(|(s, _)| s.contains("local=\"a\\\"b\\\\c, le=1\"") && s.contains("2xx"));
+        of.any(|(_, n)| *n == 1.0).then_some(())
+    });
+}
+
+#[test]
 fn as_json_it_says_the_same() {
     let proxy = crate::support::hello("").start();
     let output = proxy.ctl(&["metrics", "--json"]);

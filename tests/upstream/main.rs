@@ -9,6 +9,7 @@ mod dead_peers_cost_no_client_an_error;
 mod ejection;
 mod fair_prefers_the_fast;
 mod health_checks;
+mod http_health_checks;
 mod limits_and_queue;
 mod log_of_open_sessions;
 mod log_variables;

@@ -4,7 +4,7 @@
 mod pool;
 mod server;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyproxy_module_api::abi::{
     bytes::Str,
@@ -40,6 +40,7 @@ pub(super) fn build(document: &Document, schema: &Schema) -> Built {
         names: HashMap::new(),
         used: Vec::new(),
         broken: Vec::new(),
+        probes_told: HashSet::new(),
     };
     builder.main(document);
     let Builder { t, mut tree, broken, .. } = builder;
@@ -58,6 +59,8 @@ struct Builder<'a> {
     /// Whether something names the upstream.
     used: Vec<bool>,
     broken: Vec<(usize, usize)>,
+    /// Directives of `Role::Probe` of which something was said, by file and offset.
+    probes_told: HashSet<(usize, u32)>,
 }
 
 /// What stands in one block.

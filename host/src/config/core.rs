@@ -41,6 +41,24 @@ pub fn block_of(context: Contexts, name: &str) -> Option<Contexts> {
 
 const TARGETS: &[Str] = &[Str::new("stderr"), Str::new("stdout")];
 
+/// The block of `access_log`.
+static FIELD: &[DirectiveDesc] = &[DirectiveDesc::new(
+    "field",
+    "One field of a line in JSON: an object of these, in their order.\n\
+     With `format=\"json\"` they are added to the default ones. What has no value is null; what is said to be a number or a \
+     bool and is none is a text.",
+    Contexts::MSL,
+)
+.args(&[
+    ArgDesc::new("name", Kind::Text, "name").required().bounds(1, 256),
+    ArgDesc::new("value", Kind::Template, "value, with `${variables}`").required(),
+])
+.props(&[ArgDesc::new("as", Kind::Choice, "what it is in JSON; `bool`: of 1, `true`, 0 and `false`")
+    .choices(&[Str::new("text"), Str::new("number"), Str::new("bool")])
+    .default("text")])
+.append()
+.example("field \"status\" \"${status}\" as=\"number\"")];
+
 /// Directives of `net`, `server` and `local`.
 static TABLE: [DirectiveDesc; 7] = [
     DirectiveDesc::new(
@@ -106,7 +124,7 @@ static TABLE: [DirectiveDesc; 7] = [
         Str::new("off"),
     ])])
     .props(&[
-        ArgDesc::new("format", Kind::Template, "the line, with `${variables}`").default(
+        ArgDesc::new("format", Kind::Template, "the line, with `${variables}`; `json`: an object with default fields").default(
             "${local_time} ${client_addr} ${domain} ${upstream_addr} ${status} ${close_reason} \
              ${client_bytes_received} ${client_bytes_sent} ${upstream_connect_time} ${session_time}",
         ),
@@ -118,6 +136,7 @@ static TABLE: [DirectiveDesc; 7] = [
             .default("64KiB"),
         ArgDesc::new("flush", Kind::Time, "a line waits at most this long").bounds(0, HOUR).default("1s"),
     ])
+    .children(FIELD)
     .append()
     .default("no access log")
     .example("access_log \"logs/access.log\" format=\"${client_addr} ${domain} ${status}\" flush=\"5s\""),

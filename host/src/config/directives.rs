@@ -182,6 +182,7 @@ fn role(role: Role) -> &'static str {
         Role::Peer => "peer",
         Role::Handler => "handler",
         Role::Preread => "preread",
+        Role::Probe => "probe",
     }
 }
 

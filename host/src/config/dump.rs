@@ -10,7 +10,7 @@ use anyproxy_module_api::abi::conf::{Kind, Node, Prop, ScopeKind, Span, Value};
 use super::{
     build::OUTER,
     schema::context_names,
-    tree::{Own, Peer, ScopeId, Tree, UpstreamKind},
+    tree::{Own, Peer, Scope, ScopeId, Tree, UpstreamKind},
 };
 pub use compare::{Needs, Standing, changes, config_hash};
 
@@ -90,7 +90,9 @@ impl Dump<'_> {
     }
 
     fn open(&mut self, word: &str, scope: ScopeId) {
-        self.line(&format!("{word} {{"), Some(&self.tree.scope(scope).span));
+        let Scope { name, span, .. } = self.tree.scope(scope);
+        let name = if name.is_empty() { String::new() } else { format!("{} ", quoted(name)) };
+        self.line(&format!("{word} {name}{{"), Some(span));
         self.depth += 1;
         self.scope(scope);
     }

@@ -75,9 +75,15 @@ pub(super) static HTTP: [DirectiveDesc; 5] = [
         .role(Role::ListenDomain, "quic"),
 ];
 
-pub(super) static OTHER: [DirectiveDesc; 1] =
-    [DirectiveDesc::new("takes_all", "Another handler.", Contexts::SERVER.or(Contexts::LOCAL))
-        .role(Role::Handler, "other")];
+pub(super) static OTHER: [DirectiveDesc; 3] = [
+    DirectiveDesc::new("takes_all", "Another handler.", Contexts::SERVER.or(Contexts::LOCAL))
+        .role(Role::Handler, "other"),
+    DirectiveDesc::new("says_ping", "A question.", Contexts::UPSTREAM.or(Contexts::PEER))
+        .args(&[ArgDesc::new("word", Kind::Text, "word")])
+        .role(Role::Probe, "ping"),
+    DirectiveDesc::new("says_hello", "Another question.", Contexts::UPSTREAM.or(Contexts::PEER))
+        .role(Role::Probe, "hello"),
+];
 
 pub(super) fn modules() -> Vec<ModuleDirectives> {
     vec![

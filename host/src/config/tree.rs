@@ -44,7 +44,7 @@ pub struct Scope {
     pub kind: ScopeKind,
     /// The block around; `None`: `Main`. Of a named upstream it is `Main`, of a peer the upstream or local it stands in.
     pub parent: Option<ScopeId>,
-    /// `upstream "name"`, else empty.
+    /// `upstream "name"`, `local "name"`, else empty.
     pub name: Str,
     /// Where it starts.
     pub span: Span,
@@ -121,6 +121,8 @@ pub struct Peer {
     pub max_connections: u32,
     /// Taken only when no other is available.
     pub backup: bool,
+    /// How its health checks ask; `None`: as its connector does.
+    pub probe: Option<Point>,
 }
 
 /// A group of servers.
@@ -218,6 +220,8 @@ impl std::fmt::Display for DomainName {
 pub struct Local {
     /// Its scope.
     pub scope: ScopeId,
+    /// `local "name"`, else empty.
+    pub name: Str,
     /// All must hold.
     pub rules: Vec<Rule>,
     /// Index into `Tree::upstreams`.

@@ -4,6 +4,7 @@
 //! [`Plans::of`] reads the configuration and touches nothing; [`Plans::open`] opens the files, in `prepare`. A session
 //! writes by the plans of its own generation, so logs of a retired one keep working to its last session.
 
+use super::json_line::{self, Field, JsonLine};
 use crate::{
     config::{
         core,
@@ -33,10 +34,18 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Spec {
     key: Arc<Key>,
-    /// Number of the template; `None`: the default.
-    format: Option<u32>,
+    format: Format,
     errors_only: bool,
     interval: Option<Duration>,
+}
+
+/// What a line is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Format {
+    Default,
+    /// Number of the template.
+    Template(u32),
+    Json(Vec<Field>),
 }
 
 /// Lines of one target with the same buffering share a buffer.
@@ -78,9 +87,26 @@ pub struct Plans {
 /// One open access log.
 pub struct LogPlan {
     spec: Spec,
-    /// The default format, where it is used.
-    default: Option<Template>,
+    line: Line,
     log: AccessLog,
+}
+
+/// How a plan's lines are written.
+enum Line {
+    Default(Template),
+    /// One of the configuration's.
+    Template(u32),
+    Json(JsonLine),
+}
+
+impl Line {
+    fn new(format: &Format, resolver: &dyn Resolver) -> Result<Self, String> {
+        match format {
+            Format::Default => default_format(resolver).map(Self::Default),
+            Format::Template(n) => Ok(Self::Template(*n)),
+            Format::Json(fields) => JsonLine::new(fields, resolver).map(Self::Json),
+        }
+    }
 }
 
 impl Plans {
@@ -128,11 +154,11 @@ impl Plans {
         let mut open = Vec::new();
         let mut errors = Vec::new();
         for (spec, span) in &self.specs {
-            let default = if spec.format.is_some() { None } else { Some(default_format(resolver)) };
+            let line = Line::new(&spec.format, resolver);
             let log = AccessLog::open(writer, spec.key.target.clone())
                 .map_err(|e| format!("access log {} cannot be opened: {e}", spec.key.target));
-            match (default.transpose(), log) {
-                (Ok(default), Ok(log)) => open.push(LogPlan { spec: spec.clone(), default, log }),
+            match (line, log) {
+                (Ok(line), Ok(log)) => open.push(LogPlan { spec: spec.clone(), line, log }),
                 (Err(text), _) | (_, Err(text)) => errors.push((*span, text)),
             }
         }
@@ -186,7 +212,11 @@ impl Spec {
                 node.prop("buffer").map_or(default.size, |v| v.size() as usize),
                 node.prop("flush").map_or(default.flush, |v| Some(v.time())),
             )),
-            format: node.prop("format").map(|v| v.num as u32),
+            format: match (json_line::fields(node), node.prop("format")) {
+                (Some(fields), _) => Format::Json(fields),
+                (None, Some(format)) => Format::Template(format.num as u32),
+                (None, None) => Format::Default,
+            },
             errors_only: node.prop("errors_only").is_some_and(|v| v.bool()),
             interval: node.prop("interval").map(|v| v.time()),
         }
@@ -231,7 +261,12 @@ impl LogPlan {
 
     fn render(&self, session: &Session, out: &mut Vec<u8>) {
         let templates = &session.worker.cycle.templates;
-        if let Some(format) = self.default.as_ref().or_else(|| templates.get(self.spec.format? as usize)) {
+        let format = match &self.line {
+            Line::Json(line) => return line.write(session, templates, out),
+            Line::Default(format) => Some(format),
+            Line::Template(n) => templates.get(*n as usize),
+        };
+        if let Some(format) = format {
             format.render_escaped(session, out, Absent::Dash, Escape::Log);
         }
     }

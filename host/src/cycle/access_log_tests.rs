@@ -92,8 +92,9 @@ fn each_block_has_its_own_logs_or_those_around_it() {
     assert!(plans.has_intervals());
     let b = &plans.all()[1].spec;
     assert_eq!((b.key.size, b.key.flush, b.errors_only), (4096, Some(Duration::from_secs(2)), true));
-    assert_eq!(tree.templates[b.format.expect("a format") as usize].text.as_str(), "${status}");
-    assert!(plans.all()[0].default.is_some(), "without a format the documented one");
+    let Format::Template(n) = b.format else { panic!("a format of its own") };
+    assert_eq!(tree.templates[n as usize].text.as_str(), "${status}");
+    assert!(matches!(plans.all()[0].line, Line::Default(_)), "without a format the documented one");
     writer.stop();
 }
 

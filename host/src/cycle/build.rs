@@ -1,8 +1,8 @@
 //! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
 
 use super::{
-    Cycle, CycleStats, access_log,
-    listener::{self, Listener, ListenerStats, LocalPlan, Parts, ServerPlan},
+    Cycle, CycleStats, access_log, json_line,
+    listener::{self, Listener, ListenerStats, LocalPlan, LocalStats, Parts, ServerPlan},
     settings::Settings,
     shared::Published,
     vars::VarTable,
@@ -20,6 +20,7 @@ use crate::{
         CaptureNames,
         rule::{Op, Rule, RuleTable},
     },
+    metrics,
     process::process,
     services::{
         self,
@@ -226,7 +227,13 @@ impl Builder<'_> {
         }
         let start_order = self.start_order(&instances)?;
         let mut names = CaptureNames::default();
-        let servers = self.servers(&tree, &instances, &mut names);
+        let settings = Settings::of(&tree);
+        let mut counted = settings.metrics_per_local.then(|| LocalMetrics::new(&metrics_owner));
+        let servers = self.servers(&tree, &instances, &mut names, &mut counted);
+        if let Some(full) = counted.and_then(|c| c.full) {
+            let text = format!("metrics_per_local: {} locals are not counted: {}", full.0, full.1);
+            self.wrong.push(Diagnostic::warning("metrics", text));
+        }
         let vars = match VarTable::new(&instances) {
             Ok(v) => v,
             Err(text) => {
@@ -238,8 +245,10 @@ impl Builder<'_> {
         let templates = self.templates(&tree, &vars, &names);
         let (confs, owned) = self.confs(&tree, &instances);
         let pools = self.pools(&tree, &instances);
-        let settings = Settings::of(&tree);
         self.log_levels(&tree);
+        for (span, text, help) in json_line::wrong(&tree) {
+            self.error(&span, "access-log", text, help);
+        }
         let logs = access_log::Plans::of(&tree);
         let broken = self.wrong.has_errors();
         let mut made = Cycle {
@@ -398,10 +407,11 @@ impl Builder<'_> {
         tree: &Tree,
         instances: &[Option<Instance>],
         names: &mut CaptureNames,
+        counted: &mut Option<LocalMetrics<'_>>,
     ) -> Vec<Vec<Arc<ServerPlan>>> {
         let mut out = Vec::new();
         for net in &tree.nets {
-            let plans = net.servers.iter().map(|s| Arc::new(self.server(tree, s, instances, names)));
+            let plans = net.servers.iter().map(|s| Arc::new(self.server(s, instances, names, counted)));
             out.push(plans.collect());
         }
         out
@@ -409,10 +419,10 @@ impl Builder<'_> {
 
     fn server(
         &mut self,
-        _tree: &Tree,
         server: &Server,
         instances: &[Option<Instance>],
         names: &mut CaptureNames,
+        counted: &mut Option<LocalMetrics<'_>>,
     ) -> ServerPlan {
         let mut inputs: Vec<u32> = Vec::new();
         let mut locals = Vec::new();
@@ -439,6 +449,11 @@ impl Builder<'_> {
             // Not used: an error was reported.
             RuleTable::compile(&[], names).unwrap_or_else(|_| unreachable!("no rules are no mistakes"))
         });
+        let name = match server.domains.first() {
+            Some(d) => d.name.to_string(),
+            None => format!("{}:{}", server.span.file, server.span.line),
+        };
+        let mut places: Vec<String> = Vec::new();
         let locals = server.locals.iter().map(|l| {
             let own = l.handler.as_ref().or(server.handler.as_ref());
             let handler = match own {
@@ -454,15 +469,13 @@ impl Builder<'_> {
                 };
                 self.error(&l.span, "local", text, "name a peer (proxy_pass_…), an upstream or a handler");
             }
-            LocalPlan { scope: l.scope, handler, pool: l.upstream }
+            let local = if l.name.is_empty() { place_of(&l.span, &mut places) } else { l.name.as_str().to_owned() };
+            let stats = counted.as_mut().and_then(|c| c.of(&name, &local));
+            LocalPlan { scope: l.scope, handler, pool: l.upstream, name: local, stats }
         });
         let locals = locals.collect();
         let own = server.handler.as_ref().and_then(|p| self.handler(instances, p));
         let exchanges = own.filter(|(_, point)| point.exchanges);
-        let name = match server.domains.first() {
-            Some(d) => d.name.to_string(),
-            None => format!("{}:{}", server.span.file, server.span.line),
-        };
         let stats = stats_of(&format!("server {name}"));
         ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, exchanges, stats }
     }
@@ -515,6 +528,38 @@ impl Builder<'_> {
         }
         out
     }
+}
+
+/// Registers the counters of locals, as long as there is room.
+struct LocalMetrics<'a> {
+    owner: &'a metrics::Owner,
+    /// How many found none, and why.
+    full: Option<(usize, String)>,
+}
+
+impl<'a> LocalMetrics<'a> {
+    const fn new(owner: &'a metrics::Owner) -> Self {
+        Self { owner, full: None }
+    }
+
+    fn of(&mut self, server: &str, local: &str) -> Option<LocalStats> {
+        match LocalStats::new(self.owner, server, local) {
+            Ok(stats) => Some(stats),
+            Err(e) => {
+                self.full.get_or_insert_with(|| (0, e.to_string())).0 += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Where a local without a name stands; the second on a line is another.
+fn place_of(span: &Span, taken: &mut Vec<String>) -> String {
+    let line = format!("{}:{}", span.file, span.line);
+    let n = taken.iter().filter(|t| **t == line).count();
+    let place = if n == 0 { line.clone() } else { format!("{line}#{}", n + 1) };
+    taken.push(line);
+    place
 }
 
 fn ordered(mut left: Vec<(u16, HookPoint)>) -> Result<Vec<(u16, HookPoint)>, String> {

@@ -1,6 +1,6 @@
 //! A listener: one address, the servers that share it, and how one of them is chosen.
 
-pub use super::listener_stats::ListenerStats;
+pub use super::{listener_stats::ListenerStats, local_stats::LocalStats};
 use crate::{
     config::{
         address::Address,
@@ -44,6 +44,10 @@ pub struct LocalPlan {
     pub handler: Option<(u16, HandlerPoint)>,
     /// Its upstream, by number.
     pub pool: Option<usize>,
+    /// For status and metrics: its name or where it stands.
+    pub name: String,
+    /// Counters, if it has any of its own.
+    pub stats: Option<LocalStats>,
 }
 
 /// One server on a listener.

@@ -4,8 +4,10 @@
 pub mod access_log;
 pub mod build;
 pub mod holder;
+mod json_line;
 pub mod listener;
 pub mod listener_stats;
+pub mod local_stats;
 pub mod prepare;
 pub mod settings;
 pub mod shared;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub resolver_timeout: Duration,
     /// Directory for temporary files.
     pub tmp_path: PathBuf,
+    /// Locals have counters of their own.
+    pub metrics_per_local: bool,
     /// When a worker that does not return is reported; zero: never.
     pub watchdog: Duration,
 }
@@ -101,6 +103,7 @@ impl Settings {
             }),
             resolver_timeout: time("resolver_timeout", Duration::from_secs(5)),
             tmp_path: text("tmp_path").map_or_else(std::env::temp_dir, Into::into),
+            metrics_per_local: on("metrics_per_local", false),
             watchdog: time("watchdog", Duration::from_secs(10)),
         }
     }

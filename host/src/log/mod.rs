@@ -12,7 +12,7 @@ mod test_support;
 pub mod time;
 pub mod writer;
 
-pub use access::{AccessLog, Buffer, Buffering};
+pub use access::{AccessLog, Buffer, Buffering, MAX_LINE};
 pub use error::{ErrorLog, Level, Session};
 pub use file::Target;
 pub use limit::RateLimit;

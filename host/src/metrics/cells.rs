@@ -39,6 +39,10 @@ impl Block {
         let index = index as usize;
         self.chunks.get(index / CHUNK)?.get().map(|chunk| &chunk.0[index % CHUNK])
     }
+
+    fn chunk(&self, number: usize) -> Option<&Chunk> {
+        self.chunks.get(number)?.get().map(|chunk| &**chunk)
+    }
 }
 
 /// All blocks of the process.
@@ -130,7 +134,14 @@ impl Worker {
 
     /// Adds to a counter.
     pub fn add(&self, counter: Counter, n: u64) {
-        self.bump(counter.0, n);
+        self.near(counter).add(counter, n);
+    }
+
+    /// To count on several that were registered together: those in one chunk are found by one look.
+    #[inline]
+    pub fn near(&self, counter: Counter) -> Near<'_> {
+        let number = counter.0 as usize / CHUNK;
+        Near { block: &self.block, number, chunk: self.block.chunk(number) }
     }
 
     /// Adds to this worker's share of a gauge; may be negative.
@@ -147,8 +158,7 @@ impl Worker {
 
     /// Counts one value: microseconds for times.
     pub fn observe(&self, histogram: Histogram, value: u64) {
-        self.bump(histogram.0 + bucket_of(value) as u32, 1);
-        self.bump(histogram.0 + SUM, value);
+        self.near(Counter(histogram.0)).observe(histogram, value);
     }
 
     /// A cell by number: it stays where it is as long as the process lives.
@@ -158,9 +168,52 @@ impl Worker {
 
     fn bump(&self, index: u32, n: u64) {
         if let Some(cell) = self.block.cell(index) {
-            cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+            bump(cell, n);
         }
     }
+}
+
+/// Counts for one thread, around one place.
+pub struct Near<'a> {
+    block: &'a Block,
+    number: usize,
+    chunk: Option<&'a Chunk>,
+}
+
+impl Near<'_> {
+    /// As [`Worker::add`].
+    #[inline]
+    pub fn add(&mut self, counter: Counter, n: u64) {
+        if let Some(chunk) = self.of(counter.0) {
+            bump(&chunk.0[counter.0 as usize % CHUNK], n);
+        }
+    }
+
+    /// As [`Worker::observe`].
+    #[inline]
+    pub fn observe(&mut self, histogram: Histogram, value: u64) {
+        // Its cells never lie in two chunks.
+        if let Some(chunk) = self.of(histogram.0) {
+            let at = histogram.0 as usize % CHUNK;
+            bump(&chunk.0[(at + bucket_of(value)) % CHUNK], 1);
+            bump(&chunk.0[(at + SUM as usize) % CHUNK], value);
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, index: u32) -> Option<&Chunk> {
+        let number = index as usize / CHUNK;
+        if number != self.number {
+            (self.number, self.chunk) = (number, self.block.chunk(number));
+        }
+        self.chunk
+    }
+}
+
+/// By the cell's only writer.
+#[inline]
+fn bump(cell: &AtomicU64, n: u64) {
+    cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
 impl Drop for Worker {

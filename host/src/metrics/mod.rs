@@ -11,7 +11,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{Shared, Worker};
+pub use cells::{Near, Shared, Worker};
 pub use histogram::{BUCKETS, Snapshot, bucket_of, upper_bound};
 pub use registry::{Owner, RegisterError, Registry};
 

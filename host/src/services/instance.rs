@@ -9,8 +9,8 @@ use anyproxy_module_api::abi::{
     host::Report,
     module::{
         ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, GreetingPoint, HandlerPoint, HookPoint, Life,
-        ListenerPoint, Look, LookOut, ModuleDesc, Place, PrereadPoint, ProvidePoint, RelayPoint, VariablePoint,
-        Verdict,
+        ListenerPoint, Look, LookOut, ModuleDesc, Place, PrereadPoint, ProbePoint, ProvidePoint, RelayPoint,
+        VariablePoint, Verdict,
     },
     net::SocketOptions,
     stream::Stream,
@@ -332,6 +332,12 @@ pub fn connect(point: &ConnectorPoint, place: Place, request: &ConnectRequest) -
 pub fn check_peer(point: &ConnectorPoint, place: Place, stream: Stream) -> Option<LocalFuture<Outcome<()>>> {
     // SAFETY: as above.
     point.check.map(|check| unsafe { check(place, stream) })
+}
+
+/// See `ProbePoint::ask`.
+pub fn ask(point: &ProbePoint, place: Place, request: &ConnectRequest, stream: Stream) -> LocalFuture<Outcome<()>> {
+    // SAFETY: as above; the request is lent for the call.
+    unsafe { (point.ask)(place, ptr::from_ref(request), stream) }
 }
 
 /// See `GreetingPoint::write`. False: the peer cannot be used.

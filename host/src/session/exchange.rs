@@ -136,6 +136,7 @@ impl Session {
             instance::check(hook, place, self);
         }
         access_log::write(self, false);
+        self.count_in_local();
         if let Some(of) = &self.of {
             let add = |to: &Cell<u64>, n: &Cell<u64>| to.set(to.get() + n.get());
             add(&of.shared.client_received, &self.shared.client_received);

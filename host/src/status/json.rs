@@ -1,7 +1,7 @@
 //! One function for each kind of thing that status shows. Pure: whoever asks has gathered the data.
 
 use crate::{
-    cycle::listener_stats::ListenerStats,
+    cycle::{listener::LocalPlan, listener_stats::ListenerStats, local_stats::Counts},
     loader::Image,
     metrics::Snapshot,
     services::{datagram, faults::Faults, jobs},
@@ -90,8 +90,28 @@ pub fn listener(entry: &ListenerEntry<'_>) -> Value {
 }
 
 /// A server by its name (first domain, or where it stands) with the addresses it listens on.
-pub fn server(name: &str, listeners: &[String], locals: usize, stats: &ListenerStats) -> Value {
-    json!({"name": name, "listeners": listeners, "locals": locals, "traffic": traffic(stats)})
+pub fn server(name: &str, listeners: &[String], locals: &[LocalPlan], stats: &ListenerStats) -> Value {
+    let counted = locals.iter().filter_map(|l| Some(local(&l.name, &l.stats.as_ref()?.read())));
+    json!({
+        "name": name,
+        "listeners": listeners,
+        "locals": locals.len(),
+        "by_local": counted.collect::<Vec<_>>(),
+        "traffic": traffic(stats),
+    })
+}
+
+/// A local that is counted.
+fn local(name: &str, counts: &Counts) -> Value {
+    let requests: Map<String, Value> =
+        counts.classes.iter().map(|(name, n)| ((*name).to_owned(), (*n).into())).collect();
+    json!({
+        "name": name,
+        "requests": requests,
+        "bytes": {"client_received": counts.received, "client_sent": counts.sent},
+        "time": times(&counts.total),
+        "first_byte_time": times(&counts.first_byte),
+    })
 }
 
 /// A peer.
@@ -119,6 +139,7 @@ pub fn peer(peer: &PeerLive) -> Value {
         "ejections": counts.ejections.load(Relaxed),
         "checks_passed": counts.checks_passed.load(Relaxed),
         "checks_failed": counts.checks_failed.load(Relaxed),
+        "check_failure": peer.check_failure(),
     })
 }
 

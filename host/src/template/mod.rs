@@ -221,6 +221,15 @@ impl Template {
         }
     }
 
+    /// Appends the value as it is, what is absent as nothing. False: it is one variable or function, and that has no value.
+    pub fn render_value<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) -> bool {
+        if let [step @ (Step::Variable { .. } | Step::Function { .. })] = &*self.steps {
+            return write_step(step, values, out);
+        }
+        self.render(values, out, Absent::Empty);
+        true
+    }
+
     /// The text that was compiled.
     pub fn text(&self) -> &str {
         &self.text

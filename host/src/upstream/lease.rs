@@ -30,6 +30,8 @@ pub struct LeaseNote {
     pub pool: usize,
     /// Time the connect took.
     pub connect: Option<Duration>,
+    /// Time from asking the peer to its answer, nanoseconds, if whoever asked says it; 0: no answer.
+    pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
 }
@@ -146,6 +148,11 @@ impl Lease {
         if let Some(s) = &self.session {
             live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
             live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
+            if outcome.first_byte_ns > 0
+                && let Ok(mut note) = s.lease.try_borrow_mut()
+            {
+                note.first_byte_ns = outcome.first_byte_ns;
+            }
         }
         let good = outcome.failure == 0;
         match outcome.failure {

@@ -33,6 +33,8 @@ pub struct PeerLive {
     pub usable_since_ms: AtomicU64,
     /// When a check of it last ended, process clock in ms; 0: never.
     pub checked_ms: AtomicU64,
+    /// Why its last check failed; empty: it passed, or there was none.
+    check_failure: Mutex<String>,
     /// Its last use failed: good ones need be told to nobody while this is false.
     pub failing: AtomicBool,
     /// When `ewma_ns` was last fed, process clock in ns.
@@ -123,6 +125,7 @@ impl Peers {
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),
                 checked_ms: AtomicU64::new(0),
+                check_failure: Mutex::default(),
                 failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),
                 counts: Counts::default(),
@@ -216,6 +219,19 @@ impl PeerLive {
         if before != to && to == health::UP {
             self.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
         }
+    }
+
+    /// A check ended: why it failed.
+    pub fn note_check(&self, failure: Option<&str>) {
+        let mut text = self.check_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        text.clear();
+        // A module's text: as much as a line of status bears.
+        text.extend(failure.unwrap_or_default().chars().take(256));
+    }
+
+    /// Why its last check failed.
+    pub fn check_failure(&self) -> Option<String> {
+        Some(self.check_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()).filter(|t| !t.is_empty())
     }
 
     /// For status: one word for what it is now.

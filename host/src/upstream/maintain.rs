@@ -3,7 +3,7 @@
 //! connections must not wait for thousands.
 
 use super::{
-    connect,
+    ask::ask,
     health::{Change, HealthCheck},
     pick,
     pool::Pool,
@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     process::process,
-    services::{
-        current::{Current, enter},
-        dns, instance, rt, timers,
-    },
+    services::{dns, rt, timers},
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{net::Addr, upstream::health};
@@ -34,6 +31,9 @@ const TURN: Duration = Duration::from_secs(1);
 const SOONEST: Duration = Duration::from_millis(5);
 /// How often a ramp moves.
 const RAMP: Duration = Duration::from_millis(250);
+
+/// Why a check failed that took too long.
+const LATE: &str = "no answer in time";
 
 /// Pools, or events of pools, that are looked after in one turn of the loop.
 const AT_ONCE: usize = 16;
@@ -239,7 +239,8 @@ impl Upkeep {
             });
             if let Some(change) = check.expire(now) {
                 m.live.checked_ms.store(now.as_millis() as u64, Relaxed);
-                apply(&self.pool.name, &m.live, change, "no answer in time");
+                m.live.note_check(Some(LATE));
+                apply(&self.pool.name, &m.live, change, LATE);
             }
             if let Some((check_id, limit)) = check.start(now, pick::random()) {
                 let (generation, pool, member, tell) =
@@ -247,7 +248,7 @@ impl Upkeep {
                 let task = rt::spawn(async move {
                     let result = match timers::within(limit, ask(&generation, &pool, &member)).await {
                         Some(r) => r.map_err(|e| e.to_string()),
-                        None => Err("no answer in time".to_owned()),
+                        None => Err(LATE.to_owned()),
                     };
                     tell.send(Event::Checked(id, check_id, result));
                 });
@@ -262,6 +263,7 @@ impl Upkeep {
         let Some(m) = set.members.iter().find(|m| m.live.state.id == peer) else { return };
         let count = if result.is_ok() { &m.live.counts.checks_passed } else { &m.live.counts.checks_failed };
         count.fetch_add(1, Relaxed);
+        m.live.note_check(result.as_ref().err().map(String::as_str));
         if result.is_ok() && self.pool.eject_by_connect {
             // What it was ejected for is what was checked.
             recover::release(&self.pool.shared, &m.live, "it answers");
@@ -308,24 +310,6 @@ impl Upkeep {
                 *next = (*next).min(now + RAMP);
             }
         }
-    }
-}
-
-async fn ask(
-    generation: &Rc<WorkerGen>,
-    pool: &Pool,
-    member: &super::pool::Member,
-) -> Result<(), anyproxy_module_api::Error> {
-    let stream = connect::connect(pool, member, generation, std::ptr::null()).await?;
-    let line = &pool.lines[member.line];
-    let place = generation.place(line.module, generation.cycle.conf(line.scope, line.module));
-    let future = {
-        let _who = enter(Current::on_worker(generation, line.module));
-        instance::check_peer(&line.connector, place, stream)
-    };
-    match future {
-        Some(f) => f.await.into(),
-        None => Ok(()),
     }
 }
 

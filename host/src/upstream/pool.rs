@@ -18,7 +18,7 @@ use crate::{
 use anyproxy_module_api::abi::{
     bytes::Str,
     conf::{Kind, Node},
-    module::{BalancerPoint, ConnectorPoint},
+    module::{BalancerPoint, ConnectorPoint, ProbePoint},
     net::{Addr, SocketOptions},
     upstream::{PeerRef, health as upstream_health},
 };
@@ -66,6 +66,8 @@ pub struct Line {
     backup: bool,
     /// Active checks.
     pub heartbeat: Option<health::Policy>,
+    /// How they ask, and whose that is; `None`: as the connector does.
+    pub probe: Option<(u16, ProbePoint)>,
     /// When its name is resolved again.
     pub refresh: Refresh,
     /// What the connector says of its sockets, once it was asked.
@@ -192,7 +194,13 @@ impl Pool {
                 let message = format!("there is no connector \"{}\" for {}", peer.point, peer.node.name);
                 return Err((peer.node.span, message, String::new()));
             };
-            lines.push(Line::build(tree, up, peer, connector));
+            let probe = peer.probe.map(|p| {
+                let found = points.probe(p.module, p.point.as_str()).map(|point| (p.module, point));
+                found.ok_or_else(|| {
+                    (p.node.span, format!("there is no probe \"{}\" for {}", p.point, p.node.name), String::new())
+                })
+            });
+            lines.push(Line { probe: probe.transpose()?, ..Line::build(tree, up, peer, connector) });
         }
         let eject = node("eject");
         // Without a line of its own only connects count: who cannot be connected is left out soon, and all but one may be.
@@ -265,6 +273,7 @@ impl Pool {
                 state.ejected.store(0, Relaxed);
             }
             if self.lines[m.line].heartbeat.is_none() {
+                m.live.note_check(None);
                 // Nobody asks any more who could find it well again.
                 state.health.store(upstream_health::UP, Relaxed);
             }
@@ -358,6 +367,7 @@ impl Line {
             max_connections: peer.max_connections,
             backup: peer.backup,
             heartbeat,
+            probe: None,
             refresh,
             options: OnceLock::new(),
             connect_timeout: node("connect_timeout").and_then(|n| n.arg(0)).map(|v| v.time()),
@@ -435,6 +445,11 @@ impl Points<'_> {
     fn connector(&self, module: u16, name: &str) -> Option<ConnectorPoint> {
         let instance = self.instances[usize::from(module)].as_ref()?;
         instance.desc().connectors.iter().find(|c| c.name.as_str() == name).copied()
+    }
+
+    fn probe(&self, module: u16, name: &str) -> Option<ProbePoint> {
+        let instance = self.instances[usize::from(module)].as_ref()?;
+        instance.desc().probes().iter().find(|p| p.name.as_str() == name).copied()
     }
 
     fn balancer(&self, name: &str) -> Option<(u16, BalancerPoint)> {

@@ -160,6 +160,11 @@ pub fn here() -> Option<Rc<Worker>> {
     WORKER.try_with(|w| w.borrow().clone()).ok().flatten()
 }
 
+/// Calls `f` with this thread's worker, without another hold on it.
+pub fn with_here<R>(f: impl FnOnce(&Worker) -> R) -> Option<R> {
+    WORKER.try_with(|w| w.borrow().as_ref().map(|w| f(w))).ok().flatten()
+}
+
 struct Entry {
     session: Rc<Session>,
     task: Option<rt::TaskHandle>,

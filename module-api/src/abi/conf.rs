@@ -104,6 +104,8 @@ pub enum Role {
     Handler = 4,
     /// A switch of the accept path: the preread `point` runs on the listeners of this server.
     Preread = 5,
+    /// Stands beside `heartbeat`: the checks of these peers ask by the probe `point`, which reads this directive.
+    Probe = 6,
 }
 
 /// How a directive that stands twice in one block is read.
@@ -449,7 +451,7 @@ pub enum ScopeKind {
 pub struct ScopeView {
     /// Which block.
     pub kind: ScopeKind,
-    /// The block's name (`upstream "name"`), else empty.
+    /// The block's name (`upstream "name"`, `local "name"`), else empty.
     pub name: Str,
     /// The effective directives of this module in this block.
     pub nodes: Slice<Node>,

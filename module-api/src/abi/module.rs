@@ -136,6 +136,17 @@ pub struct ConnectorPoint {
     pub check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
 }
 
+/// A question to a peer, by which its health checks tell whether it is well.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProbePoint {
+    /// Name that directives of `Role::Probe` refer to.
+    pub name: Str,
+    /// Asks over a stream that the peer's connector made; `Place::conf` is of the peer's block. The host sees to the limit of
+    /// time. An error's text is the reason that is shown.
+    pub ask: unsafe extern "C" fn(Place, *const ConnectRequest, Stream) -> LocalFuture<Outcome<()>>,
+}
+
 /// What goes to a peer in front of a session's bytes (a header that names the client), whatever the connector.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -394,6 +405,16 @@ pub struct ModuleDesc {
     pub provides: Slice<ProvidePoint>,
     /// Contracts needed.
     pub requires: Slice<RequirePoint>,
+    /// Questions of health checks. Read by `ModuleDesc::probes`.
+    pub probes: Slice<ProbePoint>,
+}
+
+impl ModuleDesc {
+    /// Questions of health checks; none of a module that was built before there were any.
+    pub fn probes(&self) -> &[ProbePoint] {
+        let known = self.size >= std::mem::offset_of!(Self, probes) + size_of::<Slice<ProbePoint>>();
+        if known { self.probes.as_slice() } else { &[] }
+    }
 }
 
 // SAFETY: tables that live as long as the image and are not written to.

@@ -224,6 +224,16 @@ impl<M: Module> ModuleUnderTest<M> {
         }
     }
 
+    /// Probe `name` on a new stream to this peer, whose part the test plays as `client`. It has no session; the one that
+    /// comes along is nobody's.
+    pub fn probe(&self, name: &str, addr: impl Into<Addr>, host: &str) -> Running<()> {
+        let (stream, peer) = self.host.stream();
+        let session = self.host.session();
+        let r = Connect { session: std::ptr::null(), ..request(&session, addr.into(), host) };
+        let f = self.driver.probe(name, self.block(), &r, stream);
+        Running::new(f, session, peer)
+    }
+
     /// What greeting `name` writes to a peer; `None`: the peer cannot be used.
     pub fn greeting(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Option<Vec<u8>> {
         self.driver.greet(name, self.block(), &request(session, addr.into(), host))

@@ -66,7 +66,7 @@ impl Module for All {
             .variable::<Family>()
             .function::<Upper>();
         r.action::<Status>().greeting::<Line>().balancer::<Last>("last", "The last one.").datagram_listener::<Drops>();
-        r.listener::<Shake>().connector::<Dial>();
+        r.listener::<Shake>().connector::<Dial>().probe::<Ping>();
     }
     fn create() -> Self {
         note("create");
@@ -288,5 +288,23 @@ impl Connector<All> for Dial {
         let mut s = connect(request.addr, &SocketOptions::default()).await?;
         s.write_all(request.host.as_bytes()).await?;
         Ok(s)
+    }
+}
+
+/// Says the block's words and expects an answer.
+struct Ping;
+
+impl Probe<All> for Ping {
+    const NAME: &'static str = "ping";
+    async fn ask(at: At<All>, request: Connect, mut stream: Stream) -> Result<(), Error> {
+        assert_ne!(request.host.as_str(), "panic");
+        let said = format!("{} {}", at.conf().words.join(" "), request.host);
+        stream.write_all(said.as_bytes()).await?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await?;
+        if &answer == b"pong" {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Other, format!("it says {}", String::from_utf8_lossy(&answer))))
     }
 }

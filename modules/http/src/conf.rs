@@ -6,6 +6,7 @@ use crate::{
     headers::{self, Rule},
     hooks::Active,
     pages::{self, Page},
+    probe::Question,
     rewrite,
     statics::Static,
     trust::Trusted,
@@ -206,6 +207,8 @@ pub struct Conf {
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
     pub(crate) hooks: Active,
+    /// `http_heartbeat`, of a pool or a peer.
+    pub(crate) question: Option<Question>,
     /// The server of the block has `http`.
     speaks: bool,
 }
@@ -238,6 +241,7 @@ impl Conf {
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),
+            question: Question::new(scope, problems),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }

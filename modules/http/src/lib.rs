@@ -24,6 +24,7 @@ mod http2;
 mod incoming;
 mod message;
 mod pages;
+mod probe;
 mod provide;
 mod proxy;
 mod reply;
@@ -64,7 +65,11 @@ impl Module for Http {
     type Worker = Worker;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.provide::<provide::Table>().handler::<http1::Handle>().action::<worker::Status>();
+        registry
+            .provide::<provide::Table>()
+            .handler::<http1::Handle>()
+            .action::<worker::Status>()
+            .probe::<probe::Ask>();
         variables::register(registry);
     }
 

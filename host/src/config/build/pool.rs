@@ -10,7 +10,7 @@ use super::{
         diagnostic::{Diagnostic, did_you_mean},
         document::{Place, Raw, RawNode, RawValue},
         schema::Entry,
-        tree::{Own, Peer, ScopeId, Tree, UpstreamKind, UpstreamTree},
+        tree::{Own, Peer, Point, ScopeId, Tree, UpstreamKind, UpstreamTree},
         typed::{Flat, Seen},
     },
     Builder, PEER_BLOCK, peer_block,
@@ -85,7 +85,33 @@ impl Builder<'_> {
             weight: number("weight").and_then(|n| u16::try_from(n).ok()).unwrap_or(1),
             max_connections: number("max_connections").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             backup: node.prop("backup").is_some_and(Value::bool),
+            probe: self.probe(scope, around),
         })
+    }
+
+    /// How a peer is asked: as its own block says, else as the one around it. There must be somebody who asks.
+    fn probe(&mut self, peer: ScopeId, around: ScopeId) -> Option<Point> {
+        let of = |scope| {
+            let own: Vec<Own> = self.tree.own(scope).iter().filter(|o| o.desc.role == Role::Probe).copied().collect();
+            (!own.is_empty()).then_some(own)
+        };
+        let own = of(peer).or_else(|| of(around))?;
+        let Own { module, desc, node, .. } = own[0];
+        // One of the pool is met at each of its peers.
+        if let Some(other) =
+            own.get(1).filter(|o| self.probes_told.insert((o.node.span.file.as_ptr() as usize, o.node.span.offset)))
+        {
+            let text = format!("\"{}\" and \"{}\" both say how a peer is asked", node.name, other.node.name);
+            self.twice("two-probes", text, &other.node.span, &node.span);
+        }
+        if self.tree.core(peer, "heartbeat").is_none()
+            && self.probes_told.insert((node.span.file.as_ptr() as usize, node.span.offset))
+        {
+            let text = format!("\"{}\" says how a heartbeat asks, and there is none", node.name);
+            let found = Diagnostic::error("probe-without-heartbeat", text).at(self.t.place(&node.span));
+            self.t.wrong.push(found.help("write heartbeat interval=\"10s\" beside it"));
+        }
+        Some(Point { module, point: desc.point, node })
     }
 
     /// The directive's own part of its block; what any peer may have goes to `own`.

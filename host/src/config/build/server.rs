@@ -81,8 +81,9 @@ impl Builder<'_> {
         let max_connections =
             named("max_connections").and_then(|n| n.arg(0).and_then(|v| u32::try_from(v.num).ok())).unwrap_or(0);
         let mut locals: Vec<Local> = Vec::new();
-        for (_, raw, _) in &block.blocks {
-            let (local, broken) = self.local(scope, raw, &points);
+        for (_, raw, flat) in &block.blocks {
+            let name = flat.as_ref().and_then(|f| f.node.arg(0)).map_or(Str::EMPTY, |v| v.text);
+            let (local, broken) = self.local(scope, name, raw, &points);
             // A local whose rules were wrong has none left; that alone is no reason to say more.
             if let Some(first) = locals.last().filter(|l| l.rules.is_empty() && !block.broken) {
                 let found = Diagnostic::error("unreachable-local", "this local can never be reached")
@@ -150,9 +151,9 @@ impl Builder<'_> {
     }
 
     /// The local, and whether something in it was wrong.
-    fn local(&mut self, around: ScopeId, raw: &RawNode, points: &Points) -> (Local, bool) {
+    fn local(&mut self, around: ScopeId, name: Str, raw: &RawNode, points: &Points) -> (Local, bool) {
         let block = self.block(Contexts::LOCAL, raw.children.as_deref().unwrap_or_default(), &mut Seen::default());
-        let scope = self.open_child(ScopeKind::Local, around, Str::EMPTY, raw.place, &block.own);
+        let scope = self.open_child(ScopeKind::Local, around, name, raw.place, &block.own);
         let mut broken = block.broken;
         let mut rules = Vec::new();
         for o in block.own.iter().filter(|o| o.module == 0 && o.desc.name.as_str() == "rule") {
@@ -169,7 +170,7 @@ impl Builder<'_> {
             let text = "sessions of this local are closed: it has neither an upstream nor a handler";
             self.t.wrong.push(Diagnostic::warning("idle-local", text).at(raw.place));
         }
-        let local = Local { scope, rules, upstream, handler: points.handler, span };
+        let local = Local { scope, name, rules, upstream, handler: points.handler, span };
         (local, broken)
     }
 

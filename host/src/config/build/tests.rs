@@ -176,3 +176,41 @@ fn every_example_of_the_host_loads_where_it_is_allowed() {
         }
     }
 }
+
+#[test]
+fn a_peer_is_asked_as_its_own_block_says_or_the_pool() {
+    let text = "upstream \"o\" { heartbeat; says_ping \"a\"\n proxy_pass_tcp \"a:1\"\n \
+                proxy_pass_tcp \"b:1\" { says_hello; }\n proxy_pass_tcp \"c:1\" { says_ping \"c\"; }\n }";
+    let tree = tree(text);
+    let peers = tree.upstreams[0].peers.iter();
+    let probes: Vec<_> = peers
+        .map(|p| {
+            let probe = p.probe.expect("there is one");
+            (probe.point.to_string(), probe.node.arg(0).map(|v| v.text.to_string()))
+        })
+        .collect();
+    let of = |point: &str, word: Option<&str>| (point.to_owned(), word.map(str::to_owned));
+    assert_eq!(probes, [of("ping", Some("a")), of("hello", None), of("ping", Some("c"))]);
+    let module = tree.module("other").expect("it is loaded");
+    let seen = tree.nodes(tree.upstreams[0].peers[2].scope, module);
+    assert_eq!(seen.iter().map(|n| n.name.to_string()).collect::<Vec<_>>(), ["says_ping"]);
+}
+
+#[test]
+fn a_question_needs_somebody_who_asks_it_and_is_one() {
+    let peer = |around: &str, inside: &str| {
+        errors(&format!(
+            "upstream \"o\" {{ {around}\n proxy_pass_tcp \"a:1\" {{ {inside}\n }}\n proxy_pass_tcp \"b:1\"\n }}"
+        ))
+    };
+    assert!(peer("", "heartbeat; says_hello").is_empty());
+    assert!(peer("heartbeat", "says_hello").is_empty(), "the pool's asks");
+    for (around, inside) in [("", "says_hello"), ("says_hello", ""), ("says_hello", "heartbeat")] {
+        let all = peer(around, inside);
+        assert_eq!(all.len(), 1, "once, however many peers there are: {all:?}");
+        assert!(all[0].contains("\"says_hello\" says how a heartbeat asks, and there is none"), "{all:?}");
+    }
+    let all = peer("heartbeat; says_hello; says_ping", "");
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].contains("both say how a peer is asked"), "{all:?}");
+}

@@ -73,6 +73,7 @@ pub(super) static TABLE: [DirectiveDesc; 9] = [
          Locals are tried in file order; one after a local without rules can never be reached and is an error.",
         Contexts::SERVER,
     )
+    .args(&[ArgDesc::new("name", Kind::Text, "what status and metrics call it; absent: file and line").bounds(1, 128)])
     .append()
     .inherit(Inherit::Never)
     .default("sessions of the server are closed")

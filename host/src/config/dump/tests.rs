@@ -98,3 +98,13 @@ fn a_directive_fits_on_one_line_with_its_block() {
     assert_eq!(of(1), "spill { dir \"/t\"; factor 2.5; }");
     assert_eq!(of(2), "http_token \"***\"");
 }
+
+#[test]
+fn a_local_keeps_its_name() {
+    let text = "net { server { port_listen_tcp \"0.0.0.0:1\"; local \"a b\" { proxy_pass_tcp \"a:1\"; }; }; }";
+    let before = tree(text);
+    let dumped = dump(&before);
+    assert!(dumped.contains("local \"a b\" {"), "{dumped}");
+    let after = tree(&dumped);
+    assert_eq!(after.nets[0].servers[0].locals[0].name.as_str(), "a b");
+}

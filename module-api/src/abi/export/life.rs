@@ -294,5 +294,6 @@ fn describe<M: Module>(id: &'static str, version: &'static str, krate: &'static 
         actions: leak(r.actions),
         provides: leak(r.provides),
         requires: leak(r.requires),
+        probes: leak(r.probes),
     }
 }

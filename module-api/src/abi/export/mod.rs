@@ -2,6 +2,7 @@
 
 mod life;
 mod points;
+mod probe;
 mod session;
 
 pub use life::{Module, Problems, Scope, init};
@@ -9,6 +10,7 @@ pub use points::{
     Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
     Handler, Hook, Listener, Preread, Relay, Variable,
 };
+pub use probe::Probe;
 pub use session::{At, Exchange, Routed, Session};
 
 use super::{bytes::Slice, conf::DirectiveDesc, module::*};
@@ -41,6 +43,7 @@ pub struct Registry<M> {
     pub(crate) actions: Vec<ActionPoint>,
     pub(crate) provides: Vec<ProvidePoint>,
     pub(crate) requires: Vec<RequirePoint>,
+    pub(crate) probes: Vec<ProbePoint>,
     module: PhantomData<M>,
 }
 
@@ -67,6 +70,7 @@ impl<M> Default for Registry<M> {
             actions: Vec::new(),
             provides: Vec::new(),
             requires: Vec::new(),
+            probes: Vec::new(),
             module: PhantomData,
         }
     }

@@ -40,7 +40,7 @@ impl<T, F: Future<Output = Result<T, Error>>> Future for Crossing<F> {
 }
 
 /// Boxes the future that `make` gives; a panic in `make` is a failed future.
-fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(
+pub(super) fn future<T: 'static, F: Future<Output = Result<T, Error>> + 'static>(
     make: impl FnOnce() -> F,
 ) -> LocalFuture<Outcome<T>> {
     guard(|| LocalFuture::new(Crossing(make()))).unwrap_or_else(panicked)

@@ -214,6 +214,17 @@ impl<M: Module> Driver<M> {
         point!(self.connectors, name).connect.map(|f| unsafe { f(self.place(conf), ptr::from_ref(r)) })
     }
 
+    pub(crate) fn probe(
+        &self,
+        name: &str,
+        conf: *const (),
+        r: &ConnectRequest,
+        stream: Stream,
+    ) -> LocalFuture<Outcome<()>> {
+        // SAFETY: see above.
+        unsafe { (point!(self.probes, name).ask)(self.place(conf), ptr::from_ref(r), stream) }
+    }
+
     pub(crate) fn greet(&self, name: &str, conf: *const (), r: &ConnectRequest) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut sink = Sink::to_vec(&mut out);

@@ -9,7 +9,7 @@ use crate::abi::{
     module::{
         ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, DatagramPoint, FunctionPoint, GreetingPoint,
         HandlerPoint, HookPoint, Life, ListenerPoint, Look, LookOut, ModuleDesc, Phase, Place, PrereadPoint,
-        ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict,
+        ProbePoint, ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict,
     },
     net::{Addr, SocketOptions},
     session::{Cause, SessionShared, Stage, Who},
@@ -159,6 +159,10 @@ pub(super) fn list(out: &mut Vec<String>) {
             connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest) -> LocalFuture<Outcome<Stream>>>,
             check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
         }
+        ProbePoint {
+            name: Str,
+            ask: unsafe extern "C" fn(Place, *const ConnectRequest, Stream) -> LocalFuture<Outcome<()>>,
+        }
         GreetingPoint {
             name: Str,
             order: i32,
@@ -255,6 +259,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             actions: Slice<ActionPoint>,
             provides: Slice<ProvidePoint>,
             requires: Slice<RequirePoint>,
+            probes: Slice<ProbePoint>,
         }
     }
     enums! { out:

@@ -160,7 +160,7 @@ pub(super) fn list(out: &mut Vec<String>) {
     enums! { out:
         ErrorKind { Other, Refused, Reset, TimedOut, UnexpectedEof, Limit, NotFound, Permission, AddrInUse, Unsupported, Cancelled, Panicked, Invalid, NoPeer, BrokenPipe, Unreachable, Exists, StorageFull, WouldBlock }
         Kind { Bool, Int, Text, Size, Time, Rate, Choice, Path, Address, Template, Regex, Cidr, Float, Percent, Listen }
-        Role { Value, ListenPort, ListenDomain, Peer, Handler, Preread }
+        Role { Value, ListenPort, ListenDomain, Peer, Handler, Preread, Probe }
         Repeat { Error, Append }
         Inherit { Never, Replace, Append }
         ScopeKind { Main, Net, Server, Local, Upstream, Peer }

@@ -46,6 +46,8 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     peer: u64,
     began: u64,
+    /// When the final head came; 0: not yet.
+    answered: u64,
     phase: Phase,
     /// The request goes in chunks.
     chunked: bool,
@@ -84,6 +86,7 @@ impl Download {
             lease: Some(peer.lease),
             peer: peer.id,
             began: now().as_nanos() as u64,
+            answered: 0,
             phase: Phase::Head,
             chunked,
             uploaded: false,
@@ -259,6 +262,7 @@ impl Download {
             self.keeps_ms = self.keeps_ms.min((n * 1000).saturating_sub(1000));
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
+        self.answered = now().as_nanos() as u64;
         Ok(true)
     }
 
@@ -348,7 +352,8 @@ impl Download {
         self.phase = Phase::Done;
         let total = (now().as_nanos() as u64).saturating_sub(self.began);
         if let Some(lease) = self.lease.take() {
-            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: total, failure: 0 });
+            let first_byte_ns = self.answered.saturating_sub(self.began).max(1);
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns: total, failure: 0 });
         }
         let Some(up) = self.up.take() else { return };
         if self.peer_keeps && self.uploaded && !self.deaf && up.unread().is_empty() {

@@ -27,6 +27,15 @@ directive! {
     .example("faulty \"panic\"")
 }
 
+directive! {
+    /// Heartbeats ask nothing, and misbehave in one way: in `hold` there is never an answer.
+    "faulty_heartbeat", Contexts::UPSTREAM.or(Contexts::PEER),
+    .args(&[ArgDesc::new("mode", Kind::Choice, "What goes wrong.").choices(MODES).required()])
+    .role(Role::Probe, "faulty")
+    .default("the module asks no peer")
+    .example("faulty_heartbeat \"panic\"")
+}
+
 export_module!(Faulty);
 
 const FOR_EVER: Duration = Duration::from_secs(1 << 32);
@@ -49,7 +58,7 @@ impl Module for Faulty {
     type Worker = Held;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<Misbehave>();
+        registry.handler::<Misbehave>().probe::<Ask>();
     }
 
     fn create() -> Self {
@@ -57,7 +66,7 @@ impl Module for Faulty {
     }
 
     fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
-        let mode = scope.node("faulty").and_then(|node| node.arg(0)).and_then(|arg| Mode::of(arg.num));
+        let mode = scope.node("faulty").or_else(|| scope.node("faulty_heartbeat")).and_then(|node| node.arg(0)).and_then(|arg| Mode::of(arg.num));
         self.modes.fetch_or(mode.map_or(0, Mode::bit), Relaxed);
         mode
     }
@@ -133,6 +142,22 @@ impl Handler<Faulty> for Misbehave {
             }
             stream.write_all(&piece[..n]).await?;
             stream.flush().await?;
+        }
+    }
+}
+
+struct Ask;
+
+impl Probe<Faulty> for Ask {
+    const NAME: &'static str = "faulty";
+
+    async fn ask(at: At<Faulty>, _: Connect, _stream: Stream) -> Result<(), Error> {
+        let mode = *at.conf();
+        let _bomb = (mode == Some(Mode::PanicDrop)).then(|| Bomb);
+        match mode {
+            Some(Mode::Panic) => panic!("told to panic in a health check"),
+            Some(Mode::PanicDrop | Mode::Hold) => pending().await,
+            _ => Ok(()),
         }
     }
 }
