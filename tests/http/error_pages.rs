@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use harness::client;
+use harness::{Proxy, client};
 
+use crate::others::{module, shipped};
 use crate::support::{Answer, Scripted, answer, ask, get, once, proxy_to, server};
 
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nContent-Type: a/b\r\nETag: \"x\"\r\n\
@@ -212,6 +213,24 @@ fn hostile_paths_add_no_line_to_a_location() {
     .start();
     let a = once(&proxy, get("/none?to=a%0d%0aX-Evil:1"));
     assert_eq!((a.status, a.header("x-evil"), a.header("location")), (302, None, Some("/x?a%0d%0aX-Evil:1")));
+}
+
+#[test]
+fn a_filter_of_another_module_leaves_room_for_a_page() {
+    let Some(stamp) = module("http_stamp") else { return };
+    let text = format!(
+        "load_module \"tcp\" \"balancer\" {:?} {:?}\nnet {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n\
+         http_error_page 404 403 body=\"Page\" content_type=\"text/plain\"\n\
+         local {{ http_stamp \"seen\"; http_static \".\"; }}\n}} }}\n",
+        shipped("http").display().to_string(),
+        stamp.display().to_string()
+    );
+    let proxy = Proxy::start(&text);
+    let a = once(&proxy, get("/none"));
+    assert_eq!((a.status, a.text().as_str()), (404, "Page"));
+    // What the module says itself stays.
+    let a = once(&proxy, "GET / HTTP/1.1\r\nHost: a\r\nX-Refuse: 1\r\n\r\n");
+    assert_eq!((a.status, a.text().as_str()), (403, "NOT TODAY\n"));
 }
 
 #[test]
