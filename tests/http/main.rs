@@ -1,6 +1,7 @@
 //! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
+mod compression;
 mod connections_to_peers;
 mod credentials;
 mod error_pages;
