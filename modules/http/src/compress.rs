@@ -74,7 +74,9 @@ impl Compress {
         let parts = &mut *call.state.parts.borrow_mut();
         let status = parts.response.status();
         let length = reply.length.or_else(|| parts.response.length());
-        if !self.may(&parts.response, status) || reply.upgrade.is_some() || length.is_some_and(|n| n < self.least) {
+        // Nothing at all would be no stream of a coding either.
+        let least = self.least.max(1);
+        if !self.may(&parts.response, status) || reply.upgrade.is_some() || length.is_some_and(|n| n < least) {
             return reply;
         }
         vary(&mut parts.response);
@@ -95,6 +97,7 @@ impl Compress {
         if let Some(tag) = response.value(Id::ETag).filter(|t| t.starts_with(b"\"")).map(|t| [b"W/", t].concat()) {
             let _ = response.set("ETag", &tag);
         }
+        // Only the head is wanted.
         if matches!(reply.body, Body::Empty) {
             return Reply::new(Body::Empty, None);
         }
