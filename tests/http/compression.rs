@@ -225,6 +225,13 @@ fn files_are_compressed_and_their_tags_are_weak() {
             format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nIf-None-Match: W/{tag}\r\n\r\n"),
         );
         assert_eq!((a.status, coding(&a), a.body.len()), (304, None, 0), "{path}");
+        assert_eq!((a.header("etag"), a.header("vary")), (Some(format!("W/{tag}").as_str()), Some("Accept-Encoding")));
+        // One that has it as it is keeps the strong one.
+        let a = ask(
+            &mut stream,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n\r\n"),
+        );
+        assert_eq!((a.status, a.header("etag")), (304, Some(tag.as_str())), "{path}");
         // A part is of the file as it is.
         let a = ask(
             &mut stream,
@@ -469,6 +476,40 @@ fn a_slow_reader_holds_the_peer_back() {
     let whole = undone("gzip", &crate::support::chunks(&mut stream));
     assert_eq!(whole.len(), PIECES << 16);
     assert!(whole.chunks(64 << 10).all(|c| c == &pattern::bytes(64 << 10)[..]));
+}
+
+#[test]
+fn a_transfer_between_fast_ends_leaves_the_worker_to_others() {
+    for more in ["", "http_compress \"gzip\""] {
+        let origin = Origin::start(|mut conn| {
+            let _ = head(&mut conn);
+            conn.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")?;
+            let piece = vec![b'x'; 1 << 20];
+            // Until somebody closes.
+            loop {
+                conn.write_all(&piece)?;
+            }
+        });
+        let locals = format!(
+            "local {{ rule \"${{path}}\" text=\"/other\"; http_echo body=\"other\"; }}\nlocal {{ proxy_pass_tcp \"{}\"; }}",
+            origin.addr()
+        );
+        let proxy = server(&format!("{more}\n{locals}")).start();
+        let mut fast = client::connect(proxy.addr(0));
+        fast.write_all(taking("/", "gzip").as_bytes()).expect("write");
+        assert!(head(&mut fast).is_some());
+        let reading = fast.try_clone().expect("a second handle");
+        std::thread::scope(|scope| {
+            scope.spawn(move || std::io::copy(&mut &reading, &mut std::io::sink()));
+            let mut stream = client::connect(proxy.addr(0));
+            for _ in 0..20 {
+                assert_eq!(ask(&mut stream, get("/other")).text(), "other", "{more}");
+            }
+            // Counted in work, not in time: about 10 MiB pass meanwhile, and 800 did before anybody else had a turn.
+            assert!(origin.sent() < 256 << 20, "{more}: {} MiB", origin.sent() >> 20);
+            fast.shutdown(std::net::Shutdown::Both).expect("it is open");
+        });
+    }
 }
 
 #[test]
