@@ -133,13 +133,19 @@ impl Access {
         {
             return Some(reply);
         }
-        match &self.auth {
-            Some(auth) if !auth.is_known(call).await => {
+        let auth = self.auth.as_ref()?;
+        match auth.is_known(call).await {
+            Ok(true) => None,
+            Ok(false) => {
                 let reply = refuse(call, 401);
                 let _ = call.state.parts.borrow_mut().response.add("WWW-Authenticate", auth.challenge.as_bytes());
                 Some(reply)
             }
-            _ => None,
+            // Nobody has looked: a browser must not forget its user's password for that.
+            Err(e) => {
+                tracing::warn!(session = call.exchange.id, "a password is not verified: {e}");
+                Some(refuse(call, 503))
+            }
         }
     }
 
@@ -265,14 +271,16 @@ pub(crate) struct Known {
 }
 
 impl Auth {
-    async fn is_known(&self, call: &Call<'_>) -> bool {
+    /// # Errors
+    /// When too many others are being verified.
+    async fn is_known(&self, call: &Call<'_>) -> Result<bool, Error> {
         let given = call.state.parts.borrow().request.value(Id::Authorization).and_then(auth::basic);
-        let Some(given) = given else { return false };
+        let Some(given) = given else { return Ok(false) };
         let known = &call.exchange.worker().known;
         let mark = known.secret.hash_one((self.version, &given.user, &given.password));
         let now = now_ms();
         if known.until.borrow().get(&mark).is_some_and(|until| *until > now) {
-            return true;
+            return Ok(true);
         }
         let users = Arc::clone(&self.users);
         let verified = run(Pool::Compute, move |_| {
@@ -280,9 +288,9 @@ impl Auth {
             let hash = users.get(&given.user).or_else(|| users.values().next());
             hash.is_some_and(|h| h.is_of(&given.password)) && users.contains_key(&given.user)
         });
-        if !verified.await.unwrap_or(false) {
+        if !verified.await? {
             tracing::info!(session = call.exchange.id, "a user and password that are not in the file");
-            return false;
+            return Ok(false);
         }
         let until = &mut *known.until.borrow_mut();
         if until.len() >= KNOWN {
@@ -291,7 +299,7 @@ impl Auth {
         if until.len() < KNOWN {
             until.insert(mark, now + KNOWN_MS);
         }
-        true
+        Ok(true)
     }
 }
 
