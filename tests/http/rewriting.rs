@@ -1,6 +1,6 @@
 //! `http_rewrite`: another target within the server, or the client sent elsewhere.
 
-use crate::support::{OK, Scripted, get, once, server};
+use crate::support::{OK, Scripted, get, once, proxy_to, server};
 
 /// The request line that a peer got, without method and version.
 fn target(origin: &Scripted) -> String {
@@ -50,6 +50,9 @@ fn a_body_and_its_framing_survive_a_rewrite() {
         "{}",
         seen[2].0
     );
+    let plain = proxy_to(origin.addr(), "");
+    assert_eq!(once(&plain, "GET /new HTTP/1.0\r\n\r\n").text(), "ok");
+    assert_eq!(origin.seen()[3].0, origin.seen()[4].0, "without Host it is the same as if nothing was rewritten");
     // A client of 1.0 stays one: its connection ends with the answer.
     assert_eq!(once(&proxy, "GET /old HTTP/1.0\r\n\r\n").header("connection"), Some("close"));
 }
@@ -129,6 +132,22 @@ fn rules_of_the_server_hold_in_locals_and_locals_have_their_own() {
     assert_eq!(once(&proxy, get("/c/leave")).status, 302);
     assert_eq!(once(&proxy, get("/c/stay")).text(), "c /c/stay");
     assert_eq!(once(&proxy, get("/none")).status, 404);
+}
+
+#[test]
+fn who_is_let_in_is_said_by_the_local_that_it_leads_to() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/in/(.*)$" "/staff/$1"
+        local { rule "${path}" prefix="/staff/"; http_auth_basic "staff" users="users"; http_echo body="in"; }
+        local { rule "${path}" prefix="/denied/"; ip_deny "127.0.0.0/8"; http_echo body="in"; }
+        local { rule "${path}" text="/go"; http_rewrite "^/go$" "/denied/x"; http_echo body="here"; }
+        "##,
+    )
+    .file("users", "a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    .start();
+    assert_eq!(once(&proxy, get("/in/x")).status, 401);
+    assert_eq!(once(&proxy, get("/go")).status, 403);
 }
 
 #[test]
