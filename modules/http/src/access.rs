@@ -1,6 +1,7 @@
 //! Who is let in, and how fast: rates, credentials, other origins.
 
 use crate::{
+    conn::within,
     core::{
         auth,
         cors::{Names, Origin, Policy},
@@ -18,7 +19,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
-    time::Duration,
+    task::Poll,
 };
 
 directive! {
@@ -187,8 +188,9 @@ impl Limit {
         let retry_us = match limiter.check(&key, self.rate, now().as_micros() as u64) {
             Verdict::Allow => return None,
             Verdict::Delay(us) => {
-                sleep(Duration::from_micros(us)).await;
-                return None;
+                // A session that is told to end does not wait for its turn.
+                let turn = within(call.watch, us.div_ceil(1000), |_| Poll::<Result<(), Error>>::Pending).await;
+                return turn.err().filter(|e| e.kind != ErrorKind::TimedOut).map(|_| refuse(call, 503));
             }
             Verdict::Refuse { retry_after_us } => retry_after_us,
         };
