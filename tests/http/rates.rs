@@ -1,5 +1,6 @@
 //! `http_limit_requests`: who asks too often waits or is refused.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::{Proxy, client};
@@ -81,6 +82,22 @@ fn the_rest_of_a_burst_waits_for_its_turn() {
     // `delay=3`: three more pass at once. What is refused does not wait.
     let proxy = server(&format!("{RARE} burst=4 delay=3\nlocal {{ http_echo body=\"ok\"; }}")).start();
     assert_eq!(statuses(&proxy, &get("/"), 4), [200; 4]);
+}
+
+#[test]
+fn one_that_waits_can_be_told_to_end() {
+    let proxy = server(&format!("{RARE} burst=4 delay=0\nlocal {{ http_echo body=\"ok\"; }}")).start();
+    assert_eq!(once(&proxy, get("/")).status, 200);
+    let mut waits = client::connect(proxy.addr(0));
+    waits.write_all(get("/").as_bytes()).expect("write");
+    let id = harness::eventually("it waits", || {
+        let list = proxy.control(&serde_json::json!({ "cmd": "sessions" })).ok()?;
+        let all = list.as_array()?.clone();
+        (all.len() == 1).then(|| all[0]["id"].to_string())
+    });
+    proxy.ctl(&["sessions", "kill", &id]).assert(0, &["\"killed\": 1"]);
+    // A day early.
+    client::end(&waits);
 }
 
 #[test]
