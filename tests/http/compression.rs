@@ -546,7 +546,7 @@ fn a_nested_block_may_say_off_and_own_texts_are_compressed() {
 }
 
 #[test]
-fn two_hundred_at_once_end_and_give_their_memory_back() {
+fn fifty_at_once_end_and_give_their_memory_back() {
     let body = text(100_000);
     let origin = Scripted::new(answering("", &body), false);
     let proxy = compressing(origin.addr(), "");

@@ -115,7 +115,7 @@ fn a_reload_reads_the_file_anew() {
 }
 
 #[test]
-fn the_user_is_in_the_log_and_every_request_after_the_first_just_works() {
+fn the_user_is_told_to_the_peer_and_every_request_after_the_first_just_works() {
     let origin = Scripted::new(OK, false);
     let text = format!(
         "local {{ proxy_pass_tcp \"{}\"; http_request_header \"set\" \"X-User\" \"${{http_user}}\"; }}",

@@ -135,7 +135,7 @@ fn an_inner_block_adds_to_what_outer_ones_say() {
 }
 
 #[test]
-fn a_preflight_and_a_wrong_password_are_counted_too() {
+fn wrong_passwords_are_counted_too() {
     let proxy = server(&format!(
         "{RARE} burst=1\nhttp_auth_basic \"staff\" users=\"users\"\nlocal {{ http_echo body=\"ok\"; }}"
     ))
