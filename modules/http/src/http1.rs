@@ -6,7 +6,7 @@
 
 use crate::{
     Http,
-    conn::{AHEAD, Conn, within},
+    conn::{AHEAD, Conn, ROUNDS, within},
     exchange::{Protocol, Request, State, known},
     fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Method, Step, Version},
@@ -464,9 +464,9 @@ impl Sending {
         r
     }
 
-    /// Moves what can be moved. True: it is over.
+    /// Moves what can be moved, but for so many rounds. True: it is over.
     fn poll(&mut self, call: &Call<'_>, conn: &Shared, cx: &mut Context<'_>) -> Result<bool, Fault> {
-        loop {
+        for _ in 0..ROUNDS {
             let mut moved = self.gather(call, conn, cx)?;
             let conn = &mut *conn.borrow_mut();
             if conn.pending() > 0 && !conn.puts_off(cx) {
@@ -489,6 +489,8 @@ impl Sending {
             }
             self.moved = true;
         }
+        cx.waker().wake_by_ref();
+        Ok(false)
     }
 
     /// Takes pieces of the body up to a bound.

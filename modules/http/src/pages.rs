@@ -15,7 +15,7 @@ directive! {
     "http_error_page", Contexts::MSL,
     .args(&[ArgDesc::new("status", Kind::Int, "Statuses.").required().repeated().bounds(300, 599)])
     .props(&[
-        ArgDesc::new("body", Kind::Template, "The text; may contain variables."),
+        ArgDesc::new("body", Kind::Template, "The text; may contain variables, which are not escaped: in HTML none that clients choose, such as `${path}`."),
         ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
         ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html; charset=utf-8"),
         ArgDesc::new("answer", Kind::Int, "The status that the client gets instead.").bounds(200, 599),
@@ -28,7 +28,7 @@ directive! {
 }
 
 /// Headers of the answer that stay.
-const KEPT: [&str; 4] = ["WWW-Authenticate", "Retry-After", "Allow", "Set-Cookie"];
+const KEPT: [&str; 5] = ["WWW-Authenticate", "Retry-After", "Allow", "Set-Cookie", "Content-Range"];
 /// Longest file, bytes.
 const LONGEST: u64 = 1 << 20;
 

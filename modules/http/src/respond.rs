@@ -117,7 +117,10 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
             if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
                 return redirect(call, *status, &rendered);
             }
-            whole(call, *status, "text/plain", rendered)
+            let mut reply = whole(call, *status, "text/plain", rendered);
+            // Nothing of its own to say: `return 503` is how a site is closed, with a page for that.
+            reply.refusal = text.is_none();
+            reply
         }
         Answerer::Echo { body: Some(text), status, content_type } => {
             let mut content = Vec::new();

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Http,
     conf::Conf,
-    conn::{AHEAD, Conn},
+    conn::{AHEAD, Conn, ROUNDS},
     fault::Fault,
     h1::{self, Body as Framed, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Keep, Step},
     headers,
@@ -147,9 +147,9 @@ impl Download {
         }
     }
 
-    /// Moves what can be moved. True: the head is there.
+    /// Moves what can be moved, but for so many rounds. True: the head is there.
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
-        loop {
+        for _ in 0..ROUNDS {
             let mut now = self.upload(cx)?;
             if self.take_head(call)? {
                 if self.pass_head(call)? {
@@ -175,6 +175,8 @@ impl Download {
             }
             *moved = true;
         }
+        cx.waker().wake_by_ref();
+        Ok(false)
     }
 
     /// The request's head and body, to the peer.
