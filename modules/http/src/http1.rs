@@ -23,7 +23,8 @@ use anyproxy_module_api::{
 };
 use std::{
     cell::RefCell,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
@@ -154,7 +155,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
                 let stream = conn.into_inner().into_stream();
                 return match upgrade {
                     Upgrade::Peer(upstream, lease) => relay(&session, &exchange, stream, upstream, lease).await,
-                    Upgrade::Module(upgraded) => upgraded.go_on(stream).await,
+                    Upgrade::Module(upgraded) => go_on(&session, &exchange, upgraded.go_on(stream)).await,
                 };
             }
             Err(e) => {
@@ -192,6 +193,21 @@ async fn relay(
     }
     exchange.close_reason.set(session.close_reason.get());
     result
+}
+
+/// Another module's protocol: its exchange hears what the connection is told.
+async fn go_on(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    run: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        exchange.kill.set(session.kill.get());
+        exchange.draining.set(session.draining.get());
+        run.as_mut().poll(cx)
+    })
+    .await
 }
 
 fn cause(e: &Error) -> Cause {
@@ -367,6 +383,10 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
             }
             None => manner.keep = false,
         }
+    }
+    if status == 426 {
+        // What it offers is said of this connection (RFC 9110 section 7.8).
+        out.extend_from_slice(b"Connection: upgrade\r\n");
     }
     match (manner.keep, manner.version) {
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),

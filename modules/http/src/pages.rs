@@ -17,7 +17,7 @@ directive! {
     .props(&[
         ArgDesc::new("body", Kind::Template, "The text; may contain variables, which are not escaped: in HTML none that clients choose, such as `${path}`."),
         ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
-        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html; charset=utf-8"),
+        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html for a file, text/plain for a text"),
         ArgDesc::new("answer", Kind::Int, "The status that the client gets instead.").bounds(200, 599),
         ArgDesc::new("location", Kind::Template, "The client is sent there: with answer=302, say."),
         ArgDesc::new("proxied", Kind::Bool, "Also in place of what peers answer.").default("#false"),
@@ -71,7 +71,9 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
             },
             (None, None) => Content::Default,
         };
-        let content_type = node.prop("content_type").map_or("text/html; charset=utf-8", |v| v.text.as_str());
+        // A text has values that clients choose: as HTML it would be theirs to write.
+        let usual = if text.is_some() { "text/plain; charset=utf-8" } else { "text/html; charset=utf-8" };
+        let content_type = node.prop("content_type").map_or(usual, |v| v.text.as_str());
         if crate::h1::field(b"Content-Type", content_type.as_bytes(), &mut Vec::new()).is_err() {
             problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
         }
