@@ -122,6 +122,11 @@ impl Access {
         Self { limits, auth: basic(scope, problems), cors: cors(scope, problems) }
     }
 
+    /// Nothing is said.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.auth.is_none() && self.cors.is_none()
+    }
+
     /// Lets the request pass, perhaps after a wait, or answers it.
     pub(crate) async fn check(&self, call: &Call<'_>) -> Option<Reply> {
         for limit in &self.limits {

@@ -85,6 +85,11 @@ impl Hooks {
         let _ = self.settled.set(all);
     }
 
+    /// Nobody has brought a hook.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
     fn list(&self) -> &[Registered] {
         self.settled.get().map_or(&[], |all| &all.hooks)
     }

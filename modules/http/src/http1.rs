@@ -22,11 +22,10 @@ use anyproxy_module_api::{
     tracing, unix_ms,
 };
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
 };
 
@@ -113,7 +112,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             Got::Refused(status) => Some(status),
         };
         served += 1;
-        session.module().stats.requests.fetch_add(1, Relaxed);
+        session.worker().stats.requests.add();
         let exchange = session.exchange();
         let before = {
             let conn = conn.borrow();
@@ -124,6 +123,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             if status.is_some() {
                 request.path = None;
             }
+            request.secure = secure;
             request.protocol =
                 if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
             let bad_path = status.is_none() && request.decode_path().is_err();
@@ -139,7 +139,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             conn.rest();
             conn.body.is_done() && conn.unread().is_empty()
         };
-        session.module().stats.answered(exchange.status.get() as u16);
+        session.worker().stats.answered(exchange.status.get() as u16);
         match next {
             Ok(Next::Request) => {}
             // The client has sent all of it: nothing can come that would make the system throw the answer away.
@@ -177,7 +177,7 @@ async fn relay(
     lease: Lease,
 ) -> Result<(), Error> {
     let count = |s: &Session<Http>| {
-        [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(std::cell::Cell::get)
+        [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get)
     };
     let before = count(session);
     let began = now();
@@ -307,7 +307,8 @@ async fn one(
     status: Option<u16>,
 ) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
-    let call = Call { watch: session, exchange, state, client };
+    let conf = Cell::new(None);
+    let call = Call { watch: session, exchange, state, client, conf: &conf };
     if let Some(status) = status {
         // What follows is heard and thrown away before the end.
         conn.borrow_mut().body = h1::Body::UntilClose;
@@ -408,10 +409,24 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
     if manner.head_only || is_bare(status) {
         reply.body = Body::Empty;
     }
-    let mut sending =
-        Sending { body: Flat::new(reply.body), file: None, ended: false, chunked, keep: manner.keep, moved: true };
-    let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
-    match sending.finish(call, conn, limit).await {
+    if let Body::Bytes(bytes) = &mut reply.body
+        && !chunked
+    {
+        conn.borrow_mut().put(std::mem::take(bytes), false);
+        reply.body = Body::Empty;
+    }
+    let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
+    let sent = if matches!(reply.body, Body::Empty) && !chunked {
+        // All of it is in the connection's hands, as with most answers.
+        let send = |cx: &mut Context<'_>| {
+            let conn = &mut *conn.borrow_mut();
+            if conn.puts_off(cx) { Poll::Pending } else { conn.poll_send(cx, !manner.keep) }
+        };
+        within(call.watch, limit, send).await.map_err(|e| client(&e))
+    } else {
+        Box::pin(send_body(call, conn, reply.body, chunked, manner.keep, limit)).await
+    };
+    match sent {
         Ok(()) => {}
         Err(fault) if fault.who == Who::Client && fault.cause != Cause::Malformed && fault.cause != Cause::Limit => {
             call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
@@ -425,7 +440,6 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
             return Ok(if delimited && sent.is_ok() { Next::Cut } else { Next::Reset });
         }
     }
-    drop(sending);
     if !manner.keep {
         return Ok(Next::Close);
     }
@@ -433,6 +447,18 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
         return Ok(Next::Request);
     }
     Ok(Next::Close)
+}
+
+async fn send_body(
+    call: &Call<'_>,
+    conn: &Shared,
+    body: Body,
+    chunked: bool,
+    keep: bool,
+    limit: u64,
+) -> Result<(), Fault> {
+    let mut sending = Sending { body: Flat::new(body), file: None, ended: false, chunked, keep, moved: true };
+    sending.finish(call, conn, limit).await
 }
 
 /// Reads what nobody read of a request's body.

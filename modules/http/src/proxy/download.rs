@@ -76,8 +76,7 @@ impl Download {
         let parts = &mut *call.state.parts.borrow_mut();
         parts.response.clear();
         let chunked = incoming.length().is_none();
-        let host = peer.lease.info().host;
-        let upgrade = write_request(parts, call.client.address(), conf, chunked, host.as_str(), &lines, &mut up.out);
+        let upgrade = write_request(parts, call.client.address(), conf, chunked, &peer.lease, &lines, &mut up.out);
         Self {
             incoming,
             received_before: carried.1,

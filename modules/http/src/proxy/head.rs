@@ -7,6 +7,7 @@ use crate::{
     headers,
     message::Message,
 };
+use anyproxy_module_api::Lease;
 
 /// `timeout=` of a Keep-Alive header, seconds.
 pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<u64> {
@@ -20,7 +21,7 @@ pub(super) fn write_request(
     client: &str,
     conf: &Conf,
     chunked: bool,
-    peer_host: &str,
+    lease: &Lease,
     lines: &[u8],
     out: &mut Vec<u8>,
 ) -> bool {
@@ -46,12 +47,16 @@ pub(super) fn write_request(
         headers::strike_name(name, fields, bytes, struck);
     }
     h1::request_line(head, bytes, out);
+    let peer;
     let host = match authority {
         Some(authority) => {
             struck.strike_ids(fields, Ids::of(&[Id::Host]));
             Some(authority.of(bytes))
         }
-        None if parts.request.value(Id::Host).is_none() => Some(peer_host.as_bytes()),
+        None if parts.request.value(Id::Host).is_none() => {
+            peer = lease.info().host;
+            Some(peer.as_str().as_bytes())
+        }
         None => None,
     };
     if let Some(host) = host {
