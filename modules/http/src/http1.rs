@@ -176,9 +176,8 @@ async fn relay(
     upstream: Stream,
     lease: Lease,
 ) -> Result<(), Error> {
-    let count = |s: &Session<Http>| {
-        [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get)
-    };
+    let count =
+        |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
     let before = count(session);
     let began = now();
     let result = session.relay(client, upstream).await;
