@@ -51,6 +51,8 @@ impl Handler<Http> for Handle {
 
 /// A body up to this length is read to keep the connection, though nobody wants it.
 const SHORT: u64 = 64 << 10;
+/// Buffers of answers that a worker keeps for the next ones.
+const LENT: usize = 64;
 /// How long a client may take to receive the head of an upgrade.
 const BODY_MS: u64 = 60_000;
 
@@ -93,13 +95,20 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
     let client = Client::new(&session);
     let mut served = 0;
     loop {
+        let waited = if agreed { Got::Http2 } else { await_first(&session, &conn, served).await? };
         let request = session.worker().request();
-        let got = if agreed { Got::Http2 } else { receive_head(&session, &conn, &request, served).await? };
+        if conn.borrow().out.capacity() == 0 {
+            conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
+        }
+        let got = match waited {
+            Got::Request => receive_head(&session, &conn, &request, served).await?,
+            other => other,
+        };
         let status = match got {
             Got::Nothing => break,
             Got::Http2 => {
                 let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                return http2::serve(session, conn.into_inner(), secure).await;
+                return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
             }
             // No request is lost: the next one is served by what the configuration says now.
             Got::Retired => {
@@ -130,7 +139,8 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
         };
         exchange.slot(|| State::new(request, &session.worker().spare));
-        let next = one(&session, &exchange, &conn, &client, served, status).await;
+        // Boxed: an idle connection holds this future at its largest.
+        let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
         let whole = {
             let conn = &mut *conn.borrow_mut();
             let received = conn.total_received - conn.unread().len() as u64 - before.0;
@@ -229,7 +239,45 @@ enum Got {
     Refused(u16),
 }
 
-/// Waits for a request's head and takes it off the connection.
+/// Waits for the first bytes of a request, holding nothing. `Got::Request`: they are there.
+async fn await_first(session: &Session<Http>, conn: &Shared, served: u64) -> Result<Got, Error> {
+    if !conn.borrow().unread().is_empty() {
+        return Ok(Got::Request);
+    }
+    let conf = session.conf();
+    if served > 0 && conf.keepalive_ms == 0 {
+        return Ok(Got::Nothing);
+    }
+    session.idle.set(1);
+    if served > 0 {
+        // Many are idle, and few speak at a time.
+        let lent = &mut *session.worker().lent.borrow_mut();
+        if lent.len() < LENT {
+            lent.push(std::mem::take(&mut conn.borrow_mut().out));
+        } else {
+            conn.borrow_mut().out = Vec::new();
+        }
+    }
+    let limit = if served == 0 { conf.header_ms } else { conf.keepalive_ms };
+    let first = within(session, limit, |cx| {
+        let filled = conn.borrow_mut().poll_fill(cx, conf.header_size);
+        match filled {
+            Poll::Pending if session.draining.get() != 0 => Poll::Ready(Ok(None)),
+            filled => filled.map_ok(Some),
+        }
+    });
+    let first = first.await;
+    session.idle.set(0);
+    match first {
+        Ok(None) => Ok(Got::Retired),
+        Ok(Some(0)) => Ok(Got::Nothing),
+        Ok(Some(_)) => Ok(Got::Request),
+        Err(e) if matches!(e.kind, ErrorKind::TimedOut | ErrorKind::Reset) => Ok(Got::Nothing),
+        Err(e) => Err(e),
+    }
+}
+
+/// Takes a request's head off the connection, and waits for what is missing of it.
 async fn receive_head(
     session: &Session<Http>,
     conn: &Shared,
@@ -239,29 +287,6 @@ async fn receive_head(
     let conf = session.conf();
     let most = conf.header_size as u32;
     let limits = h1::Limits { line: LINE.min(most / 2), head: most, headers: conf.header_count };
-    if conn.borrow().unread().is_empty() {
-        if served > 0 && conf.keepalive_ms == 0 {
-            return Ok(Got::Nothing);
-        }
-        session.idle.set(1);
-        let limit = if served == 0 { conf.header_ms } else { conf.keepalive_ms };
-        let first = within(session, limit, |cx| {
-            let filled = conn.borrow_mut().poll_fill(cx, limits.head as usize);
-            match filled {
-                Poll::Pending if session.draining.get() != 0 => Poll::Ready(Ok(None)),
-                filled => filled.map_ok(Some),
-            }
-        });
-        let first = first.await;
-        session.idle.set(0);
-        match first {
-            Ok(None) => return Ok(Got::Retired),
-            Ok(Some(0)) => return Ok(Got::Nothing),
-            Ok(Some(_)) => {}
-            Err(e) if matches!(e.kind, ErrorKind::TimedOut | ErrorKind::Reset) => return Ok(Got::Nothing),
-            Err(e) => return Err(e),
-        }
-    }
     let by = now_ms() + conf.header_ms;
     loop {
         let parsed = {

@@ -84,9 +84,7 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
     }
     if !exchange.module().hooks.is_empty() {
         // What few have is boxed: every request's future is as large as its largest part.
-        return match Box::pin(before_answer(call, conf, incoming)).await {
-            Err(reply) | Ok(reply) => Box::pin(after_answer(call, conf, reply)).await,
-        };
+        return Box::pin(among_hooks(call, conf, incoming)).await;
     }
     let reply = answer(call, conf, incoming).await;
     if reply.whole { cut(call, reply) } else { reply }
@@ -97,6 +95,13 @@ fn cut(call: &Call<'_>, reply: Reply) -> Reply {
     let mut reply = conditions::apply(call, reply);
     conditions::inline(&mut reply.body);
     reply
+}
+
+/// The answer where other modules have hooks.
+async fn among_hooks(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
+    match before_answer(call, conf, incoming).await {
+        Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
+    }
 }
 
 /// What comes before somebody answers, and the answer. `Err`: something before has answered.
@@ -118,7 +123,7 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
 
 async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
-        Answerer::Static(files) => statics::send(call, conf, files).await,
+        Answerer::Static(files) => Box::pin(statics::send(call, conf, files)).await,
         Answerer::Module(name) => Box::pin(hooks::handle(call, name, incoming)).await,
         Answerer::Proxy { http2: true } => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
         Answerer::Proxy { http2: false } => proxy::pass(call, conf, incoming).await,

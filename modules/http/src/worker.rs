@@ -31,6 +31,8 @@ pub struct Worker {
     pub(crate) peers: Rc<Peers>,
     /// Files that were asked for lately.
     pub(crate) files: Rc<Files>,
+    /// Memory of answers that are sent.
+    pub(crate) lent: RefCell<Vec<Vec<u8>>>,
     /// Memory of compressors, bytes.
     pub(crate) compressing: Rc<Cell<usize>>,
     /// Passwords that were verified.
@@ -59,7 +61,16 @@ impl Worker {
                 }
             }
         }));
-        Self { stats, spare: Rc::default(), idle, peers, files, compressing: Rc::default(), known: Known::default() }
+        Self {
+            stats,
+            spare: Rc::default(),
+            idle,
+            peers,
+            files,
+            lent: RefCell::default(),
+            compressing: Rc::default(),
+            known: Known::default(),
+        }
     }
 
     /// An empty request, mostly with the memory of an earlier one.
