@@ -1,8 +1,10 @@
 //! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
+mod buffering;
 mod connections_to_peers;
 mod files;
+mod forwarding;
 mod framing;
 mod heads_passed_on;
 mod keep_alive;
@@ -11,6 +13,7 @@ mod modules_of_others;
 mod others;
 mod peers_that_fail;
 mod real_clients;
+mod redirects;
 mod reloads;
 mod routes;
 mod slow_clients;

@@ -3,6 +3,7 @@
 use crate::{
     Http,
     access::Known,
+    buffer::Memory,
     exchange::{Request, Spare},
     files::Files,
     http2::client::Peers,
@@ -29,6 +30,8 @@ pub struct Worker {
     pub(crate) files: Rc<Files>,
     /// Memory of compressors, bytes.
     pub(crate) compressing: Rc<Cell<usize>>,
+    /// Bodies that are kept on their way.
+    pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
 }
@@ -55,7 +58,15 @@ impl Worker {
                 }
             }
         }));
-        Self { spare: Rc::default(), idle, peers, files, compressing: Rc::default(), known: Known::default() }
+        Self {
+            spare: Rc::default(),
+            idle,
+            peers,
+            files,
+            compressing: Rc::default(),
+            buffers: Rc::default(),
+            known: Known::default(),
+        }
     }
 
     /// An empty request, mostly with the memory of an earlier one.
