@@ -21,7 +21,8 @@ fn an_address_of_the_peers_becomes_one_of_the_clients() {
         ("/old/a", "/new/a"),
         ("/older/a", "/older/a"),
     ] {
-        let a = seen(rules, &format!("Location: {location}\r\nContent-Location: {location}\r\nRefresh: 5; url={location}"));
+        let a =
+            seen(rules, &format!("Location: {location}\r\nContent-Location: {location}\r\nRefresh: 5; url={location}"));
         assert_eq!((a.status, a.header("location")), (302, Some(expected)), "{}", a.head);
         assert_eq!(a.header("content-location"), Some(expected), "{}", a.head);
         assert_eq!(a.header("refresh"), Some(format!("5; url={expected}").as_str()), "{}", a.head);
@@ -73,7 +74,8 @@ fn rules_add_up_and_off_forgets_them() {
 
 #[test]
 fn cookies_get_the_domain_and_path_that_clients_know() {
-    let rules = "http_cookie_domain \"app.test\" \"www.test\"\nhttp_cookie_domain \"*\"\nhttp_cookie_path \"/shop/\" \"/\"";
+    let rules =
+        "http_cookie_domain \"app.test\" \"www.test\"\nhttp_cookie_domain \"*\"\nhttp_cookie_path \"/shop/\" \"/\"";
     let a = seen(
         rules,
         "Set-Cookie: a=1; Domain=.app.test; Path=/shop; Secure\r\nX-Other: 1\r\nSet-Cookie: b=2; domain=else.test; path=/x\r\n\

@@ -81,12 +81,19 @@ impl Buffering {
     }
 }
 
+/// What a body is of.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Request,
+    Answer,
+}
+
 /// What one worker keeps of bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     bytes: Cell<usize>,
-    /// When it was last said that a disk takes no more.
-    told_ms: Cell<u64>,
+    /// When it was last said that a disk takes no more: of requests, of answers.
+    told_ms: [Cell<u64>; 2],
 }
 
 impl Memory {
@@ -95,11 +102,11 @@ impl Memory {
     }
 
     /// Whether it is to be said, which is once a second.
-    fn tells(&self) -> bool {
-        let now = now_ms();
-        let due = self.told_ms.get() == 0 || now >= self.told_ms.get() + 1000;
+    fn tells(&self, of: Kept) -> bool {
+        let (now, told) = (now_ms(), &self.told_ms[of as usize]);
+        let due = told.get() == 0 || now >= told.get() + 1000;
         if due {
-            self.told_ms.set(now);
+            told.set(now);
         }
         due
     }

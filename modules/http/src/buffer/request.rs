@@ -1,7 +1,7 @@
 //! Requests whose bodies are received in full before anybody is asked.
 
 use super::{
-    BATCH, Held, PIECE,
+    BATCH, Held, Kept, PIECE,
     file::{Chunks, TempFile},
 };
 use crate::{
@@ -114,7 +114,7 @@ fn no_room(call: &Call<'_>, e: &io::Error) -> Reply {
     let full =
         matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge);
     let status = if full { 507 } else { 500 };
-    if call.exchange.worker().buffers.tells() {
+    if call.exchange.worker().buffers.tells(Kept::Request) {
         tracing::error!(session = call.exchange.id, status, "no file for the body of a request: {e}");
     }
     refuse(call, status)

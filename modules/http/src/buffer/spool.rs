@@ -2,7 +2,7 @@
 //! way into it.
 
 use super::{
-    BATCH, Buffering, Held, Memory, PIECE,
+    BATCH, Buffering, Held, Kept, Memory, PIECE,
     file::{Chunks, TempFile},
 };
 use crate::{fault::Fault, reply::GONE};
@@ -167,7 +167,7 @@ impl Spool {
                     Err(e) => {
                         self.broken = true;
                         self.lost = chunks.iter().map(Vec::len).sum::<usize>() != self.in_write.0;
-                        if self.held.of.tells() {
+                        if self.held.of.tells(Kept::Answer) {
                             tracing::warn!(session = self.session, "no file for an answer, its peer waits: {e}");
                         }
                         chunks.into_iter().rev().for_each(|c| self.back.unpop(c));
