@@ -2,6 +2,7 @@
 
 mod bodies;
 mod buffering;
+mod buffering_requests;
 mod connections_to_peers;
 mod files;
 mod forwarding;

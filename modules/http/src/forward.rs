@@ -24,8 +24,8 @@ directive! {
 }
 
 directive! {
-    /// The name of this proxy in the Via of requests and answers that it passes on. A request that has it there already goes
-    /// round in a loop and is answered with 508. Unset: none is added.
+    /// The name of this proxy in the Via of requests and answers that it passes on. A request that has it
+    /// there more than `most` times goes round in a loop and is answered with 508. Unset: none is added.
     "http_via", Contexts::MSL,
     .args(&[ArgDesc::new("name", Kind::Text, "A name, or host:port.").required()])
     .props(&[ArgDesc::new("most", Kind::Int, "So often the name may be in a request that comes in.").default("1").bounds(0, 100)])

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Pieces that are read in one turn: then others on the worker get theirs.
-const TURN: usize = 8;
+const TURN: usize = 4;
 
 /// A body that is read on while the client takes its time.
 #[derive(Debug)]
