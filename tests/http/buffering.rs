@@ -346,6 +346,32 @@ fn clients_of_http2_are_served_the_same() {
 }
 
 #[test]
+fn what_is_compressed_is_kept_compressed() {
+    let Some(curl) = program("curl") else {
+        skip("curl is not installed");
+        return;
+    };
+    let (origin, done) = large(LARGE, "Content-Type: text/plain\r\n");
+    let proxy = proxy_to(origin.addr(), "http_compress \"gzip\" level=1\nhttp_response_buffering #true");
+    let url = format!("http://{}/", proxy.addr(0));
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        done.store(false, SeqCst);
+        let out = Command::new(&curl)
+            .args(["-sS", version, "--compressed", "--noproxy", "*", "--max-time", "60", &url])
+            .output()
+            .expect("curl runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        is_pattern(&out.stdout, LARGE);
+    }
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n").expect("write");
+    done.store(false, SeqCst);
+    let head = head(&mut stream).expect("a head");
+    assert!(head.contains("Content-Encoding: gzip"), "{head}");
+    eventually("the peer is done", || done.load(SeqCst).then_some(()));
+}
+
+#[test]
 fn mistakes_are_told() {
     for (line, what) in [
         ("http_request_buffering #true path=\"/no/such/dir\"", "is no directory"),

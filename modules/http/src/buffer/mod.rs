@@ -5,6 +5,8 @@ mod answer;
 mod file;
 mod request;
 mod spool;
+#[cfg(test)]
+mod spool_tests;
 
 pub(crate) use answer::Buffered;
 pub(crate) use request::{Stored, receive};
