@@ -3,20 +3,27 @@
 mod bodies;
 mod buffering;
 mod buffering_requests;
+mod compression;
 mod connections_to_peers;
+mod credentials;
+mod error_pages;
 mod files;
 mod forwarding;
 mod framing;
 mod heads_passed_on;
 mod keep_alive;
 mod modules_of_others;
+mod other_origins;
 #[path = "../modules/support.rs"]
 mod others;
 mod peers_that_fail;
+mod rates;
 mod real_clients;
 mod redirects;
 mod reloads;
+mod rewriting;
 mod routes;
 mod slow_clients;
 mod support;
 mod upgrades;
+mod values;

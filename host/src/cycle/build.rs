@@ -620,6 +620,9 @@ fn finish_listener(mut l: Listener, cycle: &Cycle) -> Listener {
     options.reuseport = cycle.settings.reuseport;
     let (module, point) = &l.users[0].point;
     instance::listener_options(point, place(*module), &mut options);
+    // Whoever looks at a client's first bytes has nothing to do before they are there.
+    let asks_first = l.users.iter().all(|u| u.server.exchanges.is_some());
+    options.defer_accept |= l.by_domain || !headers.is_empty() || asks_first;
     l.options = options;
     l.header_prereads = headers;
     l.domain_prereads = domains;

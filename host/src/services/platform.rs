@@ -127,6 +127,30 @@ pub(crate) fn set_cork(s: &SockRef<'_>, on: bool) -> io::Result<()> {
     }
 }
 
+/// Whether the system hands out a listener's connections with their first bytes. A client that is silent is handed out a
+/// second later all the same. Not everywhere there: nothing is done then.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_defer_accept(s: &SockRef<'_>, on: bool) {
+    use std::os::fd::AsRawFd;
+    let seconds = libc::c_int::from(on);
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // Only a hint: what is not a TCP socket has no such option.
+    // SAFETY: a number of this size is lent for the call.
+    unsafe {
+        libc::setsockopt(
+            s.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            std::ptr::from_ref(&seconds).cast(),
+            len,
+        )
+    };
+}
+
+/// Nothing is done.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_defer_accept(_: &SockRef<'_>, _: bool) {}
+
 /// Sends from a file to a socket without a copy through this process.
 #[cfg(target_os = "linux")]
 pub(crate) fn sendfile(to: i64, file: i64, offset: u64, len: usize) -> io::Result<usize> {

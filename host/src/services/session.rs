@@ -46,7 +46,8 @@ pub struct Slots(RefCell<Vec<Slot>>);
 impl Slots {
     /// Gives all values up, in their modules' names.
     pub fn clear(&self, session: &Session) {
-        for slot in self.0.take() {
+        // One by one: the list's memory is for the next exchange.
+        while let Some(slot) = { self.0.borrow_mut().pop() } {
             let module = session.worker.cycle.module_of(slot.module);
             let _who = super::current::enter(Current::in_session(session, module));
             // SAFETY: given up once; the function belongs to the value.

@@ -107,6 +107,13 @@ impl Door {
         Ok(Rc::new(Self(RefCell::new(Some(Socket::new(socket)?)))))
     }
 
+    /// Whether connections are handed out with their first bytes only.
+    fn defer(&self, on: bool) {
+        if let Some(socket) = &*self.0.borrow() {
+            socket.listening.defer(on);
+        }
+    }
+
     /// The next connection; never, once it is shut.
     async fn accept(&self) -> io::Result<Accepted> {
         poll_fn(|cx| self.0.borrow().as_ref().map_or(Poll::Pending, |s| s.poll_accept(cx))).await
@@ -166,6 +173,11 @@ impl Accepting {
         let (worker, at, holds) = (Rc::clone(worker), Rc::clone(&door), Rc::clone(&held));
         let task = rt::spawn(async move { accept_loop(&worker, listener, &at, &holds).await });
         Ok(Self { listener, door, held, task })
+    }
+
+    /// Follows what the serving generation says of the listener.
+    pub fn follow(&self, listener: &Listener) {
+        self.door.defer(listener.options.defer_accept);
     }
 
     /// Ends the loop of a socket that is given up: what waits in its queue is served first, past every limit, because
@@ -231,7 +243,13 @@ async fn wait_for_seat(worker: &Rc<Worker>) -> Seat {
 
 /// A connection was accepted for a listener: it becomes a stream here, and its session begins.
 fn begin(worker: &Rc<Worker>, listener: u64, (socket, peer, local): Accepted, seat: Seat) {
-    match stream::from_socket(socket, peer, local) {
+    let with_bytes = worker.current().is_some_and(|g| g.listener(listener).is_some_and(|l| l.options.defer_accept));
+    let stream = if with_bytes {
+        stream::from_socket_with_bytes(socket, peer, local)
+    } else {
+        stream::from_socket(socket, peer, local)
+    };
+    match stream {
         Ok(stream) => begin_stream(worker, listener, stream, peer, local, seat),
         Err(e) => tracing::error!(client = %peer, "a connection is lost: {e}"),
     }
@@ -342,6 +360,7 @@ impl Sharing {
     /// When the socket cannot be registered.
     pub fn start(listener: &Arc<Listener>, socket: socket2::Socket) -> io::Result<Self> {
         let door = Door::new(socket)?;
+        door.defer(listener.options.defer_accept);
         let plan = Rc::new(RefCell::new(Arc::clone(listener)));
         let held = Held::default();
         let (seen, at, holds) = (Rc::clone(&plan), Rc::clone(&door), Rc::clone(&held));
@@ -351,6 +370,7 @@ impl Sharing {
 
     /// From now on this is what the listener is.
     pub fn switch_to(&self, listener: &Arc<Listener>) {
+        self.door.defer(listener.options.defer_accept);
         *self.plan.borrow_mut() = Arc::clone(listener);
     }
 

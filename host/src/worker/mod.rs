@@ -267,6 +267,13 @@ impl Worker {
         {
             crate::upstream::maintain::start(g);
         }
+        if let Some(g) = &next {
+            for accepting in self.accepting.borrow().values() {
+                if let Some(listener) = g.listener(accepting.listener) {
+                    accepting.follow(listener);
+                }
+            }
+        }
         let before = self.current.replace(next);
         if let Some(before) = before {
             self.retire(&before);

@@ -1057,7 +1057,9 @@ pub(crate) fn auth(input: &[u8]) -> bool {
     let mut before = 0;
     for line in password_lines(input) {
         match line {
-            Ok((user, rest)) => {
+            Ok((number, user, rest)) => {
+                assert!(before < number && number <= lines.len());
+                before = number;
                 assert!(!user.is_empty() && !rest.is_empty() && !user.contains(&b':') && !user.starts_with(b"#"));
                 let line = [user, b":", rest].concat();
                 assert!(lines.iter().any(|whole| whole.strip_suffix(b"\r").unwrap_or(whole) == line));

@@ -1,6 +1,7 @@
 //! Who is let in, and how fast: rates, credentials, other origins.
 
 use crate::{
+    conn::within,
     core::{
         auth,
         cors::{Names, Origin, Policy},
@@ -8,7 +9,7 @@ use crate::{
         password::Hash,
     },
     exchange::Request,
-    h1::{HeaderAt, Id, Method},
+    h1::{self, HeaderAt, Id, Method},
     reply::{Call, Reply},
     respond::refuse,
 };
@@ -17,12 +18,13 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, OnceLock},
+    task::Poll,
 };
 
 directive! {
     /// Lets so many requests through for each value of the key; others wait for their turn (`delay`), or get 429.
+    /// Lines that say the same count together, wherever they stand; in one place they count once.
     "http_limit_requests", Contexts::MSL,
     .args(&[ArgDesc::new("rate", Kind::Rate, "Requests a second, or a minute with `per=\"60s\"`.").required().bounds(1, 1_000_000)])
     .props(&[
@@ -100,20 +102,29 @@ impl std::fmt::Debug for Auth {
 
 impl Access {
     pub(crate) fn new<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Self {
-        let limits = scope.all("http_limit_requests").filter_map(|node| {
+        let mut limits: Vec<Limit> = Vec::new();
+        for node in scope.all("http_limit_requests") {
             let number = |name: &str, default| node.prop(name).map_or(default, |v| v.num);
-            let a_second = node.arg(0)?.num as f64 * 1e9 / number("per", 1_000_000_000) as f64;
-            let delay = node.prop("delay").map(|v| v.num as u32);
-            let rate = Rate::per_second(a_second, number("burst", 0) as u32, delay);
-            if rate.is_none() {
+            let a_second = node.arg(0).map_or(0, |v| v.num) as f64 * 1e9 / number("per", 1_000_000_000) as f64;
+            let (burst, delay) = (number("burst", 0), node.prop("delay").map(|v| v.num as u32));
+            let Some(rate) = Rate::per_second(a_second, burst as u32, delay) else {
                 problems.error(&node.span, "this is no rate", "from 1 in 24 hours to 1,000,000 in a second");
+                continue;
+            };
+            let (key, status) = (node.prop("key"), number("status", 429) as u16);
+            let text = key.map_or("", |v| v.text.as_str());
+            // All of what it says: two counts in one would be used up twice as fast.
+            let name = format!("{text} {a_second} {burst} {delay:?} {status} ").into_bytes();
+            if limits.iter().all(|l| l.name != name) {
+                limits.push(Limit { name, key: key.map(|v| v.num as u32), rate, status });
             }
-            let key = node.prop("key");
-            let name = format!("{} {a_second} ", key.map_or("", |v| v.text.as_str())).into_bytes();
-            Some(Limit { name, key: key.map(|v| v.num as u32), rate: rate?, status: number("status", 429) as u16 })
-        });
-        let limits = limits.collect();
+        }
         Self { limits, auth: basic(scope, problems), cors: cors(scope, problems) }
+    }
+
+    /// Nothing is said.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.auth.is_none() && self.cors.is_none()
     }
 
     /// Lets the request pass, perhaps after a wait, or answers it.
@@ -128,13 +139,19 @@ impl Access {
         {
             return Some(reply);
         }
-        match &self.auth {
-            Some(auth) if !auth.is_known(call).await => {
+        let auth = self.auth.as_ref()?;
+        match auth.is_known(call).await {
+            Ok(true) => None,
+            Ok(false) => {
                 let reply = refuse(call, 401);
                 let _ = call.state.parts.borrow_mut().response.add("WWW-Authenticate", auth.challenge.as_bytes());
                 Some(reply)
             }
-            _ => None,
+            // Nobody has looked: a browser must not forget its user's password for that.
+            Err(e) => {
+                tracing::warn!(session = call.exchange.id, "a password is not verified: {e}");
+                Some(refuse(call, 503))
+            }
         }
     }
 
@@ -145,7 +162,9 @@ impl Access {
         let Request { request, response, .. } = parts;
         let told = |l: &HeaderAt| l.name(&response.bytes).eq_ignore_ascii_case(b"Access-Control-Allow-Origin");
         // A preflight is answered already, and a peer may speak for itself.
-        if response.lines().any(told) || response.status() == 204 && request.head.method() == Method::Options {
+        let asks = |l: &HeaderAt| l.name(&request.bytes).eq_ignore_ascii_case(b"Access-Control-Request-Method");
+        let preflight = response.status() == 204 && request.head.method() == Method::Options;
+        if response.lines().any(told) || preflight && request.lines().any(asks) {
             return;
         }
         for (name, value) in policy.simple(request.value(Id::Origin)) {
@@ -174,8 +193,9 @@ impl Limit {
         let retry_us = match limiter.check(&key, self.rate, now().as_micros() as u64) {
             Verdict::Allow => return None,
             Verdict::Delay(us) => {
-                sleep(Duration::from_micros(us)).await;
-                return None;
+                // A session that is told to end does not wait for its turn.
+                let turn = within(call.watch, us.div_ceil(1000), |_| Poll::<Result<(), Error>>::Pending).await;
+                return turn.err().filter(|e| e.kind != ErrorKind::TimedOut).map(|_| refuse(call, 503));
             }
             Verdict::Refuse { retry_after_us } => retry_after_us,
         };
@@ -224,13 +244,16 @@ fn basic<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Option<Auth> {
     };
     let mut users = HashMap::new();
     for line in auth::password_lines(&text) {
-        let known = line.map_err(|bad| bad.to_string()).and_then(|(user, hash)| {
-            let hash = std::str::from_utf8(hash).ok().and_then(Hash::parse);
-            let user_text = String::from_utf8_lossy(user);
-            Ok((user.to_vec(), hash.ok_or_else(|| format!("the password of {user_text} is in no form that is known"))?))
+        let known = line.map_err(|bad| bad.to_string()).and_then(|(number, user, hash)| {
+            let hash = std::str::from_utf8(hash).ok().and_then(Hash::parse).ok_or_else(|| {
+                let user = String::from_utf8_lossy(user);
+                format!("line {number}: the password of {user} is in no form that is known")
+            });
+            Ok((user.to_vec(), hash?))
         });
         match known {
-            Ok((user, hash)) => users.insert(user, hash),
+            // Of two lines the first counts, as for other servers.
+            Ok((user, hash)) => users.entry(user).or_insert(hash),
             Err(wrong) => {
                 problems.error(&node.span, &format!("{file}: {wrong}"), "make it with htpasswd -B");
                 return None;
@@ -238,7 +261,12 @@ fn basic<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Option<Auth> {
         };
     }
     let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", realm.replace(['"', '\\'], "'"));
-    let version = RandomState::new().hash_one(&text);
+    if h1::field(b"WWW-Authenticate", challenge.as_bytes(), &mut Vec::new()).is_err() {
+        problems.error(&node.span, "the realm has a control character", "");
+    }
+    // The same for every block with this file.
+    static SECRET: OnceLock<RandomState> = OnceLock::new();
+    let version = SECRET.get_or_init(RandomState::new).hash_one(&text);
     Some(Auth { challenge, users: Arc::new(users), version })
 }
 
@@ -250,14 +278,16 @@ pub(crate) struct Known {
 }
 
 impl Auth {
-    async fn is_known(&self, call: &Call<'_>) -> bool {
+    /// # Errors
+    /// When too many others are being verified.
+    async fn is_known(&self, call: &Call<'_>) -> Result<bool, Error> {
         let given = call.state.parts.borrow().request.value(Id::Authorization).and_then(auth::basic);
-        let Some(given) = given else { return false };
+        let Some(given) = given else { return Ok(false) };
         let known = &call.exchange.worker().known;
         let mark = known.secret.hash_one((self.version, &given.user, &given.password));
         let now = now_ms();
         if known.until.borrow().get(&mark).is_some_and(|until| *until > now) {
-            return true;
+            return Ok(true);
         }
         let users = Arc::clone(&self.users);
         let verified = run(Pool::Compute, move |_| {
@@ -265,9 +295,9 @@ impl Auth {
             let hash = users.get(&given.user).or_else(|| users.values().next());
             hash.is_some_and(|h| h.is_of(&given.password)) && users.contains_key(&given.user)
         });
-        if !verified.await.unwrap_or(false) {
+        if !verified.await? {
             tracing::info!(session = call.exchange.id, "a user and password that are not in the file");
-            return false;
+            return Ok(false);
         }
         let until = &mut *known.until.borrow_mut();
         if until.len() >= KNOWN {
@@ -276,7 +306,7 @@ impl Auth {
         if until.len() < KNOWN {
             until.insert(mark, now + KNOWN_MS);
         }
-        true
+        Ok(true)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
         compress::{self, Compressor, DEFAULT_TYPES},
         encoding::{Coding, negotiate},
     },
+    exchange::Request,
     fault::Fault,
     h1::Id,
     message::{Message, is_bare},
@@ -36,7 +37,7 @@ directive! {
 
 /// Memory of the compressors of one worker, bytes; beyond that answers pass as they are.
 const MEMORY: usize = 256 << 20;
-/// Compressed at once: others on the worker get their turn in between.
+/// Compressed at once: whoever sends gets a turn in between, however little came out.
 const PIECE: usize = 64 << 10;
 
 /// What `http_compress` says.
@@ -73,8 +74,13 @@ impl Compress {
     pub(crate) fn apply(&self, call: &Call<'_>, reply: Reply) -> Reply {
         let parts = &mut *call.state.parts.borrow_mut();
         let status = parts.response.status();
+        if status == 304 {
+            not_modified(parts);
+        }
         let length = reply.length.or_else(|| parts.response.length());
-        if !self.may(&parts.response, status) || reply.upgrade.is_some() || length.is_some_and(|n| n < self.least) {
+        // Nothing at all would be no stream of a coding either.
+        let least = self.least.max(1);
+        if !self.may(&parts.response, status) || reply.upgrade.is_some() || length.is_some_and(|n| n < least) {
             return reply;
         }
         vary(&mut parts.response);
@@ -95,11 +101,17 @@ impl Compress {
         if let Some(tag) = response.value(Id::ETag).filter(|t| t.starts_with(b"\"")).map(|t| [b"W/", t].concat()) {
             let _ = response.set("ETag", &tag);
         }
+        // Only the head is wanted.
         if matches!(reply.body, Body::Empty) {
             return Reply::new(Body::Empty, None);
         }
-        let stream =
-            Stream { flat: Flat::new(reply.body), compressor: Some(compressor), left: Bytes::default(), _held: held };
+        let stream = Stream {
+            flat: Flat::new(reply.body),
+            compressor: Some(compressor),
+            left: Bytes::default(),
+            turn: 0,
+            _held: held,
+        };
         Reply::new(Body::Compressed(Box::new(stream)), None)
     }
 
@@ -108,6 +120,18 @@ impl Compress {
         let transform = response.joined(Id::CacheControl).is_none_or(|v| !contains(&v, b"no-transform"));
         let kind = response.value(Id::ContentType).unwrap_or_default();
         plain && transform && compress::is_compressible(kind, &self.types)
+    }
+}
+
+/// A client that has the compressed answer knows it by its weak tag. A cache updates nothing by a strong one that it does
+/// not have (RFC 9111 section 4.3.4).
+fn not_modified(parts: &mut Request) {
+    let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
+    let weak = [b"W/", tag].concat();
+    let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
+    if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
+        let _ = parts.response.set("ETag", &weak);
+        vary(&mut parts.response);
     }
 }
 
@@ -152,6 +176,8 @@ pub(crate) struct Stream {
     compressor: Option<Compressor>,
     /// Came and not compressed yet.
     left: Bytes,
+    /// Compressed in this turn, bytes.
+    turn: usize,
     _held: Held,
 }
 
@@ -180,7 +206,13 @@ impl Stream {
         loop {
             let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(None)) };
             while !self.left.is_empty() {
-                let n = self.left.len().min(PIECE);
+                if self.turn >= PIECE {
+                    self.turn = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let n = self.left.len().min(PIECE - self.turn);
+                self.turn += n;
                 compressor.push(&self.left[..n], &mut out).map_err(failed)?;
                 self.left.advance(n);
                 if !out.is_empty() {
@@ -200,6 +232,7 @@ impl Stream {
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Pending => {
+                    self.turn = 0;
                     // Nothing comes now: what there is is for the client.
                     compressor.flush(&mut out).map_err(failed)?;
                     return if out.is_empty() { Poll::Pending } else { piece(out) };

@@ -294,7 +294,8 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             },
             _ => continue,
         };
-        if !scope.parent().is_some_and(|server| server.speaks) {
+        // A server that is not there has a mistake of its own, and said so.
+        if scope.parent().is_some_and(|server| !server.speaks) {
             let text = format!("\"{}\" answers requests, and this server relays sessions", node.name);
             problems.error(&node.span, &text, "write `http` into the server");
         }

@@ -23,6 +23,9 @@ const TOGETHER: u64 = 4;
 const SMALL: usize = 16 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
 pub(crate) const AHEAD: usize = 64 << 10;
+/// How often a body is moved that far before the others of the worker get their turn: where both ends are faster than this
+/// proxy, nothing else would ever stop it.
+pub(crate) const ROUNDS: usize = 4;
 /// Up to so many bytes are copied behind those before them: one piece is sent sooner than two.
 const COPIED: usize = 4 << 10;
 /// Pieces of one gathered write, at most.

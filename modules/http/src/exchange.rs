@@ -84,7 +84,10 @@ impl Request {
         }
         // The authority of an absolute target is the host's name from now on.
         let authority = self.authority().to_vec();
-        let _ = changed.add("Host", &authority);
+        // A request of 1.0 may have none: peers get their own name then.
+        if !authority.is_empty() || self.request.value(Id::Host).is_some() {
+            let _ = changed.add("Host", &authority);
+        }
         for line in self.request.lines().filter(|l| l.id != Id::Host) {
             let name = std::str::from_utf8(line.name(&self.request.bytes)).unwrap_or_default();
             if changed.add(name, line.value(&self.request.bytes)).is_err() {

@@ -105,21 +105,18 @@ impl Forward {
     }
 
     /// The `Host` for the peer. `authority`: of the request's target; `line`: the client's own; `set`: lines that rules made.
-    /// `None`: it is there already.
+    /// `None`: it is there already, `Some(None)`: the peer's own.
     pub(crate) fn host<'a>(
         &self,
         authority: Option<&'a [u8]>,
         line: Option<&'a [u8]>,
         set: &[u8],
-        peer: &'a str,
-    ) -> Option<&'a [u8]> {
-        // What is no name of a host says nothing to the peer.
-        let peer = if peer.starts_with("unix:") { "localhost" } else { peer }.as_bytes();
+    ) -> Option<Option<&'a [u8]>> {
         match self.host {
-            Host::Peer => Some(peer),
+            Host::Peer => Some(None),
             Host::Client if authority.is_none() && line.is_some() => None,
             Host::Rule if has_host(set) => None,
-            Host::Client | Host::Rule => Some(authority.or(line).unwrap_or(peer)),
+            Host::Client | Host::Rule => Some(authority.or(line)),
         }
     }
 
@@ -182,6 +179,11 @@ impl Forward {
         let value = append_via(response.joined(Id::Via).as_deref(), version, via.name);
         let _ = response.set("Via", &value);
     }
+}
+
+/// How a peer is called in a `Host`: what is no name of a host says nothing to it.
+pub(crate) fn host_of(peer: &str) -> &[u8] {
+    if peer.starts_with("unix:") { b"localhost" } else { peer.as_bytes() }
 }
 
 fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {

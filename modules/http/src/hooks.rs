@@ -85,6 +85,11 @@ impl Hooks {
         let _ = self.settled.set(all);
     }
 
+    /// Nobody has brought a hook.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
     fn list(&self) -> &[Registered] {
         self.settled.get().map_or(&[], |all| &all.hooks)
     }
@@ -168,7 +173,13 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         let length = answer.length.or_else(|| call.state.parts.borrow().response.length());
         match run(call, hook, into_module(call, answer.body, length)).await {
-            Ok(Answer::GoOn(body) | Answer::Respond(body)) => answer = reply(call, body),
+            Ok(Answer::GoOn(body)) => {
+                // A filter makes no words of the proxy's its own: a page may still take their place.
+                let refusal = answer.refusal;
+                answer = reply(call, body);
+                answer.refusal |= refusal;
+            }
+            Ok(Answer::Respond(body)) => answer = reply(call, body),
             // Somebody has answered: it is no more the time for that.
             Ok(Answer::Upgrade(_)) => return refuse(call, 500),
             Err(failed) => return failed,

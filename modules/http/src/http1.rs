@@ -6,7 +6,7 @@
 
 use crate::{
     Http,
-    conn::{AHEAD, Conn, within},
+    conn::{AHEAD, Conn, ROUNDS, within},
     exchange::{Protocol, Request, State, known},
     fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Method, Step, Version},
@@ -22,10 +22,10 @@ use anyproxy_module_api::{
     tracing, unix_ms,
 };
 use std::{
-    cell::RefCell,
-    future::poll_fn,
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
 };
 
@@ -112,7 +112,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             Got::Refused(status) => Some(status),
         };
         served += 1;
-        session.module().stats.requests.fetch_add(1, Relaxed);
+        session.worker().stats.requests.add();
         let exchange = session.exchange();
         let before = {
             let conn = conn.borrow();
@@ -123,6 +123,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             if status.is_some() {
                 request.path = None;
             }
+            request.secure = secure;
             request.protocol =
                 if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
             let bad_path = status.is_none() && request.decode_path().is_err();
@@ -138,7 +139,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             conn.rest();
             conn.body.is_done() && conn.unread().is_empty()
         };
-        session.module().stats.answered(exchange.status.get() as u16);
+        session.worker().stats.answered(exchange.status.get() as u16);
         match next {
             Ok(Next::Request) => {}
             // The client has sent all of it: nothing can come that would make the system throw the answer away.
@@ -154,7 +155,7 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
                 let stream = conn.into_inner().into_stream();
                 return match upgrade {
                     Upgrade::Peer(upstream, lease) => relay(&session, &exchange, stream, upstream, lease).await,
-                    Upgrade::Module(upgraded) => upgraded.go_on(stream).await,
+                    Upgrade::Module(upgraded) => go_on(&session, &exchange, upgraded.go_on(stream)).await,
                 };
             }
             Err(e) => {
@@ -175,9 +176,8 @@ async fn relay(
     upstream: Stream,
     lease: Lease,
 ) -> Result<(), Error> {
-    let count = |s: &Session<Http>| {
-        [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(std::cell::Cell::get)
-    };
+    let count =
+        |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
     let before = count(session);
     let began = now();
     let result = session.relay(client, upstream).await;
@@ -192,6 +192,21 @@ async fn relay(
     }
     exchange.close_reason.set(session.close_reason.get());
     result
+}
+
+/// Another module's protocol: its exchange hears what the connection is told.
+async fn go_on(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    run: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        exchange.kill.set(session.kill.get());
+        exchange.draining.set(session.draining.get());
+        run.as_mut().poll(cx)
+    })
+    .await
 }
 
 fn cause(e: &Error) -> Cause {
@@ -291,7 +306,8 @@ async fn one(
     status: Option<u16>,
 ) -> Result<Next, Error> {
     let Some(state) = known(exchange) else { return Ok(Next::Close) };
-    let call = Call { watch: session, exchange, state, client };
+    let conf = Cell::new(None);
+    let call = Call { watch: session, exchange, state, client, conf: &conf };
     if let Some(status) = status {
         // What follows is heard and thrown away before the end.
         conn.borrow_mut().body = h1::Body::UntilClose;
@@ -368,6 +384,10 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
             None => manner.keep = false,
         }
     }
+    if status == 426 {
+        // What it offers is said of this connection (RFC 9110 section 7.8).
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    }
     match (manner.keep, manner.version) {
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
@@ -388,10 +408,24 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
     if manner.head_only || is_bare(status) {
         reply.body = Body::Empty;
     }
-    let mut sending =
-        Sending { body: Flat::new(reply.body), file: None, ended: false, chunked, keep: manner.keep, moved: true };
-    let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
-    match sending.finish(call, conn, limit).await {
+    if let Body::Bytes(bytes) = &mut reply.body
+        && !chunked
+    {
+        conn.borrow_mut().put(std::mem::take(bytes), false);
+        reply.body = Body::Empty;
+    }
+    let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
+    let sent = if matches!(reply.body, Body::Empty) && !chunked {
+        // All of it is in the connection's hands, as with most answers.
+        let send = |cx: &mut Context<'_>| {
+            let conn = &mut *conn.borrow_mut();
+            if conn.puts_off(cx) { Poll::Pending } else { conn.poll_send(cx, !manner.keep) }
+        };
+        within(call.watch, limit, send).await.map_err(|e| client(&e))
+    } else {
+        Box::pin(send_body(call, conn, reply.body, chunked, manner.keep, limit)).await
+    };
+    match sent {
         Ok(()) => {}
         Err(fault) if fault.who == Who::Client && fault.cause != Cause::Malformed && fault.cause != Cause::Limit => {
             call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
@@ -405,7 +439,6 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
             return Ok(if delimited && sent.is_ok() { Next::Cut } else { Next::Reset });
         }
     }
-    drop(sending);
     if !manner.keep {
         return Ok(Next::Close);
     }
@@ -413,6 +446,18 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
         return Ok(Next::Request);
     }
     Ok(Next::Close)
+}
+
+async fn send_body(
+    call: &Call<'_>,
+    conn: &Shared,
+    body: Body,
+    chunked: bool,
+    keep: bool,
+    limit: u64,
+) -> Result<(), Fault> {
+    let mut sending = Sending { body: Flat::new(body), file: None, ended: false, chunked, keep, moved: true };
+    sending.finish(call, conn, limit).await
 }
 
 /// Reads what nobody read of a request's body.
@@ -464,9 +509,9 @@ impl Sending {
         r
     }
 
-    /// Moves what can be moved. True: it is over.
+    /// Moves what can be moved, but for so many rounds. True: it is over.
     fn poll(&mut self, call: &Call<'_>, conn: &Shared, cx: &mut Context<'_>) -> Result<bool, Fault> {
-        loop {
+        for _ in 0..ROUNDS {
             let mut moved = self.gather(call, conn, cx)?;
             let conn = &mut *conn.borrow_mut();
             if conn.pending() > 0 && !conn.puts_off(cx) {
@@ -489,6 +534,8 @@ impl Sending {
             }
             self.moved = true;
         }
+        cx.waker().wake_by_ref();
+        Ok(false)
     }
 
     /// Takes pieces of the body up to a bound.

@@ -4,7 +4,7 @@
 
 use anyproxy_http_contract::HttpTable;
 use anyproxy_module_api::{Module, Problems, Registry, Scope, Span, ZoneRef, zone};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 mod access;
 mod buffer;
@@ -46,7 +46,8 @@ use worker::{Stats, Worker};
 /// The module: what its workers count together.
 #[derive(Debug, Default)]
 pub struct Http {
-    stats: Stats,
+    /// Of each worker.
+    stats: Mutex<Vec<Arc<Stats>>>,
     hooks: hooks::Hooks,
     /// What `http_limit_requests` counts: of the process, over reloads.
     limiter: OnceLock<ZoneRef<Limiter>>,
@@ -115,6 +116,8 @@ impl Module for Http {
     }
 
     fn worker_start(&self, _: u32) -> Worker {
-        Worker::start()
+        let stats = Arc::<Stats>::default();
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stats));
+        Worker::start(stats)
     }
 }

@@ -15,9 +15,9 @@ directive! {
     "http_error_page", Contexts::MSL,
     .args(&[ArgDesc::new("status", Kind::Int, "Statuses.").required().repeated().bounds(300, 599)])
     .props(&[
-        ArgDesc::new("body", Kind::Template, "The text; may contain variables."),
+        ArgDesc::new("body", Kind::Template, "The text; may contain variables, which are not escaped: in HTML none that clients choose, such as `${path}`."),
         ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
-        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html; charset=utf-8"),
+        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html for a file, text/plain for a text"),
         ArgDesc::new("answer", Kind::Int, "The status that the client gets instead.").bounds(200, 599),
         ArgDesc::new("location", Kind::Template, "The client is sent there: with answer=302, say."),
         ArgDesc::new("proxied", Kind::Bool, "Also in place of what peers answer.").default("#false"),
@@ -28,7 +28,7 @@ directive! {
 }
 
 /// Headers of the answer that stay.
-const KEPT: [&str; 4] = ["WWW-Authenticate", "Retry-After", "Allow", "Set-Cookie"];
+const KEPT: [&str; 5] = ["WWW-Authenticate", "Retry-After", "Allow", "Set-Cookie", "Content-Range"];
 /// Longest file, bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -71,7 +71,9 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
             },
             (None, None) => Content::Default,
         };
-        let content_type = node.prop("content_type").map_or("text/html; charset=utf-8", |v| v.text.as_str());
+        // A text has values that clients choose: as HTML it would be theirs to write.
+        let usual = if text.is_some() { "text/plain; charset=utf-8" } else { "text/html; charset=utf-8" };
+        let content_type = node.prop("content_type").map_or(usual, |v| v.text.as_str());
         if crate::h1::field(b"Content-Type", content_type.as_bytes(), &mut Vec::new()).is_err() {
             problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
         }

@@ -116,7 +116,7 @@ impl Provider for Http {
         let id = Id::of(name.as_bytes());
         // The length of an answer is the handler's to say, and to take back when its body becomes another.
         let taken_back = id == Id::ContentLength && op == HeadOp::Remove;
-        let upgrade = id == Id::Upgrade && op == HeadOp::Set;
+        let upgrade = id == Id::Upgrade && op != HeadOp::Remove;
         if is_own(id) && !(which == Which::Response && (taken_back || upgrade)) {
             return false;
         }

@@ -123,10 +123,10 @@ impl Redirects {
     }
 
     /// Keeps in mind which peer is asked, where that matters.
-    pub(crate) fn asks(&self, peer: &str, to: &mut String) {
+    pub(crate) fn asks(&self, peer: &Lease, to: &mut String) {
         if self.own {
             to.clear();
-            to.push_str(peer);
+            to.push_str(peer.info().host.as_str());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     Http, buffer, compress, conditions,
+    conf::Conf,
     exchange::State,
     fault::Fault,
     files,
@@ -11,7 +12,7 @@ use crate::{
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     collections::VecDeque,
     fmt,
     future::Future,
@@ -45,6 +46,15 @@ pub(crate) struct Call<'a> {
     pub(crate) exchange: &'a Session<Http>,
     pub(crate) state: &'a State,
     pub(crate) client: &'a Client,
+    /// Of the block that it came to, once that is known.
+    pub(crate) conf: &'a Cell<Option<&'a Conf>>,
+}
+
+impl<'a> Call<'a> {
+    /// Of the block that it came to, or its server's.
+    pub(crate) fn conf(&self) -> Option<&'a Conf> {
+        self.conf.get().or_else(|| self.exchange.block())
+    }
 }
 
 /// An answer. Its status and header lines are in the exchange's state (`parts.response`), without what frames it.

@@ -17,7 +17,6 @@ use crate::{
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Exchange, Routed};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
@@ -34,7 +33,7 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
 fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     let status = || call.state.parts.borrow().response.status().into();
     call.exchange.status.set(status());
-    let Some(conf) = call.exchange.block() else { return reply };
+    let Some(conf) = call.conf() else { return reply };
     if !conf.pages.is_empty() {
         reply = pages::apply(&conf.pages, call, reply);
         call.exchange.status.set(status());
@@ -74,19 +73,34 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
             Rewritten::No => break conf,
         }
     };
+    call.conf.set(Some(conf));
     if !owned.is_allowed().await {
         return refuse(call, 403);
     }
-    if let Some(reply) = conf.access.check(call).await {
+    if !conf.access.is_empty()
+        && let Some(reply) = Box::pin(conf.access.check(call)).await
+    {
         return reply;
     }
     incoming.limit = conf.body_size;
     if incoming.is_too_long() {
         return refuse(call, 413);
     }
-    match before_answer(call, conf, incoming).await {
-        Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
+    if !exchange.module().hooks.is_empty() {
+        // What few have is boxed: every request's future is as large as its largest part.
+        return match Box::pin(before_answer(call, conf, incoming)).await {
+            Err(reply) | Ok(reply) => Box::pin(after_answer(call, conf, reply)).await,
+        };
     }
+    let reply = answer(call, conf, incoming).await;
+    if reply.whole { cut(call, reply) } else { reply }
+}
+
+/// Applies conditions and ranges to an answer that can be cut.
+fn cut(call: &Call<'_>, reply: Reply) -> Reply {
+    let mut reply = conditions::apply(call, reply);
+    conditions::inline(&mut reply.body);
+    reply
 }
 
 /// What comes before somebody answers, and the answer. `Err`: something before has answered.
@@ -101,8 +115,7 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
 async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     let mut reply = hooks::after(call, conf, Stage::Received, reply).await;
     if reply.whole {
-        reply = conditions::apply(call, reply);
-        conditions::inline(&mut reply.body);
+        reply = cut(call, reply);
     }
     hooks::after(call, conf, Stage::Sent, reply).await
 }
@@ -110,7 +123,7 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
 async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
         Answerer::Static(files) => statics::send(call, conf, files).await,
-        Answerer::Module(name) => hooks::handle(call, name, incoming).await,
+        Answerer::Module(name) => Box::pin(hooks::handle(call, name, incoming)).await,
         Answerer::Proxy { http2 } => pass(call, conf, incoming, *http2).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
@@ -120,7 +133,10 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
             if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
                 return redirect(call, *status, &rendered);
             }
-            whole(call, *status, "text/plain", rendered)
+            let mut reply = whole(call, *status, "text/plain", rendered);
+            // Nothing of its own to say: `return 503` is how a site is closed, with a page for that.
+            reply.refusal = text.is_none();
+            reply
         }
         Answerer::Echo { body: Some(text), status, content_type } => {
             let mut content = Vec::new();
@@ -150,7 +166,7 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
         };
     }
     let reply = match http2 {
-        true => proxy::pass_http2(call, conf, incoming).await,
+        true => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
         false => proxy::pass(call, conf, incoming).await,
     };
     if !reply.refusal {
@@ -191,7 +207,7 @@ pub(crate) fn redirect(call: &Call<'_>, status: u16, to: &[u8]) -> Reply {
 
 /// What this proxy says of a request that it does not serve.
 pub(crate) fn refuse(call: &Call<'_>, status: u16) -> Reply {
-    call.watch.module().stats.refused.fetch_add(1, Relaxed);
+    call.exchange.worker().stats.refused.add();
     let (body, content_type) = pages::default(call, status);
     let mut reply = whole(call, status, content_type, body);
     reply.refusal = true;

@@ -101,8 +101,8 @@ impl Open {
         let Some(talk) = &mut self.talk else { return Turn::Wait(0) };
         let exchange = &self.exchange;
         talk.wire().begin(cx);
-        // 1 is a reload, which cuts nothing.
-        let away = exchange.kill.get() != 0 || exchange.draining.get() > 1;
+        // Neither a reload nor the end of a worker cuts anything before its time is over.
+        let away = exchange.kill.get() != 0;
         let turn = talk.turn(now_ms(), away, &mut || {
             let mut text = Vec::new();
             exchange.render(self.template, &mut text);

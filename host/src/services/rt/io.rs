@@ -54,6 +54,8 @@ struct Slot {
     /// Kept after it was woken: mostly the same task waits again.
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// The system does not know of it yet: what is ready is a guess.
+    unknown: bool,
 }
 
 impl Slot {
@@ -104,10 +106,21 @@ impl Slots {
 pub trait Registered: Source {
     /// Closing deregisters, as nobody else holds the descriptor.
     const ENDS_WITH_ITSELF: bool = false;
+
+    /// What it can be registered by later, where the platform has that.
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        None
+    }
 }
 
 impl Registered for mio::net::TcpStream {
     const ENDS_WITH_ITSELF: bool = cfg!(unix);
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        Some(std::os::fd::AsRawFd::as_raw_fd(self))
+    }
 }
 impl Registered for mio::net::TcpListener {}
 impl Registered for mio::net::UdpSocket {}
@@ -157,6 +170,46 @@ impl<S: Registered> Io<S> {
         Self::for_interest(source, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// The same, where bytes are there already: it is registered when somebody has to wait for it. Many a connection ends
+    /// before that.
+    ///
+    /// # Errors
+    /// See [`Io::new`].
+    #[cfg(unix)]
+    pub fn with_bytes(source: S) -> Result<Self> {
+        if source.descriptor().is_none() {
+            return Self::new(source);
+        }
+        here(|here| {
+            let mut all = here.ok_or_else(no_loop)?.slots.slots.borrow_mut();
+            let entry = all.vacant_entry();
+            let slot = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?;
+            entry.insert(Slot { ready: READ | WRITE, unknown: true, ..Slot::default() });
+            Ok(Self { source: Some(source), slot, here: std::marker::PhantomData })
+        })
+    }
+
+    /// The same; elsewhere every socket is registered first.
+    ///
+    /// # Errors
+    /// See [`Io::new`].
+    #[cfg(not(unix))]
+    pub fn with_bytes(source: S) -> Result<Self> {
+        Self::new(source)
+    }
+
+    /// Tells the system of it, which says what is ready.
+    #[cfg(unix)]
+    #[cold]
+    fn make_known(&self) -> Result<()> {
+        let fd = self.source.as_ref().and_then(Registered::descriptor).ok_or(ErrorKind::NotConnected)?;
+        here(|here| {
+            let slots = &here.ok_or_else(no_loop)?.slots;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            mio::unix::SourceFd(&fd).register(&slots.registry, Token(self.slot as usize), interest)
+        })
+    }
+
     /// The same for one direction.
     ///
     /// # Errors
@@ -180,10 +233,12 @@ impl<S: Registered> Io<S> {
     /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
     pub fn poll_ready(&self, cx: &mut Context<'_>, bit: u8) -> Poll<()> {
         let mut before = None;
+        let mut unknown = false;
         let ready = self.slot(|slot| {
             if slot.is(bit) {
                 return true;
             }
+            unknown = std::mem::take(&mut slot.unknown);
             let waiter = if bit == READ { &mut slot.reader } else { &mut slot.writer };
             if !waiter.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
                 before = waiter.replace(cx.waker().clone());
@@ -192,6 +247,11 @@ impl<S: Registered> Io<S> {
         });
         // Without the slots: what a waker drops may have sockets.
         drop(before);
+        #[cfg(unix)]
+        if unknown && self.make_known().is_err() {
+            // The next call tells what is wrong.
+            return Poll::Ready(());
+        }
         // Off its thread a call would tell what is wrong.
         if ready.unwrap_or(true) { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -288,7 +348,16 @@ impl<S: Registered> Io<S> {
     /// # Errors
     /// What the system says.
     pub fn into_inner(mut self) -> Result<S> {
+        let unknown = self.slot(|slot| slot.unknown).unwrap_or(false);
         let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
+        if unknown {
+            return Ok(source);
+        }
+        #[cfg(unix)]
+        if let Some(fd) = source.descriptor() {
+            here(|here| mio::unix::SourceFd(&fd).deregister(&here.ok_or_else(no_loop)?.slots.registry))?;
+            return Ok(source);
+        }
         here(|here| source.deregister(&here.ok_or_else(no_loop)?.slots.registry))?;
         Ok(source)
     }

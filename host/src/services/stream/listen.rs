@@ -22,6 +22,14 @@ impl ListenSocket {
         system::new(socket).map(Self)
     }
 
+    /// Whether connections are handed out with their first bytes only.
+    pub fn defer(&self, on: bool) {
+        #[cfg(unix)]
+        super::platform::set_defer_accept(&socket2::SockRef::from(system::socket(&self.0)), on);
+        #[cfg(not(unix))]
+        let _ = on;
+    }
+
     /// The next connection with its address (none of a Unix client). One task may wait for it.
     ///
     /// # Errors
@@ -55,6 +63,10 @@ mod system {
         // Before the socket, whose descriptor it is: others may hold the socket too, so closing does not deregister.
         io: Io<Borrowed>,
         socket: Socket,
+    }
+
+    pub(super) fn socket(l: &Listening) -> &Socket {
+        &l.socket
     }
 
     pub(super) fn new(socket: Socket) -> io::Result<Listening> {

@@ -24,7 +24,15 @@ pub type Slices<'a> = [IoSlice<'a>; 64];
 /// # Errors
 /// When it cannot be registered.
 pub fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> std::io::Result<Stream> {
-    socket::from_socket(socket, peer, local)
+    socket::from_socket(socket, peer, local, false)
+}
+
+/// The same of a listener that hands out connections with their first bytes (`SocketOptions::defer_accept`).
+///
+/// # Errors
+/// When it cannot be registered.
+pub fn from_socket_with_bytes(socket: socket2::Socket, peer: Addr, local: Addr) -> std::io::Result<Stream> {
+    socket::from_socket(socket, peer, local, true)
 }
 
 /// A stream over a connected, non-blocking descriptor.

@@ -71,15 +71,16 @@ struct HostStream<S: Socket> {
     local: Addr,
 }
 
-/// A stream over a connected, non-blocking socket.
-pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr) -> io::Result<Stream> {
+/// A stream over a connected, non-blocking socket. `has_bytes`: its peer has spoken already.
+pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr, has_bytes: bool) -> io::Result<Stream> {
     // An internet peer says what it is; only otherwise the system is asked.
     #[cfg(unix)]
     if peer.socket().is_none() && socket.local_addr()?.is_unix() {
         let socket = Io::new(UnixStream::from_std(socket.into()))?;
         return Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }));
     }
-    let socket = Io::new(TcpStream::from_std(socket.into()))?;
+    let socket = TcpStream::from_std(socket.into());
+    let socket = if has_bytes { Io::with_bytes(socket)? } else { Io::new(socket)? };
     Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }))
 }
 

@@ -95,11 +95,11 @@ impl std::fmt::Display for BadLine {
 
 impl std::error::Error for BadLine {}
 
-/// The lines of a password file in the manner of `htpasswd`, as pairs of the user and what stands after the first colon,
-/// both as they are. Empty lines and those that begin with `#` are passed over; a carriage return at the end of a line
+/// The lines of a password file in the manner of `htpasswd`: the number from 1, the user, and what stands after the first
+/// colon, both as they are. Empty lines and those that begin with `#` are passed over; a carriage return at the end of a line
 /// is not part of it. A line without a colon or with nothing before or after it gives a [`BadLine`], and reading goes on.
 /// A user who is there twice is given twice.
-pub fn password_lines(text: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), BadLine>> + '_ {
+pub fn password_lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &[u8], &[u8]), BadLine>> + '_ {
     text.split(|&byte| byte == b'\n').enumerate().filter_map(|(index, line)| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if super::trim(line).is_empty() || line.first() == Some(&b'#') {
@@ -107,7 +107,7 @@ pub fn password_lines(text: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8])
         }
         let mut parts = line.splitn(2, |&byte| byte == b':');
         Some(match (parts.next(), parts.next()) {
-            (Some(user @ [_, ..]), Some(rest @ [_, ..])) => Ok((user, rest)),
+            (Some(user @ [_, ..]), Some(rest @ [_, ..])) => Ok((index + 1, user, rest)),
             _ => Err(BadLine { line: index + 1 }),
         })
     })

@@ -1,8 +1,10 @@
 use super::auth::{BadLine, Credentials, MAX_BASIC, base64, basic, constant_time_eq, password_lines};
 use super::noise_tests::Noise;
 
-/// A user and a password, or a user and the rest of the line.
+/// A user and a password.
 type Pair<'a> = (&'a [u8], &'a [u8]);
+/// The number of a line, a user and the rest.
+type Line<'a> = (usize, &'a [u8], &'a [u8]);
 
 #[test]
 fn decodes() {
@@ -84,13 +86,13 @@ fn debug_hides_the_password() {
 fn files() {
     let text = b"# users\nann:{PLAIN}a:b\r\n\n  \nbob:$2y$x\n:x\nnobody\neve:\n\xff:y";
     let got: Vec<_> = password_lines(text).collect();
-    let want: Vec<Result<Pair<'_>, BadLine>> = vec![
-        Ok((b"ann", b"{PLAIN}a:b")),
-        Ok((b"bob", b"$2y$x")),
+    let want: Vec<Result<Line<'_>, BadLine>> = vec![
+        Ok((2, b"ann", b"{PLAIN}a:b")),
+        Ok((5, b"bob", b"$2y$x")),
         Err(BadLine { line: 6 }),
         Err(BadLine { line: 7 }),
         Err(BadLine { line: 8 }),
-        Ok((b"\xff", b"y")),
+        Ok((9, b"\xff", b"y")),
     ];
     assert_eq!(got, want);
     assert_eq!(password_lines(b"").count(), 0);
@@ -126,7 +128,7 @@ fn noise_never_panics() {
         if let Some(credentials) = basic(&[b"Basic ", &text[..]].concat()) {
             assert!(!credentials.user.contains(&b':'));
         }
-        for (user, rest) in password_lines(&text).flatten() {
+        for (_, user, rest) in password_lines(&text).flatten() {
             assert!(!user.is_empty() && !rest.is_empty() && !user.contains(&b':'));
         }
         assert!(constant_time_eq(&text, &text));

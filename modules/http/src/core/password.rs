@@ -48,7 +48,7 @@ impl Hash {
         if bcrypt && text.len() == 60 && text.parse::<bcrypt::HashParts>().is_ok() {
             return Some(Self::Bcrypt(text.to_owned()));
         }
-        ["$5$", "$6$"].iter().any(|p| text.starts_with(p)).then(|| Self::Sha2(text.to_owned()))
+        is_sha2(text).then(|| Self::Sha2(text.to_owned()))
     }
 
     /// Whether it is that of `password`. Slow on purpose, but for SHA-1.
@@ -68,6 +68,23 @@ impl Hash {
             Self::Sha1(hash) => constant_time_eq(&sha1::Sha1::digest(password), hash),
         }
     }
+}
+
+/// Whether it is `$5$` or `$6$`, perhaps rounds, a salt and a hash as long as it has to be.
+fn is_sha2(text: &str) -> bool {
+    let (rest, length) = match (text.strip_prefix("$5$"), text.strip_prefix("$6$")) {
+        (Some(rest), _) => (rest, 43),
+        (_, Some(rest)) => (rest, 86),
+        _ => return false,
+    };
+    let rest = match rest.strip_prefix("rounds=").map(|r| r.split_once('$')) {
+        // As many as the library takes.
+        Some(Some((rounds, rest))) if matches!(rounds.parse(), Ok(1000..=999_999_999_u32)) => rest,
+        Some(_) => return false,
+        None => rest,
+    };
+    let digits = |hash: &str| hash.bytes().all(|b| b.is_ascii_alphanumeric() || b"./".contains(&b));
+    rest.split_once('$').is_some_and(|(salt, hash)| salt.len() <= 16 && hash.len() == length && digits(hash))
 }
 
 /// MD5 in the manner of crypt with Apache's mark, as text.

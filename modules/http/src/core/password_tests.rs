@@ -23,9 +23,13 @@ fn hashes_of_other_programs_are_known() {
 
 #[test]
 fn what_is_no_hash_is_none() {
-    for text in
-        ["", "plain", "$apr1$x", "$apr1$$abc", "{SHA}x", "{SHA}AAAA", "$2y$05$short", "$1$abc$def", "rqXexS6ZhobKA"]
-    {
+    let long = "a".repeat(43);
+    let cut = ["$5$", "$5$salt", "$6$salt$abc", &format!("$6$salt${long}"), &format!("$5$salt${long}$")];
+    let rounds = ["", "x", "1"].map(|n| format!("$5$rounds={n}$salt${long}"));
+    assert!(Hash::parse(&format!("$5$rounds=5000$salt${long}")).is_some());
+    let others =
+        ["", "plain", "$apr1$x", "$apr1$$abc", "{SHA}x", "{SHA}AAAA", "$2y$05$short", "$1$abc$def", "rqXexS6ZhobKA"];
+    for text in others.iter().chain(&cut).copied().chain(rounds.iter().map(String::as_str)) {
         assert!(Hash::parse(text).is_none(), "{text}");
     }
 }

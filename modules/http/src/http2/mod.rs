@@ -30,7 +30,6 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
 };
 
@@ -167,7 +166,7 @@ impl Life {
     fn begin(&mut self, id: u32, end: bool, refused: Option<u16>) {
         self.served += 1;
         let session = &self.session;
-        session.module().stats.requests.fetch_add(1, Relaxed);
+        session.worker().stats.requests.add();
         session.idle.set(0);
         let parts = session.worker().request();
         let exchange: Exchange<Http> = session.exchange();

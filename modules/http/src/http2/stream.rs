@@ -16,10 +16,9 @@ use crate::{
     respond,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{
-    Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms,
-};
+use anyproxy_module_api::{Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms};
 use std::{
+    cell::Cell,
     fmt,
     future::{Future, poll_fn},
     pin::pin,
@@ -144,7 +143,8 @@ pub(super) async fn answer(
     let watch = Session::clone(&exchange);
     let work = async {
         let Some(state) = known(&exchange) else { return };
-        let call = Call { watch: &exchange, exchange: &exchange, state, client: &client };
+        let conf = Cell::new(None);
+        let call = Call { watch: &exchange, exchange: &exchange, state, client: &client, conf: &conf };
         let reply = match refused {
             Some(status) => respond::refused(&call, status),
             None => {
@@ -154,7 +154,7 @@ pub(super) async fn answer(
             }
         };
         deliver(&call, &stream, reply).await;
-        exchange.module().stats.answered(exchange.status.get() as u16);
+        exchange.worker().stats.answered(exchange.status.get() as u16);
     };
     let mut work = pin!(work);
     poll_fn(|cx| {
@@ -272,7 +272,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
     if end {
         return;
     }
-    let limit = call.exchange.block().unwrap_or_else(|| call.watch.conf()).body_ms;
+    let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
     let mut sending = Sending {
         body: Flat::new(reply.body),
         piece: None,

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Http,
     conf::Conf,
-    conn::{AHEAD, Conn},
+    conn::{AHEAD, Conn, ROUNDS},
     fault::Fault,
     h1::{self, Body as Framed, ChunkLimits, ChunkedEncoder, Event, Framing, Id, Keep, Step},
     headers,
@@ -76,8 +76,7 @@ impl Download {
         let parts = &mut *call.state.parts.borrow_mut();
         parts.response.clear();
         let chunked = incoming.length().is_none();
-        let host = peer.lease.info().host;
-        let upgrade = write_request(parts, call.client.address(), conf, chunked, host.as_str(), &lines, &mut up.out);
+        let upgrade = write_request(parts, call.client.address(), conf, chunked, &peer.lease, &lines, &mut up.out);
         Self {
             incoming,
             received_before: carried.1,
@@ -147,9 +146,9 @@ impl Download {
         }
     }
 
-    /// Moves what can be moved. True: the head is there.
+    /// Moves what can be moved, but for so many rounds. True: the head is there.
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
-        loop {
+        for _ in 0..ROUNDS {
             let mut now = self.upload(cx)?;
             if self.take_head(call)? {
                 if self.pass_head(call)? {
@@ -175,6 +174,8 @@ impl Download {
             }
             *moved = true;
         }
+        cx.waker().wake_by_ref();
+        Ok(false)
     }
 
     /// The request's head and body, to the peer.

@@ -3,10 +3,12 @@
 use crate::{
     conf::Conf,
     exchange::Request,
+    forward,
     h1::{self, Id, Ids, Keep, Target},
     headers,
     message::Message,
 };
+use anyproxy_module_api::Lease;
 
 /// `timeout=` of a Keep-Alive header, seconds.
 pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<u64> {
@@ -20,12 +22,12 @@ pub(super) fn write_request(
     client: &str,
     conf: &Conf,
     chunked: bool,
-    peer_host: &str,
+    lease: &Lease,
     lines: &[u8],
     out: &mut Vec<u8>,
 ) -> bool {
     if let Some(redirects) = &conf.redirects {
-        redirects.asks(peer_host, &mut parts.peer);
+        redirects.asks(lease, &mut parts.peer);
     }
     let authority = match parts.request.head.form() {
         Target::Absolute { authority, .. } => Some(authority),
@@ -48,11 +50,14 @@ pub(super) fn write_request(
     }
     h1::request_line(head, bytes, out);
     let authority = authority.map(|a| a.of(bytes));
-    let host = conf.forward.host(authority, parts.request.value(Id::Host), lines, peer_host);
+    let host = conf.forward.host(authority, parts.request.value(Id::Host), lines);
     if let Some(host) = host {
         struck.strike_ids(fields, Ids::of(&[Id::Host]));
         out.extend_from_slice(b"Host: ");
-        out.extend_from_slice(host);
+        match host {
+            Some(host) => out.extend_from_slice(host),
+            None => out.extend_from_slice(forward::host_of(lease.info().host.as_str())),
+        }
         out.extend_from_slice(b"\r\n");
     }
     h1::headers(head, bytes, struck, out);

@@ -51,8 +51,7 @@ impl Download {
         let te = {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
-            let host = lease.info().host;
-            write_request(parts, call.client.address(), conf, false, host.as_str(), &lines, &mut text);
+            write_request(parts, call.client.address(), conf, false, &lease, &lines, &mut text);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };

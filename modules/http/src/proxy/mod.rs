@@ -23,7 +23,7 @@ use anyproxy_http_contract::Response;
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Session, Stage, Who, timeout, tracing,
 };
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
@@ -53,7 +53,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
         if fault.who == Who::Upstream && unanswered && reused && is_idempotent(call) && incoming.rewind() {
-            call.watch.module().stats.upstream_retried.fetch_add(1, Relaxed);
+            call.exchange.worker().stats.upstream_retried.add();
             fresh = true;
             continue;
         }
@@ -85,7 +85,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         incoming = download.into_incoming();
         let repeats = untouched || is_idempotent(call);
         if fault.who == Who::Upstream && fault.cause != Cause::Timeout && repeats && again < 2 && incoming.rewind() {
-            call.watch.module().stats.upstream_retried.fetch_add(1, Relaxed);
+            call.exchange.worker().stats.upstream_retried.add();
             again += 1;
             continue;
         }
@@ -95,16 +95,16 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
 
 /// A stream to one of the local's peers, on a connection that there is or a new one.
 async fn stream(call: &Call<'_>) -> Result<(Stream, Lease), Error> {
-    let stats = &call.watch.module().stats;
+    let stats = &call.exchange.worker().stats;
     let mut lease = call.exchange.pick_peer("").await?;
     loop {
         match call.exchange.worker().peers.get(lease.info().id).await {
             Got::Stream(stream) => {
-                stats.upstream_reused.fetch_add(1, Relaxed);
+                stats.upstream_reused.add();
                 return Ok((stream, lease));
             }
             Got::Turn(turn) => {
-                stats.upstream_new.fetch_add(1, Relaxed);
+                stats.upstream_new.add();
                 let connected = lease.connect().await?;
                 if let Some(stream) = turn.connected(Conn::new(connected)) {
                     return Ok((stream, lease));
@@ -146,15 +146,15 @@ fn failed(call: &Call<'_>, fault: &Fault) -> Reply {
 
 /// A connection to one of the local's peers: one that is kept, or a new one.
 async fn connect(call: &Call<'_>, fresh: bool) -> Result<Peer, Error> {
-    let stats = &call.watch.module().stats;
+    let stats = &call.exchange.worker().stats;
     let exchange = call.exchange;
     let mut lease = exchange.pick_peer("").await?;
     let id = lease.info().id;
     if !fresh && let Some(conn) = exchange.worker().idle.take(id) {
-        stats.upstream_reused.fetch_add(1, Relaxed);
+        stats.upstream_reused.add();
         return Ok(Peer { conn, lease, id, reused: true });
     }
-    stats.upstream_new.fetch_add(1, Relaxed);
+    stats.upstream_new.add();
     match lease.connect().await {
         Ok(stream) => Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false }),
         Err(_) => {
@@ -175,7 +175,8 @@ pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incom
     let client = Client::new(&exchange);
     let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
     let limit = Duration::from_millis(conf.first_byte_ms);
-    let call = Call { watch: &exchange, exchange: &exchange, state: &state, client: &client };
+    let known = Cell::new(Some(conf));
+    let call = Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known };
     let mut incoming = Some(incoming);
     let mut fresh = false;
     let download = loop {

@@ -1,0 +1,253 @@
+//! `http_rewrite`: another target within the server, or the client sent elsewhere.
+
+use crate::support::{OK, Scripted, get, once, proxy_to, server};
+
+/// The request line that a peer got, without method and version.
+fn target(origin: &Scripted) -> String {
+    let (head, _) = origin.seen().pop().expect("a request");
+    head.split(' ').nth(1).expect("a target").to_owned()
+}
+
+#[test]
+fn an_internal_one_chooses_the_local_anew_and_peers_get_the_new_target() {
+    let origin = Scripted::new(OK, false);
+    let text = format!(
+        r##"
+        http_rewrite #"^/user/([0-9]+)/(?<what>[^/]*)$"# "/profile/${{what}}?id=$1"
+        local {{ rule "${{path}}" prefix="/profile/"; proxy_pass_tcp "{}"; }}
+        local {{ http_echo body="${{path}} ${{http_request_uri}}"; }}
+        "##,
+        origin.addr()
+    );
+    let proxy = server(&text).start();
+    assert_eq!(once(&proxy, get("/user/12/pictures")).text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.starts_with("GET /profile/pictures?id=12 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("Host: a.test\r\n") && head.contains("User-Agent: t\r\n"), "{head}");
+    let log = proxy.await_line("access.log", "path=/profile/pictures", harness::LIMIT);
+    assert!(log.contains("uri=/profile/pictures?id=12 ") && log.contains("status=200"), "{log}");
+    // What does not match stays as it is.
+    assert_eq!(once(&proxy, get("/user/x/pictures")).text(), "/user/x/pictures /user/x/pictures");
+}
+
+#[test]
+fn a_body_and_its_framing_survive_a_rewrite() {
+    let origin = Scripted::new(OK, false);
+    let text = format!("http_rewrite \"^/old$\" \"/new\"\nlocal {{ proxy_pass_tcp \"{}\"; }}", origin.addr());
+    let proxy = server(&text).start();
+    let length = "POST /old HTTP/1.1\r\nHost: a.test\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = "POST /old HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let absolute = "GET http://a.test/old?x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for request in [length, chunked, absolute, "GET /old HTTP/1.0\r\n\r\n"] {
+        assert_eq!(once(&proxy, request).text(), "ok", "{request}");
+    }
+    let seen = origin.seen();
+    assert!(seen.iter().all(|(head, _)| head.contains(" /new")), "{seen:?}");
+    assert!(seen[0].0.contains("X-A: 1\r\nX-A: 2\r\n"), "{}", seen[0].0);
+    assert!(seen[0].1 == b"hello" && seen[1].1 == b"hello");
+    assert!(
+        seen[2].0.starts_with("GET /new?x HTTP/1.1\r\n") && seen[2].0.contains("Host: a.test\r\n"),
+        "{}",
+        seen[2].0
+    );
+    let plain = proxy_to(origin.addr(), "");
+    assert_eq!(once(&plain, "GET /new HTTP/1.0\r\n\r\n").text(), "ok");
+    assert_eq!(origin.seen()[3].0, origin.seen()[4].0, "without Host it is the same as if nothing was rewritten");
+    // A client of 1.0 stays one: its connection ends with the answer.
+    assert_eq!(once(&proxy, "GET /old HTTP/1.0\r\n\r\n").header("connection"), Some("close"));
+}
+
+#[test]
+fn the_query_is_kept_or_dropped() {
+    let origin = Scripted::new(OK, false);
+    let text = format!(
+        r##"
+        http_rewrite "^/keep$" "/k"
+        http_rewrite "^/join$" "/j?own=1"
+        http_rewrite "^/drop$" "/d?"
+        http_rewrite "^/replace$" "/r?own=1?"
+        local {{ proxy_pass_tcp "{}"; }}
+        "##,
+        origin.addr()
+    );
+    let proxy = server(&text).start();
+    for (asked, got) in [
+        ("/keep?a=b%20c", "/k?a=b%20c"),
+        ("/keep", "/k"),
+        ("/join?a=b", "/j?own=1&a=b"),
+        ("/join", "/j?own=1"),
+        ("/drop?a=b", "/d"),
+        ("/replace?a=b", "/r?own=1"),
+    ] {
+        assert_eq!(once(&proxy, get(asked)).text(), "ok");
+        assert_eq!(target(&origin), got, "{asked}");
+    }
+}
+
+#[test]
+fn redirects_have_the_status_that_is_asked_for() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/r/(.*)$" "/to/$1" "redirect"
+        http_rewrite "^/p/(.*)$" "https://b.test/$1?x=y" "permanent"
+        http_rewrite "^/8$" "https://b.test/" "308"
+        http_rewrite "^/7$" "/seven#part" "307"
+        http_rewrite "^/3$" "/three?" "303"
+        local { http_echo body="here"; }
+        "##,
+    )
+    .start();
+    for (asked, status, location) in [
+        ("/r/a?q=1", 302, "/to/a?q=1"),
+        ("/p/a%20b?q=1", 301, "https://b.test/a%20b?x=y&q=1"),
+        ("/8", 308, "https://b.test/"),
+        ("/7", 307, "/seven#part"),
+        ("/3?q=1", 303, "/three"),
+    ] {
+        let a = once(&proxy, get(asked));
+        assert_eq!((a.status, a.header("location")), (status, Some(location)), "{asked}");
+        assert!(a.body.is_empty(), "{asked}");
+    }
+    assert_eq!(once(&proxy, get("/")).text(), "here");
+}
+
+#[test]
+fn rules_of_the_server_hold_in_locals_and_locals_have_their_own() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/server$" "/a/x"
+        local {
+            rule "${path}" prefix="/a/"
+            http_rewrite "^/a/(.*)$" "/b/$1"
+            http_echo body="a ${path}"
+        }
+        local { rule "${path}" prefix="/b/"; http_echo body="b ${path}"; }
+        local { rule "${path}" prefix="/c/"; http_rewrite "/leave$" "/elsewhere" "redirect"; http_echo body="c ${path}"; }
+        "##,
+    )
+    .start();
+    assert_eq!(once(&proxy, get("/server")).text(), "b /b/x", "one after the other");
+    assert_eq!(once(&proxy, get("/a/y")).text(), "b /b/y");
+    assert_eq!(once(&proxy, get("/b/leave")).text(), "b /b/leave", "the rule of another local");
+    assert_eq!(once(&proxy, get("/c/leave")).status, 302);
+    assert_eq!(once(&proxy, get("/c/stay")).text(), "c /c/stay");
+    assert_eq!(once(&proxy, get("/none")).status, 404);
+}
+
+#[test]
+fn who_is_let_in_is_said_by_the_local_that_it_leads_to() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/in/(.*)$" "/staff/$1"
+        local { rule "${path}" prefix="/staff/"; http_auth_basic "staff" users="users"; http_echo body="in"; }
+        local { rule "${path}" prefix="/denied/"; ip_deny "127.0.0.0/8"; http_echo body="in"; }
+        local { rule "${path}" text="/go"; http_rewrite "^/go$" "/denied/x"; http_echo body="here"; }
+        "##,
+    )
+    .file("users", "a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    .start();
+    assert_eq!(once(&proxy, get("/in/x")).status, 401);
+    assert_eq!(once(&proxy, get("/go")).status, 403);
+}
+
+#[test]
+fn a_rule_of_the_server_finds_what_no_local_takes() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/(.*[.]html)$" "/pages/$1"
+        local { rule "${path}" prefix="/pages/"; http_echo body="${path}"; }
+        "##,
+    )
+    .start();
+    // The rule matches its own outcome too, and is applied once.
+    assert_eq!(once(&proxy, get("/x.html")).text(), "/pages/x.html");
+    assert_eq!(once(&proxy, get("/x")).status, 404);
+}
+
+#[test]
+fn two_rules_that_would_go_round_come_to_an_end() {
+    let proxy = server(
+        r##"
+        http_rewrite "^/a$" "/b"
+        http_rewrite "^/b$" "/a"
+        local { rule "${path}" text="/a"; http_rewrite "^/a$" "/b"; http_echo body="a"; }
+        local { rule "${path}" text="/b"; http_rewrite "^/b$" "/a"; http_echo body="b"; }
+        "##,
+    )
+    .start();
+    for path in ["/a", "/b"] {
+        let a = once(&proxy, get(path));
+        assert_eq!((a.status, a.body.len()), (200, 1), "{path}: {}", a.text());
+    }
+}
+
+#[test]
+fn hostile_paths_add_no_header_and_no_other_host() {
+    let origin = Scripted::new(OK, false);
+    let text = format!(
+        r##"
+        http_rewrite "^/go/(.*)$" "$1" "redirect"
+        http_rewrite "^/far/(.*)$" "https://b.test/$1" "redirect"
+        http_rewrite "^/in/(.*)$" "/under/$1?n=$1"
+        local {{ proxy_pass_tcp "{}"; }}
+        "##,
+        origin.addr()
+    );
+    let proxy = server(&text).start();
+    // Control bytes are no part of a path at all.
+    for path in ["/go/a%0d%0aX-Evil:%201", "/in/a%0d%0aX-Evil:%201", "/go/a%00b", "/far/%0a"] {
+        let a = once(&proxy, get(path));
+        assert_eq!((a.status, a.header("x-evil")), (400, None), "{path}");
+    }
+    for path in [
+        "/go///evil.test/x",
+        "/go/%2Fevil.test/x",
+        "/go/%2F%2Fevil.test/x",
+        "/go/%5Cevil.test/x",
+        "/go/%5C%5Cevil.test",
+        "/go/https://evil.test/",
+        "/go/.%2F%2Fevil.test",
+    ] {
+        let a = once(&proxy, get(path));
+        let location = a.header("location").unwrap_or_default();
+        assert_eq!(a.status, 302, "{path}");
+        assert!(
+            location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\"),
+            "{path}: {location}"
+        );
+    }
+    let a = once(&proxy, get("/far/@evil.test/%3Fx%23y%20z"));
+    assert_eq!(a.header("location"), Some("https://b.test/%40evil.test/%3Fx%23y%20z"));
+    assert!(origin.seen().is_empty());
+    // A capture stays below what the target says, and adds no parameter.
+    for (path, got) in [
+        ("/in/a%26b%3Dc", "/under/a%26b%3Dc?n=a%26b%3Dc"),
+        ("/in/a%3Fb", "/under/a%3Fb?n=a%3Fb"),
+        ("/in/a%20HTTP/1.1", "/under/a%20HTTP/1.1?n=a%20HTTP/1.1"),
+        ("/in/%252e%252e/x", "/under/%252e%252e/x?n=%252e%252e/x"),
+    ] {
+        assert_eq!(once(&proxy, get(path)).text(), "ok", "{path}");
+        assert_eq!(target(&origin), got, "{path}");
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_file_and_line() {
+    for (rule, what) in [
+        ("http_rewrite \"(\" \"/x\"", "pattern"),
+        ("http_rewrite \"^/(a)$\" \"/$2\"", "no capture $2"),
+        ("http_rewrite \"^/(a)$\" \"/${b}\"", "no capture named \"b\""),
+        ("http_rewrite \"^/a$\" \"b\"", "must begin with /"),
+        ("http_rewrite \"^/a$\" \"https://b.test/\"", "only a redirect leaves this server"),
+        ("http_rewrite \"^/(.*)$\" \"https://$1/\" \"301\"", "a capture in the host"),
+        ("http_rewrite \"^/a$\" \"//b.test/\" \"301\"", "begins with //"),
+        ("http_rewrite \"^/a$\" \"/a b\"", "must be percent-encoded"),
+        ("http_rewrite \"^/a$\" \"/b\" \"410\"", "410"),
+    ] {
+        let output = server(&format!("{rule}\nlocal {{ http_echo; }}")).check();
+        // Two lines of `support::net`, `net`, its log, `server`, the listener, `http`.
+        output.assert(1, &["main.kdl:8:", what]);
+    }
+    let many = "http_rewrite \"^/a$\" \"/b\"\n".repeat(65);
+    server(&format!("{many}local {{ http_echo; }}")).check().assert(1, &["main.kdl:72:", "more than 64 rules"]);
+}
