@@ -1,11 +1,14 @@
 //! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
+mod buffering;
+mod buffering_requests;
 mod compression;
 mod connections_to_peers;
 mod credentials;
 mod error_pages;
 mod files;
+mod forwarding;
 mod framing;
 mod heads_passed_on;
 mod keep_alive;
@@ -16,6 +19,7 @@ mod others;
 mod peers_that_fail;
 mod rates;
 mod real_clients;
+mod redirects;
 mod reloads;
 mod rewriting;
 mod routes;

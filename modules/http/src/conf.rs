@@ -2,11 +2,14 @@
 
 use crate::{
     access::Access,
+    buffer::Buffering,
     compress::Compress,
+    forward::Forward,
     headers::{self, Rule},
     hooks::Active,
     pages::{self, Page},
     probe::Question,
+    redirects::Redirects,
     rewrite,
     statics::Static,
     trust::Trusted,
@@ -203,6 +206,10 @@ pub struct Conf {
     pub(crate) answerer: Answerer,
     pub(crate) access: Access,
     pub(crate) compress: Option<Compress>,
+    pub(crate) request_buffering: Option<Box<Buffering>>,
+    pub(crate) response_buffering: Option<Box<Buffering>>,
+    pub(crate) forward: Forward,
+    pub(crate) redirects: Option<Box<Redirects>>,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
@@ -217,6 +224,7 @@ impl Conf {
     pub(crate) fn new(scope: &Scope<'_, Self>, problems: &mut Problems<'_>) -> Self {
         let number = |name: &str, default: i64| scope.node(name).and_then(|n| n.arg(0)).map_or(default, |v| v.num);
         let ms = |name: &str, seconds: i64| (number(name, seconds * SECOND) / 1_000_000).unsigned_abs();
+        let mut request_headers = headers::rules(scope, "http_request_header", problems);
         Self {
             header_size: number("http_header_size", 16 << 10) as usize,
             header_count: number("http_header_count", 100) as u16,
@@ -231,13 +239,17 @@ impl Conf {
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
-            request_headers: headers::rules(scope, "http_request_header", problems),
+            forward: Forward::new(scope, &mut request_headers, problems),
+            request_headers,
             response_headers: headers::rules(scope, "http_response_header", problems),
             trusted: Trusted::new(scope, problems),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
             access: Access::new(scope, problems),
             compress: Compress::new(scope),
+            request_buffering: Buffering::new(scope, "http_request_buffering", 1 << 20, problems),
+            response_buffering: Buffering::new(scope, "http_response_buffering", 64 << 10, problems),
+            redirects: Redirects::new(scope, problems),
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),

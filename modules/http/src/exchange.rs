@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) secure: bool,
     /// Memory for whoever passes a head on: lines that are not.
     pub(crate) left_out: Struck,
+    /// The peer as written, where redirects are to know it.
+    pub(crate) peer: String,
     /// Memory of `host`.
     host: String,
 }

@@ -65,6 +65,18 @@ pub(crate) struct Rule {
     value: Option<u32>,
 }
 
+impl Rule {
+    /// Sets a header to the value of a template.
+    pub(crate) fn set(name: &'static str, value: u32) -> Self {
+        Self { strikes: true, name, id: Id::of(name.as_bytes()), value: Some(value) }
+    }
+}
+
+/// Whether the rules put a line of their own in the place of those with `id`.
+pub(crate) fn sets(rules: &[Rule], id: Id) -> bool {
+    rules.iter().any(|r| r.strikes && r.id == id)
+}
+
 /// The rules of a block, in order.
 pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! A request's other end while it is answered: its body as it comes from the client, and what the client is told meanwhile.
 
 use crate::{
+    buffer,
     conn::Conn,
     h1::{self, Event, Framing, Version},
     http2,
@@ -37,6 +38,8 @@ enum From {
     Http2(http2::Body, Cell<bool>),
     /// Another module made it, or passed it on.
     Module(Box<Made>),
+    /// All of it was received, and is kept.
+    Stored(Box<buffer::Stored>),
 }
 
 #[derive(Debug)]
@@ -75,6 +78,11 @@ impl Incoming {
         Self { from: From::Module(Box::new(made)), length, seen: 0, limit: 0 }
     }
 
+    /// A body that was received in full. `length`: if it goes with one.
+    pub(crate) fn stored(body: buffer::Stored, length: Option<u64>) -> Self {
+        Self { from: From::Stored(Box::new(body)), length, seen: 0, limit: 0 }
+    }
+
     /// For another module.
     pub(crate) fn into_module(self) -> contract::Body {
         if self.is_done() {
@@ -101,11 +109,16 @@ impl Incoming {
             From::Http1(conn, _) => conn.borrow().body.is_done(),
             From::Http2(stream, _) => stream.is_done(),
             From::Module(made) => made.ended,
+            From::Stored(stored) => stored.is_done(),
         }
     }
 
-    /// Nobody read of it: another can.
-    pub(crate) fn is_untouched(&self) -> bool {
+    /// It can be read from its beginning: nobody read of it, or it is kept.
+    pub(crate) fn rewind(&mut self) -> bool {
+        if let From::Stored(stored) = &mut self.from {
+            stored.rewind();
+            self.seen = 0;
+        }
         self.seen == 0
     }
 
@@ -116,6 +129,7 @@ impl Incoming {
             From::Http1(conn, _) => conn.borrow().body.trailers().to_vec(),
             From::Http2(stream, _) => stream.trailers(),
             From::Module(made) => made.trailers.clone(),
+            From::Stored(stored) => stored.client().trailers(),
         }
     }
 
@@ -148,6 +162,7 @@ impl Incoming {
                 expects.set(expects.get() && message.status() != 100);
                 stream.interim(message);
             }
+            From::Stored(stored) => stored.client().interim(message),
             From::Http1(..) | From::Nothing | From::Module(_) => {}
         }
     }
@@ -156,6 +171,7 @@ impl Incoming {
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &self.from {
             From::Nothing | From::Module(_) | From::Http2(..) => Poll::Ready(Ok(())),
+            From::Stored(stored) => stored.client().poll_flush(cx),
             From::Http1(conn, _) => {
                 let mut conn = conn.borrow_mut();
                 if conn.pending() == 0 { Poll::Ready(Ok(())) } else { conn.poll_send(cx, false) }
@@ -170,6 +186,7 @@ impl Incoming {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let piece = match &mut self.from {
             From::Module(made) => ready!(made.poll_next(cx))?,
+            From::Stored(stored) => ready!(stored.poll_next(cx))?,
             From::Http2(stream, _) => ready!(stream.poll_next(cx))?,
             From::Nothing => return Poll::Ready(Ok(None)),
             From::Http1(conn, _) => ready!(poll_http1(&mut conn.borrow_mut(), cx))?,

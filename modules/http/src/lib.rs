@@ -7,6 +7,7 @@ use anyproxy_module_api::{Module, Problems, Registry, Scope, Span, ZoneRef, zone
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 mod access;
+mod buffer;
 mod compress;
 mod conditions;
 mod conf;
@@ -15,6 +16,7 @@ pub mod core;
 mod exchange;
 mod fault;
 mod files;
+mod forward;
 pub mod h1;
 pub mod h2;
 mod headers;
@@ -27,6 +29,7 @@ mod pages;
 mod probe;
 mod provide;
 mod proxy;
+mod redirects;
 mod reply;
 mod respond;
 mod rewrite;

@@ -1,7 +1,7 @@
 //! An answer on its way to whoever sends it: its head is the exchange's, its body comes piece by piece.
 
 use crate::{
-    Http, compress, conditions,
+    Http, buffer, compress, conditions,
     conf::Conf,
     exchange::State,
     fault::Fault,
@@ -109,6 +109,8 @@ pub(crate) enum Body {
     Cut(Box<conditions::Cut>),
     /// Compressed as it passes.
     Compressed(Box<compress::Stream>),
+    /// Read on while the client takes its time.
+    Buffered(Box<buffer::Buffered>),
 }
 
 impl Body {
@@ -131,6 +133,7 @@ impl Body {
             Self::Peer(download) => download.poll_next(exchange, cx),
             Self::Peer2(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),
+            Self::Buffered(kept) => kept.poll_next(exchange, cx),
             Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
@@ -154,16 +157,19 @@ impl Body {
             Self::Peer(download) => download.drive(exchange, cx),
             Self::Peer2(download) => download.drive(exchange, cx),
             Self::Compressed(stream) => stream.drive(exchange, cx),
+            Self::Buffered(kept) => kept.drive(exchange, cx),
             _ => Ok(()),
         }
     }
 
     /// Whose fault it is that nothing comes.
     pub(crate) fn stalled(&self) -> Fault {
-        if let Self::Compressed(stream) = self {
-            return stream.stalled();
-        }
-        let who = if matches!(self, Self::Echo(_)) { Who::Client } else { Who::Upstream };
+        let who = match self {
+            Self::Compressed(stream) => return stream.stalled(),
+            Self::Buffered(kept) => return kept.stalled(),
+            Self::Echo(_) => Who::Client,
+            _ => Who::Upstream,
+        };
         Fault::new(who, Cause::Timeout, 0)
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::{
-    Http, conditions,
+    Http, buffer, conditions,
     conf::{Answerer, Conf},
     headers, hooks,
     incoming::Incoming,
@@ -41,6 +41,10 @@ fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     conf.access.finish(call);
     if let Some(compress) = &conf.compress {
         reply = compress.apply(call, reply);
+    }
+    // Last: it is to be driven by whoever sends the answer.
+    if let Some(buffering) = &conf.response_buffering {
+        reply = buffering.apply(conf, call, reply);
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
@@ -125,8 +129,7 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
         Answerer::Static(files) => Box::pin(statics::send(call, conf, files)).await,
         Answerer::Module(name) => Box::pin(hooks::handle(call, name, incoming)).await,
-        Answerer::Proxy { http2: true } => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
-        Answerer::Proxy { http2: false } => proxy::pass(call, conf, incoming).await,
+        Answerer::Proxy { http2 } => pass(call, conf, incoming, *http2).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
             if let Some(t) = text {
@@ -154,6 +157,30 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
             Reply::new(Body::Echo(incoming), length)
         }
     }
+}
+
+/// Asks a peer.
+async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool) -> Reply {
+    if conf.forward.goes_round(call) {
+        return refuse(call, 508);
+    }
+    if conf.request_buffering.is_some() {
+        incoming = match Box::pin(buffer::receive(call, conf, incoming)).await {
+            Ok(incoming) => incoming,
+            Err(reply) => return reply,
+        };
+    }
+    let reply = match http2 {
+        true => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
+        false => proxy::pass(call, conf, incoming).await,
+    };
+    if !reply.refusal {
+        conf.forward.answered(call, http2);
+        if let Some(redirects) = &conf.redirects {
+            redirects.apply(call);
+        }
+    }
+    reply
 }
 
 /// An answer with all of its body at hand.

@@ -3,6 +3,7 @@
 use crate::{
     Http,
     access::Known,
+    buffer::Memory,
     exchange::{Request, Spare},
     files::Files,
     http2::client::Peers,
@@ -35,6 +36,8 @@ pub struct Worker {
     pub(crate) lent: RefCell<Vec<Vec<u8>>>,
     /// Memory of compressors, bytes.
     pub(crate) compressing: Rc<Cell<usize>>,
+    /// Bodies that are kept on their way.
+    pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
 }
@@ -69,6 +72,7 @@ impl Worker {
             files,
             lent: RefCell::default(),
             compressing: Rc::default(),
+            buffers: Rc::default(),
             known: Known::default(),
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     conf::Conf,
     exchange::Request,
+    forward,
     h1::{self, Id, Ids, Keep, Target},
     headers,
     message::Message,
@@ -25,8 +26,9 @@ pub(super) fn write_request(
     lines: &[u8],
     out: &mut Vec<u8>,
 ) -> bool {
-    const OWN: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto]);
-    let secure = parts.secure;
+    if let Some(redirects) = &conf.redirects {
+        redirects.asks(lease, &mut parts.peer);
+    }
     let authority = match parts.request.head.form() {
         Target::Absolute { authority, .. } => Some(authority),
         _ => None,
@@ -41,42 +43,26 @@ pub(super) fn write_request(
         // More names than anybody means: none of the headers they may hide is passed on.
         (0..fields.list().len()).for_each(|n| struck.strike(n));
     }
-    struck.strike_ids(fields, OWN);
+    struck.strike_ids(fields, conf.forward.own());
     headers::strike(&conf.request_headers, fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
     }
     h1::request_line(head, bytes, out);
-    let peer;
-    let host = match authority {
-        Some(authority) => {
-            struck.strike_ids(fields, Ids::of(&[Id::Host]));
-            Some(authority.of(bytes))
-        }
-        None if parts.request.value(Id::Host).is_none() => {
-            peer = lease.info().host;
-            Some(peer.as_str().as_bytes())
-        }
-        None => None,
-    };
+    let authority = authority.map(|a| a.of(bytes));
+    let host = conf.forward.host(authority, parts.request.value(Id::Host), lines);
     if let Some(host) = host {
+        struck.strike_ids(fields, Ids::of(&[Id::Host]));
         out.extend_from_slice(b"Host: ");
-        out.extend_from_slice(host);
+        match host {
+            Some(host) => out.extend_from_slice(host),
+            None => out.extend_from_slice(forward::host_of(lease.info().host.as_str())),
+        }
         out.extend_from_slice(b"\r\n");
     }
     h1::headers(head, bytes, struck, out);
     out.extend_from_slice(lines);
-    out.extend_from_slice(b"X-Forwarded-For: ");
-    for before in parts.request.lines().filter(|l| l.id == Id::XForwardedFor) {
-        out.extend_from_slice(before.value(bytes));
-        out.extend_from_slice(b", ");
-    }
-    out.extend_from_slice(client.as_bytes());
-    out.extend_from_slice(if secure {
-        b"\r\nX-Forwarded-Proto: https\r\n"
-    } else {
-        b"\r\nX-Forwarded-Proto: http\r\n"
-    });
+    conf.forward.write(parts, client, out);
     if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

@@ -52,7 +52,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
         incoming = download.into_incoming();
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
-        if fault.who == Who::Upstream && unanswered && reused && is_idempotent(call) && incoming.is_untouched() {
+        if fault.who == Who::Upstream && unanswered && reused && is_idempotent(call) && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             fresh = true;
             continue;
@@ -84,12 +84,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         let untouched = download.untouched;
         incoming = download.into_incoming();
         let repeats = untouched || is_idempotent(call);
-        if fault.who == Who::Upstream
-            && fault.cause != Cause::Timeout
-            && repeats
-            && again < 2
-            && incoming.is_untouched()
-        {
+        if fault.who == Who::Upstream && fault.cause != Cause::Timeout && repeats && again < 2 && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             again += 1;
             continue;
@@ -193,8 +188,8 @@ pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incom
             Ok(()) => break download,
             Err(e) => {
                 let again = !fresh && reused && download.is_unanswered();
-                let left = download.into_incoming();
-                if !again || !left.is_untouched() || e.kind == ErrorKind::TimedOut {
+                let mut left = download.into_incoming();
+                if !again || !left.rewind() || e.kind == ErrorKind::TimedOut {
                     return Err(e);
                 }
                 incoming = Some(left);

@@ -1,0 +1,201 @@
+//! What peers are told of the client and of this proxy: `X-Forwarded-…`, `Forwarded` (RFC 7239), `Via` (RFC 9110 section
+//! 7.6.3) and `Host`.
+
+use crate::{
+    core::{
+        forwarded::{Element, Node},
+        forwarded_out::{append_forwarded, append_via, host, loops},
+    },
+    exchange::Request,
+    h1::{Id, Ids, Version},
+    headers::{self, Rule},
+    reply::Call,
+};
+use anyproxy_module_api::*;
+
+directive! {
+    /// How peers learn who asks: `x` is X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, `rfc7239` is Forwarded. What
+    /// came in X-Forwarded-For and Forwarded stays in front. Headers of the kind that is not told are not passed on either: a
+    /// client could say anything in them. `off`: all of them pass as they came.
+    "http_forwarded", Contexts::MSL,
+    .args(&[ArgDesc::new("kind", Kind::Choice, "Headers.").choices(KINDS).required()])
+    .default("\"x\"")
+    .example("http_forwarded \"both\"")
+}
+
+directive! {
+    /// The name of this proxy in the Via of requests and answers that it passes on. A request that has it
+    /// there more than `most` times goes round in a loop and is answered with 508. Unset: none is added.
+    "http_via", Contexts::MSL,
+    .args(&[ArgDesc::new("name", Kind::Text, "A name, or host:port.").required()])
+    .props(&[ArgDesc::new("most", Kind::Int, "So often the name may be in a request that comes in.").default("1").bounds(0, 100)])
+    .example("http_via \"edge-1\"")
+}
+
+directive! {
+    /// The Host that peers get: `client`, as it came; `peer`, the peer as its directive names it; or a text, which may
+    /// contain variables.
+    "http_host", Contexts::MSL,
+    .args(&[ArgDesc::new("host", Kind::Template, "client, peer or a text.").required()])
+    .default("\"client\"")
+    .example("http_host \"app.internal\"")
+}
+
+const KINDS: &[Str] = &[Str::new("x"), Str::new("rfc7239"), Str::new("both"), Str::new("off")];
+
+/// What tells of the client.
+const ALL: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto, Id::XForwardedHost, Id::Forwarded]);
+
+/// Which Host peers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    Client,
+    Peer,
+    /// A rule for header lines sets it.
+    Rule,
+}
+
+#[derive(Debug)]
+struct Via {
+    name: &'static str,
+    most: usize,
+}
+
+/// What a block says of that.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    x: bool,
+    rfc7239: bool,
+    host: Host,
+    via: Option<Via>,
+}
+
+impl Forward {
+    /// A `Host` that is a text becomes the first of `rules`.
+    pub(crate) fn new<C>(scope: &Scope<'_, C>, rules: &mut Vec<Rule>, problems: &mut Problems<'_>) -> Self {
+        let kind = scope.node("http_forwarded").and_then(|n| n.arg(0)).map_or("x", |v| v.text.as_str());
+        let mut host = Host::Client;
+        if let Some(value) = scope.node("http_host").and_then(|n| n.arg(0)) {
+            match value.text.as_str() {
+                "client" => {}
+                "peer" => host = Host::Peer,
+                _ => rules.insert(0, Rule::set("Host", value.num as u32)),
+            }
+        }
+        if headers::sets(rules, Id::Host) {
+            host = Host::Rule;
+        }
+        let via = scope.node("http_via").and_then(|node| {
+            let value = node.arg(0)?;
+            let name = value.text.as_str();
+            if append_via(None, "1.1", name).is_empty() {
+                problems.error(&value.span, &format!("\"{name}\" cannot stand in a Via"), "a name, or host:port");
+                return None;
+            }
+            Some(Via { name, most: node.prop("most").map_or(1, |v| v.num as usize) })
+        });
+        let either = |name| kind == name || kind == "both";
+        Self { x: either("x"), rfc7239: either("rfc7239"), host, via }
+    }
+
+    /// Lines of the client's that are not passed on, because this proxy writes them.
+    pub(crate) const fn own(&self) -> Ids {
+        let told = if self.x || self.rfc7239 { ALL } else { Ids::NONE };
+        if self.via.is_some() { told.with(Id::Via) } else { told }
+    }
+
+    /// The `Host` for the peer. `authority`: of the request's target; `line`: the client's own; `set`: lines that rules made.
+    /// `None`: it is there already, `Some(None)`: the peer's own.
+    pub(crate) fn host<'a>(
+        &self,
+        authority: Option<&'a [u8]>,
+        line: Option<&'a [u8]>,
+        set: &[u8],
+    ) -> Option<Option<&'a [u8]>> {
+        match self.host {
+            Host::Peer => Some(None),
+            Host::Client if authority.is_none() && line.is_some() => None,
+            Host::Rule if has_host(set) => None,
+            Host::Client | Host::Rule => Some(authority.or(line)),
+        }
+    }
+
+    /// Writes the lines for the peer.
+    pub(crate) fn write(&self, parts: &Request, client: &str, out: &mut Vec<u8>) {
+        let bytes = &parts.request.bytes;
+        let named = host(parts.authority());
+        if self.x {
+            out.extend_from_slice(b"X-Forwarded-For: ");
+            for before in parts.request.lines().filter(|l| l.id == Id::XForwardedFor) {
+                out.extend_from_slice(before.value(bytes));
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(client.as_bytes());
+            out.extend_from_slice(if parts.secure {
+                b"\r\nX-Forwarded-Proto: https\r\n"
+            } else {
+                b"\r\nX-Forwarded-Proto: http\r\n"
+            });
+            if let Some(named) = named {
+                out.extend_from_slice(b"X-Forwarded-Host: ");
+                out.extend_from_slice(named);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        if self.rfc7239 {
+            let from = client.parse().map_or(Node::Unknown, Node::Address);
+            let proto = parts.scheme().as_bytes();
+            let element = Element { from: Some(from), by: None, host: named, proto: Some(proto) };
+            let value = append_forwarded(parts.request.joined(Id::Forwarded).as_deref(), &element);
+            line(b"Forwarded: ", &value, out);
+        }
+        if let Some(via) = &self.via {
+            let value = append_via(parts.request.joined(Id::Via).as_deref(), parts.protocol.name(), via.name);
+            line(b"Via: ", &value, out);
+        }
+    }
+
+    /// The request was here before.
+    pub(crate) fn goes_round(&self, call: &Call<'_>) -> bool {
+        let Some(via) = &self.via else { return false };
+        let parts = call.state.parts.borrow();
+        let values = parts.request.lines().filter(|l| l.id == Id::Via).map(|l| l.value(&parts.request.bytes));
+        let round = loops(values, via.name, via.most);
+        if round {
+            tracing::warn!(session = call.exchange.id, via = via.name, "a request goes round in a loop");
+        }
+        round
+    }
+
+    /// Adds this proxy to the way of a peer's answer.
+    pub(crate) fn answered(&self, call: &Call<'_>, http2: bool) {
+        let Some(via) = &self.via else { return };
+        let response = &mut call.state.parts.borrow_mut().response;
+        let version = match response.head.version() {
+            _ if http2 => "2",
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        };
+        let value = append_via(response.joined(Id::Via).as_deref(), version, via.name);
+        let _ = response.set("Via", &value);
+    }
+}
+
+/// How a peer is called in a `Host`: what is no name of a host says nothing to it.
+pub(crate) fn host_of(peer: &str) -> &[u8] {
+    if peer.starts_with("unix:") { b"localhost" } else { peer.as_bytes() }
+}
+
+fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    if !value.is_empty() {
+        out.extend_from_slice(name);
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Whether one of these lines is a Host.
+fn has_host(lines: &[u8]) -> bool {
+    let mut lines = lines.split(|b| *b == b'\n');
+    lines.any(|l| l.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:")))
+}

@@ -1,0 +1,123 @@
+//! What peers are told of clients and of this proxy, and which Host they get.
+
+use crate::support::{OK, Scripted, once, proxy_to, server};
+
+/// The head that the peer gets of this request, which ends with its headers.
+fn told(directives: &str, request: &str) -> String {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), directives);
+    assert_eq!(once(&proxy, format!("{request}\r\n")).text(), "ok");
+    origin.seen().pop().expect("a request").0
+}
+
+const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: a.test:81\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Host: forged\r\n\
+X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.8\r\n";
+
+#[test]
+fn by_default_peers_get_the_x_headers_and_none_that_a_client_made_up() {
+    let head = told("", CLAIMS);
+    for line in ["X-Forwarded-For: 192.0.2.7, 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: a.test:81"] {
+        assert!(head.contains(&format!("{line}\r\n")), "{line}: {head}");
+    }
+    assert!(!head.contains("forged") && !head.contains("\r\nForwarded:"), "{head}");
+}
+
+#[test]
+fn the_standard_header_takes_their_place_or_stands_beside_them() {
+    let forwarded = "Forwarded: for=192.0.2.8, for=127.0.0.1;host=\"a.test:81\";proto=http\r\n";
+    let head = told("http_forwarded \"rfc7239\"", CLAIMS);
+    assert!(head.contains(forwarded) && !head.contains("X-Forwarded"), "{head}");
+    let head = told("http_forwarded \"both\"", CLAIMS);
+    assert!(head.contains(forwarded) && head.contains("X-Forwarded-Host: a.test:81\r\n"), "{head}");
+    assert_eq!(head.matches("X-Forwarded-").count(), 3, "{head}");
+}
+
+#[test]
+fn off_leaves_them_as_they_came() {
+    let head = told("http_forwarded \"off\"", CLAIMS);
+    for line in ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: forged", "Forwarded: for=192.0.2.8"] {
+        assert!(head.contains(&format!("{line}\r\n")), "{line}: {head}");
+    }
+    assert!(!told("http_forwarded \"off\"", "GET / HTTP/1.1\r\nHost: a\r\n").contains("orwarded"));
+}
+
+#[test]
+fn via_names_this_proxy_both_ways() {
+    let origin = Scripted::new(b"HTTP/1.1 200 OK\r\nVia: 1.0 inner\r\nContent-Length: 2\r\n\r\nok", false);
+    let proxy = proxy_to(origin.addr(), "http_via \"edge-1\"");
+    let a = once(&proxy, "GET / HTTP/1.0\r\nHost: a\r\nVia: 1.1 outer\r\n\r\n");
+    assert_eq!(a.header("via"), Some("1.0 inner, 1.1 edge-1"), "{}", a.head);
+    assert_eq!(a.head.matches("Via:").count(), 1, "{}", a.head);
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("Via: 1.1 outer, 1.0 edge-1\r\n") && head.matches("Via:").count() == 1, "{head}");
+    assert!(!told("", "GET / HTTP/1.1\r\nHost: a\r\n").contains("Via"), "not unless told");
+}
+
+#[test]
+fn a_request_that_goes_round_is_ended() {
+    // The proxy is its own peer.
+    let port = harness::client::free_port();
+    let proxy = crate::support::net(&format!(
+        "server {{\nport_listen_tcp \"127.0.0.1:{port}\"\nhttp\nhttp_via \"me\" most=3\nlocal {{ proxy_pass_tcp \"127.0.0.1:{port}\"; }}\n}}"
+    ))
+    .start();
+    assert_eq!(once(&proxy, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 508);
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "http_via \"me\"");
+    for (via, status) in [("1.1 me", 200), ("1.1 me, 2 ME", 508), ("1.1 me (x), 1.1 other\r\nVia: 1.0 me", 508)] {
+        assert_eq!(once(&proxy, format!("GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\n\r\n")).status, status, "{via}");
+    }
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[test]
+fn the_host_is_the_clients_the_peers_or_a_text() {
+    let origin = Scripted::new(OK, false);
+    let addr = origin.addr();
+    let proxy = server(&format!(
+        r#"
+        http_host "inner.test"
+        local {{ rule "${{path}}" text="/client"; http_host "client"; proxy_pass_tcp "{addr}"; }}
+        local {{ rule "${{path}}" text="/peer"; http_host "peer"; proxy_pass_tcp "{addr}"; }}
+        local {{ rule "${{path}}" text="/text"; http_host "${{http_request_x_tenant}}"; proxy_pass_tcp "{addr}"; }}
+        local {{ rule "${{path}}" text="/rule"; http_request_header "set" "Host" "rule.test"; proxy_pass_tcp "{addr}"; }}
+        local {{ proxy_pass_tcp "{addr}"; }}
+        "#
+    ))
+    .start();
+    let peer = addr.to_string();
+    for (target, host) in [
+        ("/client", "a.test:81"),
+        ("/peer", peer.as_str()),
+        ("/text", "one.test"),
+        ("/rule", "rule.test"),
+        ("/", "inner.test"),
+    ] {
+        for base in ["", "http://a.test:81"] {
+            let request =
+                format!("GET {base}{target} HTTP/1.1\r\nHost: a.test:81\r\nX-Tenant: one.test\r\nHost-Not: x\r\n\r\n");
+            assert_eq!(once(&proxy, request).text(), "ok", "{target}");
+            let (head, _) = origin.seen().pop().expect("a request");
+            assert!(head.contains(&format!("\r\nHost: {host}\r\n")), "{base}{target}: {head}");
+            assert_eq!(head.to_ascii_lowercase().matches("\r\nhost: ").count(), 1, "{base}{target}: {head}");
+        }
+    }
+    // A text that comes to nothing: there is a Host all the same.
+    assert_eq!(once(&proxy, "GET /text HTTP/1.1\r\nHost: a.test\r\n\r\n").text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("\r\nHost: a.test\r\n"), "{head}");
+}
+
+#[test]
+fn mistakes_are_told() {
+    for (line, what) in [
+        ("http_forwarded \"xx\"", "rfc7239"),
+        ("http_via \"two words\"", "cannot stand in a Via"),
+        ("http_via \"\"", "cannot stand in a Via"),
+        ("http_via \"a\" most=-1", "most"),
+        ("http_host \"${no_such_variable}\"", "no_such_variable"),
+    ] {
+        let output = server(&format!("{line}\nlocal {{ return 200; }}")).check();
+        assert!(output.code == Some(1) && output.stderr.contains(what), "{line}: {}", output.stderr);
+    }
+}
