@@ -177,10 +177,7 @@ impl Cut {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Segment>, Fault>> {
         while self.left > 0 {
-            let mut piece = match ready!(self.body.body.poll_next(exchange, cx))? {
-                Some(piece) => piece,
-                None => break,
-            };
+            let Some(mut piece) = ready!(self.body.body.poll_next(exchange, cx))? else { break };
             let whole = match &piece {
                 Segment::Bytes(bytes) => bytes.len() as u64,
                 Segment::File(part) => part.len,
