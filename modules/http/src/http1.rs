@@ -44,8 +44,9 @@ impl Handler<Http> for Handle {
     const NAME: &'static str = "http";
     const EXCHANGES: bool = true;
 
-    async fn handle(session: Session<Http>, stream: Stream) -> Result<(), Error> {
-        serve(session, stream).await
+    // Not an async fn, which would hold what it is given once more.
+    fn handle(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
+        serve(session, stream)
     }
 }
 
@@ -101,7 +102,10 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
             conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
         }
         let got = match waited {
-            Got::Request => receive_head(&session, &conn, &request, served).await?,
+            Got::Request => match take_head(&session, &conn, &request, served) {
+                Some(got) => got,
+                None => Box::pin(await_head(&session, &conn, &request, served)).await?,
+            },
             other => other,
         };
         let status = match got {
@@ -164,8 +168,10 @@ async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
                 let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
                 let stream = conn.into_inner().into_stream();
                 return match upgrade {
-                    Upgrade::Peer(upstream, lease) => relay(&session, &exchange, stream, upstream, lease).await,
-                    Upgrade::Module(upgraded) => go_on(&session, &exchange, upgraded.go_on(stream)).await,
+                    Upgrade::Peer(upstream, lease) => {
+                        Box::pin(relay(&session, &exchange, stream, upstream, lease)).await
+                    }
+                    Upgrade::Module(upgraded) => Box::pin(go_on(&session, &exchange, upgraded.go_on(stream))).await,
                 };
             }
             Err(e) => {
@@ -277,46 +283,49 @@ async fn await_first(session: &Session<Http>, conn: &Shared, served: u64) -> Res
     }
 }
 
-/// Takes a request's head off the connection, and waits for what is missing of it.
-async fn receive_head(
-    session: &Session<Http>,
-    conn: &Shared,
-    to: &RefCell<Request>,
-    served: u64,
-) -> Result<Got, Error> {
-    let conf = session.conf();
-    let most = conf.header_size as u32;
-    let limits = h1::Limits { line: LINE.min(most / 2), head: most, headers: conf.header_count };
-    let by = now_ms() + conf.header_ms;
-    loop {
-        let parsed = {
-            let to = &mut to.borrow_mut().request;
-            let conn = &mut *conn.borrow_mut();
-            if served == 0 && conn.unread().starts_with(http2::PREFACE) {
-                return Ok(Got::Http2);
-            }
-            let begins = served == 0 && http2::PREFACE.starts_with(conn.unread());
-            let parsed = if begins { Ok(Step::More) } else { to.head.request(conn.unread(), &limits) };
-            if let Ok(Step::Done(len)) = parsed {
-                to.take(&conn.unread()[..len]);
-                conn.consume(len);
-            }
-            parsed
-        };
-        match parsed {
-            Ok(Step::Done(_)) => return Ok(Got::Request),
-            Ok(Step::More) => {}
-            Err(bad) => {
-                tracing::info!(session = session.id, status = bad.status(), "request refused: {}", bad.reason());
-                return Ok(Got::Refused(bad.status()));
-            }
+fn limits(session: &Session<Http>) -> h1::Limits {
+    let most = session.conf().header_size as u32;
+    h1::Limits { line: LINE.min(most / 2), head: most, headers: session.conf().header_count }
+}
+
+/// Takes a request's head off the connection; `None`: not all of it is there.
+fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u64) -> Option<Got> {
+    let to = &mut to.borrow_mut().request;
+    let conn = &mut *conn.borrow_mut();
+    if served == 0 && conn.unread().starts_with(http2::PREFACE) {
+        return Some(Got::Http2);
+    }
+    if served == 0 && http2::PREFACE.starts_with(conn.unread()) {
+        return None;
+    }
+    match to.head.request(conn.unread(), &limits(session)) {
+        Ok(Step::Done(len)) => {
+            to.take(&conn.unread()[..len]);
+            conn.consume(len);
+            Some(Got::Request)
         }
+        Ok(Step::More) => None,
+        Err(bad) => {
+            tracing::info!(session = session.id, status = bad.status(), "request refused: {}", bad.reason());
+            Some(Got::Refused(bad.status()))
+        }
+    }
+}
+
+/// Waits for what is missing of a request's head.
+async fn await_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u64) -> Result<Got, Error> {
+    let by = now_ms() + session.conf().header_ms;
+    let most = session.conf().header_size;
+    loop {
         let left = by.saturating_sub(now_ms()).max(1);
-        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, limits.head as usize)).await {
+        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, most)).await {
             Ok(0) => return Ok(Got::Nothing),
             Ok(_) => {}
             Err(e) if e.kind == ErrorKind::TimedOut => return Ok(Got::Refused(408)),
             Err(e) => return Err(e),
+        }
+        if let Some(got) = take_head(session, conn, to, served) {
+            return Ok(got);
         }
     }
 }
