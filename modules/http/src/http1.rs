@@ -13,8 +13,9 @@ use crate::{
     http2,
     incoming::{self, Incoming, Shared},
     message::is_bare,
+    proxy,
     reply::{Body, Call, Client, Flat, GONE, Reply, Upgrade},
-    respond,
+    respond::{self, Begun},
 };
 use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{
@@ -376,7 +377,12 @@ async fn one(
     let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
     // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
     let short = incoming.length().is_some_and(|n| n <= SHORT);
-    let reply = respond::respond(&call, exchange, incoming).await;
+    let reply = match respond::begin(&call, exchange, incoming) {
+        Begun::Reply(reply) => reply,
+        Begun::Peer(conf, incoming) => respond::passed(&call, conf, proxy::pass(&call, conf, incoming).await),
+        Begun::Later(reply) => reply.await,
+    };
+    let reply = respond::finish(&call, reply);
     {
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
