@@ -448,11 +448,16 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
     if manner.head_only || is_bare(status) {
         reply.body = Body::Empty;
     }
-    if let Body::Bytes(bytes) = &mut reply.body
-        && !chunked
-    {
-        conn.borrow_mut().put(std::mem::take(bytes), false);
-        reply.body = Body::Empty;
+    match &mut reply.body {
+        Body::Bytes(bytes) if !chunked => {
+            conn.borrow_mut().put(std::mem::take(bytes), false);
+            reply.body = Body::Empty;
+        }
+        Body::Small(bytes) if !chunked => {
+            conn.borrow_mut().out.extend_from_slice(bytes);
+            reply.body = Body::Empty;
+        }
+        _ => {}
     }
     let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
     let sent = if matches!(reply.body, Body::Empty) && !chunked {

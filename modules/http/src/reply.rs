@@ -17,6 +17,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -95,6 +96,8 @@ impl Reply {
 pub(crate) enum Body {
     Empty,
     Bytes(Bytes),
+    /// Bytes that others have too.
+    Small(Rc<[u8]>),
     /// Pieces that are known from the start.
     Segments(VecDeque<Segment>),
     /// What a peer sends.
@@ -129,6 +132,11 @@ impl Body {
                 Self::Bytes(chunk) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
                 _ => Poll::Ready(Ok(None)),
             },
+            Self::Small(bytes) => {
+                let bytes = bytes.to_vec();
+                *self = Self::Empty;
+                Poll::Ready(Ok((!bytes.is_empty()).then(|| Segment::Bytes(bytes.into()))))
+            }
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Peer(download) => download.poll_next(exchange, cx),
             Self::Peer2(download) => download.poll_next(exchange, cx),

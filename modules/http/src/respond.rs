@@ -154,10 +154,13 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
 
 fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'c> {
     match &conf.answerer {
-        Answerer::Static(files) => Begun::Later(Box::pin(async move {
-            let reply = statics::send(call, conf, files).await;
-            if reply.whole { cut(call, reply) } else { reply }
-        })),
+        Answerer::Static(files) => match statics::send_recent(call, conf, files) {
+            Some(reply) => Begun::Reply(reply),
+            None => Begun::Later(Box::pin(async move {
+                let reply = statics::send(call, conf, files).await;
+                if reply.whole { cut(call, reply) } else { reply }
+            })),
+        },
         Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
         Answerer::Proxy { http2 } => {
             if conf.forward.goes_round(call) {
