@@ -442,7 +442,11 @@ impl Session {
     fn choose_server(&self) -> Ended<()> {
         let user = if self.listener.by_domain {
             let texts = self.texts();
-            self.listener.user_of(texts.domain.borrow().as_bytes(), &mut texts.captures.borrow_mut())
+            let domain = texts.domain.borrow();
+            let user = self.listener.user_of(domain.as_bytes(), &mut texts.captures.borrow_mut());
+            // First bytes that name no domain may be of a protocol whose requests do, each for itself.
+            let each_names_one = || self.listener.users.iter().position(|u| u.server.exchanges.is_some());
+            user.or_else(|| if domain.is_empty() { each_names_one() } else { None })
         } else {
             Some(0)
         };
