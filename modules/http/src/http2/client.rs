@@ -244,10 +244,6 @@ impl Drop for Stream {
         let mux = &mut *self.link.borrow_mut();
         // Nothing is done where it is over.
         mux.codec.reset(self.id, Code::CANCEL, &mut mux.conn.out);
-        let received = mux.entry(self.key).map(|e| std::mem::take(&mut e.received));
-        for (_, credit) in received.into_iter().flatten() {
-            mux.codec.release(self.id, credit, &mut mux.conn.out);
-        }
         mux.leave(self.key);
         mux.wake();
     }
@@ -356,8 +352,7 @@ impl Stream {
     pub(crate) fn is_whole(&self) -> Option<usize> {
         let mux = &mut *self.link.borrow_mut();
         let entry = mux.entry(self.key)?;
-        let whole = entry.ended && entry.trailers.is_empty() && entry.received.len() <= 1;
-        whole.then(|| entry.received.iter().map(|(bytes, _)| bytes.len()).sum())
+        (entry.ended && entry.trailers.is_empty()).then(|| entry.received.len())
     }
 
     /// The lines behind the answer.

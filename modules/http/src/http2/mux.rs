@@ -1,6 +1,6 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, request};
+use super::{PREFACE, inbox::Inbox, request};
 use crate::{
     Http,
     conn::Conn,
@@ -65,7 +65,7 @@ pub(super) struct Entry {
     pub(super) watch: Option<Session<Http>>,
     /// Of a client: heads of answers, the last one final.
     pub(super) heads: VecDeque<Message>,
-    pub(super) received: VecDeque<(Bytes, u32)>,
+    pub(super) received: Inbox,
     pub(super) trailers: Vec<u8>,
     /// Nothing more is received.
     pub(super) ended: bool,
@@ -81,7 +81,7 @@ impl Entry {
             task: None,
             watch: None,
             heads: VecDeque::new(),
-            received: VecDeque::new(),
+            received: Inbox::default(),
             trailers: Vec::new(),
             ended: false,
             reset: None,
@@ -175,7 +175,7 @@ impl Mux {
             Some(entry) => {
                 entry.ended |= end;
                 if !bytes.is_empty() || credit > 0 {
-                    entry.received.push_back((bytes, credit));
+                    entry.received.push(bytes, credit);
                 }
                 entry.wake();
             }
@@ -192,7 +192,7 @@ impl Mux {
         let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) else {
             return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
         };
-        while let Some((bytes, credit)) = entry.received.pop_front() {
+        while let Some((bytes, credit)) = entry.received.pop() {
             let before = self.conn.out.len();
             self.codec.release(entry.id, credit, &mut self.conn.out);
             if self.conn.out.len() > before
@@ -292,7 +292,13 @@ impl Mux {
         }
     }
 
+    /// The stream's task is done with it: what it has not read is released.
     pub(super) fn leave(&mut self, key: u32) {
+        if let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) {
+            while let Some((_, credit)) = entry.received.pop() {
+                self.codec.release(entry.id, credit, &mut self.conn.out);
+            }
+        }
         if let Some(entry) = self.streams.get_mut(key as usize)
             && entry.take().is_some()
         {

@@ -122,10 +122,6 @@ impl Drop for Leave {
         if !self.1 {
             mux.codec.reset(*id, Code::INTERNAL_ERROR, &mut mux.conn.out);
         }
-        let received = mux.entry(*key).map(|e| std::mem::take(&mut e.received));
-        for (_, credit) in received.into_iter().flatten() {
-            mux.codec.release(*id, credit, &mut mux.conn.out);
-        }
         mux.leave(*key);
         mux.wake();
     }
