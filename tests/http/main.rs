@@ -1,10 +1,12 @@
-//! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
+//! HTTP/1 and HTTP/2: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
 mod connections_to_peers;
 mod files;
 mod framing;
+mod h2;
 mod heads_passed_on;
+mod http2_limits;
 mod keep_alive;
 mod modules_of_others;
 #[path = "../modules/support.rs"]
