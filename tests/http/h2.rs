@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
@@ -149,6 +150,23 @@ pub(crate) async fn receive(response: Response<RecvStream>) -> Result<Answer, h2
     let (head, mut body) = response.into_parts();
     let (bytes, trailers) = read_all(&mut body).await?;
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: bytes, trailers })
+}
+
+/// All of these at once, on this task.
+pub(crate) async fn join<F: Future>(all: Vec<F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.into_iter().map(|f| (Box::pin(f), None)).collect();
+    poll_fn(|cx| {
+        for (work, out) in &mut all {
+            if out.is_none()
+                && let Poll::Ready(value) = work.as_mut().poll(cx)
+            {
+                *out = Some(value);
+            }
+        }
+        if all.iter().all(|(_, out)| out.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, out)| out).collect()
 }
 
 /// Reads a body to its end.

@@ -7,6 +7,7 @@ mod framing;
 mod h2;
 mod heads_passed_on;
 mod http2_limits;
+mod http2_peers;
 mod keep_alive;
 mod modules_of_others;
 #[path = "../modules/support.rs"]

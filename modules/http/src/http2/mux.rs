@@ -16,8 +16,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Bytes to be sent from which on no more is read and streams wait.
+/// Bytes to be sent from which on streams wait.
 pub(super) const FULL: usize = 256 << 10;
+/// From so many on no more is read. Streams alone do not come to that: two sides that wait for each other to read would
+/// wait for ever.
+const DEAF: usize = 2 * FULL;
 /// From so many bytes on a piece is sent without a copy.
 const WHOLE: usize = 4 << 10;
 
@@ -52,6 +55,8 @@ pub(crate) struct Mux {
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent.
     pub(super) waiting: Vec<u32>,
+    /// Too much was to be sent when more was to be read.
+    deaf: bool,
 }
 
 /// A stream whose answer is under way.
@@ -105,7 +110,7 @@ impl Entry {
 
 impl Mux {
     pub(super) fn new(conn: Conn, codec: Connection) -> Self {
-        Self { conn, codec, streams: Vec::new(), free: Vec::new(), open: 0, waker: None, waiting: Vec::new() }
+        Self { conn, codec, streams: Vec::new(), free: Vec::new(), open: 0, waker: None, waiting: Vec::new(), deaf: false }
     }
 
     /// The connection's task is this one.
@@ -121,7 +126,8 @@ impl Mux {
     /// What the peer did wrong, which is to be told before the end, or what the stream says.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>) -> Result<Received, Broken> {
         loop {
-            if self.conn.pending() >= FULL {
+            if self.conn.pending() >= DEAF {
+                self.deaf = true;
                 return Ok(Received::Later);
             }
             let (unread, out) = self.conn.unread_and_out();
@@ -224,6 +230,10 @@ impl Mux {
             && let Poll::Ready(Err(e)) = self.conn.poll_send(cx, false)
         {
             return Err(e);
+        }
+        if self.conn.pending() < DEAF && std::mem::take(&mut self.deaf) {
+            // Nobody else says that there is something to be read.
+            self.wake();
         }
         if self.conn.pending() < FULL {
             for key in std::mem::take(&mut self.waiting) {

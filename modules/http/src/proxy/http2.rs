@@ -5,7 +5,7 @@ use crate::{
     Http,
     conf::Conf,
     fault::Fault,
-    h1::{self, Id, Keep},
+    h1::{self, Id, Keep, Method},
     headers,
     http2::client::Stream,
     incoming::Incoming,
@@ -56,7 +56,7 @@ impl Download {
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };
-        let uploaded = incoming.is_done();
+        let uploaded = incoming.is_done() && incoming.trailers().is_empty();
         if let Err(e) = stream.send_head(&text, te, uploaded) {
             tracing::info!(session = call.exchange.id, "a request that HTTP/2 cannot carry: {e:?}");
             return Err(incoming);
@@ -168,7 +168,9 @@ impl Download {
         match self.stream.is_whole() {
             Some(0) => {
                 self.complete();
-                Reply::new(Body::Empty, Some(0))
+                // That of HEAD says nothing of a length.
+                let length = (call.state.parts.borrow().method() != Method::Head).then_some(0);
+                Reply::new(Body::Empty, length)
             }
             _ => {
                 let length = call.state.parts.borrow().response.length();
