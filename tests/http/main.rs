@@ -6,6 +6,7 @@ mod files;
 mod framing;
 mod h2;
 mod heads_passed_on;
+mod http2_clients;
 mod http2_limits;
 mod http2_peers;
 mod keep_alive;
