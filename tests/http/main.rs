@@ -9,6 +9,7 @@ mod heads_passed_on;
 mod http2_clients;
 mod http2_limits;
 mod http2_peers;
+mod http2_reload;
 mod keep_alive;
 mod modules_of_others;
 #[path = "../modules/support.rs"]
