@@ -4,12 +4,14 @@ mod bodies;
 mod connections_to_peers;
 mod files;
 mod framing;
+mod grpc;
 mod h2;
 mod heads_passed_on;
 mod http2_clients;
 mod http2_limits;
 mod http2_peers;
 mod http2_reload;
+mod http2_websocket;
 mod keep_alive;
 mod modules_of_others;
 #[path = "../modules/support.rs"]
