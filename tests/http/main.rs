@@ -1,6 +1,7 @@
 //! HTTP/1 and HTTP/2: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
+mod browser;
 mod connections_to_peers;
 mod files;
 mod framing;
