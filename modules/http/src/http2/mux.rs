@@ -21,6 +21,8 @@ pub(super) const FULL: usize = 256 << 10;
 /// From so many on no more is read. Streams alone do not come to that: two sides that wait for each other to read would
 /// wait for ever.
 const DEAF: usize = 2 * FULL;
+/// Bytes that a stream may send before others that wait.
+const SHARE: usize = 64 << 10;
 /// From so many bytes on a piece is sent without a copy.
 const WHOLE: usize = 4 << 10;
 
@@ -53,8 +55,8 @@ pub(crate) struct Mux {
     pub(super) open: usize,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
-    /// Streams that wait for room in what is to be sent.
-    pub(super) waiting: Vec<u32>,
+    /// Streams that wait for room in what is to be sent, in turn.
+    waiting: VecDeque<u32>,
     /// Too much was to be sent when more was to be read.
     deaf: bool,
 }
@@ -76,6 +78,9 @@ pub(super) struct Entry {
     pub(super) ended: bool,
     /// It is gone, and why.
     pub(super) reset: Option<Code>,
+    /// Bytes that it may send before others, and whether it waits for some.
+    pub(super) share: usize,
+    pub(super) queued: bool,
 }
 
 impl Entry {
@@ -90,6 +95,8 @@ impl Entry {
             trailers: Vec::new(),
             ended: false,
             reset: None,
+            share: SHARE,
+            queued: false,
         }
     }
 
@@ -110,7 +117,16 @@ impl Entry {
 
 impl Mux {
     pub(super) fn new(conn: Conn, codec: Connection) -> Self {
-        Self { conn, codec, streams: Vec::new(), free: Vec::new(), open: 0, waker: None, waiting: Vec::new(), deaf: false }
+        Self {
+            conn,
+            codec,
+            streams: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            waker: None,
+            waiting: VecDeque::new(),
+            deaf: false,
+        }
     }
 
     /// The connection's task is this one.
@@ -231,50 +247,77 @@ impl Mux {
         {
             return Err(e);
         }
+        if self.open == 0 && self.conn.pending() == 0 {
+            self.conn.rest();
+        }
         if self.conn.pending() < DEAF && std::mem::take(&mut self.deaf) {
             // Nobody else says that there is something to be read.
             self.wake();
         }
-        if self.conn.pending() < FULL {
-            for key in std::mem::take(&mut self.waiting) {
-                self.wake_stream(key);
+        self.share_out();
+        Ok(())
+    }
+
+    /// Lets as many streams go on as there is room for, those first that wait longest.
+    fn share_out(&mut self) {
+        let room = FULL.saturating_sub(self.conn.pending()).div_ceil(SHARE);
+        for _ in 0..room.min(self.waiting.len()) {
+            let Some(key) = self.waiting.pop_front() else { break };
+            if let Some(entry) = self.entry(key) {
+                entry.queued = false;
+                entry.share = SHARE;
+                entry.wake();
             }
         }
-        Ok(())
+        if room > 0 && !self.waiting.is_empty() {
+            // Those that were woken may have nothing to send.
+            self.wake();
+        }
     }
 
     /// Puts a piece of a body into frames, as much as windows and the connection take; the piece keeps the rest. False: they
     /// take no more now, and the stream's task is woken when they do.
     pub(super) fn put(&mut self, key: u32, piece: &mut Bytes, end: bool, cx: &Context<'_>) -> bool {
-        let Some(id) = self.entry(key).map(|e| e.id) else { return false };
-        if self.conn.pending() >= FULL {
-            self.waiting.push(key);
-            self.wait(key, cx);
-            return false;
+        let alone = self.open < 2;
+        loop {
+            let full = self.conn.pending() >= FULL;
+            let Self { conn, codec, streams, waiting, .. } = self;
+            let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) else { return false };
+            if alone && entry.share == 0 {
+                entry.share = SHARE;
+            }
+            if full || entry.share == 0 || entry.queued {
+                if !std::mem::replace(&mut entry.queued, true) {
+                    waiting.push_back(key);
+                }
+                break;
+            }
+            let (id, len) = (entry.id, piece.len());
+            let room = codec.capacity(id).min(codec.max_data());
+            let sent = if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
+                conn.put(std::mem::take(piece), false);
+                len
+            } else {
+                let part = len.min(entry.share);
+                let sent = codec.data(id, &piece[..part], end && part == len, &mut conn.out);
+                piece.advance(sent);
+                sent
+            };
+            entry.share = entry.share.saturating_sub(sent);
+            if piece.is_empty() {
+                self.wake();
+                return true;
+            }
+            if sent == 0 {
+                // The windows: there is an event when they open.
+                break;
+            }
         }
-        let len = piece.len();
-        let Self { conn, codec, .. } = self;
-        let room = codec.capacity(id).min(codec.max_data());
-        if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
-            conn.put(std::mem::take(piece), false);
-        } else {
-            let sent = codec.data(id, piece, end, &mut conn.out);
-            piece.advance(sent);
-        }
-        if !piece.is_empty() {
-            self.wait(key, cx);
-            return false;
-        }
-        self.wake();
-        true
-    }
-
-    /// The stream's task waits for room.
-    pub(super) fn wait(&mut self, key: u32, cx: &Context<'_>) {
         if let Some(entry) = self.entry(key) {
             entry.note(cx);
         }
         self.wake();
+        false
     }
 
     /// The connection's task has something to do.
