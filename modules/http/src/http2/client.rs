@@ -143,9 +143,11 @@ impl Peers {
         }
     }
 
-    fn forget(&self, peer: u64, link: &Link) {
+    /// The connection is nobody's choice any more.
+    fn forget(&self, peer: u64, link: &Link, failed: bool) {
         let mut all = self.0.borrow_mut();
         if let Some(this) = all.get_mut(&peer) {
+            this.failures += u64::from(failed);
             this.links.retain(|k| !Rc::ptr_eq(&k.link, link));
             this.waiting.drain(..).for_each(Waker::wake);
         }
@@ -193,7 +195,9 @@ impl Turn {
 /// Runs a connection to its end.
 async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
     poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
-    peers.forget(peer, &link);
+    // Who says nothing of HTTP/2 does not speak it: those who wait are not to try one after another.
+    let failed = !link.borrow().codec.has_settings();
+    peers.forget(peer, &link, failed);
     let mux = &mut *link.borrow_mut();
     mux.waker = None;
     for entry in mux.streams.iter_mut().flatten() {
@@ -211,7 +215,6 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         let received = link.borrow_mut().receive(cx);
         match received {
             Ok(Received::Event(Event::Head { stream, key, end })) => head(&mut link.borrow_mut(), stream, key, end),
-            Ok(Received::Event(Event::GoAway { .. })) => peers.forget(peer, link),
             Ok(Received::Event(_)) => {}
             Ok(Received::Later) => break,
             Ok(Received::End) => {
@@ -227,7 +230,11 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         }
     }
     // Streams may have ended: each is looked for anew.
-    peers.wake(peer);
+    if link.borrow().codec.is_draining() {
+        peers.forget(peer, link, false);
+    } else {
+        peers.wake(peer);
+    }
     let mux = &mut *link.borrow_mut();
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());

@@ -16,9 +16,7 @@ use crate::{
     respond,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{
-    Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms,
-};
+use anyproxy_module_api::{Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -338,11 +336,15 @@ impl Sending {
     async fn finish(&mut self, call: &Call<'_>, stream: &Body, limit: u64) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
+        let mut uploaded = 0;
         let r = poll_fn(|cx| {
             let polled = self.poll(call, stream, cx);
             if polled.is_ready() {
                 return polled;
             }
+            // The request's body may go on while nothing of the answer comes.
+            let sent = call.exchange.upstream_sent.get();
+            self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

@@ -19,6 +19,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
+const KEPT: usize = 64 << 10;
+
 /// A request that a peer answers, as [`super::Download`] over HTTP/1.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -27,6 +30,8 @@ pub(crate) struct Download {
     /// Of the request, to be sent next.
     piece: Option<Bytes>,
     uploaded: bool,
+    /// What was read of the request's body, for another peer. `None`: more than is kept, or it is not needed any more.
+    kept: Option<Vec<u8>>,
     lease: Option<Lease>,
     began: u64,
     /// The peer has not begun with the request.
@@ -63,11 +68,23 @@ impl Download {
         }
         call.exchange.upstream_sent.set(call.exchange.upstream_sent.get() + text.len() as u64);
         let began = now().as_nanos() as u64;
-        Ok(Self { stream, incoming, piece: None, uploaded, lease: Some(lease), began, untouched: false })
+        Ok(Self {
+            stream,
+            incoming,
+            piece: None,
+            uploaded,
+            kept: Some(Vec::new()),
+            lease: Some(lease),
+            began,
+            untouched: false,
+        })
     }
 
-    /// The request's body, for another peer.
-    pub(super) fn into_incoming(self) -> Incoming {
+    /// The request's body, for another peer: untouched, if little of it was read.
+    pub(super) fn into_incoming(mut self) -> Incoming {
+        if let Some(kept) = self.kept.take() {
+            self.incoming.put_back(kept);
+        }
         self.incoming
     }
 
@@ -121,6 +138,7 @@ impl Download {
                 self.incoming.interim(&message);
                 continue;
             }
+            self.kept = None;
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response = message;
             let method = parts.method();
@@ -137,7 +155,13 @@ impl Download {
         while !self.uploaded {
             if self.piece.is_none() {
                 match self.incoming.poll_next(cx) {
-                    Poll::Ready(Ok(Some(piece))) => self.piece = Some(piece),
+                    Poll::Ready(Ok(Some(piece))) => {
+                        match &mut self.kept {
+                            Some(kept) if kept.len() + piece.len() <= KEPT => kept.extend_from_slice(&piece),
+                            kept => *kept = None,
+                        }
+                        self.piece = Some(piece);
+                    }
                     Poll::Ready(Ok(None)) => {
                         self.stream.end(&self.incoming.trailers());
                         self.uploaded = true;
