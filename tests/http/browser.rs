@@ -79,9 +79,17 @@ fn a_page_opens_a_websocket_and_shows_what_comes_back() {
     let _ = child.wait();
     let read = |name: &str| String::from_utf8_lossy(&std::fs::read(dir.join(name)).unwrap_or_default()).into_owned();
     let dom = read("dom");
-    assert!(dom.contains("echoed: from the browser") && dom.contains("<title>closed</title>"), "{dom}\n{}", read("err"));
+    assert!(
+        dom.contains("echoed: from the browser") && dom.contains("<title>closed</title>"),
+        "{dom}\n{}",
+        read("err")
+    );
     assert!(heard.load(Relaxed));
-    for line in ["status=200 method=GET path=/page.js ", "status=101 method=GET path=/socket ", "status=200 method=POST path=/heard "] {
+    for line in [
+        "status=200 method=GET path=/page.js ",
+        "status=101 method=GET path=/socket ",
+        "status=200 method=POST path=/heard ",
+    ] {
         proxy.await_line("access.log", line, LIMIT);
     }
 }

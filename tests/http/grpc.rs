@@ -119,7 +119,8 @@ fn all_calls_work(python: &Path, proxy: &Proxy) {
 fn calls_of_each_kind_pass() {
     let Some(python) = python() else { return };
     let peer = Server::start(python);
-    let proxy = server(&format!("local {{ http_proxy version=\"2\"; proxy_pass_tcp \"127.0.0.1:{}\"; }}", peer.port)).start();
+    let proxy =
+        server(&format!("local {{ http_proxy version=\"2\"; proxy_pass_tcp \"127.0.0.1:{}\"; }}", peer.port)).start();
     all_calls_work(python, &proxy);
     // The deadline of a call is heard of by the server.
     assert_eq!(peer.lines.recv_timeout(LIMIT).as_deref(), Ok("cancelled"));
@@ -131,7 +132,10 @@ fn and_through_two_of_them() {
     let Some(python) = python() else { return };
     let peer = Server::start(python);
     let at = |port: u16| {
-        server(&format!("http2_streams 1000\nlocal {{ http_proxy version=\"2\"; proxy_pass_tcp \"127.0.0.1:{port}\"; }}")).start()
+        server(&format!(
+            "http2_streams 1000\nlocal {{ http_proxy version=\"2\"; proxy_pass_tcp \"127.0.0.1:{port}\"; }}"
+        ))
+        .start()
     };
     let behind = at(peer.port);
     let proxy = at(behind.addr(0).port());

@@ -130,7 +130,9 @@ fn a_client_that_reads_no_answers_to_its_pings_does_not_fill_memory() {
 #[test]
 fn a_wrong_preface_is_no_http2() {
     let proxy = small("");
-    for text in [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"[..], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/1.1\r\n\r\n"] {
+    for text in
+        [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"[..], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/1.1\r\n\r\n"]
+    {
         let mut stream = client::connect(proxy.addr(0));
         let a = crate::support::ask(&mut stream, text);
         assert!((400..=505).contains(&a.status), "{a:?}");
@@ -150,12 +152,9 @@ fn a_preface_in_single_bytes_is_one() {
     for byte in PREFACE {
         raw.write(&[*byte]);
     }
-    for byte in frame(SETTINGS, 0, 0, b"").into_iter().chain(frame(
-        HEADERS,
-        END_HEADERS | END_STREAM,
-        1,
-        &section(false, "/"),
-    )) {
+    for byte in
+        frame(SETTINGS, 0, 0, b"").into_iter().chain(frame(HEADERS, END_HEADERS | END_STREAM, 1, &section(false, "/")))
+    {
         raw.write(&[byte]);
     }
     assert_eq!(raw.until("a body", |f| f.kind == DATA).payload, b"text");

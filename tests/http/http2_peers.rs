@@ -86,7 +86,8 @@ fn bodies_of_a_mebibyte_go_both_ways_with_clients_of_either_version() {
     let proxy = before(peer.addr(), "");
     let body = pattern::bytes(1 << 20);
     for _ in 0..3 {
-        let mut request = format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        let mut request =
+            format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
         request.extend_from_slice(&body);
         assert!(once(&proxy, &request).body == body);
     }
@@ -393,5 +394,84 @@ fn nginx_is_one() {
             assert_eq!((answer.status, answer.body.len()), (200, if n % 30 == 0 { 3 << 20 } else { 5 }));
         }
         assert_eq!(client.get("/none").await.expect("an answer").status, 404);
+    });
+}
+
+#[test]
+fn a_refused_request_is_sent_again_with_what_was_sent_of_its_body() {
+    let refusals = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&refusals);
+    let peer = Peer::start(move |mut call: Call| {
+        let count = Arc::clone(&count);
+        async move {
+            if call.number % 2 == 1 {
+                // Only once some of it is there.
+                let _ = call.request.body_mut().data().await;
+                count.fetch_add(1, Relaxed);
+                call.respond.send_reset(Reason::REFUSED_STREAM);
+            } else {
+                echo(call).await;
+            }
+        }
+    });
+    let proxy = before(peer.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for body in [pattern::bytes(10), pattern::bytes(20_000), pattern::bytes(50_000)] {
+            let answer = client.ask(post("/"), &body).await.expect("an answer");
+            assert!(answer.status == 200 && answer.body == body, "{} of {}", answer.status, body.len());
+        }
+    });
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut stream, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody").text(), "body");
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    assert_eq!(ask(&mut stream, chunked).text(), "body");
+    assert_eq!((refusals.load(Relaxed), peer.requests()), (5, 10));
+    // More of it than is kept is gone.
+    let answer = run(async { Client::open(proxy.addr(0)).await.ask(post("/"), &pattern::bytes(1 << 20)).await });
+    assert!(matches!(answer.expect("an answer").status, 200 | 502));
+}
+
+#[test]
+fn an_upload_that_goes_on_after_an_early_head_is_not_cut() {
+    let peer = Peer::start(|mut call: Call| async move {
+        let ok = Response::builder().status(200).body(()).expect("a head");
+        let Ok(mut out) = call.respond.send_response(ok, false) else { return };
+        let Ok((body, _)) = read_all(call.request.body_mut()).await else { return };
+        let _ = out.send_data(Bytes::from(body.len().to_string()), true);
+    });
+    let proxy = before(peer.addr(), "http_body_timeout \"500ms\"");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let (response, mut up) = client.begin(post("/"), false).await.expect("a stream");
+        let response = response.await.expect("an early head");
+        // Three times as long as a body may stand still.
+        for n in 0..30 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            up.send_data(Bytes::from_static(b"piece"), n == 29).expect("open");
+        }
+        assert_eq!(receive(response).await.expect("an answer").text(), "150");
+    });
+}
+
+#[test]
+fn who_speaks_no_http2_is_no_peer_and_all_hear_of_it() {
+    let http1 = crate::support::Scripted::new("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", true);
+    let proxy = before(http1.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for answer in join((0..60).map(|_| client.get("/")).collect()).await {
+            assert_eq!(answer.expect("an answer").status, 502);
+        }
+    });
+    let silent = Origin::start(|mut conn| std::io::copy(&mut conn, &mut std::io::sink()).map(|_| ()));
+    let proxy = before(silent.addr(), "http_first_byte_timeout \"300ms\"");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let began = std::time::Instant::now();
+        for answer in join((0..60).map(|_| client.get("/")).collect()).await {
+            assert_eq!(answer.expect("an answer").status, 504);
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "one after another");
     });
 }

@@ -83,7 +83,9 @@ fn origin() -> (Origin, Arc<AtomicU64>) {
     let count = Arc::clone(&open);
     let origin = Origin::start(move |mut conn| {
         let request = head(&mut conn).expect("a head").to_ascii_lowercase();
-        for line in ["get /", "connection: upgrade", "upgrade: websocket", "sec-websocket-key: ", "sec-websocket-version: 13"] {
+        for line in
+            ["get /", "connection: upgrade", "upgrade: websocket", "sec-websocket-key: ", "sec-websocket-version: 13"]
+        {
             assert!(request.contains(line), "{line} in {request}");
         }
         conn.write_all(
