@@ -153,6 +153,9 @@ impl Body {
         if let Self::Compressed(stream) = self {
             return stream.stalled();
         }
+        if let Self::Peer2(download) = self {
+            download.stalled();
+        }
         let who = if matches!(self, Self::Echo(_)) { Who::Client } else { Who::Upstream };
         Fault::new(who, Cause::Timeout, 0)
     }

@@ -79,6 +79,7 @@ mod tests {
             out.extend_from_slice(&bytes);
             released += credit;
         }
-        assert!(out == all && released == given && inbox.is_empty() && inbox.len() == 0);
+        assert!(out == all && released == given && inbox.is_empty());
+        assert_eq!(inbox.len(), 0);
     }
 }

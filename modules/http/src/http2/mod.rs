@@ -174,7 +174,7 @@ impl Life {
         let exchange: Exchange<Http> = session.exchange();
         let mux = &mut *self.link.borrow_mut();
         let made = request::make(mux.codec.block(), &mut parts.borrow_mut(), self.secure);
-        let status = refused.or(made.err());
+        let status = refused.or_else(|| made.err());
         let length = if end { Some(0) } else { mux.codec.block().content_length() };
         exchange.client_received.set(parts.borrow().request.bytes.len() as u64);
         exchange.slot(|| State::new(parts, &session.worker().spare));

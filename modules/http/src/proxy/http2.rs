@@ -15,6 +15,7 @@ use crate::{
 use anyproxy_http_contract::{Bytes, Segment};
 use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
 use std::{
+    cell::Cell,
     future::poll_fn,
     task::{Context, Poll, ready},
 };
@@ -34,6 +35,10 @@ pub(crate) struct Download {
     kept: Option<Vec<u8>>,
     lease: Option<Lease>,
     began: u64,
+    /// When the final head came; 0: not yet.
+    answered: u64,
+    /// It is the peer's fault that this does not come to its end.
+    failed: Cell<bool>,
     /// The peer has not begun with the request.
     pub(super) untouched: bool,
 }
@@ -76,16 +81,19 @@ impl Download {
             kept: Some(Vec::new()),
             lease: Some(lease),
             began,
+            answered: 0,
+            failed: Cell::new(false),
             untouched: false,
         })
     }
 
     /// The request's body, for another peer: untouched, if little of it was read.
     pub(super) fn into_incoming(mut self) -> Incoming {
+        let mut incoming = std::mem::replace(&mut self.incoming, Incoming::NONE);
         if let Some(kept) = self.kept.take() {
-            self.incoming.put_back(kept);
+            incoming.put_back(kept);
         }
-        self.incoming
+        incoming
     }
 
     /// To the head of the answer.
@@ -119,6 +127,8 @@ impl Download {
         });
         let r = r.await;
         watch.deadline_ms.set(0);
+        // One that it has not begun with says nothing of a peer: it ends connections as any server does.
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !self.untouched);
         r
     }
 
@@ -139,6 +149,7 @@ impl Download {
                 continue;
             }
             self.kept = None;
+            self.answered = now().as_nanos() as u64;
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response = message;
             let method = parts.method();
@@ -191,7 +202,6 @@ impl Download {
     pub(super) fn into_reply(self, call: &Call<'_>) -> Reply {
         match self.stream.is_whole() {
             Some(0) => {
-                self.complete();
                 // That of HEAD says nothing of a length.
                 let length = (call.state.parts.borrow().method() != Method::Head).then_some(0);
                 Reply::new(Body::Empty, length)
@@ -223,8 +233,16 @@ impl Download {
                 self.done();
                 Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
             }
-            Err(_) => Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0))),
+            Err(_) => {
+                self.failed.set(true);
+                Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0)))
+            }
         }
+    }
+
+    /// Nothing comes for too long.
+    pub(crate) fn stalled(&self) {
+        self.failed.set(true);
     }
 
     /// Goes on with the request's body.
@@ -235,14 +253,18 @@ impl Download {
         self.upload(exchange, cx).map(|_| ())
     }
 
-    fn complete(mut self) {
-        self.done();
-    }
-
     fn done(&mut self) {
-        let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
-        if let Some(lease) = self.lease.take() {
-            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
-        }
+        let Some(lease) = self.lease.take() else { return };
+        let since = |then: u64| then.saturating_sub(self.began);
+        let first_byte_ns = if self.answered == 0 { 0 } else { since(self.answered).max(1) };
+        let (total_ns, failure) = (since(now().as_nanos() as u64), if self.failed.get() { 2 } else { 0 });
+        lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
+    }
+}
+
+impl Drop for Download {
+    /// Also where the client has given up: that is not the peer's fault.
+    fn drop(&mut self) {
+        self.done();
     }
 }

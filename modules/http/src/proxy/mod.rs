@@ -76,9 +76,8 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             Ok(got) => got,
             Err(e) => return unreachable(call, &e),
         };
-        let mut download = match http2::Download::new(call, conf, incoming, stream, lease) {
-            Ok(download) => download,
-            Err(_) => return refuse(call, 400),
+        let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease) else {
+            return refuse(call, 400);
         };
         let fault = match download.head(call, conf).await {
             Ok(()) => return download.into_reply(call),
