@@ -475,3 +475,44 @@ fn who_speaks_no_http2_is_no_peer_and_all_hear_of_it() {
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "one after another");
     });
 }
+
+#[test]
+fn clients_that_give_up_are_not_the_fault_of_a_peer() {
+    let peer = Peer::start(|mut call: Call| async move {
+        if call.request.uri().path() == "/reset" {
+            return call.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+        let _ = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
+    });
+    // The other one is never asked: it is there so that one may be ejected.
+    let other = Origin::echo();
+    let proxy = Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\n\
+         upstream \"u\" {{\neject consecutive=3 time=\"60s\"\nproxy_pass_tcp \"{}\"\n\
+         proxy_pass_tcp \"{}\" backup=#true\n}}\n\
+         net {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n\
+         local {{ http_proxy version=\"2\"; proxy_pass_upstream \"u\"; }}\n}} }}\n",
+        peer.addr(),
+        other.addr()
+    ));
+    let ejected = || proxy.status()["upstreams"].to_string().contains("\"ejected\"");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for n in 1..=10 {
+            let (response, up) = client.begin(get("/slow"), true).await.expect("a stream");
+            client.send.clone().ready().await.expect("open");
+            while peer.requests() < n {
+                assert!(!ejected(), "{} clients gave up", n - 1);
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            drop((response, up));
+        }
+    });
+    eventually("no session is left", || (proxy.status()["process"]["sessions"] == 0).then_some(()));
+    assert!(!ejected(), "{}", proxy.status()["upstreams"]);
+    // Its own resets are.
+    for _ in 0..3 {
+        once(&proxy, "POST /reset HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    }
+    eventually("it is ejected", || ejected().then_some(()));
+}
