@@ -21,6 +21,8 @@ pub(super) const FULL: usize = 256 << 10;
 /// From so many on no more is read. Streams alone do not come to that: two sides that wait for each other to read would
 /// wait for ever.
 const DEAF: usize = 2 * FULL;
+/// Reads of a connection in one turn of its task, of up to 64 KiB each.
+const READS: u32 = 8;
 /// Bytes that a stream may send before others that wait.
 const SHARE: usize = 64 << 10;
 /// From so many bytes on a piece is sent without a copy.
@@ -59,6 +61,8 @@ pub(crate) struct Mux {
     waiting: VecDeque<u32>,
     /// Too much was to be sent when more was to be read.
     deaf: bool,
+    /// How often was read in this turn.
+    reads: u32,
 }
 
 /// A stream whose answer is under way.
@@ -126,11 +130,13 @@ impl Mux {
             waker: None,
             waiting: VecDeque::new(),
             deaf: false,
+            reads: 0,
         }
     }
 
-    /// The connection's task is this one.
+    /// A turn of the connection's task, which is this one, begins.
     pub(super) fn note(&mut self, cx: &Context<'_>) {
+        self.reads = 0;
         if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -181,9 +187,14 @@ impl Mux {
                 Some(Event::Writable { stream: 0, .. }) => self.wake_all(),
                 Some(Event::Writable { key, .. }) => self.wake_stream(key),
                 Some(event) => return Ok(Received::Event(event)),
+                // Others of the worker have their turn.
+                None if self.reads >= READS => {
+                    self.wake();
+                    return Ok(Received::Later);
+                }
                 None => match self.conn.poll_fill(cx, PREFACE.len()) {
                     Poll::Ready(Ok(0)) => return Ok(Received::End),
-                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Ok(_)) => self.reads += 1,
                     Poll::Ready(Err(e)) if e.kind == ErrorKind::Reset => return Ok(Received::End),
                     Poll::Ready(Err(e)) => return Err(Broken::Stream(e)),
                     Poll::Pending => return Ok(Received::Later),
