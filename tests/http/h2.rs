@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! HTTP/2 in the tests: a client and a peer by the `h2` crate, and frames by hand for what that would not send.
 
 use std::future::{Future, poll_fn};
@@ -46,10 +45,6 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|v| v.to_str().ok())
     }
 }
 

@@ -11,6 +11,7 @@ mod heads_passed_on;
 mod http2_clients;
 mod http2_limits;
 mod http2_peers;
+mod http2_peers_that_fail;
 mod http2_reload;
 mod http2_websocket;
 mod keep_alive;
