@@ -25,6 +25,9 @@ use anyproxy_module_api::{
 };
 use std::{cell::Cell, time::Duration};
 
+/// How often a request waits for a connection that somebody else makes.
+const ATTEMPTS: u32 = 3;
+
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
     conn: Box<Conn>,
@@ -69,7 +72,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     }
     let mut again = 0;
     loop {
-        let (stream, lease) = match stream(call).await {
+        let (stream, lease) = match stream(call, conf).await {
             Ok(got) => got,
             Err(e) => return unreachable(call, &e),
         };
@@ -93,24 +96,43 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
 }
 
 /// A stream to one of the local's peers, on a connection that there is or a new one.
-async fn stream(call: &Call<'_>) -> Result<(Stream, Lease), Error> {
-    let stats = &call.exchange.worker().stats;
-    let mut lease = call.exchange.pick_peer("").await?;
-    loop {
-        match call.exchange.worker().peers.get(lease.info().id).await {
+async fn stream(call: &Call<'_>, conf: &Conf) -> Result<(Stream, Lease), Error> {
+    let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
+    let peers = &exchange.worker().peers;
+    for _ in 0..ATTEMPTS {
+        let mut lease = exchange.pick_peer("").await?;
+        let id = lease.info().id;
+        if let Some(stream) = peers.stream(id) {
+            stats.upstream_reused.add();
+            return Ok((stream, lease));
+        }
+        // All connections may be full, for long.
+        let limit = Duration::from_millis(conf.first_byte_ms);
+        match timeout(limit, async { Ok(peers.get(id).await) }).await? {
             Got::Stream(stream) => {
                 stats.upstream_reused.add();
                 return Ok((stream, lease));
             }
             Got::Turn(turn) => {
                 stats.upstream_new.add();
-                let connected = lease.connect().await?;
-                if let Some(stream) = turn.connected(Conn::new(connected)) {
+                let (connected, lease) = match lease.connect().await {
+                    Ok(connected) => (connected, lease),
+                    Err(_) => {
+                        lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+                        // Others, as the upstream's `retry` says.
+                        exchange.connect_upstream().await?
+                    }
+                };
+                let id = lease.info().id;
+                if let Some(stream) = turn.connected(id, Conn::new(connected)) {
                     return Ok((stream, lease));
                 }
             }
+            // Whoever made it has told of the failure: another peer may be chosen now.
+            Got::Nothing => lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 }),
         }
     }
+    Err(Error::bare(ErrorKind::Unreachable))
 }
 
 fn is_idempotent(call: &Call<'_>) -> bool {
