@@ -20,7 +20,7 @@ use crate::{
 use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms,
-    tracing, unix_ms,
+    ready, tracing, unix_ms,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -530,6 +530,7 @@ impl Sending {
     async fn finish(&mut self, call: &Call<'_>, conn: &Shared, limit: u64) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
+        let mut uploaded = 0;
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -539,6 +540,12 @@ impl Sending {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
+            if conn.borrow().stream.state() & ready::HUP != 0 {
+                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
+            }
+            // The request's body may go on while nothing of the answer comes.
+            let sent = call.exchange.upstream_sent.get();
+            self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

@@ -9,7 +9,7 @@ use crate::{
     reply::{Body, Flat},
 };
 use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
-use anyproxy_module_api::{Error, ErrorKind};
+use anyproxy_module_api::{Error, ErrorKind, ready};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -87,7 +87,7 @@ impl Incoming {
 
     /// For another module.
     pub(crate) fn into_module(self) -> contract::Body {
-        if self.is_done() {
+        if self.is_done() && self.trailers().is_empty() {
             return contract::Body::EMPTY;
         }
         let length = self.length;
@@ -180,6 +180,22 @@ impl Incoming {
             }
             From::Stored(stored) => stored.client().interim(message),
             From::Http1(..) | From::Nothing | From::Module(_) => {}
+        }
+    }
+
+    /// The client is gone: nobody will hear the answer. One that has only ended its own side is not.
+    pub(crate) fn is_gone(&self) -> bool {
+        match &self.from {
+            From::Http1(conn, _) => conn.borrow().stream.state() & ready::HUP != 0,
+            _ => false,
+        }
+    }
+
+    /// Is woken when the client is gone, though it has nothing more to say.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        if let From::Http1(conn, _) = &self.from {
+            // What it says meanwhile is another request, for later.
+            let _ = conn.borrow_mut().stream.poll_ready(cx, ready::READ);
         }
     }
 

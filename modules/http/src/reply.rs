@@ -175,6 +175,10 @@ impl Body {
         let who = match self {
             Self::Compressed(stream) => return stream.stalled(),
             Self::Buffered(kept) => return kept.stalled(),
+            Self::Peer(download) => {
+                download.stalled();
+                Who::Upstream
+            }
             Self::Peer2(download) => {
                 download.stalled();
                 Who::Upstream
