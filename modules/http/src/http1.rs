@@ -88,100 +88,103 @@ enum Next {
     Upgraded(Upgrade),
 }
 
-async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
+/// Not an async fn, which would hold what it is given twice.
+fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
     let info = stream.info();
     // What is neither a socket of its own has encryption in between.
     let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
     let agreed = info.alpn.as_str() == "h2";
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
     let client = Client::new(&session);
-    let mut served = 0;
-    loop {
-        let waited = if agreed { Got::Http2 } else { await_first(&session, &conn, served).await? };
-        let request = session.worker().request();
-        if conn.borrow().out.capacity() == 0 {
-            conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
-        }
-        let got = match waited {
-            Got::Request => match take_head(&session, &conn, &request, served) {
-                Some(got) => got,
-                None => Box::pin(await_head(&session, &conn, &request, served)).await?,
-            },
-            other => other,
-        };
-        let status = match got {
-            Got::Nothing => break,
-            Got::Http2 => {
-                let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
+    async move {
+        let mut served = 0;
+        loop {
+            let waited = if agreed { Got::Http2 } else { await_first(&session, &conn, served).await? };
+            let request = session.worker().request();
+            if conn.borrow().out.capacity() == 0 {
+                conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
             }
-            // No request is lost: the next one is served by what the configuration says now.
-            Got::Retired => {
-                if let Some(conn) = Rc::into_inner(conn) {
-                    session.renew(conn.into_inner().into_stream());
+            let got = match waited {
+                Got::Request => match take_head(&session, &conn, &request, served) {
+                    Some(got) => got,
+                    None => Box::pin(await_head(&session, &conn, &request, served)).await?,
+                },
+                other => other,
+            };
+            let status = match got {
+                Got::Nothing => break,
+                Got::Http2 => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
                 }
-                return Ok(());
-            }
-            Got::Request => None,
-            Got::Refused(status) => Some(status),
-        };
-        served += 1;
-        session.worker().stats.requests.add();
-        let exchange = session.exchange();
-        let before = {
-            let conn = conn.borrow();
-            (conn.total_received - conn.unread().len() as u64, conn.total_sent)
-        };
-        let (status, head) = {
-            let request = &mut *request.borrow_mut();
-            if status.is_some() {
-                request.path = None;
-            }
-            request.secure = secure;
-            request.protocol =
-                if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
-            let bad_path = status.is_none() && request.decode_path().is_err();
-            (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
-        };
-        exchange.slot(|| State::new(request, &session.worker().spare));
-        // Boxed: an idle connection holds this future at its largest.
-        let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
-        let whole = {
-            let conn = &mut *conn.borrow_mut();
-            let received = conn.total_received - conn.unread().len() as u64 - before.0;
-            exchange.client_received.set(received + if status.is_some() { 0 } else { head });
-            exchange.client_sent.set(conn.total_sent - before.1);
-            conn.rest();
-            conn.body.is_done() && conn.unread().is_empty()
-        };
-        session.worker().stats.answered(exchange.status.get() as u16);
-        match next {
-            Ok(Next::Request) => {}
-            // The client has sent all of it: nothing can come that would make the system throw the answer away.
-            Ok(Next::Close) if whole => return Ok(()),
-            Ok(Next::Close) => break,
-            Ok(Next::Cut) => return Ok(()),
-            Ok(Next::Reset) => {
-                conn.borrow_mut().stream.set_reset();
-                return Ok(());
-            }
-            Ok(Next::Upgraded(upgrade)) => {
-                let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                let stream = conn.into_inner().into_stream();
-                return match upgrade {
-                    Upgrade::Peer(upstream, lease) => {
-                        Box::pin(relay(&session, &exchange, stream, upstream, lease)).await
+                // No request is lost: the next one is served by what the configuration says now.
+                Got::Retired => {
+                    if let Some(conn) = Rc::into_inner(conn) {
+                        session.renew(conn.into_inner().into_stream());
                     }
-                    Upgrade::Module(upgraded) => Box::pin(go_on(&session, &exchange, upgraded.go_on(stream))).await,
-                };
-            }
-            Err(e) => {
-                exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
-                return Err(e);
+                    return Ok(());
+                }
+                Got::Request => None,
+                Got::Refused(status) => Some(status),
+            };
+            served += 1;
+            session.worker().stats.requests.add();
+            let exchange = session.exchange();
+            let before = {
+                let conn = conn.borrow();
+                (conn.total_received - conn.unread().len() as u64, conn.total_sent)
+            };
+            let (status, head) = {
+                let request = &mut *request.borrow_mut();
+                if status.is_some() {
+                    request.path = None;
+                }
+                request.secure = secure;
+                request.protocol =
+                    if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
+                let bad_path = status.is_none() && request.decode_path().is_err();
+                (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
+            };
+            exchange.slot(|| State::new(request, &session.worker().spare));
+            // Boxed: an idle connection holds this future at its largest.
+            let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
+            let whole = {
+                let conn = &mut *conn.borrow_mut();
+                let received = conn.total_received - conn.unread().len() as u64 - before.0;
+                exchange.client_received.set(received + if status.is_some() { 0 } else { head });
+                exchange.client_sent.set(conn.total_sent - before.1);
+                conn.rest();
+                conn.body.is_done() && conn.unread().is_empty()
+            };
+            session.worker().stats.answered(exchange.status.get() as u16);
+            match next {
+                Ok(Next::Request) => {}
+                // The client has sent all of it: nothing can come that would make the system throw the answer away.
+                Ok(Next::Close) if whole => return Ok(()),
+                Ok(Next::Close) => break,
+                Ok(Next::Cut) => return Ok(()),
+                Ok(Next::Reset) => {
+                    conn.borrow_mut().stream.set_reset();
+                    return Ok(());
+                }
+                Ok(Next::Upgraded(upgrade)) => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    let stream = conn.into_inner().into_stream();
+                    return match upgrade {
+                        Upgrade::Peer(upstream, lease) => {
+                            Box::pin(relay(&session, &exchange, stream, upstream, lease)).await
+                        }
+                        Upgrade::Module(upgraded) => Box::pin(go_on(&session, &exchange, upgraded.go_on(stream))).await,
+                    };
+                }
+                Err(e) => {
+                    exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
+                    return Err(e);
+                }
             }
         }
+        end(&session, &conn).await
     }
-    end(&session, &conn).await
 }
 
 /// Another protocol: the streams are joined to their ends. It is the connection that is watched and may be ended, and the
