@@ -5,6 +5,7 @@
 use anyproxy_http_contract::{Http, ID, VERSION};
 use anyproxy_module_api::{Module, Problems, Registry, Scope};
 
+mod check;
 mod conf;
 mod handshake;
 mod hook;
@@ -15,6 +16,7 @@ mod serve;
 mod stats;
 mod talk;
 
+pub use check::check;
 pub use conf::Conf;
 
 /// The module: what its workers count together.
