@@ -59,7 +59,7 @@ mod tests {
             1 => random.below(400),
             _ => random.below(20),
         };
-        to.push(opcode | random.below(2) as u8 * 0x80);
+        to.push(opcode | (random.below(2) as u8 * 0x80));
         match length {
             0..126 => to.push(masked | length as u8),
             126..65536 => {
