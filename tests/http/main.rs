@@ -21,6 +21,7 @@ mod rates;
 mod real_clients;
 mod redirects;
 mod reloads;
+mod retries;
 mod rewriting;
 mod routes;
 mod slow_clients;

@@ -109,6 +109,15 @@ impl Lease {
         Ok(stream)
     }
 
+    /// Whether its connections speak for one client from their first byte on. The same for all of a line.
+    pub fn is_greeted(&self) -> bool {
+        if self.session.is_none() || self.worker.cycle.greetings.is_empty() {
+            return false;
+        }
+        // One that cannot be written is one.
+        *self.line().greeted.get_or_init(|| self.greeting().map_or(true, |bytes| !bytes.is_empty()))
+    }
+
     /// What modules send in front of the session's bytes.
     fn greeting(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();

@@ -10,6 +10,7 @@ use crate::{
     pages::{self, Page},
     probe::Question,
     redirects::Redirects,
+    retry::Retry,
     rewrite,
     statics::Static,
     trust::Trusted,
@@ -210,6 +211,7 @@ pub struct Conf {
     pub(crate) response_buffering: Option<Box<Buffering>>,
     pub(crate) forward: Forward,
     pub(crate) redirects: Option<Box<Redirects>>,
+    pub(crate) retry: Option<Box<Retry>>,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
@@ -250,6 +252,7 @@ impl Conf {
             request_buffering: Buffering::new(scope, "http_request_buffering", 1 << 20, problems),
             response_buffering: Buffering::new(scope, "http_response_buffering", 64 << 10, problems),
             redirects: Redirects::new(scope, problems),
+            retry: Retry::new(scope),
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),

@@ -32,6 +32,7 @@ mod proxy;
 mod redirects;
 mod reply;
 mod respond;
+mod retry;
 mod rewrite;
 mod statics;
 mod trust;

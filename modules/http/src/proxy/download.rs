@@ -37,13 +37,13 @@ enum Phase {
 /// on with the request's own.
 #[derive(Debug)]
 pub(crate) struct Download {
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     /// `None` once it was given back.
     up: Option<Box<Conn>>,
     /// What the connection had carried before, and what of the exchange is in its books.
     carried: (u64, u64),
     received_before: u64,
-    lease: Option<Lease>,
+    pub(super) lease: Option<Lease>,
     peer: u64,
     began: u64,
     /// When the final head came; 0: not yet.
@@ -62,6 +62,8 @@ pub(crate) struct Download {
     peer_keeps: bool,
     keeps_ms: u64,
     most_idle: usize,
+    /// The client has heard of an answer.
+    pub(super) told: bool,
 }
 
 impl Download {
@@ -95,6 +97,7 @@ impl Download {
             peer_keeps: true,
             keeps_ms: conf.upstream_idle_ms,
             most_idle: conf.upstream_idle,
+            told: false,
         }
     }
 
@@ -252,6 +255,7 @@ impl Download {
         let keep = Keep { upgrade: upgrades, trailers: false };
         h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
         if (100..200).contains(&status) && !upgrades {
+            self.told |= status != 100;
             self.incoming.interim(&parts.response);
             parts.response.clear();
             return Ok(false);
@@ -312,7 +316,11 @@ impl Download {
         Ok(())
     }
 
-    fn poll_body(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+    pub(super) fn poll_body(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
         loop {
             let (Phase::Body(body), Some(up)) = (&mut self.phase, &mut self.up) else { return Poll::Ready(Ok(None)) };
             match body.decode(up.unread()) {
@@ -363,7 +371,7 @@ impl Download {
     }
 
     /// Enters what was moved into the exchange's books.
-    fn account(&mut self, exchange: &Session<Http>) {
+    pub(super) fn account(&mut self, exchange: &Session<Http>) {
         let Some(up) = &self.up else { return };
         let now = (up.total_sent, up.total_received);
         let (sent, received) = (&exchange.upstream_sent, &exchange.upstream_received);

@@ -23,7 +23,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Download {
     stream: Stream,
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     /// Of the request, to be sent next.
     piece: Option<Bytes>,
     uploaded: bool,
@@ -31,6 +31,8 @@ pub(crate) struct Download {
     began: u64,
     /// The peer has not begun with the request.
     pub(super) untouched: bool,
+    /// The client has heard of an answer.
+    pub(super) told: bool,
 }
 
 impl Download {
@@ -62,11 +64,19 @@ impl Download {
         }
         call.exchange.upstream_sent.set(call.exchange.upstream_sent.get() + text.len() as u64);
         let began = now().as_nanos() as u64;
-        Ok(Self { stream, incoming, piece: None, uploaded, lease: Some(lease), began, untouched: false })
+        Ok(Self { stream, incoming, piece: None, uploaded, lease: Some(lease), began, untouched: false, told: false })
     }
 
     /// The request's body, for another peer.
     pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+
+    /// Ends an answer that nobody wants.
+    pub(super) fn throw_away(mut self, call: &Call<'_>) -> Incoming {
+        if call.state.parts.borrow().response.status() < 500 {
+            self.done();
+        }
         self.incoming
     }
 
@@ -117,6 +127,7 @@ impl Download {
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             if (100..200).contains(&message.status()) {
+                self.told |= message.status() != 100;
                 self.incoming.interim(&message);
                 continue;
             }
