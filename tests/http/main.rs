@@ -16,6 +16,7 @@ mod modules_of_others;
 mod other_origins;
 #[path = "../modules/support.rs"]
 mod others;
+mod paces;
 mod peers_that_fail;
 mod rates;
 mod real_clients;
@@ -26,5 +27,6 @@ mod rewriting;
 mod routes;
 mod slow_clients;
 mod support;
+mod total_time;
 mod upgrades;
 mod values;

@@ -7,12 +7,14 @@ use crate::{
     forward::Forward,
     headers::{self, Rule},
     hooks::Active,
+    pace::Pace,
     pages::{self, Page},
     probe::Question,
     redirects::Redirects,
     retry::Retry,
     rewrite,
     statics::Static,
+    total,
     trust::Trusted,
 };
 use anyproxy_module_api::*;
@@ -193,6 +195,8 @@ pub struct Conf {
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
     pub(crate) first_byte_ms: u64,
+    /// `http_total_timeout`; 0: none.
+    pub(crate) total_ms: u64,
     pub(crate) http2_streams: u32,
     pub(crate) http2_window: u32,
     pub(crate) upstream_idle: usize,
@@ -212,6 +216,7 @@ pub struct Conf {
     pub(crate) forward: Forward,
     pub(crate) redirects: Option<Box<Redirects>>,
     pub(crate) retry: Option<Box<Retry>>,
+    pub(crate) pace: Option<Pace>,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
@@ -236,6 +241,7 @@ impl Conf {
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
             first_byte_ms: ms("http_first_byte_timeout", 60),
+            total_ms: total::limit(scope),
             http2_streams: number("http2_streams", 128) as u32,
             http2_window: number("http2_window", 256 << 10) as u32,
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
@@ -253,6 +259,7 @@ impl Conf {
             response_buffering: Buffering::new(scope, "http_response_buffering", 64 << 10, problems),
             redirects: Redirects::new(scope, problems),
             retry: Retry::new(scope),
+            pace: Pace::new(scope),
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),

@@ -7,7 +7,9 @@ use crate::{
     fault::Fault,
     files,
     incoming::Incoming,
+    pace,
     proxy::{self, Download},
+    total,
 };
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
@@ -111,6 +113,10 @@ pub(crate) enum Body {
     Compressed(Box<compress::Stream>),
     /// Read on while the client takes its time.
     Buffered(Box<buffer::Buffered>),
+    /// To be complete by a time.
+    Timed(Box<total::Timed>),
+    /// So many bytes a second.
+    Limited(Box<pace::Limited>),
 }
 
 impl Body {
@@ -134,6 +140,8 @@ impl Body {
             Self::Peer2(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),
             Self::Buffered(kept) => kept.poll_next(exchange, cx),
+            Self::Timed(timed) => timed.poll_next(exchange, cx),
+            Self::Limited(limited) => limited.poll_next(exchange, cx),
             Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
@@ -158,7 +166,17 @@ impl Body {
             Self::Peer2(download) => download.drive(exchange, cx),
             Self::Compressed(stream) => stream.drive(exchange, cx),
             Self::Buffered(kept) => kept.drive(exchange, cx),
+            Self::Timed(timed) => timed.drive(exchange, cx),
+            Self::Limited(limited) => limited.drive(exchange, cx),
             _ => Ok(()),
+        }
+    }
+
+    /// It is the request's own body.
+    pub(crate) fn is_echo(&self) -> bool {
+        match self {
+            Self::Limited(limited) => limited.is_echo(),
+            body => matches!(body, Self::Echo(_)),
         }
     }
 
@@ -167,6 +185,8 @@ impl Body {
         let who = match self {
             Self::Compressed(stream) => return stream.stalled(),
             Self::Buffered(kept) => return kept.stalled(),
+            Self::Timed(timed) => return timed.stalled(),
+            Self::Limited(limited) => return limited.stalled(),
             Self::Echo(_) => Who::Client,
             _ => Who::Upstream,
         };

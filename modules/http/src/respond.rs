@@ -13,7 +13,7 @@ use crate::{
     pages, proxy,
     reply::{Body, Call, Reply},
     rewrite::{self, Applied, Rewritten},
-    statics,
+    statics, total,
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Exchange, Routed};
@@ -42,9 +42,12 @@ fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     if let Some(compress) = &conf.compress {
         reply = compress.apply(call, reply);
     }
-    // Last: it is to be driven by whoever sends the answer.
+    // Behind all that makes a body: it is to be driven by whoever sends the answer.
     if let Some(buffering) = &conf.response_buffering {
         reply = buffering.apply(conf, call, reply);
+    }
+    if let Some(pace) = conf.pace {
+        reply = pace.apply(reply);
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
@@ -171,6 +174,15 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
         };
     }
     let reply = match http2 {
+        _ if conf.total_ms > 0 => {
+            let asked = async {
+                match http2 {
+                    true => proxy::pass_http2(call, conf, incoming).await,
+                    false => proxy::pass(call, conf, incoming).await,
+                }
+            };
+            Box::pin(total::within(call, conf, asked)).await
+        }
         true => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
         false => proxy::pass(call, conf, incoming).await,
     };
