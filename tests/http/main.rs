@@ -13,6 +13,7 @@ mod framing;
 mod heads_passed_on;
 mod keep_alive;
 mod modules_of_others;
+mod multi_hop;
 mod other_origins;
 #[path = "../modules/support.rs"]
 mod others;

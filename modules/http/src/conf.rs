@@ -7,6 +7,7 @@ use crate::{
     forward::Forward,
     headers::{self, Rule},
     hooks::Active,
+    multi_hop,
     pace::Pace,
     pages::{self, Page},
     probe::Question,
@@ -206,6 +207,7 @@ pub struct Conf {
     pub(crate) request_headers: Vec<Rule>,
     pub(crate) response_headers: Vec<Rule>,
     pub(crate) trusted: Trusted,
+    pub(crate) multi_hop: bool,
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
@@ -251,6 +253,7 @@ impl Conf {
             request_headers,
             response_headers: headers::rules(scope, "http_response_header", problems),
             trusted: Trusted::new(scope, problems),
+            multi_hop: multi_hop::is_on(scope),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
             access: Access::new(scope, problems),

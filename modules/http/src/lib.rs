@@ -25,6 +25,7 @@ mod http1;
 mod http2;
 mod incoming;
 mod message;
+mod multi_hop;
 mod pace;
 mod pages;
 mod probe;

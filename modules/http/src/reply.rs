@@ -34,6 +34,11 @@ impl Client {
         Self { from: connection.client.get(), address: OnceCell::new() }
     }
 
+    /// Whom the connection is from.
+    pub(crate) const fn sender(&self) -> Addr {
+        self.from
+    }
+
     /// The connection's address as peers are told. Whom a trusted sender speaks for is in the header already.
     pub(crate) fn address(&self) -> &str {
         self.address.get_or_init(|| self.from.ip().map_or_else(|| "unix:".to_owned(), |ip| ip.to_string()))

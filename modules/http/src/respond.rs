@@ -8,9 +8,9 @@
 use crate::{
     Http, buffer, conditions,
     conf::{Answerer, Conf},
-    headers, hooks,
+    core, headers, hooks,
     incoming::Incoming,
-    pages, proxy,
+    multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
     rewrite::{self, Applied, Rewritten},
     statics, total,
@@ -61,6 +61,9 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
     exchange.set_domain(state.parts.borrow_mut().host());
     // Before the local is chosen: rules and lists of addresses look at the client.
     watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
+    if let Err(e) = multi_hop::hear(call, watch.conf()) {
+        return lost(call, e);
+    }
     let mut rewritten = Applied::default();
     let conf = loop {
         let routed = owned.choose();
@@ -77,6 +80,9 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
         }
     };
     call.conf.set(Some(conf));
+    if let Err(e) = multi_hop::settle(call, conf) {
+        return lost(call, e);
+    }
     if !owned.is_allowed().await {
         return refuse(call, 403);
     }
@@ -95,6 +101,12 @@ async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) 
     }
     let reply = answer(call, conf, incoming).await;
     if reply.whole { cut(call, reply) } else { reply }
+}
+
+/// Its list of hops is none.
+fn lost(call: &Call<'_>, e: core::domains::Error) -> Reply {
+    anyproxy_module_api::tracing::info!(session = call.exchange.id, "request refused: {e}");
+    refuse(call, 400)
 }
 
 /// Applies conditions and ranges to an answer that can be cut.

@@ -16,6 +16,7 @@ use crate::{
     h1, hooks,
     http2::client::{Got, Stream},
     incoming::Incoming,
+    multi_hop,
     reply::{Call, Client, Reply},
     respond::refuse,
     retry::Tries,
@@ -161,10 +162,12 @@ fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
         ErrorKind::Refused => (502, Cause::Refused),
         ErrorKind::NoPeer => (502, Cause::NoPeer),
         ErrorKind::Limit => (503, Cause::Limit),
+        ErrorKind::Permission => (multi_hop::denied(call), Cause::Denied),
         _ => (502, Cause::Unreachable),
     };
     tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
-    call.exchange.close(CloseReason::new(Who::Upstream, Stage::Connect, cause));
+    let who = if cause == Cause::Denied { Who::Proxy } else { Who::Upstream };
+    call.exchange.close(CloseReason::new(who, Stage::Connect, cause));
     refuse(call, status)
 }
 
