@@ -10,6 +10,7 @@ mod error_pages;
 mod files;
 mod forwarding;
 mod framing;
+mod greeted_peers;
 mod heads_passed_on;
 mod keep_alive;
 mod modules_of_others;

@@ -65,11 +65,12 @@ impl fmt::Debug for Peers {
 }
 
 /// Somebody is to make a connection; dropping this lets another try.
-pub(crate) struct Turn(Rc<Peers>, u64);
+pub(crate) struct Turn(Option<(Rc<Peers>, u64)>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(peer) = self.0.0.borrow_mut().get_mut(&self.1) {
+        let Some((peers, peer)) = &self.0 else { return };
+        if let Some(peer) = peers.0.borrow_mut().get_mut(peer) {
             peer.connecting = false;
             peer.waiting.drain(..).for_each(Waker::wake);
         }
@@ -100,7 +101,7 @@ impl Peers {
                 return Poll::Pending;
             }
             this.connecting = true;
-            Poll::Ready(Got::Turn(Turn(Rc::clone(self), peer)))
+            Poll::Ready(Got::Turn(Turn(Some((Rc::clone(self), peer)))))
         })
         .await
     }
@@ -142,14 +143,19 @@ impl Peers {
 }
 
 impl Turn {
+    /// For one request, whose connection is nobody else's.
+    pub(crate) const ALONE: Self = Self(None);
+
     /// The connection is made: its first stream.
     pub(crate) fn connected(self, conn: Conn) -> Option<Stream> {
         let mut codec = Connection::new(Role::Client, CONFIG);
         let mut conn = conn;
         codec.start(&mut conn.out);
-        let link = Rc::new(RefCell::new(Mux::new(conn, codec)));
+        let mut mux = Mux::new(conn, codec);
+        mux.alone = self.0.is_none();
+        let link = Rc::new(RefCell::new(mux));
         let stream = Stream::open(&link);
-        let (peers, peer) = (Rc::clone(&self.0), self.1);
+        let (peers, peer) = self.0.clone().unwrap_or_default();
         if let Some(this) = peers.0.borrow_mut().get_mut(&peer) {
             this.links.push(Known { link: Rc::clone(&link), idle_since: 0 });
         }
@@ -201,7 +207,7 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());
     }
-    if mux.codec.is_draining() && mux.open == 0 && mux.conn.pending() == 0 {
+    if (mux.alone || mux.codec.is_draining()) && mux.open == 0 && mux.conn.pending() == 0 {
         return Poll::Ready(());
     }
     Poll::Pending

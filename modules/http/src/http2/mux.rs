@@ -48,6 +48,8 @@ pub(crate) struct Mux {
     pub(super) streams: Vec<Option<Entry>>,
     pub(super) free: Vec<u32>,
     pub(super) open: usize,
+    /// Of a client: it ends with its first stream.
+    pub(super) alone: bool,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent.
@@ -105,7 +107,16 @@ impl Entry {
 
 impl Mux {
     pub(super) fn new(conn: Conn, codec: Connection) -> Self {
-        Self { conn, codec, streams: Vec::new(), free: Vec::new(), open: 0, waker: None, waiting: Vec::new() }
+        Self {
+            conn,
+            codec,
+            streams: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            alone: false,
+            waker: None,
+            waiting: Vec::new(),
+        }
     }
 
     /// The connection's task is this one.

@@ -2,7 +2,7 @@
 
 use super::{
     Peer,
-    head::{keep_alive_timeout, write_request},
+    head::{Manner, keep_alive_timeout, write_request},
 };
 use crate::{
     Http,
@@ -78,7 +78,10 @@ impl Download {
         let parts = &mut *call.state.parts.borrow_mut();
         parts.response.clear();
         let chunked = incoming.length().is_none();
-        let upgrade = write_request(parts, call.client.address(), conf, chunked, &peer.lease, &lines, &mut up.out);
+        // What begins with a client's greeting carries nobody else's request.
+        let most_idle = if peer.greeted { 0 } else { conf.upstream_idle };
+        let how = Manner { chunked, keeps: most_idle > 0 };
+        let upgrade = write_request(parts, call.client.address(), conf, how, &peer.lease, &lines, &mut up.out);
         Self {
             incoming,
             received_before: carried.1,
@@ -96,7 +99,7 @@ impl Download {
             upgrade,
             peer_keeps: true,
             keeps_ms: conf.upstream_idle_ms,
-            most_idle: conf.upstream_idle,
+            most_idle,
             told: false,
         }
     }

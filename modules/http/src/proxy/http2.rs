@@ -1,6 +1,6 @@
 //! One request at a peer of HTTP/2: from its head to the end of the answer's body.
 
-use super::head::write_request;
+use super::head::{Manner, write_request};
 use crate::{
     Http,
     conf::Conf,
@@ -53,7 +53,8 @@ impl Download {
         let te = {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
-            write_request(parts, call.client.address(), conf, false, &lease, &lines, &mut text);
+            let how = Manner { chunked: false, keeps: true };
+            write_request(parts, call.client.address(), conf, how, &lease, &lines, &mut text);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };

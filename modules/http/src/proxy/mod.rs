@@ -14,7 +14,7 @@ use crate::{
     exchange::State,
     fault::Fault,
     h1, hooks,
-    http2::client::{Got, Stream},
+    http2::client::{Got, Stream, Turn},
     incoming::Incoming,
     multi_hop,
     reply::{Call, Client, Reply},
@@ -23,7 +23,7 @@ use crate::{
 };
 use anyproxy_http_contract::Response;
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Session, Stage, Who, timeout, tracing,
+    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
 };
 use std::{cell::Cell, time::Duration};
 
@@ -32,6 +32,8 @@ struct Peer {
     conn: Box<Conn>,
     lease: Lease,
     id: u64,
+    /// It is this client's alone.
+    greeted: bool,
     /// It carried a request before.
     reused: bool,
 }
@@ -118,8 +120,12 @@ async fn stream(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<(Stream, Lease
     let stats = &call.exchange.worker().stats;
     let mut lease = pick(call, tries).await?;
     loop {
-        let id = lease.info().id;
-        match call.exchange.worker().peers.get(id).await {
+        let PeerInfo { id, greeted, .. } = lease.info();
+        let got = match greeted {
+            0 => call.exchange.worker().peers.get(id).await,
+            _ => Got::Turn(Turn::ALONE),
+        };
+        match got {
             Got::Stream(stream) => {
                 stats.upstream_reused.add();
                 return Ok((stream, lease));
@@ -189,22 +195,27 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
     let exchange = call.exchange;
     loop {
         let mut lease = pick(call, tries).await?;
-        let id = lease.info().id;
-        if !fresh && let Some(conn) = exchange.worker().idle.take(id) {
+        let PeerInfo { id, greeted, .. } = lease.info();
+        let greeted = greeted != 0;
+        if !fresh
+            && !greeted
+            && let Some(conn) = exchange.worker().idle.take(id)
+        {
             stats.upstream_reused.add();
-            return Ok(Peer { conn, lease, id, reused: true });
+            return Ok(Peer { conn, lease, id, greeted, reused: true });
         }
         stats.upstream_new.add();
         let e = match lease.connect().await {
-            Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false }),
+            Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
             Err(e) => e,
         };
         lease.done(&UNREACHABLE);
         if !tries.connects() {
             // Others, as the upstream's `retry` says.
             let (stream, lease) = exchange.connect_upstream().await?;
-            let id = lease.info().id;
-            return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false });
+            let PeerInfo { id, greeted, .. } = lease.info();
+            let greeted = greeted != 0;
+            return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
         }
         if !tries.again_elsewhere(call, id, &e).await {
             return Err(e);
