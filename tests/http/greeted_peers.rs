@@ -11,8 +11,11 @@ use crate::support::{OK, Scripted, ask, get, head, server};
 /// A peer that takes a greeting and then requests, and keeps what each connection brought.
 struct Raw {
     origin: Origin,
-    seen: Arc<Mutex<Vec<(Vec<u8>, String)>>>,
+    seen: Arc<Mutex<Seen>>,
 }
+
+/// Greetings and heads.
+type Seen = Vec<(Vec<u8>, String)>;
 
 impl Raw {
     fn new(greeting: fn(&mut BufReader<TcpStream>) -> Vec<u8>) -> Self {
@@ -30,7 +33,7 @@ impl Raw {
         Self { origin, seen }
     }
 
-    fn seen(&self) -> Vec<(Vec<u8>, String)> {
+    fn seen(&self) -> Seen {
         self.seen.lock().expect("not poisoned").clone()
     }
 }

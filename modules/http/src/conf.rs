@@ -11,6 +11,7 @@ use crate::{
     pace::Pace,
     pages::{self, Page},
     probe::Question,
+    purge::Purge,
     redirects::Redirects,
     retry::Retry,
     rewrite,
@@ -183,6 +184,8 @@ pub(crate) enum Answerer {
     Static(Static),
     /// What another module registered under this name.
     Module(&'static str),
+    /// Its handler "purge".
+    Purge(Purge),
 }
 
 /// What a block says.
@@ -298,6 +301,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             },
             "http_proxy" => Answerer::Proxy { http2: prop("version").is_some_and(|v| v.text.as_str() == "2") },
             "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
+            "http_purge" => match Purge::new(node) {
+                Ok(purge) => Answerer::Purge(purge),
+                Err(wrong) => {
+                    problems.error(&node.span, &wrong, "");
+                    Answerer::Proxy { http2: false }
+                }
+            },
             "http_static" => match Static::new(node) {
                 Ok(files) => Answerer::Static(files),
                 Err(wrong) => {

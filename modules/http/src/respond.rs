@@ -144,6 +144,7 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match &conf.answerer {
         Answerer::Static(files) => Box::pin(statics::send(call, conf, files)).await,
         Answerer::Module(name) => Box::pin(hooks::handle(call, name, incoming)).await,
+        Answerer::Purge(purge) => Box::pin(purge.answer(call, incoming)).await,
         Answerer::Proxy { http2 } => pass(call, conf, incoming, *http2).await,
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
