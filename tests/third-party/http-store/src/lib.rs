@@ -89,7 +89,9 @@ impl Module for HttpStore {
             problems.fail("http_store: nobody provides http");
             return false;
         };
-        http.hook::<Self, Lookup>(self) && http.hook::<Self, Store>(self) && http.handler::<Self, Twice>(self)
+        http.hook::<Self, Lookup>(self)
+            && http.hook::<Self, Store>(self)
+            && http.handler::<Self, Twice>(self)
             && http.handler::<Self, Purge>(self)
     }
 
