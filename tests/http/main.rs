@@ -6,6 +6,7 @@ mod buffering_requests;
 mod compression;
 mod connections_to_peers;
 mod credentials;
+mod direct_files;
 mod error_pages;
 mod files;
 mod forwarding;

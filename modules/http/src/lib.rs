@@ -13,6 +13,7 @@ mod conditions;
 mod conf;
 mod conn;
 pub mod core;
+mod direct;
 mod exchange;
 mod fault;
 mod files;

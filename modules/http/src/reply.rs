@@ -3,6 +3,7 @@
 use crate::{
     Http, buffer, compress, conditions,
     conf::Conf,
+    direct,
     exchange::State,
     fault::Fault,
     files,
@@ -104,6 +105,8 @@ pub(crate) enum Body {
     Bytes(Bytes),
     /// Pieces that are known from the start.
     Segments(VecDeque<Segment>),
+    /// The same, files of which are read past the cache.
+    Direct(Box<direct::Direct>),
     /// What a peer sends.
     Peer(Box<Download>),
     /// The same over HTTP/2.
@@ -141,6 +144,7 @@ impl Body {
                 _ => Poll::Ready(Ok(None)),
             },
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
+            Self::Direct(direct) => direct.poll_next(cx),
             Self::Peer(download) => download.poll_next(exchange, cx),
             Self::Peer2(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),

@@ -8,7 +8,7 @@
 use crate::{
     Http, buffer, conditions,
     conf::{Answerer, Conf},
-    core, headers, hooks,
+    core, direct, headers, hooks,
     incoming::Incoming,
     multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
@@ -37,6 +37,11 @@ fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     if !conf.pages.is_empty() {
         reply = pages::apply(&conf.pages, call, reply);
         call.exchange.status.set(status());
+    }
+    if let Answerer::Static(files) = &conf.answerer
+        && files.directio > 0
+    {
+        reply = direct::apply(files.directio, reply);
     }
     conf.access.finish(call);
     if let Some(compress) = &conf.compress {
