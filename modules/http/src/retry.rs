@@ -112,7 +112,8 @@ impl<'a> Tries<'a> {
             return false;
         }
         self.tried.push(peer);
-        match call.exchange.pick_another(&self.tried).await {
+        // Boxed, as what is rare: every request's future has room for it otherwise.
+        match Box::pin(call.exchange.pick_another(&self.tried)).await {
             Ok(lease) => {
                 call.exchange.worker().stats.upstream_retried.add();
                 let (session, to) = (call.exchange.id, lease.info().addr);

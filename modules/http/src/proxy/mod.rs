@@ -51,7 +51,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -
         let mut download = Download::new(call, conf, incoming, peer);
         let fault = match download.head(call, conf).await {
             Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
-                incoming = download.throw_away(call).await;
+                incoming = Box::pin(download.throw_away(call)).await;
                 incoming.rewind();
                 continue;
             }
