@@ -1,8 +1,9 @@
 //! `multi_hop`: a request goes from proxy to proxy as its list says, where each of them listens to its sender.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
-use harness::{Proxy, client};
+use harness::{Proxy, client, program, skip};
 
 use crate::support::{Answer, OK, Scripted, ask, once, server};
 
@@ -50,6 +51,21 @@ fn a_peer_gets_the_rest_of_the_list() {
         let line = seen.lines().find_map(|l| l.strip_prefix("anyproxy_domains: "));
         assert_eq!(line, told, "{seen}");
     }
+}
+
+#[test]
+fn clients_of_http_2_are_heard_too() {
+    let [one, two] = [(); 2].map(|()| server(HOP).start());
+    let Some(curl) = program("curl") else { return skip("curl is not installed") };
+    let ask = |list: String| {
+        let (url, list) = (format!("http://{}/", one.addr(0)), format!("anyproxy_domains: {list}"));
+        let out =
+            Command::new(&curl).args(["-sS", "--http2-prior-knowledge", "--noproxy", "*", "-H", &list, &url]).output();
+        String::from_utf8_lossy(&out.expect("curl runs").stdout).into_owned()
+    };
+    let end = |from: &str| format!("end of {}, left:  from {from}", one.addr(0));
+    assert_eq!(ask(format!("{}, {}", two.addr(0), one.addr(0))), end("127.0.0.1, 127.0.0.1"));
+    assert!(ask("127.1".to_owned()).contains("400"));
 }
 
 #[test]

@@ -135,6 +135,8 @@ impl Download {
             if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
                 return Poll::Ready(Err(self.timed_out()));
             }
+            // Whoever waits may be left where it is.
+            self.account(call.exchange);
             Poll::Pending
         })
         .await;
