@@ -38,6 +38,7 @@ use anyproxy_module_api::abi::{
     stream::Stream,
     task::{FfiPoll, LocalFuture},
 };
+use pin_project_lite::pin_project;
 use preread::{Found, Preread, refuse};
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -181,11 +182,24 @@ where
     let key = worker.enter(&session);
     let lives = life(Rc::clone(&session));
     let life = Life { session, worker: Rc::clone(worker), key };
-    let task = rt::spawn(async move {
-        let reason = lives.await;
-        life.session.close(reason.unwrap_or_else(|reason| reason));
-    });
-    worker.note_task(key, task);
+    worker.note_task(key, rt::spawn(Living { lives, life }));
+}
+
+pin_project! {
+    /// A session's task. A type of its own: an `async` block around the future would hold it twice.
+    struct Living<F> {
+        #[pin]
+        lives: F,
+        life: Life,
+    }
+}
+
+impl<F: Future<Output = Ended<CloseReason>>> Future for Living<F> {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        this.lives.poll(cx).map(|reason| this.life.session.close(reason.unwrap_or_else(|reason| reason)))
+    }
 }
 
 /// The life, top down. Idle sessions are many, and each holds this future at its largest: so what few sessions wait for is
@@ -442,7 +456,11 @@ impl Session {
     fn choose_server(&self) -> Ended<()> {
         let user = if self.listener.by_domain {
             let texts = self.texts();
-            self.listener.user_of(texts.domain.borrow().as_bytes(), &mut texts.captures.borrow_mut())
+            let domain = texts.domain.borrow();
+            let user = self.listener.user_of(domain.as_bytes(), &mut texts.captures.borrow_mut());
+            // First bytes that name no domain may be of a protocol whose requests do, each for itself.
+            let each_names_one = || self.listener.users.iter().position(|u| u.server.exchanges.is_some());
+            user.or_else(|| if domain.is_empty() { each_names_one() } else { None })
         } else {
             Some(0)
         };

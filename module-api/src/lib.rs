@@ -18,9 +18,9 @@ pub use abi::{
     conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value},
     error::{Error, ErrorKind},
     export::{
-        Action, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Exchange,
-        Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay, Routed, Scope,
-        Session, Variable,
+        Action, Asked, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener,
+        Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay,
+        Routed, Scope, Session, Variable,
     },
     host::{PeerInfo, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},

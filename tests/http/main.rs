@@ -1,6 +1,7 @@
-//! HTTP/1: the server, routing by request, the proxy. One behaviour a file.
+//! HTTP/1 and HTTP/2: the server, routing by request, the proxy. One behaviour a file.
 
 mod bodies;
+mod browser;
 mod buffering;
 mod buffering_requests;
 mod compression;
@@ -12,7 +13,15 @@ mod files;
 mod forwarding;
 mod framing;
 mod greeted_peers;
+mod grpc;
+mod h2;
 mod heads_passed_on;
+mod http2_clients;
+mod http2_limits;
+mod http2_peers;
+mod http2_peers_that_fail;
+mod http2_reload;
+mod http2_websocket;
 mod keep_alive;
 mod modules_of_others;
 mod multi_hop;

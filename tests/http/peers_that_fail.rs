@@ -1,8 +1,10 @@
 //! Peers that are not there, say nothing, or end too early.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use harness::{Origin, client};
+use harness::{Origin, client, eventually};
 
 use crate::support::{OK, Scripted, get, head, once, server};
 
@@ -75,4 +77,42 @@ fn a_peer_that_answers_before_the_body_is_heard() {
     stream.write_all(request.as_bytes()).expect("write");
     let a = crate::support::answer(&mut stream, "POST");
     assert_eq!((a.status, a.text().as_str()), (403, "no"));
+}
+
+#[test]
+fn clients_that_give_up_do_not_eject_it() {
+    // Silent to what it is asked at `/slow`; ends without an answer otherwise.
+    let (asked, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (count, over) = (Arc::clone(&asked), Arc::clone(&seen));
+    let origin = Origin::start(move |mut conn| {
+        let head = crate::support::head(&mut conn).unwrap_or_default();
+        count.fetch_add(1, Relaxed);
+        if head.starts_with("GET /slow ") {
+            // Up to the end of the connection.
+            let _ = std::io::Read::read(&mut conn, &mut [0]);
+            over.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    });
+    let other = Origin::echo();
+    let proxy = harness::Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\n\
+         upstream \"u\" {{\neject consecutive=3 time=\"60s\"\nproxy_pass_tcp \"{}\"\nproxy_pass_tcp \"{}\" backup=#true\n}}\n\
+         net {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nlocal {{ proxy_pass_upstream \"u\"; }}\n}} }}\n",
+        origin.addr(),
+        other.addr()
+    ));
+    let ejected = || proxy.status()["upstreams"].to_string().contains("\"ejected\"");
+    for n in 1..=6 {
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(get("/slow").as_bytes()).expect("write");
+        eventually("the peer was asked", || (asked.load(Relaxed) == n).then_some(()));
+        client::reset(stream);
+        eventually("the peer's connection is given up", || (seen.load(Relaxed) == n).then_some(()));
+    }
+    assert!(!ejected(), "{}", proxy.status()["upstreams"]);
+    for _ in 0..3 {
+        assert_eq!(once(&proxy, get("/")).status, 502);
+    }
+    eventually("it is ejected", || ejected().then_some(()));
 }

@@ -86,6 +86,7 @@ fn cut(call: &Call<'_>, reply: Reply, parts: &[(u64, u64)], length: u64) -> Repl
     let message = &mut call.state.parts.borrow_mut().response;
     let pieces = match reply.body {
         Body::Segments(pieces) => pieces,
+        Body::Small(bytes) => [Segment::Bytes(bytes.to_vec().into())].into(),
         // It comes once, from its beginning: one part of it can be had, several in any order cannot.
         body if parts.len() == 1 => {
             let (start, end) = parts[0];

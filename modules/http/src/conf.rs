@@ -188,6 +188,13 @@ pub(crate) enum Answerer {
     Purge(Purge),
 }
 
+impl Answerer {
+    /// Peers that speak HTTP/2.
+    pub(crate) const fn is_http2(&self) -> bool {
+        matches!(self, Self::Proxy { http2: true })
+    }
+}
+
 /// What a block says.
 #[derive(Debug)]
 pub struct Conf {

@@ -41,7 +41,30 @@ pub(crate) struct Opened {
     identity: (u64, u64, u64, u64),
     checked_ms: Cell<u64>,
     used: Cell<bool>,
+    /// What is said of it, and what is in it, where that is little.
+    pub(crate) small: RefCell<Option<Rc<Small>>>,
 }
+
+/// A short file, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Small {
+    pub(crate) content: Rc<[u8]>,
+    /// Content-Type, for a server that says a charset or one that does not.
+    pub(crate) kind: String,
+    pub(crate) charset: bool,
+    pub(crate) modified: [u8; 29],
+}
+
+/// A file that was asked for lately, by the path of the request.
+#[derive(Debug)]
+struct Recent {
+    root: Arc<std::path::Path>,
+    path: Vec<u8>,
+    opened: Rc<Opened>,
+}
+
+/// How many are found without a look at their names.
+const RECENT: usize = 256;
 
 /// Why there is no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +82,7 @@ type Looked = Result<Rc<Opened>, Missing>;
 
 /// The open files of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Files(RefCell<HashMap<PathBuf, Kept>>);
+pub(crate) struct Files(RefCell<HashMap<PathBuf, Kept>>, RefCell<Vec<Option<Recent>>>);
 
 #[derive(Debug)]
 enum Kept {
@@ -96,6 +119,26 @@ impl Files {
         looked
     }
 
+    /// A file that was asked for lately by this very path, and need not be looked at again yet.
+    pub(crate) fn recent(&self, root: &Arc<std::path::Path>, path: &Path, how: How) -> Option<Rc<Opened>> {
+        let all = self.1.borrow();
+        let found = all.get(place(path.as_bytes()))?.as_ref()?;
+        let same = Arc::ptr_eq(&found.root, root) && found.path == path.as_bytes();
+        if !same || found.opened.checked_ms.get() + how.valid_ms <= now_ms() {
+            return None;
+        }
+        found.opened.used.set(true);
+        Some(Rc::clone(&found.opened))
+    }
+
+    /// The next request with this path finds the file at once.
+    pub(crate) fn note(&self, root: &Arc<std::path::Path>, path: &Path, opened: &Rc<Opened>) {
+        let all = &mut *self.1.borrow_mut();
+        all.resize_with(RECENT, || None);
+        let (root, opened) = (Arc::clone(root), Rc::clone(opened));
+        all[place(path.as_bytes())] = Some(Recent { root, path: path.as_bytes().to_vec(), opened });
+    }
+
     /// What is known and recent enough.
     fn kept(&self, name: &std::path::Path, how: How) -> Option<Looked> {
         let now = now_ms();
@@ -127,6 +170,7 @@ impl Files {
             identity: meta.identity,
             checked_ms: Cell::new(now_ms()),
             used: Cell::new(true),
+            small: RefCell::default(),
         })
     }
 
@@ -156,17 +200,30 @@ impl Files {
 
     /// It has changed: it is opened anew.
     pub(crate) fn forget(&self, opened: &Rc<Opened>) {
+        self.1.borrow_mut().clear();
         self.0.borrow_mut().retain(|_, k| !matches!(k, Kept::Open(f) if Rc::ptr_eq(f, opened)));
     }
 
     /// Closes what was not asked for lately.
     pub(crate) fn sweep(&self) {
         let now = now_ms();
+        self.1.borrow_mut().clear();
         self.0.borrow_mut().retain(|_, k| match k {
             Kept::Open(f) => f.used.replace(false) || f.checked_ms.get() + 20_000 > now,
             Kept::Missing { until_ms } => *until_ms > now,
         });
     }
+}
+
+/// Where a path is looked for among the recent ones. Who wants two in one place gets the slower way, and no more.
+fn place(path: &[u8]) -> usize {
+    let mut hash = path.len() as u64;
+    for piece in path.rchunks(8).take(8) {
+        let mut word = [0; 8];
+        word[..piece.len()].copy_from_slice(piece);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    (hash >> 56) as usize % RECENT
 }
 
 fn failed(e: &Error) -> Missing {

@@ -13,13 +13,14 @@ use crate::{
     http2,
     incoming::{self, Incoming, Shared},
     message::is_bare,
+    proxy,
     reply::{Body, Call, Client, Flat, GONE, Reply, Upgrade},
-    respond,
+    respond::{self, Begun},
 };
 use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms,
-    tracing, unix_ms,
+    ready, tracing, unix_ms,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -44,8 +45,9 @@ impl Handler<Http> for Handle {
     const NAME: &'static str = "http";
     const EXCHANGES: bool = true;
 
-    async fn handle(session: Session<Http>, stream: Stream) -> Result<(), Error> {
-        serve(session, stream).await
+    // Not an async fn, which would hold what it is given once more.
+    fn handle(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
+        serve(session, stream)
     }
 }
 
@@ -86,95 +88,103 @@ enum Next {
     Upgraded(Upgrade),
 }
 
-async fn serve(session: Session<Http>, stream: Stream) -> Result<(), Error> {
+/// Not an async fn, which would hold what it is given twice.
+fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
     let info = stream.info();
     // What is neither a socket of its own has encryption in between.
     let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
     let agreed = info.alpn.as_str() == "h2";
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
     let client = Client::new(&session);
-    let mut served = 0;
-    loop {
-        let waited = if agreed { Got::Http2 } else { await_first(&session, &conn, served).await? };
-        let request = session.worker().request();
-        if conn.borrow().out.capacity() == 0 {
-            conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
-        }
-        let got = match waited {
-            Got::Request => receive_head(&session, &conn, &request, served).await?,
-            other => other,
-        };
-        let status = match got {
-            Got::Nothing => break,
-            Got::Http2 => {
-                let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
+    async move {
+        let mut served = 0;
+        loop {
+            let waited = if agreed { Got::Http2 } else { await_first(&session, &conn, served).await? };
+            let request = session.worker().request();
+            if conn.borrow().out.capacity() == 0 {
+                conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
             }
-            // No request is lost: the next one is served by what the configuration says now.
-            Got::Retired => {
-                if let Some(conn) = Rc::into_inner(conn) {
-                    session.renew(conn.into_inner().into_stream());
+            let got = match waited {
+                Got::Request => match take_head(&session, &conn, &request, served) {
+                    Some(got) => got,
+                    None => Box::pin(await_head(&session, &conn, &request, served)).await?,
+                },
+                other => other,
+            };
+            let status = match got {
+                Got::Nothing => break,
+                Got::Http2 => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
                 }
-                return Ok(());
-            }
-            Got::Request => None,
-            Got::Refused(status) => Some(status),
-        };
-        served += 1;
-        session.worker().stats.requests.add();
-        let exchange = session.exchange();
-        let before = {
-            let conn = conn.borrow();
-            (conn.total_received - conn.unread().len() as u64, conn.total_sent)
-        };
-        let (status, head) = {
-            let request = &mut *request.borrow_mut();
-            if status.is_some() {
-                request.path = None;
-            }
-            request.secure = secure;
-            request.protocol =
-                if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
-            let bad_path = status.is_none() && request.decode_path().is_err();
-            (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
-        };
-        exchange.slot(|| State::new(request, &session.worker().spare));
-        // Boxed: an idle connection holds this future at its largest.
-        let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
-        let whole = {
-            let conn = &mut *conn.borrow_mut();
-            let received = conn.total_received - conn.unread().len() as u64 - before.0;
-            exchange.client_received.set(received + if status.is_some() { 0 } else { head });
-            exchange.client_sent.set(conn.total_sent - before.1);
-            conn.rest();
-            conn.body.is_done() && conn.unread().is_empty()
-        };
-        session.worker().stats.answered(exchange.status.get() as u16);
-        match next {
-            Ok(Next::Request) => {}
-            // The client has sent all of it: nothing can come that would make the system throw the answer away.
-            Ok(Next::Close) if whole => return Ok(()),
-            Ok(Next::Close) => break,
-            Ok(Next::Cut) => return Ok(()),
-            Ok(Next::Reset) => {
-                conn.borrow_mut().stream.set_reset();
-                return Ok(());
-            }
-            Ok(Next::Upgraded(upgrade)) => {
-                let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
-                let stream = conn.into_inner().into_stream();
-                return match upgrade {
-                    Upgrade::Peer(upstream, lease) => relay(&session, &exchange, stream, upstream, lease).await,
-                    Upgrade::Module(upgraded) => go_on(&session, &exchange, upgraded.go_on(stream)).await,
-                };
-            }
-            Err(e) => {
-                exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
-                return Err(e);
+                // No request is lost: the next one is served by what the configuration says now.
+                Got::Retired => {
+                    if let Some(conn) = Rc::into_inner(conn) {
+                        session.renew(conn.into_inner().into_stream());
+                    }
+                    return Ok(());
+                }
+                Got::Request => None,
+                Got::Refused(status) => Some(status),
+            };
+            served += 1;
+            session.worker().stats.requests.add();
+            let exchange = session.exchange();
+            let before = {
+                let conn = conn.borrow();
+                (conn.total_received - conn.unread().len() as u64, conn.total_sent)
+            };
+            let (status, head) = {
+                let request = &mut *request.borrow_mut();
+                if status.is_some() {
+                    request.path = None;
+                }
+                request.secure = secure;
+                request.protocol =
+                    if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
+                let bad_path = status.is_none() && request.decode_path().is_err();
+                (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
+            };
+            exchange.slot(|| State::new(request, &session.worker().spare));
+            // Boxed: an idle connection holds this future at its largest.
+            let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
+            let whole = {
+                let conn = &mut *conn.borrow_mut();
+                let received = conn.total_received - conn.unread().len() as u64 - before.0;
+                exchange.client_received.set(received + if status.is_some() { 0 } else { head });
+                exchange.client_sent.set(conn.total_sent - before.1);
+                conn.rest();
+                conn.body.is_done() && conn.unread().is_empty()
+            };
+            session.worker().stats.answered(exchange.status.get() as u16);
+            match next {
+                Ok(Next::Request) => {}
+                // The client has sent all of it: nothing can come that would make the system throw the answer away.
+                Ok(Next::Close) if whole => return Ok(()),
+                Ok(Next::Close) => break,
+                Ok(Next::Cut) => return Ok(()),
+                Ok(Next::Reset) => {
+                    conn.borrow_mut().stream.set_reset();
+                    return Ok(());
+                }
+                Ok(Next::Upgraded(upgrade)) => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    let stream = conn.into_inner().into_stream();
+                    return match upgrade {
+                        Upgrade::Peer(upstream, lease) => {
+                            Box::pin(relay(&session, &exchange, stream, upstream, lease)).await
+                        }
+                        Upgrade::Module(upgraded) => Box::pin(go_on(&session, &exchange, upgraded.go_on(stream))).await,
+                    };
+                }
+                Err(e) => {
+                    exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
+                    return Err(e);
+                }
             }
         }
+        end(&session, &conn).await
     }
-    end(&session, &conn).await
 }
 
 /// Another protocol: the streams are joined to their ends. It is the connection that is watched and may be ended, and the
@@ -277,46 +287,49 @@ async fn await_first(session: &Session<Http>, conn: &Shared, served: u64) -> Res
     }
 }
 
-/// Takes a request's head off the connection, and waits for what is missing of it.
-async fn receive_head(
-    session: &Session<Http>,
-    conn: &Shared,
-    to: &RefCell<Request>,
-    served: u64,
-) -> Result<Got, Error> {
-    let conf = session.conf();
-    let most = conf.header_size as u32;
-    let limits = h1::Limits { line: LINE.min(most / 2), head: most, headers: conf.header_count };
-    let by = now_ms() + conf.header_ms;
-    loop {
-        let parsed = {
-            let to = &mut to.borrow_mut().request;
-            let conn = &mut *conn.borrow_mut();
-            if served == 0 && conn.unread().starts_with(http2::PREFACE) {
-                return Ok(Got::Http2);
-            }
-            let begins = served == 0 && http2::PREFACE.starts_with(conn.unread());
-            let parsed = if begins { Ok(Step::More) } else { to.head.request(conn.unread(), &limits) };
-            if let Ok(Step::Done(len)) = parsed {
-                to.take(&conn.unread()[..len]);
-                conn.consume(len);
-            }
-            parsed
-        };
-        match parsed {
-            Ok(Step::Done(_)) => return Ok(Got::Request),
-            Ok(Step::More) => {}
-            Err(bad) => {
-                tracing::info!(session = session.id, status = bad.status(), "request refused: {}", bad.reason());
-                return Ok(Got::Refused(bad.status()));
-            }
+fn limits(session: &Session<Http>) -> h1::Limits {
+    let most = session.conf().header_size as u32;
+    h1::Limits { line: LINE.min(most / 2), head: most, headers: session.conf().header_count }
+}
+
+/// Takes a request's head off the connection; `None`: not all of it is there.
+fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u64) -> Option<Got> {
+    let to = &mut to.borrow_mut().request;
+    let conn = &mut *conn.borrow_mut();
+    if served == 0 && conn.unread().starts_with(http2::PREFACE) {
+        return Some(Got::Http2);
+    }
+    if served == 0 && http2::PREFACE.starts_with(conn.unread()) {
+        return None;
+    }
+    match to.head.request(conn.unread(), &limits(session)) {
+        Ok(Step::Done(len)) => {
+            to.take(&conn.unread()[..len]);
+            conn.consume(len);
+            Some(Got::Request)
         }
+        Ok(Step::More) => None,
+        Err(bad) => {
+            tracing::info!(session = session.id, status = bad.status(), "request refused: {}", bad.reason());
+            Some(Got::Refused(bad.status()))
+        }
+    }
+}
+
+/// Waits for what is missing of a request's head.
+async fn await_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u64) -> Result<Got, Error> {
+    let by = now_ms() + session.conf().header_ms;
+    let most = session.conf().header_size;
+    loop {
         let left = by.saturating_sub(now_ms()).max(1);
-        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, limits.head as usize)).await {
+        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, most)).await {
             Ok(0) => return Ok(Got::Nothing),
             Ok(_) => {}
             Err(e) if e.kind == ErrorKind::TimedOut => return Ok(Got::Refused(408)),
             Err(e) => return Err(e),
+        }
+        if let Some(got) = take_head(session, conn, to, served) {
+            return Ok(got);
         }
     }
 }
@@ -367,7 +380,12 @@ async fn one(
     let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
     // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
     let short = incoming.length().is_some_and(|n| n <= SHORT);
-    let reply = respond::respond(&call, exchange, incoming).await;
+    let reply = match respond::begin(&call, exchange, incoming) {
+        Begun::Reply(reply) => reply,
+        Begun::Peer(conf, incoming) => respond::passed(&call, conf, proxy::pass(&call, conf, incoming).await),
+        Begun::Later(reply) => reply.await,
+    };
+    let reply = respond::finish(&call, reply);
     {
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
@@ -433,11 +451,16 @@ async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: M
     if manner.head_only || is_bare(status) {
         reply.body = Body::Empty;
     }
-    if let Body::Bytes(bytes) = &mut reply.body
-        && !chunked
-    {
-        conn.borrow_mut().put(std::mem::take(bytes), false);
-        reply.body = Body::Empty;
+    match &mut reply.body {
+        Body::Bytes(bytes) if !chunked => {
+            conn.borrow_mut().put(std::mem::take(bytes), false);
+            reply.body = Body::Empty;
+        }
+        Body::Small(bytes) if !chunked => {
+            conn.borrow_mut().out.extend_from_slice(bytes);
+            reply.body = Body::Empty;
+        }
+        _ => {}
     }
     let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
     let sent = if matches!(reply.body, Body::Empty) && !chunked {
@@ -510,6 +533,7 @@ impl Sending {
     async fn finish(&mut self, call: &Call<'_>, conn: &Shared, limit: u64) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
+        let mut uploaded = 0;
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -519,6 +543,12 @@ impl Sending {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
+            if conn.borrow().stream.state() & ready::HUP != 0 {
+                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
+            }
+            // The request's body may go on while nothing of the answer comes.
+            let sent = call.exchange.upstream_sent.get();
+            self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

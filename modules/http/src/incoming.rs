@@ -9,7 +9,7 @@ use crate::{
     reply::{Body, Flat},
 };
 use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
-use anyproxy_module_api::{Error, ErrorKind};
+use anyproxy_module_api::{Error, ErrorKind, ready};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -24,6 +24,8 @@ pub(crate) type Shared = Rc<RefCell<Conn>>;
 pub(crate) struct Incoming {
     from: From,
     length: Option<u64>,
+    /// Read before, and put back.
+    back: Option<Bytes>,
     /// Bytes of payload so far.
     seen: u64,
     /// Most bytes; 0: no limit.
@@ -51,7 +53,7 @@ struct Made {
 
 impl Incoming {
     /// No body.
-    pub(crate) const NONE: Self = Self { from: From::Nothing, length: Some(0), seen: 0, limit: 0 };
+    pub(crate) const NONE: Self = Self { from: From::Nothing, length: Some(0), back: None, seen: 0, limit: 0 };
 
     /// The body of the request whose head was taken off a connection of HTTP/1, which knows how it is framed.
     pub(crate) fn http1(conn: &Shared, framing: Framing, version: Version) -> Self {
@@ -60,12 +62,12 @@ impl Incoming {
             Framing::Length(n) => Some(n),
             Framing::Chunked | Framing::UntilClose => None,
         };
-        Self { from: From::Http1(Rc::clone(conn), version), length, seen: 0, limit: 0 }
+        Self { from: From::Http1(Rc::clone(conn), version), length, back: None, seen: 0, limit: 0 }
     }
 
     /// The body of a request of HTTP/2. `length`: if that is known.
     pub(crate) fn http2(stream: http2::Body, length: Option<u64>, expects: bool) -> Self {
-        Self { from: From::Http2(stream, Cell::new(expects)), length, seen: 0, limit: 0 }
+        Self { from: From::Http2(stream, Cell::new(expects)), length, back: None, seen: 0, limit: 0 }
     }
 
     /// A body that another module made, or passed on.
@@ -75,17 +77,17 @@ impl Incoming {
         }
         let length = body.length();
         let made = Made { body: Flat::new(Body::Module(body)), ended: false, trailers: Vec::new() };
-        Self { from: From::Module(Box::new(made)), length, seen: 0, limit: 0 }
+        Self { from: From::Module(Box::new(made)), length, back: None, seen: 0, limit: 0 }
     }
 
     /// A body that was received in full. `length`: if it goes with one.
     pub(crate) fn stored(body: buffer::Stored, length: Option<u64>) -> Self {
-        Self { from: From::Stored(Box::new(body)), length, seen: 0, limit: 0 }
+        Self { from: From::Stored(Box::new(body)), length, back: None, seen: 0, limit: 0 }
     }
 
     /// For another module.
     pub(crate) fn into_module(self) -> contract::Body {
-        if self.is_done() {
+        if self.is_done() && self.trailers().is_empty() {
             return contract::Body::EMPTY;
         }
         let length = self.length;
@@ -104,6 +106,9 @@ impl Incoming {
 
     /// All of it was read.
     pub(crate) fn is_done(&self) -> bool {
+        if self.back.is_some() {
+            return false;
+        }
         match &self.from {
             From::Nothing => true,
             From::Http1(conn, _) => conn.borrow().body.is_done(),
@@ -125,6 +130,17 @@ impl Incoming {
             self.seen = 0;
         }
         self.seen == 0
+    }
+
+    /// Puts all back that was read: it is untouched again.
+    pub(crate) fn put_back(&mut self, bytes: Vec<u8>) {
+        if matches!(self.from, From::Stored(_)) {
+            // It is kept anyway.
+            self.rewind();
+            return;
+        }
+        self.seen = 0;
+        self.back = (!bytes.is_empty()).then(|| bytes.into());
     }
 
     /// The lines behind it, once it is done.
@@ -172,6 +188,22 @@ impl Incoming {
         }
     }
 
+    /// The client is gone: nobody will hear the answer. One that has only ended its own side is not.
+    pub(crate) fn is_gone(&self) -> bool {
+        match &self.from {
+            From::Http1(conn, _) => conn.borrow().stream.state() & ready::HUP != 0,
+            _ => false,
+        }
+    }
+
+    /// Is woken when the client is gone, though it has nothing more to say.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        if let From::Http1(conn, _) = &self.from {
+            // What it says meanwhile is another request, for later.
+            let _ = conn.borrow_mut().stream.poll_ready(cx, ready::READ);
+        }
+    }
+
     /// Sends what waits for the client while no answer is there yet: an interim one.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &self.from {
@@ -189,6 +221,10 @@ impl Incoming {
     /// # Errors
     /// `Invalid`: malformed, `Limit`: longer than the limit, `UnexpectedEof`, and what the stream says.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        if let Some(back) = self.back.take() {
+            self.seen += back.len() as u64;
+            return Poll::Ready(Ok(Some(back)));
+        }
         let piece = match &mut self.from {
             From::Module(made) => ready!(made.poll_next(cx))?,
             From::Stored(stored) => ready!(stored.poll_next(cx))?,

@@ -20,6 +20,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -103,6 +104,8 @@ impl Reply {
 pub(crate) enum Body {
     Empty,
     Bytes(Bytes),
+    /// Bytes that others have too.
+    Small(Rc<[u8]>),
     /// Pieces that are known from the start.
     Segments(VecDeque<Segment>),
     /// The same, files of which are read past the cache.
@@ -143,6 +146,11 @@ impl Body {
                 Self::Bytes(chunk) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
                 _ => Poll::Ready(Ok(None)),
             },
+            Self::Small(bytes) => {
+                let bytes = bytes.to_vec();
+                *self = Self::Empty;
+                Poll::Ready(Ok((!bytes.is_empty()).then(|| Segment::Bytes(bytes.into()))))
+            }
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
             Self::Direct(direct) => direct.poll_next(cx),
             Self::Peer(download) => download.poll_next(exchange, cx),
@@ -196,6 +204,14 @@ impl Body {
             Self::Buffered(kept) => return kept.stalled(),
             Self::Timed(timed) => return timed.stalled(),
             Self::Limited(limited) => return limited.stalled(),
+            Self::Peer(download) => {
+                download.stalled();
+                Who::Upstream
+            }
+            Self::Peer2(download) => {
+                download.stalled();
+                Who::Upstream
+            }
             Self::Echo(_) => Who::Client,
             _ => Who::Upstream,
         };

@@ -16,11 +16,27 @@ use crate::{
     statics, total,
 };
 use anyproxy_http_contract::Stage;
-use anyproxy_module_api::{Exchange, Routed};
+use anyproxy_module_api::{Asked, Exchange, Routed};
+use std::{future::Future, pin::Pin};
+
+/// How the answer to a request begins.
+pub(crate) enum Begun<'a> {
+    /// It is there.
+    Reply(Reply),
+    /// A peer of HTTP/1 is to be asked, and nothing else has a part in it. By far the most: whoever carries the request
+    /// asks it without another future around that.
+    Peer(&'a Conf, Incoming),
+    /// It takes its time.
+    Later(Pin<Box<dyn Future<Output = Reply> + 'a>>),
+}
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
-    let reply = route(call, owned, incoming).await;
+    let reply = match begin(call, owned, incoming) {
+        Begun::Reply(reply) => reply,
+        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Later(reply) => reply.await,
+    };
     finish(call, reply)
 }
 
@@ -30,7 +46,7 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
 }
 
 /// What every answer goes through, where a block is known.
-fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
+pub(crate) fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     let status = || call.state.parts.borrow().response.status().into();
     call.exchange.status.set(status());
     let Some(conf) = call.conf() else { return reply };
@@ -60,52 +76,66 @@ fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     reply
 }
 
-/// Chooses who answers, and asks.
-async fn route(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Reply {
+/// Chooses who answers.
+pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Begun<'c> {
     let Call { watch, exchange, state, .. } = *call;
+    let refused = |status| Begun::Reply(refuse(call, status));
     exchange.set_domain(state.parts.borrow_mut().host());
     // Before the local is chosen: rules and lists of addresses look at the client.
     watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
     if let Err(e) = multi_hop::hear(call, watch.conf()) {
-        return lost(call, e);
+        return Begun::Reply(lost(call, e));
     }
     let mut rewritten = Applied::default();
     let conf = loop {
         let routed = owned.choose();
         if routed == Routed::NoServer {
-            return refuse(call, 421);
+            return refused(421);
         }
         // Where no local takes it, the server's rules may find one.
-        let Some(conf) = exchange.block() else { return refuse(call, 500) };
+        let Some(conf) = exchange.block() else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
             Rewritten::Internal => {}
-            Rewritten::Reply(reply) => return reply,
-            Rewritten::No if routed == Routed::NoLocal => return refuse(call, 404),
+            Rewritten::Reply(reply) => return Begun::Reply(reply),
+            Rewritten::No if routed == Routed::NoLocal => return refused(404),
             Rewritten::No => break conf,
         }
     };
     call.conf.set(Some(conf));
     if let Err(e) = multi_hop::settle(call, conf) {
-        return lost(call, e);
-    }
-    if !owned.is_allowed().await {
-        return refuse(call, 403);
-    }
-    if !conf.access.is_empty()
-        && let Some(reply) = Box::pin(conf.access.check(call)).await
-    {
-        return reply;
+        return Begun::Reply(lost(call, e));
     }
     incoming.limit = conf.body_size;
+    match owned.ask_hooks() {
+        Asked::Answered(false) => refused(403),
+        Asked::Answered(true) if conf.access.is_empty() && exchange.module().hooks.is_empty() => {
+            if incoming.is_too_long() {
+                return refused(413);
+            }
+            let reply = match answer(call, conf, incoming) {
+                Begun::Reply(reply) => reply,
+                other => return other,
+            };
+            Begun::Reply(if reply.whole { cut(call, reply) } else { reply })
+        }
+        Asked::Answered(true) => Begun::Later(Box::pin(admitted(call, conf, incoming))),
+        Asked::Later(answer) => Begun::Later(Box::pin(async move {
+            if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
+        })),
+    }
+}
+
+/// What comes after the lists of addresses.
+async fn admitted(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
+    if let Some(reply) = conf.access.check(call).await {
+        return reply;
+    }
     if incoming.is_too_long() {
         return refuse(call, 413);
     }
-    if !exchange.module().hooks.is_empty() {
-        // What few have is boxed: every request's future is as large as its largest part.
-        return Box::pin(among_hooks(call, conf, incoming)).await;
+    match before_answer(call, conf, incoming).await {
+        Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
     }
-    let reply = answer(call, conf, incoming).await;
-    if reply.whole { cut(call, reply) } else { reply }
 }
 
 /// Its list of hops is none.
@@ -121,19 +151,16 @@ fn cut(call: &Call<'_>, reply: Reply) -> Reply {
     reply
 }
 
-/// The answer where other modules have hooks.
-async fn among_hooks(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
-    match before_answer(call, conf, incoming).await {
-        Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
-    }
-}
-
 /// What comes before somebody answers, and the answer. `Err`: something before has answered.
 async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Result<Reply, Reply> {
     let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
-    Ok(answer(call, conf, incoming).await)
+    Ok(match answer(call, conf, incoming) {
+        Begun::Reply(reply) => reply,
+        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Later(reply) => reply.await,
+    })
 }
 
 /// What an answer goes through, whoever gave it.
@@ -145,29 +172,43 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     hooks::after(call, conf, Stage::Sent, reply).await
 }
 
-async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
+fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'c> {
     match &conf.answerer {
-        Answerer::Static(files) => Box::pin(statics::send(call, conf, files)).await,
-        Answerer::Module(name) => Box::pin(hooks::handle(call, name, incoming)).await,
-        Answerer::Purge(purge) => Box::pin(purge.answer(call, incoming)).await,
-        Answerer::Proxy { http2 } => pass(call, conf, incoming, *http2).await,
+        Answerer::Static(files) => match statics::send_recent(call, conf, files) {
+            Some(reply) => Begun::Reply(reply),
+            None => Begun::Later(Box::pin(async move {
+                let reply = statics::send(call, conf, files).await;
+                if reply.whole { cut(call, reply) } else { reply }
+            })),
+        },
+        Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
+        Answerer::Purge(purge) => Begun::Later(Box::pin(purge.answer(call, incoming))),
+        Answerer::Proxy { http2 } => {
+            if conf.forward.goes_round(call) {
+                return Begun::Reply(refuse(call, 508));
+            }
+            if !http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
+                return Begun::Peer(conf, incoming);
+            }
+            Begun::Later(Box::pin(pass(call, conf, incoming, *http2)))
+        }
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
             if let Some(t) = text {
                 call.exchange.render(*t, &mut rendered);
             }
             if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
-                return redirect(call, *status, &rendered);
+                return Begun::Reply(redirect(call, *status, &rendered));
             }
             let mut reply = whole(call, *status, "text/plain", rendered);
             // Nothing of its own to say: `return 503` is how a site is closed, with a page for that.
             reply.refusal = text.is_none();
-            reply
+            Begun::Reply(reply)
         }
         Answerer::Echo { body: Some(text), status, content_type } => {
             let mut content = Vec::new();
             call.exchange.render(*text, &mut content);
-            whole(call, *status, content_type, content)
+            Begun::Reply(whole(call, *status, content_type, content))
         }
         Answerer::Echo { body: None, status, content_type } => {
             incoming.ask();
@@ -175,16 +216,13 @@ async fn answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
             message.answer(*status);
             message.put("Content-Type", content_type.as_bytes());
             let length = incoming.length();
-            Reply::new(Body::Echo(incoming), length)
+            Begun::Reply(Reply::new(Body::Echo(incoming), length))
         }
     }
 }
 
-/// Asks a peer.
+/// Asks a peer in a way that few do.
 async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool) -> Reply {
-    if conf.forward.goes_round(call) {
-        return refuse(call, 508);
-    }
     if conf.request_buffering.is_some() {
         incoming = match Box::pin(buffer::receive(call, conf, incoming)).await {
             Ok(incoming) => incoming,
@@ -201,11 +239,16 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
             };
             Box::pin(total::within(call, conf, asked)).await
         }
-        true => Box::pin(proxy::pass_http2(call, conf, incoming)).await,
+        true => proxy::pass_http2(call, conf, incoming).await,
         false => proxy::pass(call, conf, incoming).await,
     };
+    passed(call, conf, reply)
+}
+
+/// What a peer's answer goes through.
+pub(crate) fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     if !reply.refusal {
-        conf.forward.answered(call, http2);
+        conf.forward.answered(call, conf.answerer.is_http2());
         if let Some(redirects) = &conf.redirects {
             redirects.apply(call);
         }

@@ -11,8 +11,9 @@ use crate::{
         listing, mime,
         path::{self, Path},
     },
-    files::{self, How, Links, Missing, Opened},
+    files::{self, How, Links, Missing, Opened, Small},
     h1::{Id, Method},
+    message::Message,
     reply::{Body, Call, Reply},
     respond::{redirect, refuse, whole},
 };
@@ -50,6 +51,8 @@ directive! {
     .example("expires \"30d\"")
 }
 
+/// Files up to here are kept in memory for as long as they need not be looked at again.
+const SMALL: usize = 8 << 10;
 /// Names in a listing, at most.
 const LISTED: usize = 10_000;
 
@@ -117,6 +120,50 @@ enum Found {
     Status(u16),
 }
 
+/// Answers with a short file that was asked for lately, at once; `None`: it is to be looked for.
+pub(crate) fn send_recent(call: &Call<'_>, conf: &Conf, files: &Static) -> Option<Reply> {
+    let parts = &mut *call.state.parts.borrow_mut();
+    if !matches!(parts.method(), Method::Get | Method::Head)
+        || (!files.precompressed.is_empty() && parts.request.value(Id::AcceptEncoding).is_some())
+    {
+        return None;
+    }
+    let opened = call.exchange.worker().files.recent(&files.root, parts.path.as_ref()?, files.how)?;
+    let small = opened.small.borrow().clone().filter(|s| s.charset == files.charset)?;
+    describe(&mut parts.response, conf, files, &opened, &small.kind, &small.modified, Coding::Identity);
+    Some(Reply { whole: true, ..Reply::new(Body::Small(Rc::clone(&small.content)), Some(opened.len)) })
+}
+
+/// The head of an answer with a file.
+fn describe(
+    message: &mut Message,
+    conf: &Conf,
+    files: &Static,
+    opened: &Opened,
+    kind: &str,
+    modified: &[u8; 29],
+    coding: Coding,
+) {
+    message.answer(200);
+    message.put("Content-Type", kind.as_bytes());
+    message.put("Last-Modified", modified);
+    message.put("ETag", opened.tag.strong());
+    if !files.precompressed.is_empty() {
+        message.put("Vary", b"Accept-Encoding");
+    }
+    if coding != Coding::Identity {
+        message.put("Content-Encoding", coding.name().as_bytes());
+    }
+    match conf.expires_s {
+        None => {}
+        Some(0) => message.put("Cache-Control", b"no-cache"),
+        Some(s) => {
+            message.put("Cache-Control", format!("max-age={s}").as_bytes());
+            message.put("Expires", &date::format((unix_ms() / 1000) as i64 + s as i64));
+        }
+    }
+}
+
 /// Answers with a file: with all of it, of which the request may want a part.
 pub(crate) async fn send(call: &Call<'_>, conf: &Conf, files: &Static) -> Reply {
     for _ in 0..3 {
@@ -158,25 +205,18 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
     };
     let kind = mime::content_type::<&str>(&name, &[], "application/octet-stream", files.charset);
     let content = content(&opened, method == Method::Get).await?;
-    let message = &mut call.state.parts.borrow_mut().response;
-    message.answer(200);
-    message.put("Content-Type", kind.as_bytes());
-    message.put("Last-Modified", &date::format(opened.modified));
-    message.put("ETag", opened.tag.strong());
-    if !files.precompressed.is_empty() {
-        message.put("Vary", b"Accept-Encoding");
+    let modified = date::format(opened.modified);
+    if let (Segment::Bytes(bytes), Coding::Identity) = (&content, coding)
+        && !path.is_directory()
+        && bytes.len() <= SMALL
+        && files.how.most > 0
+    {
+        let small =
+            Small { content: Rc::from(&bytes[..]), kind: kind.clone().into_owned(), charset: files.charset, modified };
+        opened.small.replace(Some(Rc::new(small)));
+        call.exchange.worker().files.note(&files.root, &path, &opened);
     }
-    if coding != Coding::Identity {
-        message.put("Content-Encoding", coding.name().as_bytes());
-    }
-    match conf.expires_s {
-        None => {}
-        Some(0) => message.put("Cache-Control", b"no-cache"),
-        Some(s) => {
-            message.put("Cache-Control", format!("max-age={s}").as_bytes());
-            message.put("Expires", &date::format((unix_ms() / 1000) as i64 + s as i64));
-        }
-    }
+    describe(&mut call.state.parts.borrow_mut().response, conf, files, &opened, &kind, &modified, coding);
     Ok(Reply { whole: true, ..Reply::new(Body::Segments([content].into()), Some(opened.len)) })
 }
 

@@ -32,6 +32,16 @@ pub(crate) fn limit<C>(scope: &Scope<'_, C>) -> u64 {
     ns.div_ceil(1_000_000)
 }
 
+/// When the request's time is over; 0: never.
+pub(crate) fn due_ms(call: &Call<'_>, conf: &Conf) -> u64 {
+    if conf.total_ms == 0 { 0 } else { call.exchange.started_ms + conf.total_ms }
+}
+
+/// Whether it is by now.
+pub(crate) fn is_over(due_ms: u64) -> bool {
+    due_ms != 0 && now_ms() >= due_ms
+}
+
 /// Gives a request to peers what is left of its time, and the answer what is left then.
 pub(crate) async fn within(call: &Call<'_>, conf: &Conf, answer: impl Future<Output = Reply>) -> Reply {
     let spent = now_ms().saturating_sub(call.exchange.started_ms);

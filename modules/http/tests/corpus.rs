@@ -175,3 +175,8 @@ fn forwarded() {
 fn auth() {
     run("auth", checks::auth, 4, 40);
 }
+
+#[test]
+fn http2() {
+    run("http2", anyproxy_http::h2::check, 19, 400);
+}

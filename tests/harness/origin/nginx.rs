@@ -22,6 +22,17 @@ impl Nginx {
     /// The same with this text inside its `server` block.
     #[track_caller]
     pub fn start_with(server: &str) -> Option<Self> {
+        Self::start_listening("", server)
+    }
+
+    /// The same, of HTTP/2 without TLS only.
+    #[track_caller]
+    pub fn start_http2() -> Option<Self> {
+        Self::start_listening(" http2", "location / { }")
+    }
+
+    #[track_caller]
+    fn start_listening(how: &str, server: &str) -> Option<Self> {
         let binary = program("nginx")?;
         // nginx takes no port 0: one is looked up, and another one when somebody was quicker.
         for _ in 0..5 {
@@ -36,7 +47,7 @@ impl Nginx {
                  http {{ access_log off; default_type application/octet-stream; keepalive_requests 1000000;\n\
                  client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;\n\
                  uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n\
-                 server {{ listen {free}; root {path}/html; {server} }} }}\n"
+                 server {{ listen {free}{how}; root {path}/html; {server} }} }}\n"
             );
             let file = dir.write("nginx.conf", config);
             let child = Command::new(&binary)

@@ -266,6 +266,11 @@ impl<S: Registered> Io<S> {
         self.slot(|slot| slot.ready & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
     }
 
+    /// Whether nothing can be written any more, as far as the system has told: the other side is gone, or has reset it.
+    pub fn has_failed(&self) -> bool {
+        self.slot(|slot| slot.ready & (WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
+    }
+
     /// Whether the other side has ended, in order, and a read took its last bytes.
     pub fn has_ended(&self) -> bool {
         self.slot(|slot| slot.ready & (READ | READ_CLOSED | ERROR) == READ_CLOSED).unwrap_or(false)

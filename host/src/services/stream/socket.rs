@@ -116,6 +116,9 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if s.is_ready(WRITE) {
             bits |= ready::WRITE;
         }
+        if s.has_failed() {
+            bits |= ready::HUP;
+        }
         if self.ahead.is_none() && s.has_ended() {
             bits |= ready::END;
         }

@@ -11,7 +11,7 @@ pub use points::{
     Handler, Hook, Listener, Preread, Relay, Variable,
 };
 pub use probe::Probe;
-pub use session::{At, Exchange, Routed, Session};
+pub use session::{Asked, At, Exchange, Routed, Session};
 
 use super::{bytes::Slice, conf::DirectiveDesc, module::*};
 use std::marker::PhantomData;

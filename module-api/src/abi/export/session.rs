@@ -8,7 +8,7 @@ use crate::abi::{
     services::{Connecting, Lease, connect_session, host, pick},
     session::{CloseReason, SessionShared},
     stream::Stream,
-    task::Answer,
+    task::{Answer, LocalFuture},
 };
 use std::{any::TypeId, fmt, marker::PhantomData, mem::ManuallyDrop, ops::Deref};
 
@@ -305,6 +305,15 @@ pub enum Routed {
     NoServer,
 }
 
+/// What hooks say of an exchange.
+#[derive(Debug)]
+pub enum Asked {
+    /// Whether it passes.
+    Answered(bool),
+    /// One of them waits for something.
+    Later(LocalFuture<bool>),
+}
+
 /// One request and its answer: a session of its own within one that carries many. Dropping it ends it: it is logged, and
 /// its bytes are counted as its session's.
 #[derive(Debug)]
@@ -323,19 +332,24 @@ impl<M: Module> Exchange<M> {
         }
     }
 
-    /// Whether the hooks of `Phase::Routed` let it pass, once its local was chosen. Most answer at once.
+    /// Whether the hooks of `Phase::Routed` let it pass, once its local was chosen.
     pub async fn is_allowed(&self) -> bool {
-        let later = {
-            let mut later = std::mem::MaybeUninit::uninit();
-            // SAFETY: a retained exchange; the future is written where the verdict is to ask it.
-            match unsafe { (self.vt().exchange_hooks)(self.raw, later.as_mut_ptr()) } {
-                Verdict::Pass => return true,
-                Verdict::Deny => return false,
-                // SAFETY: as above.
-                Verdict::Ask => unsafe { later.assume_init() },
-            }
-        };
-        later.await
+        match self.ask_hooks() {
+            Asked::Answered(passes) => passes,
+            Asked::Later(answer) => answer.await,
+        }
+    }
+
+    /// The same without waiting, where they answer at once, as most do.
+    pub fn ask_hooks(&self) -> Asked {
+        let mut later = std::mem::MaybeUninit::uninit();
+        // SAFETY: a retained exchange; the future is written where the verdict is to ask it.
+        match unsafe { (self.vt().exchange_hooks)(self.raw, later.as_mut_ptr()) } {
+            Verdict::Pass => Asked::Answered(true),
+            Verdict::Deny => Asked::Answered(false),
+            // SAFETY: as above.
+            Verdict::Ask => Asked::Later(unsafe { later.assume_init() }),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub enum Body {
     /// So many bytes are still to come.
     Length(u64),
     /// Chunks.
-    Chunked(ChunkedDecoder),
+    Chunked(Box<ChunkedDecoder>),
     /// All until the end of the stream.
     UntilClose,
     /// It ended with the stream.
@@ -24,7 +24,7 @@ impl Body {
         match framing {
             Framing::None => Self::None,
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(ChunkedDecoder::new(limits)),
+            Framing::Chunked => Self::Chunked(Box::new(ChunkedDecoder::new(limits))),
             Framing::UntilClose => Self::UntilClose,
         }
     }

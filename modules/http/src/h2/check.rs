@@ -17,20 +17,24 @@ const CONFIG: Config = Config {
     unsent: 1 << 12,
 };
 
-/// Feeds `bytes`, behind a preface and SETTINGS and without, to a server and to a client, at once and in pieces.
+/// Feeds `bytes`, behind a preface and SETTINGS and without, to a server and to a client, at once and in pieces. Tells
+/// whether one of the two took all of it.
 ///
 /// # Panics
 /// Where they do what no input must make them do.
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     let preface = [super::frame::PREFACE, &SETTINGS[..]].concat();
+    let mut taken = false;
     for (role, prefix) in [(Role::Server, &preface[..]), (Role::Client, &SETTINGS), (Role::Server, &[])] {
         let input = [prefix, bytes].concat();
         let whole = run(role, &input, input.len().max(1));
         for piece in [1, 7, 1024] {
             assert_eq!(run(role, &input, piece), whole, "pieces of {piece}");
         }
+        taken |= whole.fatal.is_none();
     }
+    taken
 }
 
 /// What a caller gets to see, without how DATA was cut.

@@ -181,6 +181,12 @@ impl Connection {
         self.going != Going::No || matches!(self.state, State::Dead(_))
     }
 
+    /// Whether the peer has said what it allows.
+    #[must_use]
+    pub fn has_settings(&self) -> bool {
+        self.settings
+    }
+
     /// Whether the peer, a server, takes extended `CONNECT` (RFC 8441 section 3).
     #[must_use]
     pub fn peer_extended_connect(&self) -> bool {

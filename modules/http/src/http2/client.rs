@@ -25,11 +25,12 @@ use std::{
 /// Connections to one peer, a worker.
 const CONNECTIONS: usize = 16;
 
-/// What a peer is allowed.
+/// What a peer is allowed. The windows of the streams bound what is held; one for all of them would let a few clients that
+/// do not read hold up all others.
 const CONFIG: Config = Config {
     max_streams: 0,
     window: 256 << 10,
-    connection_window: 4 << 20,
+    connection_window: u32::MAX >> 1,
     max_frame: 1 << 14,
     header_list: 64 << 10,
     header_count: 200,
@@ -49,6 +50,8 @@ struct Peer {
     links: Vec<Known>,
     /// Somebody makes one: others wait for that.
     connecting: bool,
+    /// How often nobody could.
+    failures: u64,
     waiting: Vec<Waker>,
 }
 
@@ -58,20 +61,40 @@ struct Known {
     idle_since: u64,
 }
 
+impl Peer {
+    fn stream(&self) -> Option<Stream> {
+        // How many a new one takes is not known: the first request alone is on it until the peer has said so.
+        self.links.iter().filter(|k| !k.is_new()).find_map(|k| Stream::open(&k.link))
+    }
+}
+
+impl Known {
+    fn is_new(&self) -> bool {
+        let codec = &self.link.borrow().codec;
+        !codec.has_settings() && !codec.is_draining()
+    }
+}
+
 impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.borrow().iter().map(|(peer, p)| (peer, p.links.len()))).finish()
     }
 }
 
-/// Somebody is to make a connection; dropping this lets another try.
-pub(crate) struct Turn(Option<(Rc<Peers>, u64)>);
+/// Somebody is to make a connection; dropping this tells all who wait for it that there is none.
+pub(crate) struct Turn {
+    peers: Rc<Peers>,
+    /// `None`: nobody waits for it.
+    peer: Option<u64>,
+    connected: bool,
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some((peers, peer)) = &self.0 else { return };
-        if let Some(peer) = peers.0.borrow_mut().get_mut(peer) {
+        let Some(peer) = self.peer else { return };
+        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
             peer.connecting = false;
+            peer.failures += u64::from(!self.connected);
             peer.waiting.drain(..).for_each(Waker::wake);
         }
     }
@@ -83,27 +106,41 @@ pub(crate) enum Got {
     Stream(Stream),
     /// The turn to make a connection.
     Turn(Turn),
+    /// The connection that this request waited for could not be made.
+    Nothing,
 }
 
 impl Peers {
+    /// A stream on a connection that there is, if one has room.
+    pub(crate) fn stream(&self, peer: u64) -> Option<Stream> {
+        self.0.borrow().get(&peer)?.stream()
+    }
+
     /// A stream on a connection that there is, or the turn to make one.
     pub(crate) async fn get(self: &Rc<Self>, peer: u64) -> Got {
+        let mut failures = None;
         poll_fn(|cx| {
             let mut all = self.0.borrow_mut();
             let this = all.entry(peer).or_default();
-            for known in &this.links {
-                if let Some(stream) = Stream::open(&known.link) {
-                    return Poll::Ready(Got::Stream(stream));
-                }
+            if let Some(stream) = this.stream() {
+                return Poll::Ready(Got::Stream(stream));
             }
-            if this.connecting || this.links.len() >= CONNECTIONS {
+            if *failures.get_or_insert(this.failures) != this.failures {
+                return Poll::Ready(Got::Nothing);
+            }
+            if this.connecting || this.links.len() >= CONNECTIONS || this.links.iter().any(Known::is_new) {
                 this.waiting.push(cx.waker().clone());
                 return Poll::Pending;
             }
             this.connecting = true;
-            Poll::Ready(Got::Turn(Turn(Some((Rc::clone(self), peer)))))
+            Poll::Ready(Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false }))
         })
         .await
+    }
+
+    /// The turn to make a connection that is for one request.
+    pub(crate) fn alone(self: &Rc<Self>) -> Got {
+        Got::Turn(Turn { peers: Rc::clone(self), peer: None, connected: false })
     }
 
     /// Somebody may find a stream now.
@@ -113,9 +150,11 @@ impl Peers {
         }
     }
 
-    fn forget(&self, peer: u64, link: &Link) {
+    /// The connection is nobody's choice any more.
+    fn forget(&self, peer: u64, link: &Link, failed: bool) {
         let mut all = self.0.borrow_mut();
         if let Some(this) = all.get_mut(&peer) {
+            this.failures += u64::from(failed);
             this.links.retain(|k| !Rc::ptr_eq(&k.link, link));
             this.waiting.drain(..).for_each(Waker::wake);
         }
@@ -143,21 +182,20 @@ impl Peers {
 }
 
 impl Turn {
-    /// For one request, whose connection is nobody else's.
-    pub(crate) const ALONE: Self = Self(None);
-
-    /// The connection is made: its first stream.
-    pub(crate) fn connected(self, conn: Conn) -> Option<Stream> {
+    /// The connection is made, to this peer: its first stream. `alone`: it has no other.
+    pub(crate) fn connected(mut self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
         let mut codec = Connection::new(Role::Client, CONFIG);
         let mut conn = conn;
         codec.start(&mut conn.out);
         let mut mux = Mux::new(conn, codec);
-        mux.alone = self.0.is_none();
+        mux.alone = alone;
         let link = Rc::new(RefCell::new(mux));
         let stream = Stream::open(&link);
-        let (peers, peer) = self.0.clone().unwrap_or_default();
-        if let Some(this) = peers.0.borrow_mut().get_mut(&peer) {
-            this.links.push(Known { link: Rc::clone(&link), idle_since: 0 });
+        self.connected = true;
+        let peers = Rc::clone(&self.peers);
+        if !alone {
+            let known = Known { link: Rc::clone(&link), idle_since: 0 };
+            peers.0.borrow_mut().entry(peer).or_default().links.push(known);
         }
         // Ends with the connection, or the generation.
         drop(spawn(drive(link, peers, peer)));
@@ -168,7 +206,9 @@ impl Turn {
 /// Runs a connection to its end.
 async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
     poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
-    peers.forget(peer, &link);
+    // Who says nothing of HTTP/2 does not speak it: those who wait are not to try one after another.
+    let failed = !link.borrow().codec.has_settings() && !link.borrow().alone;
+    peers.forget(peer, &link, failed);
     let mux = &mut *link.borrow_mut();
     mux.waker = None;
     for entry in mux.streams.iter_mut().flatten() {
@@ -186,7 +226,6 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         let received = link.borrow_mut().receive(cx);
         match received {
             Ok(Received::Event(Event::Head { stream, key, end })) => head(&mut link.borrow_mut(), stream, key, end),
-            Ok(Received::Event(Event::GoAway { .. })) => peers.forget(peer, link),
             Ok(Received::Event(_)) => {}
             Ok(Received::Later) => break,
             Ok(Received::End) => {
@@ -202,7 +241,11 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         }
     }
     // Streams may have ended: each is looked for anew.
-    peers.wake(peer);
+    if link.borrow().codec.is_draining() {
+        peers.forget(peer, link, false);
+    } else {
+        peers.wake(peer);
+    }
     let mux = &mut *link.borrow_mut();
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());
@@ -250,10 +293,6 @@ impl Drop for Stream {
         let mux = &mut *self.link.borrow_mut();
         // Nothing is done where it is over.
         mux.codec.reset(self.id, Code::CANCEL, &mut mux.conn.out);
-        let received = mux.entry(self.key).map(|e| std::mem::take(&mut e.received));
-        for (_, credit) in received.into_iter().flatten() {
-            mux.codec.release(self.id, credit, &mut mux.conn.out);
-        }
         mux.leave(self.key);
         mux.wake();
     }
@@ -362,8 +401,7 @@ impl Stream {
     pub(crate) fn is_whole(&self) -> Option<usize> {
         let mux = &mut *self.link.borrow_mut();
         let entry = mux.entry(self.key)?;
-        let whole = entry.ended && entry.trailers.is_empty() && entry.received.len() <= 1;
-        whole.then(|| entry.received.iter().map(|(bytes, _)| bytes.len()).sum())
+        (entry.ended && entry.trailers.is_empty()).then(|| entry.received.len())
     }
 
     /// The lines behind the answer.

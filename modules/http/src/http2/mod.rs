@@ -7,6 +7,7 @@
 //! ```
 
 pub(crate) mod client;
+mod inbox;
 mod mux;
 mod request;
 mod stream;

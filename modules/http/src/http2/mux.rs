@@ -1,6 +1,6 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, request};
+use super::{PREFACE, inbox::Inbox, request};
 use crate::{
     Http,
     conn::Conn,
@@ -16,8 +16,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Bytes to be sent from which on no more is read and streams wait.
+/// Bytes to be sent from which on streams wait.
 pub(super) const FULL: usize = 256 << 10;
+/// From so many on no more is read. Streams alone do not come to that: two sides that wait for each other to read would
+/// wait for ever.
+const DEAF: usize = 2 * FULL;
+/// Reads of a connection in one turn of its task, of up to 64 KiB each.
+const READS: u32 = 8;
+/// Bytes that a stream may send before others that wait.
+const SHARE: usize = 64 << 10;
 /// From so many bytes on a piece is sent without a copy.
 const WHOLE: usize = 4 << 10;
 
@@ -52,8 +59,12 @@ pub(crate) struct Mux {
     pub(super) alone: bool,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
-    /// Streams that wait for room in what is to be sent.
-    pub(super) waiting: Vec<u32>,
+    /// Streams that wait for room in what is to be sent, in turn.
+    waiting: VecDeque<u32>,
+    /// Too much was to be sent when more was to be read.
+    deaf: bool,
+    /// How often was read in this turn.
+    reads: u32,
 }
 
 /// A stream whose answer is under way.
@@ -67,12 +78,15 @@ pub(super) struct Entry {
     pub(super) watch: Option<Session<Http>>,
     /// Of a client: heads of answers, the last one final.
     pub(super) heads: VecDeque<Message>,
-    pub(super) received: VecDeque<(Bytes, u32)>,
+    pub(super) received: Inbox,
     pub(super) trailers: Vec<u8>,
     /// Nothing more is received.
     pub(super) ended: bool,
     /// It is gone, and why.
     pub(super) reset: Option<Code>,
+    /// Bytes that it may send before others, and whether it waits for some.
+    pub(super) share: usize,
+    pub(super) queued: bool,
 }
 
 impl Entry {
@@ -83,10 +97,12 @@ impl Entry {
             task: None,
             watch: None,
             heads: VecDeque::new(),
-            received: VecDeque::new(),
+            received: Inbox::default(),
             trailers: Vec::new(),
             ended: false,
             reset: None,
+            share: SHARE,
+            queued: false,
         }
     }
 
@@ -115,12 +131,15 @@ impl Mux {
             open: 0,
             alone: false,
             waker: None,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            deaf: false,
+            reads: 0,
         }
     }
 
-    /// The connection's task is this one.
+    /// A turn of the connection's task, which is this one, begins.
     pub(super) fn note(&mut self, cx: &Context<'_>) {
+        self.reads = 0;
         if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -132,7 +151,8 @@ impl Mux {
     /// What the peer did wrong, which is to be told before the end, or what the stream says.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>) -> Result<Received, Broken> {
         loop {
-            if self.conn.pending() >= FULL {
+            if self.conn.pending() >= DEAF {
+                self.deaf = true;
                 return Ok(Received::Later);
             }
             let (unread, out) = self.conn.unread_and_out();
@@ -170,9 +190,14 @@ impl Mux {
                 Some(Event::Writable { stream: 0, .. }) => self.wake_all(),
                 Some(Event::Writable { key, .. }) => self.wake_stream(key),
                 Some(event) => return Ok(Received::Event(event)),
+                // Others of the worker have their turn.
+                None if self.reads >= READS => {
+                    self.wake();
+                    return Ok(Received::Later);
+                }
                 None => match self.conn.poll_fill(cx, PREFACE.len()) {
                     Poll::Ready(Ok(0)) => return Ok(Received::End),
-                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Ok(_)) => self.reads += 1,
                     Poll::Ready(Err(e)) if e.kind == ErrorKind::Reset => return Ok(Received::End),
                     Poll::Ready(Err(e)) => return Err(Broken::Stream(e)),
                     Poll::Pending => return Ok(Received::Later),
@@ -186,7 +211,7 @@ impl Mux {
             Some(entry) => {
                 entry.ended |= end;
                 if !bytes.is_empty() || credit > 0 {
-                    entry.received.push_back((bytes, credit));
+                    entry.received.push(bytes, credit);
                 }
                 entry.wake();
             }
@@ -203,7 +228,7 @@ impl Mux {
         let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) else {
             return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
         };
-        while let Some((bytes, credit)) = entry.received.pop_front() {
+        while let Some((bytes, credit)) = entry.received.pop() {
             let before = self.conn.out.len();
             self.codec.release(entry.id, credit, &mut self.conn.out);
             if self.conn.out.len() > before
@@ -236,46 +261,77 @@ impl Mux {
         {
             return Err(e);
         }
-        if self.conn.pending() < FULL {
-            for key in std::mem::take(&mut self.waiting) {
-                self.wake_stream(key);
+        if self.open == 0 && self.conn.pending() == 0 {
+            self.conn.rest();
+        }
+        if self.conn.pending() < DEAF && std::mem::take(&mut self.deaf) {
+            // Nobody else says that there is something to be read.
+            self.wake();
+        }
+        self.share_out();
+        Ok(())
+    }
+
+    /// Lets as many streams go on as there is room for, those first that wait longest.
+    fn share_out(&mut self) {
+        let room = FULL.saturating_sub(self.conn.pending()).div_ceil(SHARE);
+        for _ in 0..room.min(self.waiting.len()) {
+            let Some(key) = self.waiting.pop_front() else { break };
+            if let Some(entry) = self.entry(key) {
+                entry.queued = false;
+                entry.share = SHARE;
+                entry.wake();
             }
         }
-        Ok(())
+        if room > 0 && !self.waiting.is_empty() {
+            // Those that were woken may have nothing to send.
+            self.wake();
+        }
     }
 
     /// Puts a piece of a body into frames, as much as windows and the connection take; the piece keeps the rest. False: they
     /// take no more now, and the stream's task is woken when they do.
     pub(super) fn put(&mut self, key: u32, piece: &mut Bytes, end: bool, cx: &Context<'_>) -> bool {
-        let Some(id) = self.entry(key).map(|e| e.id) else { return false };
-        if self.conn.pending() >= FULL {
-            self.waiting.push(key);
-            self.wait(key, cx);
-            return false;
+        let alone = self.open < 2;
+        loop {
+            let full = self.conn.pending() >= FULL;
+            let Self { conn, codec, streams, waiting, .. } = self;
+            let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) else { return false };
+            if alone && entry.share == 0 {
+                entry.share = SHARE;
+            }
+            if full || entry.share == 0 || entry.queued {
+                if !std::mem::replace(&mut entry.queued, true) {
+                    waiting.push_back(key);
+                }
+                break;
+            }
+            let (id, len) = (entry.id, piece.len());
+            let room = codec.capacity(id).min(codec.max_data());
+            let sent = if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
+                conn.put(std::mem::take(piece), false);
+                len
+            } else {
+                let part = len.min(entry.share);
+                let sent = codec.data(id, &piece[..part], end && part == len, &mut conn.out);
+                piece.advance(sent);
+                sent
+            };
+            entry.share = entry.share.saturating_sub(sent);
+            if piece.is_empty() {
+                self.wake();
+                return true;
+            }
+            if sent == 0 {
+                // The windows: there is an event when they open.
+                break;
+            }
         }
-        let len = piece.len();
-        let Self { conn, codec, .. } = self;
-        let room = codec.capacity(id).min(codec.max_data());
-        if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
-            conn.put(std::mem::take(piece), false);
-        } else {
-            let sent = codec.data(id, piece, end, &mut conn.out);
-            piece.advance(sent);
-        }
-        if !piece.is_empty() {
-            self.wait(key, cx);
-            return false;
-        }
-        self.wake();
-        true
-    }
-
-    /// The stream's task waits for room.
-    pub(super) fn wait(&mut self, key: u32, cx: &Context<'_>) {
         if let Some(entry) = self.entry(key) {
             entry.note(cx);
         }
         self.wake();
+        false
     }
 
     /// The connection's task has something to do.
@@ -303,7 +359,13 @@ impl Mux {
         }
     }
 
+    /// The stream's task is done with it: what it has not read is released.
     pub(super) fn leave(&mut self, key: u32) {
+        if let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) {
+            while let Some((_, credit)) = entry.received.pop() {
+                self.codec.release(entry.id, credit, &mut self.conn.out);
+            }
+        }
         if let Some(entry) = self.streams.get_mut(key as usize)
             && entry.take().is_some()
         {

@@ -121,10 +121,6 @@ impl Drop for Leave {
         if !self.1 {
             mux.codec.reset(*id, Code::INTERNAL_ERROR, &mut mux.conn.out);
         }
-        let received = mux.entry(*key).map(|e| std::mem::take(&mut e.received));
-        for (_, credit) in received.into_iter().flatten() {
-            mux.codec.release(*id, credit, &mut mux.conn.out);
-        }
         mux.leave(*key);
         mux.wake();
     }
@@ -147,6 +143,11 @@ pub(super) async fn answer(
         let call = Call { watch: &exchange, exchange: &exchange, state, client: &client, conf: &conf };
         let reply = match refused {
             Some(status) => respond::refused(&call, status),
+            // What the client sends is the other protocol's: of the request it is no body.
+            None if state.parts.borrow().upgrade().is_some() => {
+                let reply = respond::respond(&call, &exchange, Incoming::NONE).await;
+                or_no_tunnel(&call, reply)
+            }
             None => {
                 let expects = state.parts.borrow().request.value(Id::Expect).is_some();
                 let incoming = Incoming::http2(stream.reader(), length, expects);
@@ -174,6 +175,17 @@ pub(super) async fn answer(
     let code = if watch.kill.get() != 0 { Code::CANCEL } else { Code::NO_ERROR };
     mux.codec.reset(stream.id, code, &mut mux.conn.out);
     mux.wake();
+}
+
+/// Whoever answers a request for another protocol with success of its own has not understood it, and the client would take
+/// that for the other protocol (RFC 8441 section 5).
+fn or_no_tunnel(call: &Call<'_>, reply: Reply) -> Reply {
+    let success = (200..300).contains(&call.state.parts.borrow().response.status());
+    if reply.upgrade.is_some() || !success {
+        return reply;
+    }
+    call.exchange.status.set(501);
+    respond::refuse(call, 501)
 }
 
 /// Fields that are for one connection of HTTP/1 only (RFC 9113 section 8.2.2).
@@ -326,11 +338,15 @@ impl Sending {
     async fn finish(&mut self, call: &Call<'_>, stream: &Body, limit: u64) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
+        let mut uploaded = 0;
         let r = poll_fn(|cx| {
             let polled = self.poll(call, stream, cx);
             if polled.is_ready() {
                 return polled;
             }
+            // The request's body may go on while nothing of the answer comes.
+            let sent = call.exchange.upstream_sent.get();
+            self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

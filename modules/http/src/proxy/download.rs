@@ -14,16 +14,21 @@ use crate::{
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply, Upgrade},
+    total,
 };
 use anyproxy_http_contract::Segment;
 use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
 use std::{
+    cell::Cell,
     future::poll_fn,
     task::{Context, Poll},
 };
 
 /// Most of a peer's head.
 const HEAD: h1::Limits = h1::Limits { line: 8 << 10, head: 64 << 10, headers: 200 };
+
+/// A client whose answer takes longer is watched: one that is gone gives its peer back.
+const PATIENCE_MS: u64 = 500;
 
 /// How far the answer is.
 #[derive(Debug)]
@@ -44,6 +49,12 @@ pub(crate) struct Download {
     carried: (u64, u64),
     received_before: u64,
     pub(super) lease: Option<Lease>,
+    /// It is the peer's fault that this does not come to its end.
+    failed: Cell<bool>,
+    /// Nobody waits for its head any longer than to then; 0: for ever.
+    due_ms: u64,
+    /// The connection carried a request before.
+    reused: bool,
     peer: u64,
     began: u64,
     /// When the final head came; 0: not yet.
@@ -88,6 +99,9 @@ impl Download {
             carried,
             up: Some(up),
             lease: Some(peer.lease),
+            failed: Cell::new(false),
+            due_ms: total::due_ms(call, conf),
+            reused: peer.reused,
             peer: peer.id,
             began: now().as_nanos() as u64,
             answered: 0,
@@ -110,8 +124,13 @@ impl Download {
     }
 
     /// The request's body, for another peer.
-    pub(super) fn into_incoming(self) -> Incoming {
-        self.incoming
+    pub(super) fn into_incoming(mut self) -> Incoming {
+        std::mem::replace(&mut self.incoming, Incoming::NONE)
+    }
+
+    /// Nothing comes for too long.
+    pub(crate) fn stalled(&self) {
+        self.failed.set(true);
     }
 
     /// To the head of the answer.
@@ -119,6 +138,8 @@ impl Download {
         let watch = call.watch;
         watch.fired.set(0);
         let mut moved = true;
+        // The end of the wait; and whether the client is watched meanwhile. Most peers answer before that is worth it.
+        let (mut by, mut watched) = (0, false);
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -129,11 +150,25 @@ impl Download {
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
             if std::mem::take(&mut moved) {
-                let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
-                watch.deadline_ms.set(now_ms() + limit);
+                let now = now_ms();
+                by = now + if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+                watch.deadline_ms.set(if watched { by } else { by.min(now + PATIENCE_MS) });
             }
-            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
-                return Poll::Ready(Err(self.timed_out()));
+            if watch.fired.replace(0) != 0 {
+                let now = now_ms();
+                if now >= by {
+                    return Poll::Ready(Err(self.timed_out()));
+                }
+                if now >= watch.deadline_ms.get() {
+                    watched = true;
+                    watch.deadline_ms.set(by);
+                }
+            }
+            if self.uploaded && self.incoming.is_gone() {
+                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
+            }
+            if watched {
+                self.incoming.watch(cx);
             }
             // Whoever waits may be left where it is.
             self.account(call.exchange);
@@ -142,6 +177,9 @@ impl Download {
         .await;
         watch.deadline_ms.set(0);
         self.account(call.exchange);
+        // A kept connection that has ended says nothing of a peer: it ends connections as any server does.
+        let stale = self.reused && self.is_unanswered();
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !stale);
         r
     }
 
@@ -307,6 +345,9 @@ impl Download {
     ) -> Poll<Result<Option<Segment>, Fault>> {
         self.upload(cx)?;
         let next = self.poll_body(exchange, cx);
+        if matches!(next, Poll::Ready(Err(_))) {
+            self.failed.set(true);
+        }
         self.account(exchange);
         next
     }
@@ -383,6 +424,19 @@ impl Download {
         sent.set(sent.get() + now.0 - self.carried.0);
         received.set(received.get() + now.1 - self.carried.1);
         self.carried = now;
+    }
+}
+
+impl Drop for Download {
+    /// A client that gives up is not the peer's fault.
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
+            let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
+            let failure = if late || self.failed.get() { 2 } else { 0 };
+            let first_byte_ns = self.answered.saturating_sub(self.began);
+            lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
+        }
     }
 }
 

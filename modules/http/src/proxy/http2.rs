@@ -5,19 +5,24 @@ use crate::{
     Http,
     conf::Conf,
     fault::Fault,
-    h1::{self, Id, Keep},
+    h1::{self, Id, Keep, Method},
     headers,
     http2::client::Stream,
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply},
+    total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
 use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
 use std::{
+    cell::Cell,
     future::poll_fn,
     task::{Context, Poll, ready},
 };
+
+/// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
+const KEPT: usize = 64 << 10;
 
 /// A request that a peer answers, as [`super::Download`] over HTTP/1.
 #[derive(Debug)]
@@ -27,8 +32,16 @@ pub(crate) struct Download {
     /// Of the request, to be sent next.
     piece: Option<Bytes>,
     uploaded: bool,
+    /// What was read of the request's body, for another peer. `None`: more than is kept, or it is not needed any more.
+    kept: Option<Vec<u8>>,
     lease: Option<Lease>,
     began: u64,
+    /// When the final head came; 0: not yet.
+    answered: u64,
+    /// It is the peer's fault that this does not come to its end.
+    failed: Cell<bool>,
+    /// Nobody waits for its head any longer than to then; 0: for ever.
+    due_ms: u64,
     /// The peer has not begun with the request.
     pub(super) untouched: bool,
     /// The client has heard of an answer.
@@ -58,19 +71,36 @@ impl Download {
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };
-        let uploaded = incoming.is_done();
+        let uploaded = incoming.is_done() && incoming.trailers().is_empty();
         if let Err(e) = stream.send_head(&text, te, uploaded) {
             tracing::info!(session = call.exchange.id, "a request that HTTP/2 cannot carry: {e:?}");
             return Err(incoming);
         }
         call.exchange.upstream_sent.set(call.exchange.upstream_sent.get() + text.len() as u64);
         let began = now().as_nanos() as u64;
-        Ok(Self { stream, incoming, piece: None, uploaded, lease: Some(lease), began, untouched: false, told: false })
+        Ok(Self {
+            stream,
+            incoming,
+            piece: None,
+            uploaded,
+            kept: Some(Vec::new()),
+            lease: Some(lease),
+            began,
+            answered: 0,
+            failed: Cell::new(false),
+            due_ms: total::due_ms(call, conf),
+            untouched: false,
+            told: false,
+        })
     }
 
-    /// The request's body, for another peer.
-    pub(super) fn into_incoming(self) -> Incoming {
-        self.incoming
+    /// The request's body, for another peer: untouched, if little of it was read.
+    pub(super) fn into_incoming(mut self) -> Incoming {
+        let mut incoming = std::mem::replace(&mut self.incoming, Incoming::NONE);
+        if let Some(kept) = self.kept.take() {
+            incoming.put_back(kept);
+        }
+        incoming
     }
 
     /// Ends an answer that nobody wants.
@@ -78,7 +108,8 @@ impl Download {
         if call.state.parts.borrow().response.status() < 500 {
             self.done();
         }
-        self.incoming
+        self.failed.set(true);
+        self.into_incoming()
     }
 
     /// To the head of the answer.
@@ -112,6 +143,8 @@ impl Download {
         });
         let r = r.await;
         watch.deadline_ms.set(0);
+        // One that it has not begun with says nothing of a peer: it ends connections as any server does.
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !self.untouched);
         r
     }
 
@@ -132,6 +165,8 @@ impl Download {
                 self.incoming.interim(&message);
                 continue;
             }
+            self.kept = None;
+            self.answered = now().as_nanos() as u64;
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response = message;
             let method = parts.method();
@@ -148,7 +183,13 @@ impl Download {
         while !self.uploaded {
             if self.piece.is_none() {
                 match self.incoming.poll_next(cx) {
-                    Poll::Ready(Ok(Some(piece))) => self.piece = Some(piece),
+                    Poll::Ready(Ok(Some(piece))) => {
+                        match &mut self.kept {
+                            Some(kept) if kept.len() + piece.len() <= KEPT => kept.extend_from_slice(&piece),
+                            kept => *kept = None,
+                        }
+                        self.piece = Some(piece);
+                    }
                     Poll::Ready(Ok(None)) => {
                         self.stream.end(&self.incoming.trailers());
                         self.uploaded = true;
@@ -178,8 +219,9 @@ impl Download {
     pub(super) fn into_reply(self, call: &Call<'_>) -> Reply {
         match self.stream.is_whole() {
             Some(0) => {
-                self.complete();
-                Reply::new(Body::Empty, Some(0))
+                // That of HEAD says nothing of a length.
+                let length = (call.state.parts.borrow().method() != Method::Head).then_some(0);
+                Reply::new(Body::Empty, length)
             }
             _ => {
                 let length = call.state.parts.borrow().response.length();
@@ -208,8 +250,16 @@ impl Download {
                 self.done();
                 Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
             }
-            Err(_) => Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0))),
+            Err(_) => {
+                self.failed.set(true);
+                Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0)))
+            }
         }
+    }
+
+    /// Nothing comes for too long.
+    pub(crate) fn stalled(&self) {
+        self.failed.set(true);
     }
 
     /// Goes on with the request's body.
@@ -220,14 +270,20 @@ impl Download {
         self.upload(exchange, cx).map(|_| ())
     }
 
-    fn complete(mut self) {
-        self.done();
-    }
-
     fn done(&mut self) {
-        let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
-        if let Some(lease) = self.lease.take() {
-            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
-        }
+        let Some(lease) = self.lease.take() else { return };
+        let since = |then: u64| then.saturating_sub(self.began);
+        let first_byte_ns = if self.answered == 0 { 0 } else { since(self.answered).max(1) };
+        let total_ns = since(now().as_nanos() as u64);
+        let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
+        let failure = if late || self.failed.get() { 2 } else { 0 };
+        lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
+    }
+}
+
+impl Drop for Download {
+    /// Also where the client has given up: that is not the peer's fault.
+    fn drop(&mut self) {
+        self.done();
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     exchange::State,
     fault::Fault,
     h1, hooks,
-    http2::client::{Got, Stream, Turn},
+    http2::client::{Got, Stream},
     incoming::Incoming,
     multi_hop,
     reply::{Call, Client, Reply},
@@ -26,6 +26,9 @@ use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
 };
 use std::{cell::Cell, time::Duration};
+
+/// How often a request waits for a connection that somebody else makes.
+const ATTEMPTS: u32 = 3;
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
@@ -82,7 +85,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     let mut again = 0;
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let (stream, lease) = match stream(call, &mut tries).await {
+        let (stream, lease) = match stream(call, conf, &mut tries).await {
             Ok(got) => got,
             Err(e) => return unreachable(call, &e),
         };
@@ -116,14 +119,21 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
 }
 
 /// A stream to one of the local's peers, on a connection that there is or a new one.
-async fn stream(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<(Stream, Lease), Error> {
-    let stats = &call.exchange.worker().stats;
-    let mut lease = pick(call, tries).await?;
-    loop {
+async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>) -> Result<(Stream, Lease), Error> {
+    let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
+    let peers = &exchange.worker().peers;
+    let mut left = ATTEMPTS;
+    while left > 0 {
+        let mut lease = pick(call, tries).await?;
         let PeerInfo { id, greeted, .. } = lease.info();
-        let got = match greeted {
-            0 => call.exchange.worker().peers.get(id).await,
-            _ => Got::Turn(Turn::ALONE),
+        let got = if greeted != 0 {
+            peers.alone()
+        } else if let Some(stream) = peers.stream(id) {
+            Got::Stream(stream)
+        } else {
+            // All connections may be full, for long.
+            let limit = Duration::from_millis(conf.first_byte_ms);
+            timeout(limit, async { Ok(peers.get(id).await) }).await?
         };
         match got {
             Got::Stream(stream) => {
@@ -132,22 +142,32 @@ async fn stream(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<(Stream, Lease
             }
             Got::Turn(turn) => {
                 stats.upstream_new.add();
-                let e = match lease.connect().await {
-                    Ok(connected) => match turn.connected(Conn::new(connected)) {
-                        Some(stream) => return Ok((stream, lease)),
-                        None => continue,
-                    },
-                    Err(e) => e,
+                let (connected, lease) = match lease.connect().await {
+                    Ok(connected) => (connected, lease),
+                    Err(e) => {
+                        lease.done(&UNREACHABLE);
+                        if tries.connects() {
+                            drop(turn);
+                            if !tries.again_elsewhere(call, id, &e).await {
+                                return Err(e);
+                            }
+                            continue;
+                        }
+                        // Others, as the upstream's `retry` says.
+                        exchange.connect_upstream().await?
+                    }
                 };
-                lease.done(&UNREACHABLE);
-                drop(turn);
-                if !tries.again_elsewhere(call, id, &e).await {
-                    return Err(e);
+                let PeerInfo { id, greeted, .. } = lease.info();
+                if let Some(stream) = turn.connected(id, greeted != 0, Conn::new(connected)) {
+                    return Ok((stream, lease));
                 }
-                lease = pick(call, tries).await?;
             }
+            // Whoever made it has told of the failure: another peer may be chosen now.
+            Got::Nothing => lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 }),
         }
+        left -= 1;
     }
+    Err(Error::bare(ErrorKind::Unreachable))
 }
 
 /// The peer that is to be asked, or one that the upstream chooses.

@@ -39,6 +39,6 @@ impl Download {
             let _ = timeout(SOON, rest).await;
         }
         self.account(call.exchange);
-        self.incoming
+        self.into_incoming()
     }
 }

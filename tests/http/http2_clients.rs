@@ -1,0 +1,419 @@
+//! Clients of HTTP/2 without TLS: real ones, and one that watches what its streams do to each other.
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use harness::{LIMIT, Nginx, Origin, Proxy, TempDir, client, eventually, pattern, program, skip};
+use http::{HeaderValue, Request};
+
+use crate::h2::*;
+use crate::support::{OK, Scripted, head, net, proxy_to, server};
+
+/// Runs curl with prior knowledge of HTTP/2; its output. `None`: it is not there. One request each: with prior knowledge
+/// curl 7.88 cannot use a connection again, nginx's neither.
+#[track_caller]
+fn curl(args: &[&str]) -> Option<Vec<u8>> {
+    let Some(curl) = program("curl") else {
+        skip("curl is not installed");
+        return None;
+    };
+    let out = Command::new(curl)
+        .args(["-sS", "--http2-prior-knowledge", "--max-time", "20", "--noproxy", "*"])
+        .args(args)
+        .output()
+        .expect("curl runs");
+    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    Some(out.stdout)
+}
+
+fn url(proxy: &Proxy, path: &str) -> String {
+    format!("http://{}{path}", proxy.addr(0))
+}
+
+#[test]
+fn curl_gets_heads_and_posts() {
+    let echo = server("local { http_echo; }").start();
+    let proxy = proxy_to(echo.addr(0), "");
+    let at = url(&proxy, "/");
+    let Some(out) = curl(&["-w", "%{http_code} %{http_version}", &at]) else { return };
+    assert_eq!(String::from_utf8_lossy(&out), "200 2");
+    let out = curl(&["-I", &at]).expect("it is there");
+    assert!(out.starts_with(b"HTTP/2 200"), "{}", String::from_utf8_lossy(&out));
+    let dir = TempDir::new();
+    let file = dir.write("up", pattern::bytes(1 << 20));
+    let data = format!("@{}", file.display());
+    for more in ["X-Nothing: 1", "Expect: 100-continue", "Content-Length:"] {
+        let out = curl(&["-H", more, "--data-binary", &data, &at]).expect("it is there");
+        assert!(out == pattern::bytes(1 << 20), "{more}: {} bytes", out.len());
+    }
+}
+
+#[test]
+fn curl_gets_answers_of_any_framing() {
+    let answers: [(&[u8], bool, &[u8]); 4] = [
+        (OK, false, b"ok"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n",
+            false,
+            b"abcde",
+        ),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end", true, b"to the end"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, b"ok"),
+    ];
+    for (answer, close, body) in answers {
+        let origin = Scripted::new(answer, close);
+        let proxy = proxy_to(origin.addr(), "");
+        let Some(out) = curl(&[&url(&proxy, "/")]) else { return };
+        assert_eq!(out, body);
+    }
+}
+
+#[test]
+fn trailers_of_a_peer_of_http1_arrive_and_a_cut_answer_is_reset() {
+    let origin = Origin::start(|mut conn| {
+        while let Some(head) = head(&mut conn) {
+            conn.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")?;
+            if head.starts_with("GET /cut ") {
+                break;
+            }
+            conn.write_all(b"0\r\nX-T: 1\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let mut request = get("/");
+        request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+        let answer = client.ask(request, b"").await.expect("an answer");
+        assert_eq!(answer.text(), "abc");
+        assert_eq!(answer.trailers.expect("trailers")["x-t"], "1");
+        let cut = client.get("/cut").await.expect_err("not the whole");
+        assert!(cut.is_reset(), "{cut}");
+        assert_eq!(client.get("/").await.expect("an answer").text(), "abc");
+    });
+}
+
+#[test]
+fn nghttp_and_h2load_see_no_error() {
+    let dir = TempDir::new();
+    dir.write("html/small", "small");
+    dir.write("html/quarter", pattern::bytes(256 << 10));
+    let origin = Scripted::new(OK, false);
+    let proxy = net(&format!(
+        "server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nlocal {{ http_static \"{}\"; }} }}\n\
+         server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nlocal {{ proxy_pass_tcp \"{}\"; }} }}",
+        dir.join("html").display(),
+        origin.addr()
+    ))
+    .start();
+    let (Some(nghttp), Some(h2load)) = (program("nghttp"), program("h2load")) else {
+        return skip("nghttp2-client is not installed");
+    };
+    let out = Command::new(nghttp).args(["-nv", "-m", "20", &url(&proxy, "/quarter")]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains(":status: 200"), "{text}");
+    let passed = format!("http://{}/", proxy.addr(1));
+    for (n, target) in [(2000, url(&proxy, "/small")), (600, url(&proxy, "/quarter")), (2000, passed)] {
+        let count = n.to_string();
+        let args = ["-n", &count, "-c", "4", "-m", "32", "-N", "15", "-T", "15", &target];
+        let out = Command::new(&h2load).args(args).output().expect("it runs");
+        let text = String::from_utf8_lossy(&out.stdout);
+        let good = format!("{n} succeeded, 0 failed, 0 errored, 0 timeout");
+        assert!(text.contains(&good) && text.contains(&format!("{n} 2xx")), "{target}:\n{text}");
+    }
+}
+
+#[test]
+fn a_client_that_waits_to_be_asked_is_asked() {
+    let echo = server("local { http_echo; }").start();
+    for proxy in [server("local { http_echo; }").start(), proxy_to(echo.addr(0), "")] {
+        run(async {
+            let client = Client::open(proxy.addr(0)).await;
+            let mut request = post("/");
+            request.headers_mut().insert("expect", HeaderValue::from_static("100-continue"));
+            let (mut response, up) = client.begin(request, false).await.expect("a stream");
+            let asked = std::future::poll_fn(|cx| response.poll_informational(cx)).await;
+            assert_eq!(asked.expect("one").expect("an interim answer").status(), 100);
+            send_all(up, b"body", None).await.expect("sent");
+            assert_eq!(receive(response.await.expect("a head")).await.expect("an answer").text(), "body");
+        });
+    }
+}
+
+#[test]
+fn interim_answers_of_a_peer_arrive_in_order() {
+    let origin = Scripted::new(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n\
+          HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        false,
+    );
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let (mut response, _) = client.begin(get("/"), true).await.expect("a stream");
+        for link in ["</a>", "</b>"] {
+            let hint = std::future::poll_fn(|cx| response.poll_informational(cx)).await;
+            let hint = hint.expect("one").expect("an interim answer");
+            assert_eq!((hint.status().as_u16(), hint.headers()["link"].as_bytes()), (103, link.as_bytes()));
+        }
+        assert_eq!(receive(response.await.expect("a head")).await.expect("an answer").text(), "ok");
+    });
+}
+
+#[test]
+fn requests_that_nobody_serves_are_answered_and_the_others_go_on() {
+    let proxy = server("local { rule \"${path}\" text=\"/there\"; http_echo body=\"text\"; }").start();
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        assert_eq!(client.get("/there").await.expect("an answer").text(), "text");
+        assert_eq!(client.get("/none").await.expect("an answer").status, 404);
+        let mut large = get("/there");
+        large.headers_mut().insert("x-large", HeaderValue::from_bytes(&[b'x'; 40 << 10]).expect("a value"));
+        assert_eq!(client.ask(large, b"").await.expect("an answer").status, 431);
+        let connect = Request::connect("a.test:443").body(()).expect("a request");
+        let (response, _up) = client.begin(connect, false).await.expect("a stream");
+        assert_eq!(response.await.expect("an answer").status(), 501);
+        assert_eq!(client.get("/there").await.expect("an answer").text(), "text");
+    });
+}
+
+#[test]
+fn the_peer_sees_a_request_of_http1() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "http_request_header \"set\" \"X-Version\" \"${http_request_version}\"");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let mut request = post("/a?b=c");
+        for piece in ["a=1", "b=2", "c=3"] {
+            request.headers_mut().append("cookie", HeaderValue::from_static(piece));
+        }
+        request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+        assert_eq!(client.ask(request, b"body").await.expect("an answer").text(), "ok");
+    });
+    let (head, body) = origin.seen().pop().expect("a request");
+    assert!(head.starts_with("POST /a?b=c HTTP/1.1\r\n") && body == b"body", "{head}");
+    let lower = head.to_ascii_lowercase();
+    for line in [
+        "host: a.test\r\n",
+        "cookie: a=1; b=2; c=3\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+        "x-forwarded-proto: http\r\n",
+        "x-version: 2",
+    ] {
+        assert!(lower.contains(line), "{line:?} in {head}");
+    }
+    assert_eq!(lower.matches("cookie:").count() + lower.matches("\nhost:").count(), 2, "{head}");
+    let line = eventually("its line in the log", || proxy.read("access.log").lines().next().map(str::to_owned));
+    assert!(line.contains("status=200 method=POST path=/a ") && line.contains("host=a.test"), "{line}");
+}
+
+#[test]
+fn the_access_log_says_which_version() {
+    let text = "load_module \"tcp\" \"balancer\" \"http\"\nnet {\naccess_log \"access.log\" flush=0 \
+                format=\"v=${http_request_version} ${path} in=${client_bytes_received} out=${client_bytes_sent}\"\n\
+                server {\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nlocal { http_echo body=\"text\"; }\n} }\n";
+    let proxy = Proxy::start(text);
+    run(async { Client::open(proxy.addr(0)).await.get("/two").await.expect("an answer") });
+    let line = proxy.await_line("access.log", "/two", LIMIT);
+    assert!(line.contains("v=2") || line.contains("v=HTTP/2"), "{line}");
+    assert!(!line.contains("in=0 ") && !line.ends_with("out=0"), "{line}");
+}
+
+#[test]
+fn files_come_in_whole_and_in_parts() {
+    let dir = TempDir::new();
+    dir.write("html/large", pattern::bytes(5 << 20));
+    let proxy = server(&format!("local {{ http_static \"{}\"; }}", dir.join("html").display())).start();
+    let at = url(&proxy, "/large");
+    let Some(out) = curl(&[&at]) else { return };
+    assert!(out == pattern::bytes(5 << 20));
+    let all = pattern::bytes(5 << 20);
+    for (range, part) in
+        [("0-9", &all[..10]), ("1000000-3000000", &all[1_000_000..=3_000_000]), ("-5", &all[all.len() - 5..])]
+    {
+        assert!(curl(&["-r", range, &at]).expect("it is there") == part, "{range}");
+    }
+    let out = curl(&["-o", "/dev/null", "-w", "%{http_code}", "-r", "9999999-", &at]).expect("it is there");
+    assert_eq!(out, b"416");
+    let out = String::from_utf8(curl(&["-I", &at]).expect("it is there")).expect("text");
+    assert!(out.contains("content-length: 5242880") && out.contains("etag: "), "{out}");
+    let tag = out.lines().find_map(|l| l.strip_prefix("etag: ")).expect("a tag").trim();
+    let condition = format!("If-None-Match: {tag}");
+    let out = curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", &condition, &at]).expect("it is there");
+    assert_eq!(out, b"304");
+}
+
+#[test]
+fn nginx_behind_serves_many_at_once() {
+    let Some(origin) = Nginx::start() else { return skip("nginx is not installed") };
+    origin.write("large", pattern::bytes(1 << 20));
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let all = join((0..50).map(|_| client.get("/large")).collect()).await;
+        assert!(all.into_iter().all(|a| a.expect("an answer").body == pattern::bytes(1 << 20)));
+    });
+}
+
+/// Answers with a pattern as fast as it can, as long as the path says: `/1000`.
+fn source() -> Origin {
+    Origin::start(|mut conn| {
+        while let Some(head) = head(&mut conn) {
+            let length: u64 = head.split([' ', '/']).find_map(|t| t.parse().ok()).expect("a length");
+            conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
+            let piece = vec![b'x'; 1 << 16];
+            let mut left = length;
+            while left > 0 {
+                let n = left.min(1 << 16);
+                conn.write_all(&piece[..n as usize])?;
+                left -= n;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stream_that_is_not_read_holds_up_neither_memory_nor_others() {
+    let origin = source();
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let mut narrow = wide();
+        narrow.initial_window_size(65_535);
+        let client = Client::open_with(proxy.addr(0), &narrow).await;
+        client.get("/10").await.expect("an answer");
+        let before = proxy.resident();
+        let (response, _up) = client.begin(get("/300000000"), true).await.expect("a stream");
+        let held = response.await.expect("a head");
+        for _ in 0..50 {
+            assert_eq!(client.get("/100000").await.expect("an answer").body.len(), 100_000);
+        }
+        let grown = proxy.resident().saturating_sub(before);
+        assert!(grown < 12 << 20, "{} KiB more", grown >> 10);
+        drop(held);
+        assert_eq!(client.get("/10").await.expect("an answer").body.len(), 10);
+    });
+}
+
+#[test]
+fn a_large_answer_does_not_hold_up_small_ones() {
+    let origin = source();
+    let proxy = proxy_to(origin.addr(), "");
+    let mut raw = Raw { stream: client::connect(proxy.addr(0)) };
+    raw.write(PREFACE);
+    // Windows that never close: what holds somebody up is the connection itself.
+    raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    raw.get(1, "/200000000");
+    raw.until("data", |f| f.kind == DATA);
+    for n in 1..=10 {
+        raw.get(1 + 2 * n, "/500000");
+    }
+    let (mut done, mut large) = (0, 0);
+    while done < 10 {
+        let f = raw.until("data", |f| f.kind == DATA);
+        if f.stream == 1 {
+            large += f.payload.len();
+            assert_eq!(f.flags & END_STREAM, 0, "{done} of the small ones were done");
+        } else if f.flags & END_STREAM != 0 {
+            done += 1;
+        }
+    }
+    println!("{large} bytes of the large one came first");
+    assert!(large < 30_000_000, "{large} bytes of the large one came first");
+}
+
+#[test]
+fn a_client_that_reads_nothing_at_all_does_not_fill_memory() {
+    let origin = source();
+    let proxy = proxy_to(origin.addr(), "");
+    let mut raw = Raw { stream: client::connect(proxy.addr(0)) };
+    raw.write(PREFACE);
+    raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    let before = proxy.resident();
+    for n in 0..50 {
+        raw.get(1 + 2 * n, "/10000000");
+    }
+    origin.await_accepted(50);
+    // Until all of it stands still.
+    let mut last = 0;
+    eventually("nothing moves", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let sent = origin.sent();
+        (std::mem::replace(&mut last, sent) == sent).then_some(())
+    });
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 24 << 20, "{} KiB more", grown >> 10);
+}
+
+#[test]
+fn a_stream_that_is_reset_gives_up_its_peer_and_leaves_nothing() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&asked);
+    let origin = Origin::start(move |mut conn| {
+        while let Some(head) = head(&mut conn) {
+            if head.starts_with("GET /slow ") {
+                told.store(true, Relaxed);
+                let mut byte = [0];
+                while conn.read(&mut byte)? > 0 {}
+                return Ok(());
+            }
+            conn.write_all(OK)?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut raw = Raw::open(proxy.addr(0));
+    raw.get(1, "/");
+    raw.until("an answer", |f| f.kind == DATA && f.flags & END_STREAM != 0);
+    let sessions = || proxy.status()["process"]["sessions"].as_u64().expect("a number");
+    let before = sessions();
+    for n in 1..20 {
+        asked.store(false, Relaxed);
+        let id = 1 + 2 * n;
+        raw.get(id, "/slow");
+        eventually("the peer has it", || asked.load(Relaxed).then_some(()));
+        raw.send(RST_STREAM, 0, id, &8_u32.to_be_bytes());
+    }
+    eventually("the peer is left alone", || (origin.open() <= 1).then_some(()));
+    eventually("no session is left of them", || (sessions() == before).then_some(()));
+    eventually("their lines in the log", || {
+        let log = proxy.read("access.log");
+        (log.lines().filter(|l| l.contains("path=/slow") && l.contains("reason=client_transfer_reset")).count() == 19)
+            .then_some(())
+    });
+    raw.get(101, "/");
+    raw.until("an answer", |f| f.kind == DATA && f.flags & END_STREAM != 0);
+    // Nor of those whose connection ends.
+    raw.get(103, "/slow");
+    drop(raw);
+    eventually("no session is left", || (sessions() == 0).then_some(()));
+    eventually("the peer is left alone", || (origin.open() <= 1).then_some(()));
+}
+
+#[test]
+fn idle_connections_hold_little() {
+    let dir = TempDir::new();
+    dir.write("html/file", pattern::bytes(256 << 10));
+    let proxy = server(&format!("local {{ http_static \"{}\"; }}", dir.join("html").display())).start();
+    let ask = |raw: &mut Raw| {
+        raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+        raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+        raw.get(1, "/file");
+        raw.until("the end", |f| f.kind == DATA && f.flags & END_STREAM != 0);
+    };
+    let open = || {
+        let mut raw = Raw::open(proxy.addr(0));
+        ask(&mut raw);
+        raw
+    };
+    let mut all: Vec<Raw> = (0..5).map(|_| open()).collect();
+    let before = proxy.resident();
+    all.extend((0..200).map(|_| open()));
+    let each = proxy.resident().saturating_sub(before) / 200;
+    assert!(each < 48 << 10, "{} KiB each", each >> 10);
+}
