@@ -126,6 +126,55 @@ fn a_store_answers_from_memory_and_from_files() {
 }
 
 #[test]
+fn what_is_kept_is_forgotten_on_request() {
+    let Some(store) = module("http_store") else { return };
+    let origin = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false);
+    let dir = harness::TempDir::new();
+    let local = |rule: &str, methods: &str| {
+        let purge = format!("rule \"${{http_request_method}}\" {rule}; http_purge {methods};");
+        let keep = format!("http_store {:?}; proxy_pass_tcp \"{}\";", dir.path().display().to_string(), origin.addr());
+        format!("local {{ {purge} }}\nlocal {{ {keep} }}")
+    };
+    let proxy = with(&[&store], &local("text=\"PURGE\"", "")).start();
+    let mut stream = client::connect(proxy.addr(0));
+    let mut status = |method: &str, path: &str| {
+        let a = ask(&mut stream, format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        (a.status, a.header("x-store").is_some(), a.header("allow").unwrap_or_default().to_owned())
+    };
+    let plain = |status| (status, false, String::new());
+    assert_eq!(status("PURGE", "/a"), plain(404), "it was not there");
+    for path in ["/a", "/b"] {
+        assert_eq!(status("GET", path), plain(200));
+        assert_eq!(status("GET", path), (200, true, String::new()));
+    }
+    assert_eq!(status("PURGE", "/a"), plain(200));
+    assert_eq!((status("GET", "/a"), status("GET", "/b")), (plain(200), (200, true, String::new())));
+    // The method is not its name in another case, and a local may be for purging only.
+    assert_eq!(status("purge", "/b"), plain(200));
+    let only = "http_purge methods=\"PURGE DELETE\"";
+    proxy.reload_with(&loading(&[&shipped("http"), &store], &format!("local {{ {only}; }}"))).assert(0, &[]);
+    let mut stream = client::connect(proxy.addr(0));
+    let mut status = |method: &str| {
+        let a = ask(&mut stream, format!("{method} /b HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        (a.status, a.header("allow").unwrap_or_default().to_owned())
+    };
+    assert_eq!(status("GET"), (405, "PURGE, DELETE".to_owned()));
+    assert_eq!(status("POST").0, 405);
+    let gone = status("DELETE");
+    assert!(gone.0 == 200 || gone.0 == 404, "{gone:?}");
+    assert_eq!(status("PURGE").0, 404);
+    // Nobody to call, and no method.
+    let text = loading(&[&shipped("http")], "local { http_purge; }");
+    proxy
+        .reload_with(&text)
+        .assert(1, &["no module brings a handler \"purge\"", "no module that is loaded brings any"]);
+    for (methods, wrong) in [("A/B", "\"A/B\" is no method"), (" ", "no method is named")] {
+        let text = loading(&[&shipped("http"), &store], &format!("local {{ http_purge methods={methods:?}; }}"));
+        proxy.reload_with(&text).assert(1, &[wrong]);
+    }
+}
+
+#[test]
 fn a_handler_is_named_by_its_module() {
     let Some(store) = module("http_store") else { return };
     let origin = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false);
@@ -140,7 +189,7 @@ fn a_handler_is_named_by_its_module() {
     assert!(seen[1].0.starts_with("GET /x?y=1 HTTP/1.1\r\n") && seen[1].0.contains("X-Turn: 2\r\n"), "{}", seen[1].0);
     // One that nobody brings is told when the configuration is read.
     let wrong = loading(&[&shipped("http"), &store], "local { http_router \"thrice\"; }");
-    proxy.reload_with(&wrong).assert(1, &["no module brings a handler \"thrice\"", "there is: twice"]);
+    proxy.reload_with(&wrong).assert(1, &["no module brings a handler \"thrice\"", "there is: purge, twice"]);
     assert_eq!(once(&proxy, get("/")).text(), "abcabc");
 }
 

@@ -11,7 +11,7 @@ use crate::{
     upstream::{lease::Lease, pick, pool::Pool},
 };
 use anyproxy_module_api::abi::{
-    bytes::Str,
+    bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
     host::{Connected, Object, PeerInfo},
     session::SessionShared,
@@ -63,16 +63,20 @@ pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> Loc
     })
 }
 
-pub(super) unsafe extern "C" fn lease_pick(s: *const SessionShared, key: Str) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn lease_pick(
+    s: *const SessionShared,
+    key: Str,
+    tried: Slice<u64>,
+) -> LocalFuture<Outcome<Object>> {
     let session = hold(s);
     future(|| {
         pool(&session)?;
         let client = session.shared.client.get();
         let key = if key.is_empty() { client.key().to_vec() } else { key.as_bytes().to_vec() };
+        let tried = tried.as_slice().to_vec();
         Ok(LocalFuture::new(async move {
-            let worker = Rc::clone(&session.worker);
             match pool(&session) {
-                Ok(pool) => pick::pick(pool, &worker, Some(&session), &key, &[]).await.map(object).into(),
+                Ok(pool) => pick::pick_for(&session, pool, &key, &tried).await.map(object).into(),
                 Err(e) => Outcome::Err(e),
             }
         }))
@@ -112,6 +116,8 @@ pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
             id: live.state.id,
             connect_ns: lease.connect_ns,
             index: at.map_or(u32::MAX, |n| n as u32),
+            greeted: lease.is_greeted().into(),
+            reserved: [0; 3],
         }
     })
     .unwrap_or_default()

@@ -109,6 +109,23 @@ impl Lease {
         Ok(stream)
     }
 
+    /// Whether its connections speak for one client from their first byte on. The same for all sessions of a block.
+    pub fn is_greeted(&self) -> bool {
+        let Some(session) = self.session.as_ref().filter(|s| !s.worker.cycle.greetings.is_empty()) else {
+            return false;
+        };
+        // Block and answer in one: who asks is of the same block nearly always.
+        let of_block = (u64::from(session.scope.get().0) + 1) << 1;
+        let known = self.line().greeted.load(Relaxed);
+        if known & !1 == of_block {
+            return known & 1 == 1;
+        }
+        // One that cannot be written is one.
+        let greeted = self.greeting().map_or(true, |bytes| !bytes.is_empty());
+        self.line().greeted.store(of_block | u64::from(greeted), Relaxed);
+        greeted
+    }
+
     /// What modules send in front of the session's bytes.
     fn greeting(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();

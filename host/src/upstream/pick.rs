@@ -121,8 +121,42 @@ pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>,
         return None;
     }
     match attempt(pool, worker, Some(session), key, &[]) {
-        Attempt::Lease(l) => Some(l),
+        Attempt::Lease(l) => {
+            earn(session, pool);
+            Some(l)
+        }
         Attempt::Wait | Attempt::None => None,
+    }
+}
+
+/// Chooses a peer for whoever connects and repeats by itself. `tried`: those that failed it, which are passed over as long
+/// as there are others; then it is a retry of the pool's budget.
+///
+/// # Errors
+/// `Limit` where that is used up; else as [`pick`].
+pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    let worker = &session.worker;
+    if tried.is_empty() {
+        earn(session, pool);
+        return pick(pool, worker, Some(session), key, &[]).await;
+    }
+    let state = worker.pool(pool.index);
+    if !state.is_some_and(|s| s.borrow_mut().budget.try_retry(timers::now())) {
+        return Err(Error::new(ErrorKind::Limit, format!("upstream \"{}\" was retried often enough", pool.name)));
+    }
+    pool.shared.retries.fetch_add(1, Relaxed);
+    // Whether there are others is asked at once: nobody waits for one that has no room while the same one has.
+    match attempt(pool, worker, Some(session), key, tried) {
+        Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => Box::pin(render::render(l)).await,
+        Attempt::Lease(l) => Ok(l),
+        Attempt::Wait | Attempt::None => pick(pool, worker, Some(session), key, &[]).await,
+    }
+}
+
+/// A first attempt, which pays for a share of a retry.
+fn earn(session: &Session, pool: &Pool) {
+    if let Some(state) = session.worker.pool(pool.index) {
+        state.borrow_mut().budget.request(timers::now());
     }
 }
 

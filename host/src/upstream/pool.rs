@@ -72,6 +72,8 @@ pub struct Line {
     pub refresh: Refresh,
     /// What the connector says of its sockets, once it was asked.
     pub options: OnceLock<SocketOptions>,
+    /// Whether connections to it begin with a greeting: the answer for the block of the session that asked last.
+    pub greeted: AtomicU64,
     /// Limit of one connect; `None`: the connector's own, or [`CONNECT_TIMEOUT`].
     pub connect_timeout: Option<Duration>,
 }
@@ -370,6 +372,7 @@ impl Line {
             probe: None,
             refresh,
             options: OnceLock::new(),
+            greeted: AtomicU64::new(0),
             connect_timeout: node("connect_timeout").and_then(|n| n.arg(0)).map(|v| v.time()),
             text,
         }

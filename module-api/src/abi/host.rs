@@ -213,6 +213,11 @@ pub struct PeerInfo {
     pub connect_ns: u64,
     /// Index of the peer's state for pools kept by modules.
     pub index: u32,
+    /// 1: its connections begin with a greeting (PROXY protocol and the like) that speaks for one client, and are that
+    /// client's alone.
+    pub greeted: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
 }
 
 /// A connected peer: the stream, and the lease that counts it.
@@ -382,7 +387,10 @@ pub struct HostVtable {
 
     // ---- upstreams. A lease counts one use of one peer.
     pub connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
-    pub lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
+    /// `tried`: peers (`PeerInfo::id`) that were asked for this session before. Another one is chosen if there is one, as a
+    /// retry of the upstream's budget; `Limit`: that is used up.
+    pub lease_pick:
+        unsafe extern "C" fn(*const SessionShared, key: Str, tried: Slice<u64>) -> LocalFuture<Outcome<Object>>,
     /// The same at once, by the client's key; null: it has to be waited for, or fails, as `lease_pick` says.
     pub lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
     pub lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,

@@ -7,11 +7,16 @@ use crate::{
     forward::Forward,
     headers::{self, Rule},
     hooks::Active,
+    multi_hop,
+    pace::Pace,
     pages::{self, Page},
     probe::Question,
+    purge::Purge,
     redirects::Redirects,
+    retry::Retry,
     rewrite,
     statics::Static,
+    total,
     trust::Trusted,
 };
 use anyproxy_module_api::*;
@@ -179,6 +184,8 @@ pub(crate) enum Answerer {
     Static(Static),
     /// What another module registered under this name.
     Module(&'static str),
+    /// Its handler "purge".
+    Purge(Purge),
 }
 
 impl Answerer {
@@ -199,6 +206,8 @@ pub struct Conf {
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
     pub(crate) first_byte_ms: u64,
+    /// `http_total_timeout`; 0: none.
+    pub(crate) total_ms: u64,
     pub(crate) http2_streams: u32,
     pub(crate) http2_window: u32,
     pub(crate) upstream_idle: usize,
@@ -208,6 +217,7 @@ pub struct Conf {
     pub(crate) request_headers: Vec<Rule>,
     pub(crate) response_headers: Vec<Rule>,
     pub(crate) trusted: Trusted,
+    pub(crate) multi_hop: bool,
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
@@ -217,6 +227,8 @@ pub struct Conf {
     pub(crate) response_buffering: Option<Box<Buffering>>,
     pub(crate) forward: Forward,
     pub(crate) redirects: Option<Box<Redirects>>,
+    pub(crate) retry: Option<Box<Retry>>,
+    pub(crate) pace: Option<Pace>,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
@@ -241,6 +253,7 @@ impl Conf {
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
             first_byte_ms: ms("http_first_byte_timeout", 60),
+            total_ms: total::limit(scope),
             http2_streams: number("http2_streams", 128) as u32,
             http2_window: number("http2_window", 256 << 10) as u32,
             upstream_idle: number("http_upstream_keepalive", 64) as usize,
@@ -250,6 +263,7 @@ impl Conf {
             request_headers,
             response_headers: headers::rules(scope, "http_response_header", problems),
             trusted: Trusted::new(scope, problems),
+            multi_hop: multi_hop::is_on(scope),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
             access: Access::new(scope, problems),
@@ -257,6 +271,8 @@ impl Conf {
             request_buffering: Buffering::new(scope, "http_request_buffering", 1 << 20, problems),
             response_buffering: Buffering::new(scope, "http_response_buffering", 64 << 10, problems),
             redirects: Redirects::new(scope, problems),
+            retry: Retry::new(scope),
+            pace: Pace::new(scope),
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),
@@ -292,6 +308,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             },
             "http_proxy" => Answerer::Proxy { http2: prop("version").is_some_and(|v| v.text.as_str() == "2") },
             "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
+            "http_purge" => match Purge::new(node) {
+                Ok(purge) => Answerer::Purge(purge),
+                Err(wrong) => {
+                    problems.error(&node.span, &wrong, "");
+                    Answerer::Proxy { http2: false }
+                }
+            },
             "http_static" => match Static::new(node) {
                 Ok(files) => Answerer::Static(files),
                 Err(wrong) => {

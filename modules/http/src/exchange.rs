@@ -5,6 +5,7 @@ use crate::{
     core::path::{self, Path},
     h1::{Id, Method, Struck, Target},
     message::Message,
+    multi_hop::Way,
 };
 use anyproxy_module_api::Session;
 use std::{cell::RefCell, rc::Rc};
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) left_out: Struck,
     /// The peer as written, where redirects are to know it.
     pub(crate) peer: String,
+    /// `multi_hop`.
+    pub(crate) way: Way,
     /// Memory of `host`.
     host: String,
 }
@@ -52,6 +55,7 @@ impl Request {
     /// Forgets it; false: its memory is not worth keeping.
     pub(crate) fn clear(&mut self) -> bool {
         let kept = self.request.clear();
+        self.way.clear();
         self.response.clear() && kept
     }
 

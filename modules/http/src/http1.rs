@@ -389,7 +389,7 @@ async fn one(
     {
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
-        let ends = conn.body.is_done() || (short && !conn.expects) || matches!(reply.body, Body::Echo(_));
+        let ends = conn.body.is_done() || (short && !conn.expects) || reply.body.is_echo();
         // Whoever sends more than is taken may go on sending.
         manner.keep &= ends && exchange.status.get() != 413;
     }

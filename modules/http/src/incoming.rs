@@ -118,6 +118,11 @@ impl Incoming {
         }
     }
 
+    /// Whether [`Incoming::rewind`] would succeed.
+    pub(crate) const fn is_rewindable(&self) -> bool {
+        self.seen == 0 || matches!(self.from, From::Stored(_))
+    }
+
     /// It can be read from its beginning: nobody read of it, or it is kept.
     pub(crate) fn rewind(&mut self) -> bool {
         if let From::Stored(stored) = &mut self.from {

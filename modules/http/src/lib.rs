@@ -13,6 +13,7 @@ mod conditions;
 mod conf;
 mod conn;
 pub mod core;
+mod direct;
 mod exchange;
 mod fault;
 mod files;
@@ -25,15 +26,20 @@ mod http1;
 mod http2;
 mod incoming;
 mod message;
+mod multi_hop;
+mod pace;
 mod pages;
 mod probe;
 mod provide;
 mod proxy;
+mod purge;
 mod redirects;
 mod reply;
 mod respond;
+mod retry;
 mod rewrite;
 mod statics;
+mod total;
 mod trust;
 mod upstream;
 mod variables;
@@ -53,7 +59,7 @@ pub struct Http {
     limiter: OnceLock<ZoneRef<Limiter>>,
     /// The contract's, over this object.
     table: OnceLock<HttpTable>,
-    /// `http_router`: names, and where they are said.
+    /// `http_router` and `http_purge`: names of handlers, and where they are said.
     routed: Mutex<Vec<(&'static str, Span)>>,
 }
 
@@ -83,9 +89,12 @@ impl Module for Http {
 
     fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
         let conf = Conf::new(scope, problems);
-        if let (conf::Answerer::Module(name), Some(node)) = (&conf.answerer, scope.node("http_router")) {
-            self.routed.lock().unwrap_or_else(PoisonError::into_inner).push((name, node.span));
-        }
+        let routed = match &conf.answerer {
+            conf::Answerer::Module(name) => scope.node("http_router").map(|node| (*name, node.span)),
+            conf::Answerer::Purge(_) => scope.node("http_purge").map(|node| (purge::HANDLER, node.span)),
+            _ => None,
+        };
+        self.routed.lock().unwrap_or_else(PoisonError::into_inner).extend(routed);
         conf
     }
 

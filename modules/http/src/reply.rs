@@ -3,11 +3,14 @@
 use crate::{
     Http, buffer, compress, conditions,
     conf::Conf,
+    direct,
     exchange::State,
     fault::Fault,
     files,
     incoming::Incoming,
+    pace,
     proxy::{self, Download},
+    total,
 };
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
@@ -31,6 +34,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(connection: &Session<Http>) -> Self {
         Self { from: connection.client.get(), address: OnceCell::new() }
+    }
+
+    /// Whom the connection is from.
+    pub(crate) const fn sender(&self) -> Addr {
+        self.from
     }
 
     /// The connection's address as peers are told. Whom a trusted sender speaks for is in the header already.
@@ -100,6 +108,8 @@ pub(crate) enum Body {
     Small(Rc<[u8]>),
     /// Pieces that are known from the start.
     Segments(VecDeque<Segment>),
+    /// The same, files of which are read past the cache.
+    Direct(Box<direct::Direct>),
     /// What a peer sends.
     Peer(Box<Download>),
     /// The same over HTTP/2.
@@ -114,6 +124,10 @@ pub(crate) enum Body {
     Compressed(Box<compress::Stream>),
     /// Read on while the client takes its time.
     Buffered(Box<buffer::Buffered>),
+    /// To be complete by a time.
+    Timed(Box<total::Timed>),
+    /// So many bytes a second.
+    Limited(Box<pace::Limited>),
 }
 
 impl Body {
@@ -138,10 +152,13 @@ impl Body {
                 Poll::Ready(Ok((!bytes.is_empty()).then(|| Segment::Bytes(bytes.into()))))
             }
             Self::Segments(list) => Poll::Ready(Ok(list.pop_front())),
+            Self::Direct(direct) => direct.poll_next(cx),
             Self::Peer(download) => download.poll_next(exchange, cx),
             Self::Peer2(download) => download.poll_next(exchange, cx),
             Self::Compressed(stream) => stream.poll_next(exchange, cx),
             Self::Buffered(kept) => kept.poll_next(exchange, cx),
+            Self::Timed(timed) => timed.poll_next(exchange, cx),
+            Self::Limited(limited) => limited.poll_next(exchange, cx),
             Self::Cut(cut) => cut.poll_next(exchange, cx),
             Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
@@ -166,7 +183,17 @@ impl Body {
             Self::Peer2(download) => download.drive(exchange, cx),
             Self::Compressed(stream) => stream.drive(exchange, cx),
             Self::Buffered(kept) => kept.drive(exchange, cx),
+            Self::Timed(timed) => timed.drive(exchange, cx),
+            Self::Limited(limited) => limited.drive(exchange, cx),
             _ => Ok(()),
+        }
+    }
+
+    /// It is the request's own body.
+    pub(crate) fn is_echo(&self) -> bool {
+        match self {
+            Self::Limited(limited) => limited.is_echo(),
+            body => matches!(body, Self::Echo(_)),
         }
     }
 
@@ -175,6 +202,8 @@ impl Body {
         let who = match self {
             Self::Compressed(stream) => return stream.stalled(),
             Self::Buffered(kept) => return kept.stalled(),
+            Self::Timed(timed) => return timed.stalled(),
+            Self::Limited(limited) => return limited.stalled(),
             Self::Peer(download) => {
                 download.stalled();
                 Who::Upstream

@@ -8,12 +8,12 @@
 use crate::{
     Http, buffer, conditions,
     conf::{Answerer, Conf},
-    headers, hooks,
+    core, direct, headers, hooks,
     incoming::Incoming,
-    pages, proxy,
+    multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
     rewrite::{self, Applied, Rewritten},
-    statics,
+    statics, total,
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Asked, Exchange, Routed};
@@ -54,13 +54,21 @@ pub(crate) fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
         reply = pages::apply(&conf.pages, call, reply);
         call.exchange.status.set(status());
     }
+    if let Answerer::Static(files) = &conf.answerer
+        && files.directio > 0
+    {
+        reply = direct::apply(files.directio, reply);
+    }
     conf.access.finish(call);
     if let Some(compress) = &conf.compress {
         reply = compress.apply(call, reply);
     }
-    // Last: it is to be driven by whoever sends the answer.
+    // Behind all that makes a body: it is to be driven by whoever sends the answer.
     if let Some(buffering) = &conf.response_buffering {
         reply = buffering.apply(conf, call, reply);
+    }
+    if let Some(pace) = conf.pace {
+        reply = pace.apply(reply);
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
@@ -75,6 +83,9 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
     exchange.set_domain(state.parts.borrow_mut().host());
     // Before the local is chosen: rules and lists of addresses look at the client.
     watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
+    if let Err(e) = multi_hop::hear(call, watch.conf()) {
+        return Begun::Reply(lost(call, e));
+    }
     let mut rewritten = Applied::default();
     let conf = loop {
         let routed = owned.choose();
@@ -91,6 +102,9 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         }
     };
     call.conf.set(Some(conf));
+    if let Err(e) = multi_hop::settle(call, conf) {
+        return Begun::Reply(lost(call, e));
+    }
     incoming.limit = conf.body_size;
     match owned.ask_hooks() {
         Asked::Answered(false) => refused(403),
@@ -122,6 +136,12 @@ async fn admitted(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Reply {
     match before_answer(call, conf, incoming).await {
         Err(reply) | Ok(reply) => after_answer(call, conf, reply).await,
     }
+}
+
+/// Its list of hops is none.
+fn lost(call: &Call<'_>, e: core::domains::Error) -> Reply {
+    anyproxy_module_api::tracing::info!(session = call.exchange.id, "request refused: {e}");
+    refuse(call, 400)
 }
 
 /// Applies conditions and ranges to an answer that can be cut.
@@ -162,11 +182,12 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'
             })),
         },
         Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
+        Answerer::Purge(purge) => Begun::Later(Box::pin(purge.answer(call, incoming))),
         Answerer::Proxy { http2 } => {
             if conf.forward.goes_round(call) {
                 return Begun::Reply(refuse(call, 508));
             }
-            if !http2 && conf.request_buffering.is_none() {
+            if !http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
                 return Begun::Peer(conf, incoming);
             }
             Begun::Later(Box::pin(pass(call, conf, incoming, *http2)))
@@ -209,6 +230,15 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
         };
     }
     let reply = match http2 {
+        _ if conf.total_ms > 0 => {
+            let asked = async {
+                match http2 {
+                    true => proxy::pass_http2(call, conf, incoming).await,
+                    false => proxy::pass(call, conf, incoming).await,
+                }
+            };
+            Box::pin(total::within(call, conf, asked)).await
+        }
         true => proxy::pass_http2(call, conf, incoming).await,
         false => proxy::pass(call, conf, incoming).await,
     };

@@ -36,6 +36,7 @@ directive! {
         ArgDesc::new("precompressed", Kind::Text, "Files beside the one asked for that are sent instead to who takes them: `br`, `zstd`, `gzip`, in this order of preference. They end in .br, .zst and .gz."),
         ArgDesc::new("charset", Kind::Bool, "Whether text types say that they are UTF-8.").default("#true"),
         ArgDesc::new("open_files", Kind::Int, "Files that a worker keeps open; 0: none.").default("1000").bounds(0, 1_000_000),
+        ArgDesc::new("directio", Kind::Size, "Files from this size on are read past the system's page cache, where their file system can: for files that are too large, or asked for too seldom, to be kept in it. 0: none.").default("0").bounds(0, 1 << 50),
         ArgDesc::new("open_files_valid", Kind::Time, "After so long a file is looked at again.").default("1s"),
     ])
     .inherit(Inherit::Never)
@@ -63,6 +64,8 @@ pub(crate) struct Static {
     listing: Listing,
     precompressed: Vec<Coding>,
     charset: bool,
+    /// `directio`; 0: none.
+    pub(crate) directio: u64,
     how: How,
 }
 
@@ -94,6 +97,7 @@ impl Static {
             listing: [Listing::Off, Listing::Html, Listing::Json][number("listing", 0) as usize],
             precompressed,
             charset: number("charset", 1) != 0,
+            directio: number("directio", 0).unsigned_abs(),
             how: How {
                 links: [Links::Follow, Links::Beneath, Links::Deny][number("symlinks", 0) as usize],
                 valid_ms: (number("open_files_valid", 1_000_000_000) / 1_000_000).unsigned_abs(),

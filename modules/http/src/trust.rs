@@ -62,6 +62,11 @@ impl Trusted {
         self.all || self.networks.iter().any(|n| n.has(ip))
     }
 
+    /// Whether this sender's word is taken.
+    pub(crate) fn is_trusted(&self, sender: Addr) -> bool {
+        sender.socket().is_some_and(|a| self.has(a.ip()))
+    }
+
     /// Takes over what the sender of a request says, if it is trusted.
     pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State, id_header: Option<&str>) {
         if self.is_empty() {

@@ -20,6 +20,7 @@ pub(crate) fn register(registry: &mut Registry<Http>) {
         .variable::<Protocol>()
         .variable::<Url>()
         .variable::<User>()
+        .variable::<NextHop>()
         .variable::<Cookie>()
         .variable::<QueryPart>()
         .variable::<RequestHeader>()
@@ -101,6 +102,13 @@ variable!(User, "http_user", "User that the request's credentials name (Basic), 
     let given = r.request.value(Id::Authorization).and_then(auth::basic);
     given.is_some_and(|g| put(out, &g.user))
 });
+
+variable!(
+    NextHop,
+    "http_next_hop",
+    "First hop of the request's list, `host:port`, where `multi_hop` listens to it.",
+    |r, out| { !r.way.next().is_empty() && put(out, r.way.next().as_bytes()) }
+);
 
 struct Cookie;
 

@@ -206,7 +206,15 @@ impl<M: Module> Session<M> {
     /// # Errors
     /// `NoPeer`, or `TimedOut` in the upstream's queue.
     pub async fn pick_peer(&self, key: &str) -> Result<Lease, Error> {
-        pick(self.raw, key).await
+        pick(self.raw, key, &[]).await
+    }
+
+    /// Chooses another peer than those (`PeerInfo::id`) that failed this session, or one of them where there is no other.
+    ///
+    /// # Errors
+    /// `Limit`: the upstream's budget of retries is used up; else as [`Session::pick_peer`].
+    pub async fn pick_another(&self, tried: &[u64]) -> Result<Lease, Error> {
+        pick(self.raw, "", tried).await
     }
 
     /// This module's object for the block of the lease's peer.

@@ -2,7 +2,7 @@
 
 use super::{give, here, lend, take};
 use crate::abi::{
-    bytes::Str,
+    bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
     host::{Connected, Object, PeerInfo},
     session::SessionShared,
@@ -56,7 +56,11 @@ pub(super) unsafe extern "C" fn pick_now(_: *const SessionShared) -> Object {
     // Always the longer way, which a test can hold back.
     std::ptr::null_mut()
 }
-pub(super) unsafe extern "C" fn pick(_: *const SessionShared, key: Str) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn pick(
+    _: *const SessionShared,
+    key: Str,
+    _tried: Slice<u64>,
+) -> LocalFuture<Outcome<Object>> {
     let state = here();
     state.lease_keys.borrow_mut().push(key.as_str().to_owned());
     let none = state.attempts.borrow().is_empty();
@@ -92,6 +96,8 @@ pub(super) unsafe extern "C" fn info(l: Object) -> PeerInfo {
         id: 1,
         connect_ns: l.connect_ns.get(),
         index: 0,
+        greeted: 0,
+        reserved: [0; 3],
     }
 }
 pub(super) unsafe extern "C" fn conf(_: Object, _: *const ()) -> *const () {

@@ -81,6 +81,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             id: u64,
             connect_ns: u64,
             index: u32,
+            greeted: u8,
+            reserved: [u8; 3],
         }
         Connected {
             stream: Stream,
@@ -172,7 +174,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_renew: unsafe extern "C" fn(*const SessionShared, Stream) -> bool,
             session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
             connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
-            lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str) -> LocalFuture<Outcome<Object>>,
+            lease_pick: unsafe extern "C" fn(*const SessionShared, key: Str, tried: Slice<u64>) -> LocalFuture<Outcome<Object>>,
             lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
             lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
             lease_info: unsafe extern "C" fn(Object) -> PeerInfo,

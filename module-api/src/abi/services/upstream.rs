@@ -2,7 +2,7 @@
 
 use super::{host, result};
 use crate::abi::{
-    bytes::Str,
+    bytes::{Slice, Str},
     error::{self, Error},
     host::{Connected, Object, PeerInfo},
     session::SessionShared,
@@ -40,16 +40,16 @@ impl Future for Connecting {
     }
 }
 
-pub(crate) async fn pick(session: *const SessionShared, key: &str) -> Result<Lease, Error> {
-    if key.is_empty() {
+pub(crate) async fn pick(session: *const SessionShared, key: &str, tried: &[u64]) -> Result<Lease, Error> {
+    if key.is_empty() && tried.is_empty() {
         // SAFETY: the caller holds the session.
         let lease = unsafe { (host().lease_pick_now)(session) };
         if !lease.is_null() {
             return Ok(Lease(lease));
         }
     }
-    // SAFETY: the caller holds the session; the key is copied during the call.
-    result(unsafe { (host().lease_pick)(session, Str::new(key)) }.await).map(Lease)
+    // SAFETY: the caller holds the session; key and list are copied during the call.
+    result(unsafe { (host().lease_pick)(session, Str::new(key), Slice::new(tried)) }.await).map(Lease)
 }
 
 impl Lease {

@@ -40,7 +40,10 @@ enum End {
 impl Buffering {
     /// Keeps the answer, if it is a peer's and none that is to pass at once.
     pub(crate) fn apply(&self, conf: &Conf, call: &Call<'_>, mut reply: Reply) -> Reply {
-        let passed = matches!(reply.body, Body::Peer(_) | Body::Peer2(_) | Body::Compressed(_) | Body::Module(_));
+        let passed = matches!(
+            reply.body,
+            Body::Peer(_) | Body::Peer2(_) | Body::Timed(_) | Body::Compressed(_) | Body::Module(_)
+        );
         let memory = &call.exchange.worker().buffers;
         if !passed || !matches!(conf.answerer, Answerer::Proxy { .. }) || reply.upgrade.is_some() || memory.is_full() {
             return reply;

@@ -84,13 +84,15 @@ impl fmt::Debug for Peers {
 /// Somebody is to make a connection; dropping this tells all who wait for it that there is none.
 pub(crate) struct Turn {
     peers: Rc<Peers>,
-    peer: u64,
+    /// `None`: nobody waits for it.
+    peer: Option<u64>,
     connected: bool,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&self.peer) {
+        let Some(peer) = self.peer else { return };
+        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
             peer.connecting = false;
             peer.failures += u64::from(!self.connected);
             peer.waiting.drain(..).for_each(Waker::wake);
@@ -131,9 +133,14 @@ impl Peers {
                 return Poll::Pending;
             }
             this.connecting = true;
-            Poll::Ready(Got::Turn(Turn { peers: Rc::clone(self), peer, connected: false }))
+            Poll::Ready(Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false }))
         })
         .await
+    }
+
+    /// The turn to make a connection that is for one request.
+    pub(crate) fn alone(self: &Rc<Self>) -> Got {
+        Got::Turn(Turn { peers: Rc::clone(self), peer: None, connected: false })
     }
 
     /// Somebody may find a stream now.
@@ -175,17 +182,21 @@ impl Peers {
 }
 
 impl Turn {
-    /// The connection is made, to this peer: its first stream.
-    pub(crate) fn connected(mut self, peer: u64, conn: Conn) -> Option<Stream> {
+    /// The connection is made, to this peer: its first stream. `alone`: it has no other.
+    pub(crate) fn connected(mut self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
         let mut codec = Connection::new(Role::Client, CONFIG);
         let mut conn = conn;
         codec.start(&mut conn.out);
-        let link = Rc::new(RefCell::new(Mux::new(conn, codec)));
+        let mut mux = Mux::new(conn, codec);
+        mux.alone = alone;
+        let link = Rc::new(RefCell::new(mux));
         let stream = Stream::open(&link);
         self.connected = true;
         let peers = Rc::clone(&self.peers);
-        let known = Known { link: Rc::clone(&link), idle_since: 0 };
-        peers.0.borrow_mut().entry(peer).or_default().links.push(known);
+        if !alone {
+            let known = Known { link: Rc::clone(&link), idle_since: 0 };
+            peers.0.borrow_mut().entry(peer).or_default().links.push(known);
+        }
         // Ends with the connection, or the generation.
         drop(spawn(drive(link, peers, peer)));
         stream
@@ -196,7 +207,7 @@ impl Turn {
 async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
     poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
     // Who says nothing of HTTP/2 does not speak it: those who wait are not to try one after another.
-    let failed = !link.borrow().codec.has_settings();
+    let failed = !link.borrow().codec.has_settings() && !link.borrow().alone;
     peers.forget(peer, &link, failed);
     let mux = &mut *link.borrow_mut();
     mux.waker = None;
@@ -239,7 +250,7 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());
     }
-    if mux.codec.is_draining() && mux.open == 0 && mux.conn.pending() == 0 {
+    if (mux.alone || mux.codec.is_draining()) && mux.open == 0 && mux.conn.pending() == 0 {
         return Poll::Ready(());
     }
     Poll::Pending

@@ -55,6 +55,8 @@ pub(crate) struct Mux {
     pub(super) streams: Vec<Option<Entry>>,
     pub(super) free: Vec<u32>,
     pub(super) open: usize,
+    /// Of a client: it ends with its first stream.
+    pub(super) alone: bool,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent, in turn.
@@ -127,6 +129,7 @@ impl Mux {
             streams: Vec::new(),
             free: Vec::new(),
             open: 0,
+            alone: false,
             waker: None,
             waiting: VecDeque::new(),
             deaf: false,

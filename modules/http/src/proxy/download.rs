@@ -2,7 +2,7 @@
 
 use super::{
     Peer,
-    head::{keep_alive_timeout, write_request},
+    head::{Manner, keep_alive_timeout, write_request},
 };
 use crate::{
     Http,
@@ -14,6 +14,7 @@ use crate::{
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply, Upgrade},
+    total,
 };
 use anyproxy_http_contract::Segment;
 use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
@@ -41,15 +42,17 @@ enum Phase {
 /// on with the request's own.
 #[derive(Debug)]
 pub(crate) struct Download {
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     /// `None` once it was given back.
     up: Option<Box<Conn>>,
     /// What the connection had carried before, and what of the exchange is in its books.
     carried: (u64, u64),
     received_before: u64,
-    lease: Option<Lease>,
+    pub(super) lease: Option<Lease>,
     /// It is the peer's fault that this does not come to its end.
     failed: Cell<bool>,
+    /// Nobody waits for its head any longer than to then; 0: for ever.
+    due_ms: u64,
     /// The connection carried a request before.
     reused: bool,
     peer: u64,
@@ -70,6 +73,8 @@ pub(crate) struct Download {
     peer_keeps: bool,
     keeps_ms: u64,
     most_idle: usize,
+    /// The client has heard of an answer.
+    pub(super) told: bool,
 }
 
 impl Download {
@@ -84,7 +89,10 @@ impl Download {
         let parts = &mut *call.state.parts.borrow_mut();
         parts.response.clear();
         let chunked = incoming.length().is_none();
-        let upgrade = write_request(parts, call.client.address(), conf, chunked, &peer.lease, &lines, &mut up.out);
+        // What begins with a client's greeting carries nobody else's request.
+        let most_idle = if peer.greeted { 0 } else { conf.upstream_idle };
+        let how = Manner { chunked, keeps: most_idle > 0 };
+        let upgrade = write_request(parts, call.client.address(), conf, how, &peer.lease, &lines, &mut up.out);
         Self {
             incoming,
             received_before: carried.1,
@@ -92,6 +100,7 @@ impl Download {
             up: Some(up),
             lease: Some(peer.lease),
             failed: Cell::new(false),
+            due_ms: total::due_ms(call, conf),
             reused: peer.reused,
             peer: peer.id,
             began: now().as_nanos() as u64,
@@ -104,7 +113,8 @@ impl Download {
             upgrade,
             peer_keeps: true,
             keeps_ms: conf.upstream_idle_ms,
-            most_idle: conf.upstream_idle,
+            most_idle,
+            told: false,
         }
     }
 
@@ -160,6 +170,8 @@ impl Download {
             if watched {
                 self.incoming.watch(cx);
             }
+            // Whoever waits may be left where it is.
+            self.account(call.exchange);
             Poll::Pending
         })
         .await;
@@ -286,6 +298,7 @@ impl Download {
         let keep = Keep { upgrade: upgrades, trailers: false };
         h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
         if (100..200).contains(&status) && !upgrades {
+            self.told |= status != 100;
             self.incoming.interim(&parts.response);
             parts.response.clear();
             return Ok(false);
@@ -349,7 +362,11 @@ impl Download {
         Ok(())
     }
 
-    fn poll_body(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Fault>> {
+    pub(super) fn poll_body(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segment>, Fault>> {
         loop {
             let (Phase::Body(body), Some(up)) = (&mut self.phase, &mut self.up) else { return Poll::Ready(Ok(None)) };
             match body.decode(up.unread()) {
@@ -400,7 +417,7 @@ impl Download {
     }
 
     /// Enters what was moved into the exchange's books.
-    fn account(&mut self, exchange: &Session<Http>) {
+    pub(super) fn account(&mut self, exchange: &Session<Http>) {
         let Some(up) = &self.up else { return };
         let now = (up.total_sent, up.total_received);
         let (sent, received) = (&exchange.upstream_sent, &exchange.upstream_received);
@@ -415,7 +432,8 @@ impl Drop for Download {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
             let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
-            let failure = if self.failed.get() { 2 } else { 0 };
+            let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
+            let failure = if late || self.failed.get() { 2 } else { 0 };
             let first_byte_ns = self.answered.saturating_sub(self.began);
             lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
         }

@@ -16,12 +16,21 @@ pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<u64> {
     text.split(',').find_map(|p| p.trim().strip_prefix("timeout=")?.parse().ok())
 }
 
+/// What a request says of its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Its body goes in chunks.
+    pub(super) chunked: bool,
+    /// Another may follow it.
+    pub(super) keeps: bool,
+}
+
 /// Writes the request's head as the peer gets it; whether it asks for another protocol.
 pub(super) fn write_request(
     parts: &mut Request,
     client: &str,
     conf: &Conf,
-    chunked: bool,
+    how: Manner,
     lease: &Lease,
     lines: &[u8],
     out: &mut Vec<u8>,
@@ -63,12 +72,12 @@ pub(super) fn write_request(
     h1::headers(head, bytes, struck, out);
     out.extend_from_slice(lines);
     conf.forward.write(parts, client, out);
-    if chunked {
+    if how.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     if upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if conf.upstream_idle == 0 {
+    } else if !how.keeps {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");

@@ -1,6 +1,6 @@
 //! One request at a peer of HTTP/2: from its head to the end of the answer's body.
 
-use super::head::write_request;
+use super::head::{Manner, write_request};
 use crate::{
     Http,
     conf::Conf,
@@ -11,6 +11,7 @@ use crate::{
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply},
+    total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
 use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
@@ -27,7 +28,7 @@ const KEPT: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Download {
     stream: Stream,
-    incoming: Incoming,
+    pub(super) incoming: Incoming,
     /// Of the request, to be sent next.
     piece: Option<Bytes>,
     uploaded: bool,
@@ -39,8 +40,12 @@ pub(crate) struct Download {
     answered: u64,
     /// It is the peer's fault that this does not come to its end.
     failed: Cell<bool>,
+    /// Nobody waits for its head any longer than to then; 0: for ever.
+    due_ms: u64,
     /// The peer has not begun with the request.
     pub(super) untouched: bool,
+    /// The client has heard of an answer.
+    pub(super) told: bool,
 }
 
 impl Download {
@@ -61,7 +66,8 @@ impl Download {
         let te = {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
-            write_request(parts, call.client.address(), conf, false, &lease, &lines, &mut text);
+            let how = Manner { chunked: false, keeps: true };
+            write_request(parts, call.client.address(), conf, how, &lease, &lines, &mut text);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };
@@ -82,7 +88,9 @@ impl Download {
             began,
             answered: 0,
             failed: Cell::new(false),
+            due_ms: total::due_ms(call, conf),
             untouched: false,
+            told: false,
         })
     }
 
@@ -93,6 +101,15 @@ impl Download {
             incoming.put_back(kept);
         }
         incoming
+    }
+
+    /// Ends an answer that nobody wants.
+    pub(super) fn throw_away(mut self, call: &Call<'_>) -> Incoming {
+        if call.state.parts.borrow().response.status() < 500 {
+            self.done();
+        }
+        self.failed.set(true);
+        self.into_incoming()
     }
 
     /// To the head of the answer.
@@ -144,6 +161,7 @@ impl Download {
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             if (100..200).contains(&message.status()) {
+                self.told |= message.status() != 100;
                 self.incoming.interim(&message);
                 continue;
             }
@@ -256,7 +274,9 @@ impl Download {
         let Some(lease) = self.lease.take() else { return };
         let since = |then: u64| then.saturating_sub(self.began);
         let first_byte_ns = if self.answered == 0 { 0 } else { since(self.answered).max(1) };
-        let (total_ns, failure) = (since(now().as_nanos() as u64), if self.failed.get() { 2 } else { 0 });
+        let total_ns = since(now().as_nanos() as u64);
+        let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
+        let failure = if late || self.failed.get() { 2 } else { 0 };
         lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
     }
 }

@@ -3,6 +3,7 @@
 mod download;
 mod head;
 pub(crate) mod http2;
+mod unwanted;
 
 pub(crate) use download::Download;
 
@@ -12,16 +13,17 @@ use crate::{
     conn::Conn,
     exchange::State,
     fault::Fault,
-    h1::{self, Method},
-    hooks,
+    h1, hooks,
     http2::client::{Got, Stream},
     incoming::Incoming,
+    multi_hop,
     reply::{Call, Client, Reply},
     respond::refuse,
+    retry::Tries,
 };
 use anyproxy_http_contract::Response;
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, Session, Stage, Who, timeout, tracing,
+    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
 };
 use std::{cell::Cell, time::Duration};
 
@@ -33,6 +35,8 @@ struct Peer {
     conn: Box<Conn>,
     lease: Lease,
     id: u64,
+    /// It is this client's alone.
+    greeted: bool,
     /// It carried a request before.
     reused: bool,
 }
@@ -40,27 +44,35 @@ struct Peer {
 /// Passes the request on and the answer back.
 pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
     let mut fresh = false;
+    let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let peer = match connect(call, fresh).await {
+        let peer = match connect(call, fresh, &mut tries).await {
             Ok(peer) => peer,
             Err(e) => return unreachable(call, &e),
         };
-        let reused = peer.reused;
+        let (id, reused) = (peer.id, peer.reused);
         let mut download = Download::new(call, conf, incoming, peer);
         let fault = match download.head(call, conf).await {
+            Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
+                incoming = Box::pin(download.throw_away(call)).await;
+                incoming.rewind();
+                continue;
+            }
             Ok(()) => return download.into_reply(call),
             Err(fault) => fault,
         };
-        let unanswered = download.is_unanswered();
+        let (unanswered, told) = (download.is_unanswered(), download.told);
         incoming = download.into_incoming();
         // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
         // what the peer may have done already.
-        if fault.who == Who::Upstream && unanswered && reused && is_idempotent(call) && incoming.rewind() {
+        if fault.who == Who::Upstream && unanswered && reused && tries.may_repeat(call) && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             fresh = true;
             continue;
         }
-        return failed(call, &fault);
+        if !tries.again_after(call, id, &fault, told, &mut incoming).await {
+            return failed(call, &fault);
+        }
     }
 }
 
@@ -71,22 +83,33 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         return pass(call, conf, incoming).await;
     }
     let mut again = 0;
+    let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let (stream, lease) = match stream(call, conf).await {
+        let (stream, lease) = match stream(call, conf, &mut tries).await {
             Ok(got) => got,
             Err(e) => return unreachable(call, &e),
         };
+        let id = lease.info().id;
         let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease) else {
             return refuse(call, 400);
         };
         let fault = match download.head(call, conf).await {
+            Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
+                incoming = download.throw_away(call);
+                incoming.rewind();
+                continue;
+            }
             Ok(()) => return download.into_reply(call),
             Err(fault) => fault,
         };
-        let untouched = download.untouched;
+        let (untouched, told) = (download.untouched, download.told);
         incoming = download.into_incoming();
-        let repeats = untouched || is_idempotent(call);
-        if fault.who == Who::Upstream && fault.cause != Cause::Timeout && repeats && again < 2 && incoming.rewind() {
+        if tries.again_after(call, id, &fault, told, &mut incoming).await {
+            continue;
+        }
+        let repeats = untouched || tries.may_repeat(call);
+        let by_default = fault.who == Who::Upstream && fault.cause != Cause::Timeout && !tries.is_reason(&fault);
+        if by_default && repeats && again < 2 && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             again += 1;
             continue;
@@ -96,19 +119,23 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
 }
 
 /// A stream to one of the local's peers, on a connection that there is or a new one.
-async fn stream(call: &Call<'_>, conf: &Conf) -> Result<(Stream, Lease), Error> {
+async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>) -> Result<(Stream, Lease), Error> {
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
-    for _ in 0..ATTEMPTS {
-        let mut lease = exchange.pick_peer("").await?;
-        let id = lease.info().id;
-        if let Some(stream) = peers.stream(id) {
-            stats.upstream_reused.add();
-            return Ok((stream, lease));
-        }
-        // All connections may be full, for long.
-        let limit = Duration::from_millis(conf.first_byte_ms);
-        match timeout(limit, async { Ok(peers.get(id).await) }).await? {
+    let mut left = ATTEMPTS;
+    while left > 0 {
+        let mut lease = pick(call, tries).await?;
+        let PeerInfo { id, greeted, .. } = lease.info();
+        let got = if greeted != 0 {
+            peers.alone()
+        } else if let Some(stream) = peers.stream(id) {
+            Got::Stream(stream)
+        } else {
+            // All connections may be full, for long.
+            let limit = Duration::from_millis(conf.first_byte_ms);
+            timeout(limit, async { Ok(peers.get(id).await) }).await?
+        };
+        match got {
             Got::Stream(stream) => {
                 stats.upstream_reused.add();
                 return Ok((stream, lease));
@@ -117,27 +144,42 @@ async fn stream(call: &Call<'_>, conf: &Conf) -> Result<(Stream, Lease), Error> 
                 stats.upstream_new.add();
                 let (connected, lease) = match lease.connect().await {
                     Ok(connected) => (connected, lease),
-                    Err(_) => {
-                        lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+                    Err(e) => {
+                        lease.done(&UNREACHABLE);
+                        if tries.connects() {
+                            drop(turn);
+                            if !tries.again_elsewhere(call, id, &e).await {
+                                return Err(e);
+                            }
+                            continue;
+                        }
                         // Others, as the upstream's `retry` says.
                         exchange.connect_upstream().await?
                     }
                 };
-                let id = lease.info().id;
-                if let Some(stream) = turn.connected(id, Conn::new(connected)) {
+                let PeerInfo { id, greeted, .. } = lease.info();
+                if let Some(stream) = turn.connected(id, greeted != 0, Conn::new(connected)) {
                     return Ok((stream, lease));
                 }
             }
             // Whoever made it has told of the failure: another peer may be chosen now.
             Got::Nothing => lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 }),
         }
+        left -= 1;
     }
     Err(Error::bare(ErrorKind::Unreachable))
 }
 
-fn is_idempotent(call: &Call<'_>) -> bool {
-    !matches!(call.state.parts.borrow().method(), Method::Post | Method::Patch | Method::Other | Method::Connect)
+/// The peer that is to be asked, or one that the upstream chooses.
+async fn pick(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<Lease, Error> {
+    match tries.next.take() {
+        Some(lease) => Ok(lease),
+        None => call.exchange.pick_peer("").await,
+    }
 }
+
+/// How the use of a peer went that could not be connected.
+const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 };
 
 /// Nobody is there to be asked.
 fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
@@ -146,10 +188,12 @@ fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
         ErrorKind::Refused => (502, Cause::Refused),
         ErrorKind::NoPeer => (502, Cause::NoPeer),
         ErrorKind::Limit => (503, Cause::Limit),
+        ErrorKind::Permission => (multi_hop::denied(call), Cause::Denied),
         _ => (502, Cause::Unreachable),
     };
     tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
-    call.exchange.close(CloseReason::new(Who::Upstream, Stage::Connect, cause));
+    let who = if cause == Cause::Denied { Who::Proxy } else { Who::Upstream };
+    call.exchange.close(CloseReason::new(who, Stage::Connect, cause));
     refuse(call, status)
 }
 
@@ -166,24 +210,35 @@ fn failed(call: &Call<'_>, fault: &Fault) -> Reply {
 }
 
 /// A connection to one of the local's peers: one that is kept, or a new one.
-async fn connect(call: &Call<'_>, fresh: bool) -> Result<Peer, Error> {
+async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<Peer, Error> {
     let stats = &call.exchange.worker().stats;
     let exchange = call.exchange;
-    let mut lease = exchange.pick_peer("").await?;
-    let id = lease.info().id;
-    if !fresh && let Some(conn) = exchange.worker().idle.take(id) {
-        stats.upstream_reused.add();
-        return Ok(Peer { conn, lease, id, reused: true });
-    }
-    stats.upstream_new.add();
-    match lease.connect().await {
-        Ok(stream) => Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false }),
-        Err(_) => {
-            lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
+    loop {
+        let mut lease = pick(call, tries).await?;
+        let PeerInfo { id, greeted, .. } = lease.info();
+        let greeted = greeted != 0;
+        if !fresh
+            && !greeted
+            && let Some(conn) = exchange.worker().idle.take(id)
+        {
+            stats.upstream_reused.add();
+            return Ok(Peer { conn, lease, id, greeted, reused: true });
+        }
+        stats.upstream_new.add();
+        let e = match lease.connect().await {
+            Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
+            Err(e) => e,
+        };
+        lease.done(&UNREACHABLE);
+        if !tries.connects() {
             // Others, as the upstream's `retry` says.
             let (stream, lease) = exchange.connect_upstream().await?;
-            let id = lease.info().id;
-            Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, reused: false })
+            let PeerInfo { id, greeted, .. } = lease.info();
+            let greeted = greeted != 0;
+            return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
+        }
+        if !tries.again_elsewhere(call, id, &e).await {
+            return Err(e);
         }
     }
 }
@@ -201,7 +256,7 @@ pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incom
     let mut incoming = Some(incoming);
     let mut fresh = false;
     let download = loop {
-        let peer = timeout(limit, connect(&call, fresh)).await?;
+        let peer = timeout(limit, connect(&call, fresh, &mut Tries::new(None))).await?;
         let reused = peer.reused;
         let mut download = Download::new(&call, conf, incoming.take().unwrap_or(Incoming::NONE), peer);
         let headed = timeout(limit, async { download.head(&call, conf).await.map_err(Error::from) }).await;

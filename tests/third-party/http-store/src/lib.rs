@@ -89,7 +89,10 @@ impl Module for HttpStore {
             problems.fail("http_store: nobody provides http");
             return false;
         };
-        http.hook::<Self, Lookup>(self) && http.hook::<Self, Store>(self) && http.handler::<Self, Twice>(self)
+        http.hook::<Self, Lookup>(self)
+            && http.hook::<Self, Store>(self)
+            && http.handler::<Self, Twice>(self)
+            && http.handler::<Self, Purge>(self)
     }
 
     fn worker_start(&self, _: u32) {}
@@ -217,6 +220,22 @@ impl Copied {
                 exchange.module().keep(key, Kept { headers, content });
             }
         }));
+    }
+}
+
+/// Forgets the answer to GET of the request's target, by `http_purge`.
+struct Purge;
+
+impl Hook<HttpStore> for Purge {
+    const NAME: &'static str = "purge";
+
+    async fn run(exchange: Exchange<HttpStore>, _: Body) -> Result<Answer, Error> {
+        let part = |part| exchange.part(part).unwrap_or_default();
+        let key = [part(Part::Authority), part(Part::Target)].concat();
+        let module = exchange.module();
+        let forgotten = module.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&key).is_some();
+        exchange.respond(if forgotten { 200 } else { 404 });
+        Ok(Answer::Respond(Body::EMPTY))
     }
 }
 
