@@ -54,8 +54,19 @@ struct Slot {
     /// Kept after it was woken: mostly the same task waits again.
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// The system does not know of it yet: what is ready is a guess.
-    unknown: bool,
+    known: Known,
+}
+
+/// What the system knows of a socket.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Known {
+    /// It is registered, by itself.
+    #[default]
+    Socket,
+    /// It is registered, by its descriptor alone: the socket does not know.
+    Descriptor,
+    /// Nothing yet: what is ready is a guess.
+    Not,
 }
 
 impl Slot {
@@ -184,7 +195,7 @@ impl<S: Registered> Io<S> {
             let mut all = here.ok_or_else(no_loop)?.slots.slots.borrow_mut();
             let entry = all.vacant_entry();
             let slot = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?;
-            entry.insert(Slot { ready: READ | WRITE, unknown: true, ..Slot::default() });
+            entry.insert(Slot { ready: READ | WRITE, known: Known::Not, ..Slot::default() });
             Ok(Self { source: Some(source), slot, here: std::marker::PhantomData })
         })
     }
@@ -238,7 +249,10 @@ impl<S: Registered> Io<S> {
             if slot.is(bit) {
                 return true;
             }
-            unknown = std::mem::take(&mut slot.unknown);
+            unknown = slot.known == Known::Not;
+            if unknown {
+                slot.known = Known::Descriptor;
+            }
             let waiter = if bit == READ { &mut slot.reader } else { &mut slot.writer };
             if !waiter.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
                 before = waiter.replace(cx.waker().clone());
@@ -353,17 +367,20 @@ impl<S: Registered> Io<S> {
     /// # Errors
     /// What the system says.
     pub fn into_inner(mut self) -> Result<S> {
-        let unknown = self.slot(|slot| slot.unknown).unwrap_or(false);
+        let known = self.slot(|slot| slot.known).unwrap_or_default();
         let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
-        if unknown {
-            return Ok(source);
-        }
-        #[cfg(unix)]
-        if let Some(fd) = source.descriptor() {
-            here(|here| mio::unix::SourceFd(&fd).deregister(&here.ok_or_else(no_loop)?.slots.registry))?;
-            return Ok(source);
-        }
-        here(|here| source.deregister(&here.ok_or_else(no_loop)?.slots.registry))?;
+        here(|here| {
+            let registry = &here.ok_or_else(no_loop)?.slots.registry;
+            match known {
+                Known::Not => Ok(()),
+                #[cfg(unix)]
+                Known::Descriptor => {
+                    let fd = source.descriptor().ok_or(ErrorKind::NotConnected)?;
+                    mio::unix::SourceFd(&fd).deregister(registry)
+                }
+                _ => source.deregister(registry),
+            }
+        })?;
         Ok(source)
     }
 }

@@ -198,6 +198,27 @@ fn a_slot_is_used_again_and_what_was_said_of_it_before_is_forgotten() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_socket_with_bytes_is_registered_when_somebody_waits() {
+    on_a_loop(|| async {
+        let (mut far, near) = pair();
+        far.write_all(b"abc").unwrap();
+        let io = Io::with_bytes(near).unwrap();
+        let mut to = [0; 8];
+        assert_eq!(read(&io, &mut to).await.unwrap(), 3);
+        // Given back before, and after, and as good as a new one each time.
+        let io = Io::with_bytes(io.into_inner().unwrap()).unwrap();
+        assert!(within(Duration::from_millis(5), read(&io, &mut to)).await.is_none());
+        let io = Io::new(io.into_inner().unwrap()).unwrap();
+        far.write_all(b"defg").unwrap();
+        assert_eq!(read(&io, &mut to).await.unwrap(), 4);
+        let io = Io::with_bytes(io.into_inner().unwrap()).unwrap();
+        drop(far);
+        assert_eq!(read(&io, &mut to).await.unwrap(), 0);
+    });
+}
+
+#[test]
 fn what_needs_a_loop_says_so_where_there_is_none() {
     let (_far, near) = pair();
     assert_eq!(Io::new(near).unwrap_err().kind(), std::io::ErrorKind::Unsupported);
