@@ -14,6 +14,10 @@ fn one_connection_carries_the_requests_of_many_clients() {
         assert_eq!(once(&proxy, get("/")).text(), "ok");
     }
     assert_eq!(origin.origin.accepted(), 1);
+    // Whether its connection was new or kept, each line of the log names the peer.
+    eventually("their lines", || (proxy.read("access.log").lines().count() == 20).then_some(()));
+    let log = proxy.read("access.log");
+    assert!(log.lines().all(|line| line.contains(&format!(" up={} ", origin.addr()))), "{log}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn without_a_peer_it_is_502_and_the_connection_goes_on() {
         let a = crate::support::ask(&mut stream, get("/"));
         assert_eq!(a.status, 502);
     }
-    harness::eventually("why is logged", || proxy.read("access.log").contains("status=502").then_some(()));
+    eventually("why is logged", || proxy.read("access.log").contains("status=502").then_some(()));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn clients_that_give_up_do_not_eject_it() {
     let (asked, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (count, over) = (Arc::clone(&asked), Arc::clone(&seen));
     let origin = Origin::start(move |mut conn| {
-        let head = crate::support::head(&mut conn).unwrap_or_default();
+        let head = head(&mut conn).unwrap_or_default();
         count.fetch_add(1, Relaxed);
         if head.starts_with("GET /slow ") {
             // Up to the end of the connection.

@@ -123,6 +123,7 @@ pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>,
     match attempt(pool, worker, Some(session), key, &[]) {
         Attempt::Lease(l) => {
             earn(session, pool);
+            note(session, &l);
             Some(l)
         }
         Attempt::Wait | Attempt::None => None,
@@ -135,6 +136,12 @@ pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>,
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    let lease = pick_other(session, pool, key, tried).await?;
+    note(session, &lease);
+    Ok(lease)
+}
+
+async fn pick_other(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
     let worker = &session.worker;
     if tried.is_empty() {
         earn(session, pool);
@@ -151,6 +158,14 @@ pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried
         Attempt::Lease(l) => Ok(l),
         Attempt::Wait | Attempt::None => pick(pool, worker, Some(session), key, &[]).await,
     }
+}
+
+/// Keeps what the session's variables say of its peer.
+fn note(session: &Session, lease: &Lease) {
+    let note = &mut *session.lease.borrow_mut();
+    note.member = Some(lease.member.clone());
+    note.pool = lease.pool;
+    note.tries += 1;
 }
 
 /// A first attempt, which pays for a share of a retry.
@@ -333,12 +348,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             }
             Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
         };
-        {
-            let mut note = session.lease.borrow_mut();
-            note.member = Some(lease.member.clone());
-            note.pool = pool.index;
-            note.tries += 1;
-        }
+        note(session, &lease);
         let error = match lease.connect().await {
             Ok(stream) => return Ok((stream, lease)),
             Err(e) => e,
