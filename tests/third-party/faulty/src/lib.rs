@@ -66,7 +66,11 @@ impl Module for Faulty {
     }
 
     fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
-        let mode = scope.node("faulty").or_else(|| scope.node("faulty_heartbeat")).and_then(|node| node.arg(0)).and_then(|arg| Mode::of(arg.num));
+        let mode = scope
+            .node("faulty")
+            .or_else(|| scope.node("faulty_heartbeat"))
+            .and_then(|node| node.arg(0))
+            .and_then(|arg| Mode::of(arg.num));
         self.modes.fetch_or(mode.map_or(0, Mode::bit), Relaxed);
         mode
     }
