@@ -102,8 +102,13 @@ def main():
         if args.up:
             spec = peers.PEERS[args.up](args.role, args.workers)
             process = start(args.up, spec, next(iter(spec.ports)))
-            input(f'{args.up} is up, pid {process.pid}, ports {spec.ports}; Enter ends it ')
-            return process.stop()
+            try:
+                input(f'{args.up} is up, pid {process.pid}, ports {spec.ports}; Enter ends it ')
+            except EOFError:
+                pass
+            finally:
+                process.stop()
+            return None
         name = args.out or f'{peers.DIR}/results/{time.strftime("%m%d-%H%M%S")}.jsonl'
         with open(name, 'a') as out:
             run(args, org, out)
