@@ -148,7 +148,7 @@ pub(crate) fn set_defer_accept(s: &SockRef<'_>, on: bool) {
 }
 
 /// Nothing is done.
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 pub(crate) fn set_defer_accept(_: &SockRef<'_>, _: bool) {}
 
 /// Sends from a file to a socket without a copy through this process.
