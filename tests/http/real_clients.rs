@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use harness::{Nginx, pattern, program};
+use harness::{Nginx, pattern, program, skip};
 
 use crate::support::proxy_to;
 
@@ -16,16 +16,14 @@ fn curl(args: &[&str]) -> Option<(bool, Vec<u8>)> {
 #[test]
 fn files_of_nginx_come_through_to_curl() {
     let Some(origin) = Nginx::start() else {
-        println!("skipped: nginx is not installed");
-        return;
+        return skip("nginx is not installed");
     };
     origin.write("large", pattern::bytes(5 << 20));
     origin.write("small", "small");
     let proxy = proxy_to(origin.addr(), "");
     let url = |path: &str| format!("http://{}/{path}", proxy.addr(0));
     let Some((_, body)) = curl(&[&url("large")]) else {
-        println!("skipped: curl is not installed");
-        return;
+        return skip("curl is not installed");
     };
     assert!(body == pattern::bytes(5 << 20));
     let (_, range) = curl(&["-r", "1-3", &url("small")]).expect("curl is there");
@@ -49,8 +47,7 @@ fn curl_uploads_with_and_without_a_length() {
     for more in ["X-Nothing: 1", "Transfer-Encoding: chunked", "Expect: 100-continue"] {
         let data = format!("@{}", file.display());
         let Some((_, body)) = curl(&["-H", more, "--data-binary", &data, &url]) else {
-            println!("skipped: curl is not installed");
-            return;
+            return skip("curl is not installed");
         };
         assert!(body == pattern::bytes(3 << 20), "{more}: {} bytes", body.len());
     }
