@@ -80,7 +80,7 @@ impl Settings {
             worker_threads: some(num("worker_threads", 0), cores()),
             worker_threads_blocking: some(num("worker_threads_blocking", 64), 64),
             worker_threads_compute: some(num("worker_threads_compute", 0), cores()),
-            cpu_affinity: on("cpu_affinity", true),
+            cpu_affinity: on("cpu_affinity", false),
             reuseport: on("reuseport", cfg!(target_os = "linux")),
             max_connections: num("max_connections", 0) as u32,
             max_connections_per_client: num("max_connections_per_client", 0) as u32,

@@ -31,11 +31,15 @@ pub(super) static TABLE: [DirectiveDesc; 27] = [
     .needs_reinit()
     .default("0")
     .example("worker_threads_compute 2"),
-    common("cpu_affinity", "Binds each worker thread to a core of its own.")
+    common(
+        "cpu_affinity",
+        "Binds each worker thread to a core of its own, where there are at least as many cores as workers.\n\
+         For machines that do nothing else: beside other busy processes a bound worker waits for its core while another is idle.",
+    )
         .args(&[ArgDesc::new("on", Kind::Bool, "whether it does").default("#true")])
         .needs_reinit()
-        .default("#true when there are at least as many cores as workers")
-        .example("cpu_affinity #false"),
+        .default("#false")
+        .example("cpu_affinity #true"),
     common(
         "reuseport",
         "One listening socket a worker, between which the kernel shares out connections.\n\
