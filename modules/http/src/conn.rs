@@ -6,7 +6,7 @@ use crate::{
     h1::{Body, ChunkedEncoder},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready, ready_tasks};
+use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready};
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -17,10 +17,6 @@ use std::{
 /// Room for what is received, bytes: of small messages, and once a read has filled that.
 const READ: usize = 16 << 10;
 const READ_BULK: usize = 64 << 10;
-/// From so many tasks in one turn on, small messages are written after all were read.
-const TOGETHER: u64 = 4;
-/// What is small.
-const SMALL: usize = 16 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
 pub(crate) const AHEAD: usize = 64 << 10;
 /// How often a body is moved that far before the others of the worker get their turn: where both ends are faster than this
@@ -254,16 +250,6 @@ impl Conn {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether a small message waits for this task's next turn, which comes before the worker looks at sockets again: the
-    /// others read now, and all write then, so that the system's paths stay in the processor's caches.
-    pub(crate) fn puts_off(&self, cx: &Context<'_>) -> bool {
-        let off = self.pending() < SMALL && ready_tasks() >= TOGETHER;
-        if off {
-            cx.waker().wake_by_ref();
-        }
-        off
     }
 
     /// Sends from a file; nothing is left to be sent before. Ready: how many bytes.

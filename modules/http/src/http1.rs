@@ -377,10 +377,13 @@ async fn one(
             return deliver(&call, conn, reply, manner).await;
         }
     };
-    let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
-    // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
-    let short = incoming.length().is_some_and(|n| n <= SHORT);
-    let reply = match respond::begin(&call, exchange, incoming) {
+    let (begun, short) = {
+        let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
+        // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
+        let short = incoming.length().is_some_and(|n| n <= SHORT);
+        (respond::begin(&call, exchange, incoming), short)
+    };
+    let reply = match begun {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf, incoming) => respond::passed(&call, conf, proxy::pass(&call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
@@ -441,59 +444,66 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
 }
 
 /// Sends an answer, and reads what is left of the request where the connection goes on.
-async fn deliver(call: &Call<'_>, conn: &Shared, mut reply: Reply, mut manner: Manner) -> Result<Next, Error> {
-    let status = call.state.parts.borrow().response.status();
-    let chunked = write_head(call, &reply, &mut manner, &mut conn.borrow_mut().out);
-    if let Some(upgrade) = reply.upgrade.take() {
-        within(call.watch, BODY_MS, |cx| conn.borrow_mut().poll_send(cx, false)).await?;
-        return Ok(Next::Upgraded(upgrade));
-    }
-    if manner.head_only || is_bare(status) {
-        reply.body = Body::Empty;
-    }
-    match &mut reply.body {
-        Body::Bytes(bytes) if !chunked => {
-            conn.borrow_mut().put(std::mem::take(bytes), false);
+#[expect(clippy::manual_async_fn, reason = "an async fn holds the answer twice")]
+fn deliver(
+    call: &Call<'_>,
+    conn: &Shared,
+    mut reply: Reply,
+    mut manner: Manner,
+) -> impl Future<Output = Result<Next, Error>> {
+    async move {
+        let status = call.state.parts.borrow().response.status();
+        let chunked = write_head(call, &reply, &mut manner, &mut conn.borrow_mut().out);
+        if let Some(upgrade) = reply.upgrade.take() {
+            within(call.watch, BODY_MS, |cx| conn.borrow_mut().poll_send(cx, false)).await?;
+            return Ok(Next::Upgraded(upgrade));
+        }
+        if manner.head_only || is_bare(status) {
             reply.body = Body::Empty;
         }
-        Body::Small(bytes) if !chunked => {
-            conn.borrow_mut().out.extend_from_slice(bytes);
-            reply.body = Body::Empty;
+        match &mut reply.body {
+            Body::Bytes(bytes) if !chunked => {
+                conn.borrow_mut().put(std::mem::take(bytes), false);
+                reply.body = Body::Empty;
+            }
+            Body::Small(bytes) if !chunked => {
+                conn.borrow_mut().out.extend_from_slice(bytes);
+                reply.body = Body::Empty;
+            }
+            _ => {}
         }
-        _ => {}
-    }
-    let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
-    let sent = if matches!(reply.body, Body::Empty) && !chunked {
-        // All of it is in the connection's hands, as with most answers.
-        let send = |cx: &mut Context<'_>| {
-            let conn = &mut *conn.borrow_mut();
-            if conn.puts_off(cx) { Poll::Pending } else { conn.poll_send(cx, !manner.keep) }
+        let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
+        let sent = if matches!(reply.body, Body::Empty) && !chunked {
+            // All of it is in the connection's hands, as with most answers.
+            let send = |cx: &mut Context<'_>| conn.borrow_mut().poll_send(cx, !manner.keep);
+            within(call.watch, limit, send).await.map_err(|e| client(&e))
+        } else {
+            Box::pin(send_body(call, conn, reply.body, chunked, manner.keep, limit)).await
         };
-        within(call.watch, limit, send).await.map_err(|e| client(&e))
-    } else {
-        Box::pin(send_body(call, conn, reply.body, chunked, manner.keep, limit)).await
-    };
-    match sent {
-        Ok(()) => {}
-        Err(fault) if fault.who == Who::Client && fault.cause != Cause::Malformed && fault.cause != Cause::Limit => {
-            call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
-            return Ok(Next::Reset);
+        match sent {
+            Ok(()) => {}
+            Err(fault)
+                if fault.who == Who::Client && fault.cause != Cause::Malformed && fault.cause != Cause::Limit =>
+            {
+                call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+                return Ok(Next::Reset);
+            }
+            Err(fault) => {
+                call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
+                // What came of the answer belongs to the client, if it takes it.
+                let sent = within(call.watch, limit, |cx| conn.borrow_mut().poll_send(cx, true)).await;
+                let delimited = manner.version == Version::Http11 && fault.who != Who::Client;
+                return Ok(if delimited && sent.is_ok() { Next::Cut } else { Next::Reset });
+            }
         }
-        Err(fault) => {
-            call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
-            // What came of the answer belongs to the client, if it takes it.
-            let sent = within(call.watch, limit, |cx| conn.borrow_mut().poll_send(cx, true)).await;
-            let delimited = manner.version == Version::Http11 && fault.who != Who::Client;
-            return Ok(if delimited && sent.is_ok() { Next::Cut } else { Next::Reset });
+        if !manner.keep {
+            return Ok(Next::Close);
         }
+        if conn.borrow().body.is_done() || Box::pin(throw_away(call, conn, limit)).await.is_ok() {
+            return Ok(Next::Request);
+        }
+        Ok(Next::Close)
     }
-    if !manner.keep {
-        return Ok(Next::Close);
-    }
-    if conn.borrow().body.is_done() || throw_away(call, conn, limit).await.is_ok() {
-        return Ok(Next::Request);
-    }
-    Ok(Next::Close)
 }
 
 async fn send_body(
@@ -569,7 +579,7 @@ impl Sending {
         for _ in 0..ROUNDS {
             let mut moved = self.gather(call, conn, cx)?;
             let conn = &mut *conn.borrow_mut();
-            if conn.pending() > 0 && !conn.puts_off(cx) {
+            if conn.pending() > 0 {
                 let before = conn.pending();
                 let more = self.file.is_some() || (self.ended && !self.keep);
                 match conn.poll_send(cx, more) {

@@ -115,7 +115,7 @@ pub(crate) enum Body {
     /// The same over HTTP/2.
     Peer2(Box<proxy::http2::Download>),
     /// What the client sends.
-    Echo(Incoming),
+    Echo(Box<Incoming>),
     /// What another module makes.
     Module(contract::Body),
     /// One part of another.

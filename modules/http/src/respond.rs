@@ -216,7 +216,7 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'
             message.answer(*status);
             message.put("Content-Type", content_type.as_bytes());
             let length = incoming.length();
-            Begun::Reply(Reply::new(Body::Echo(incoming), length))
+            Begun::Reply(Reply::new(Body::Echo(Box::new(incoming)), length))
         }
     }
 }

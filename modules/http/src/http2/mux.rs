@@ -8,7 +8,7 @@ use crate::{
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who, ready_tasks};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -25,6 +25,9 @@ const DEAF: usize = 2 * FULL;
 const READS: u32 = 8;
 /// Bytes that a stream may send before others that wait.
 const SHARE: usize = 64 << 10;
+/// From so many tasks in one turn on, less than this waits for what other streams have to say.
+const TOGETHER: u64 = 4;
+const LITTLE: usize = 16 << 10;
 /// From so many bytes on a piece is sent without a copy.
 const WHOLE: usize = 4 << 10;
 
@@ -256,7 +259,7 @@ impl Mux {
     /// What the stream says.
     pub(super) fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.conn.pending() > 0
-            && !self.conn.puts_off(cx)
+            && !self.puts_off(cx)
             && let Poll::Ready(Err(e)) = self.conn.poll_send(cx, false)
         {
             return Err(e);
@@ -270,6 +273,16 @@ impl Mux {
         }
         self.share_out();
         Ok(())
+    }
+
+    /// Whether little waits for this task's next turn, which comes before the worker looks at sockets again: what the
+    /// streams say until then goes with it, in one write.
+    fn puts_off(&self, cx: &Context<'_>) -> bool {
+        let off = self.conn.pending() < LITTLE && ready_tasks() >= TOGETHER;
+        if off {
+            cx.waker().wake_by_ref();
+        }
+        off
     }
 
     /// Lets as many streams go on as there is room for, those first that wait longest.

@@ -246,7 +246,7 @@ impl Download {
         if done && self.chunked && !std::mem::replace(&mut self.ended, true) {
             ChunkedEncoder::last(&self.incoming.trailers(), &mut up.out);
         }
-        if up.pending() > 0 && !up.puts_off(cx) {
+        if up.pending() > 0 {
             let before = up.pending();
             match up.poll_send(cx, false) {
                 Poll::Ready(Ok(())) => moved = true,
@@ -316,22 +316,30 @@ impl Download {
 
     /// The answer, whose head is there.
     pub(super) fn into_reply(mut self, call: &Call<'_>) -> Reply {
+        match self.at_hand(call) {
+            Some(reply) => reply,
+            None => Reply::new(Body::Peer(Box::new(self)), None),
+        }
+    }
+
+    /// The answer, if nothing of it is to be waited for.
+    #[inline]
+    pub(super) fn at_hand(&mut self, call: &Call<'_>) -> Option<Reply> {
+        let Phase::Body(body) = &self.phase else { return None };
         if call.state.parts.borrow().response.status() == 101
             && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
             let upgrade = Some(Upgrade::Peer(up.into_stream(), lease));
-            return Reply { upgrade, ..Reply::new(Body::Empty, None) };
+            return Some(Reply { upgrade, ..Reply::new(Body::Empty, None) });
         }
-        let body = match (&self.phase, &mut self.up) {
-            (Phase::Body(Framed::None | Framed::Length(0)), _) => Body::Empty,
+        let body = match (body, &mut self.up) {
+            (Framed::None | Framed::Length(0), _) => Body::Empty,
             // All of it is here: most answers are short.
-            (Phase::Body(Framed::Length(n)), Some(up)) if up.unread().len() as u64 >= *n => {
-                Body::Bytes(up.take(0..*n as usize))
-            }
-            _ => return Reply::new(Body::Peer(Box::new(self)), None),
+            (Framed::Length(n), Some(up)) if up.unread().len() as u64 >= *n => Body::Bytes(up.take(0..*n as usize)),
+            _ => return None,
         };
         self.complete(call.exchange);
-        Reply::new(body, None)
+        Some(Reply::new(body, None))
     }
 
     /// The next piece of the answer's body.

@@ -25,7 +25,7 @@ use anyproxy_http_contract::Response;
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
 };
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, future::Future, time::Duration};
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
@@ -42,36 +42,45 @@ struct Peer {
 }
 
 /// Passes the request on and the answer back.
-pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
-    let mut fresh = false;
-    let mut tries = Tries::new(conf.retry.as_deref());
-    loop {
-        let peer = match connect(call, fresh, &mut tries).await {
-            Ok(peer) => peer,
-            Err(e) => return unreachable(call, &e),
-        };
-        let (id, reused) = (peer.id, peer.reused);
-        let mut download = Download::new(call, conf, incoming, peer);
-        let fault = match download.head(call, conf).await {
-            Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
-                incoming = Box::pin(download.throw_away(call)).await;
-                incoming.rewind();
+#[expect(clippy::manual_async_fn, reason = "an async fn holds the request's body twice")]
+pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl Future<Output = Reply> {
+    async move {
+        let mut fresh = false;
+        let mut tries = Tries::new(conf.retry.as_deref());
+        loop {
+            let peer = match connect(call, fresh, &mut tries).await {
+                Ok(peer) => peer,
+                Err(e) => return unreachable(call, &e),
+            };
+            let (id, reused) = (peer.id, peer.reused);
+            let mut download = Download::new(call, conf, incoming, peer);
+            let fault = match download.head(call, conf).await {
+                Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
+                    incoming = Box::pin(download.throw_away(call)).await;
+                    incoming.rewind();
+                    continue;
+                }
+                Ok(()) => {
+                    // Where it is, and not where it would be moved to.
+                    return match download.at_hand(call) {
+                        Some(reply) => reply,
+                        None => download.into_reply(call),
+                    };
+                }
+                Err(fault) => fault,
+            };
+            let (unanswered, told) = (download.is_unanswered(), download.told);
+            incoming = download.into_incoming();
+            // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
+            // what the peer may have done already.
+            if fault.who == Who::Upstream && unanswered && reused && tries.may_repeat(call) && incoming.rewind() {
+                call.exchange.worker().stats.upstream_retried.add();
+                fresh = true;
                 continue;
             }
-            Ok(()) => return download.into_reply(call),
-            Err(fault) => fault,
-        };
-        let (unanswered, told) = (download.is_unanswered(), download.told);
-        incoming = download.into_incoming();
-        // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
-        // what the peer may have done already.
-        if fault.who == Who::Upstream && unanswered && reused && tries.may_repeat(call) && incoming.rewind() {
-            call.exchange.worker().stats.upstream_retried.add();
-            fresh = true;
-            continue;
-        }
-        if !tries.again_after(call, id, &fault, told, &mut incoming).await {
-            return failed(call, &fault);
+            if !tries.again_after(call, id, &fault, told, &mut incoming).await {
+                return failed(call, &fault);
+            }
         }
     }
 }
