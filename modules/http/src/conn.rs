@@ -18,7 +18,7 @@ use std::{
 const READ: usize = 16 << 10;
 const READ_BULK: usize = 64 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
-pub(crate) const AHEAD: usize = 64 << 10;
+pub(crate) const AHEAD: usize = 256 << 10;
 /// How often a body is moved that far before the others of the worker get their turn: where both ends are faster than this
 /// proxy, nothing else would ever stop it.
 pub(crate) const ROUNDS: usize = 4;
@@ -138,7 +138,8 @@ impl Conn {
             }
         };
         self.emptied = n < room;
-        self.bulk = n == room;
+        // What comes after much is likely much again, be it the next message.
+        self.bulk = n == room || (self.bulk && n > READ);
         self.total_received += n as u64;
         Poll::Ready(Ok(n))
     }
