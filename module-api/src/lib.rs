@@ -25,6 +25,7 @@ pub use abi::{
     host::{PeerInfo, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},
     net::{Addr, SocketOptions},
+    recycled::Recycled,
     services::*,
     session::{Cause, CloseReason, SessionShared, Stage, Who},
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},

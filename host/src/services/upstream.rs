@@ -14,6 +14,7 @@ use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
     host::{Connected, Object, PeerInfo},
+    recycled::Recycled,
     session::SessionShared,
     stream::Stream,
     task::{FfiPoll, LocalFuture, guard},
@@ -37,7 +38,7 @@ fn future<T: 'static>(f: impl FnOnce() -> Result<LocalFuture<Outcome<T>>, Error>
 }
 
 fn object(lease: Lease) -> Object {
-    Box::into_raw(Box::new(lease)).cast()
+    Recycled::new(lease).into_raw().cast()
 }
 
 /// The lease behind an object.
@@ -106,7 +107,6 @@ pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
     let lease = unsafe { of(lease) };
     guard(|| {
         let live = &lease.member.live;
-        let at = lease.pool().set.load().members.iter().position(|m| Arc::ptr_eq(&m.live, live));
         // The texts are the peer's, which the lease holds.
         PeerInfo {
             upstream: Str::new(&live.upstream),
@@ -115,7 +115,7 @@ pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
             connector: Str::new(&live.connector),
             id: live.state.id,
             connect_ns: lease.connect_ns,
-            index: at.map_or(u32::MAX, |n| n as u32),
+            index: lease.at,
             greeted: lease.is_greeted().into(),
             reserved: [0; 3],
         }
@@ -136,7 +136,7 @@ pub(super) unsafe extern "C" fn lease_conf(lease: Object, module: *const ()) -> 
 
 pub(super) unsafe extern "C" fn lease_done(lease: Object, outcome: *const PeerOutcome) {
     // SAFETY: given up once; the outcome is lent for the call.
-    guard(|| unsafe { Box::from_raw(lease.cast::<Lease>()).finish(&*outcome) });
+    guard(|| unsafe { Recycled::from_raw(lease.cast::<Lease>()).end(&*outcome) });
 }
 
 /// A relay's future in its module's name.

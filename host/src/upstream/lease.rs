@@ -52,6 +52,8 @@ pub struct Lease {
     pub(super) version: u64,
     pub(super) tier: usize,
     pub(super) index: u32,
+    /// Index of the peer among all of the pool when it was chosen; `u32::MAX`: it is none of them.
+    pub at: u32,
     pub(super) done: bool,
     /// The connect failed before the peer was asked.
     pub(super) own_fault: bool,
@@ -153,7 +155,8 @@ impl Lease {
         self.end(outcome);
     }
 
-    fn end(&mut self, outcome: &Outcome) {
+    /// The same, where it is. Once.
+    pub fn end(&mut self, outcome: &Outcome) {
         if std::mem::replace(&mut self.done, true) {
             return;
         }

@@ -117,7 +117,7 @@ pub async fn pick(
 
 /// Chooses a peer where that takes no waiting.
 pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>, key: &[u8]) -> Option<Lease> {
-    if pool.lines.iter().any(|l| l.template.is_some()) {
+    if pool.has_templates {
         return None;
     }
     match attempt(pool, worker, Some(session), key, &[]) {
@@ -226,6 +226,7 @@ fn attempt_in(
                         version: set.version,
                         tier,
                         index: n,
+                        at: m as u32,
                         done: false,
                         own_fault: false,
                         chosen: None,

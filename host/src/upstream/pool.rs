@@ -121,6 +121,8 @@ pub struct Pool {
     pub balancer: Option<(u16, BalancerPoint)>,
     /// Its lines.
     pub lines: Vec<Line>,
+    /// Whether the address of one is rendered for each session.
+    pub has_templates: bool,
     /// The peers now.
     pub set: ArcSwap<PeerSet>,
     /// Tries in all.
@@ -227,6 +229,7 @@ impl Pool {
             scope: up.scope,
             balancer_name,
             balancer,
+            has_templates: lines.iter().any(|l: &Line| l.template.is_some()),
             lines,
             set: ArcSwap::default(),
             attempts: prop(retry, "attempts").map_or(3, |n| n as u32),

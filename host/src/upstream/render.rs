@@ -23,6 +23,7 @@ pub(super) async fn render(mut lease: Lease) -> Result<Lease, Error> {
     match rendered(&lease).await {
         Ok(member) => {
             lease.chosen = Some(std::mem::replace(&mut lease.member, member));
+            lease.at = u32::MAX;
             Ok(lease)
         }
         Err(e) => {

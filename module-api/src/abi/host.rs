@@ -211,7 +211,7 @@ pub struct PeerInfo {
     pub id: u64,
     /// Time the connect took, nanoseconds; 0: not connected yet.
     pub connect_ns: u64,
-    /// Index of the peer's state for pools kept by modules.
+    /// Index of the peer among those of its upstream when it was chosen; `u32::MAX`: it is none of them.
     pub index: u32,
     /// 1: its connections begin with a greeting (PROXY protocol and the like) that speaks for one client, and are that
     /// client's alone.

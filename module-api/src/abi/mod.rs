@@ -20,6 +20,7 @@ pub mod layout;
 pub mod module;
 pub mod net;
 pub mod note;
+pub mod recycled;
 pub mod root;
 pub mod services;
 pub mod session;

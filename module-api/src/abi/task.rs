@@ -4,6 +4,7 @@
 //! wraps it in one static `RawWakerVTable`, and on the way back both sides recognise their own, so that `will_wake`
 //! holds and nothing is boxed. Any other waker crosses borrowed and is boxed only when it is cloned.
 
+use super::recycled::Recycled;
 use std::{
     any::Any,
     cell::Cell,
@@ -261,7 +262,7 @@ pub struct LocalFuture<T> {
 impl<T> LocalFuture<T> {
     /// Boxes `future`.
     pub fn new<F: Future<Output = T> + 'static>(future: F) -> Self {
-        Self { data: Box::into_raw(Box::new(future)).cast(), poll: poll_boxed::<F>, drop: drop_boxed::<F> }
+        Self { data: Recycled::into_raw(Recycled::new(future)).cast(), poll: poll_boxed::<F>, drop: drop_boxed::<F> }
     }
 
     /// Polls; a panic on the other side is a value.
@@ -289,7 +290,7 @@ unsafe extern "C" fn poll_boxed<F: Future>(data: *mut (), cx: &FfiContext<'_>) -
 
 unsafe extern "C" fn drop_boxed<F>(data: *mut ()) {
     // SAFETY: data is the box of `new`, given up once.
-    guard(|| drop(unsafe { Box::from_raw(data.cast::<F>()) }));
+    guard(|| drop(unsafe { Recycled::from_raw(data.cast::<F>()) }));
 }
 
 impl<T> Drop for LocalFuture<T> {

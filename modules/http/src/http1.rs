@@ -19,7 +19,7 @@ use crate::{
 };
 use anyproxy_http_contract::{FilePart, Segment};
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Session, Stage, Stream, Who, now, now_ms,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Recycled, Session, Stage, Stream, Who, now, now_ms,
     ready, tracing, unix_ms,
 };
 use std::{
@@ -147,7 +147,7 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
             };
             exchange.slot(|| State::new(request, &session.worker().spare));
             // Boxed: an idle connection holds this future at its largest.
-            let next = Box::pin(one(&session, &exchange, &conn, &client, served, status)).await;
+            let next = Recycled::pin(one(&session, &exchange, &conn, &client, served, status)).await;
             let whole = {
                 let conn = &mut *conn.borrow_mut();
                 let received = conn.total_received - conn.unread().len() as u64 - before.0;

@@ -5,7 +5,8 @@ use crate::abi::{
     error::Error,
     host::HostVtable,
     module::{Place, Verdict},
-    services::{Connecting, Lease, connect_session, host, pick},
+    recycled::Recycled,
+    services::{Connecting, Lease, connect_session, host, pick, pick_now},
     session::{CloseReason, SessionShared},
     stream::Stream,
     task::{Answer, LocalFuture},
@@ -209,6 +210,11 @@ impl<M: Module> Session<M> {
         pick(self.raw, key, &[]).await
     }
 
+    /// The same where it takes no waiting: `None` is no error, and [`Session::pick_peer`] tells more.
+    pub fn pick_peer_now(&self) -> Option<Lease> {
+        pick_now(self.raw)
+    }
+
     /// Chooses another peer than those (`PeerInfo::id`) that failed this session, or one of them where there is no other.
     ///
     /// # Errors
@@ -271,7 +277,7 @@ impl<M: Module> Session<M> {
     pub fn slot<T: 'static>(&self, make: impl FnOnce() -> T) -> &T {
         unsafe extern "C" fn drop_slot<T>(data: *mut ()) {
             // SAFETY: the box made below, given up once.
-            crate::abi::task::guard(|| drop(unsafe { Box::from_raw(data.cast::<Slot<T>>()) }));
+            crate::abi::task::guard(|| drop(unsafe { Recycled::from_raw(data.cast::<Slot<T>>()) }));
         }
         // SAFETY: a retained session.
         let present = || unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
@@ -281,7 +287,7 @@ impl<M: Module> Session<M> {
             // `make` may have asked for the slot itself: what it was given must stay.
             p = present();
             if p.is_null() {
-                p = Box::into_raw(Box::new(Slot { of: TypeId::of::<T>(), value })).cast();
+                p = Recycled::into_raw(Recycled::new(Slot { of: TypeId::of::<T>(), value })).cast();
                 // SAFETY: a retained session; the slot is this module's own.
                 unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, p, drop_slot::<T>) };
             }

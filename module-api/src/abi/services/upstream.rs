@@ -40,13 +40,19 @@ impl Future for Connecting {
     }
 }
 
+/// Chooses a peer where that takes no waiting.
+pub(crate) fn pick_now(session: *const SessionShared) -> Option<Lease> {
+    // SAFETY: the caller holds the session.
+    let lease = unsafe { (host().lease_pick_now)(session) };
+    (!lease.is_null()).then_some(Lease(lease))
+}
+
 pub(crate) async fn pick(session: *const SessionShared, key: &str, tried: &[u64]) -> Result<Lease, Error> {
-    if key.is_empty() && tried.is_empty() {
-        // SAFETY: the caller holds the session.
-        let lease = unsafe { (host().lease_pick_now)(session) };
-        if !lease.is_null() {
-            return Ok(Lease(lease));
-        }
+    if key.is_empty()
+        && tried.is_empty()
+        && let Some(lease) = pick_now(session)
+    {
+        return Ok(lease);
     }
     // SAFETY: the caller holds the session; key and list are copied during the call.
     result(unsafe { (host().lease_pick)(session, Str::new(key), Slice::new(tried)) }.await).map(Lease)

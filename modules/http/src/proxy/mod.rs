@@ -48,9 +48,12 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
         let mut fresh = false;
         let mut tries = Tries::new(conf.retry.as_deref());
         loop {
-            let peer = match connect(call, fresh, &mut tries).await {
-                Ok(peer) => peer,
-                Err(e) => return unreachable(call, &e),
+            let peer = match kept(call, fresh, &mut tries) {
+                Some(peer) => peer,
+                None => match connect(call, fresh, &mut tries).await {
+                    Ok(peer) => peer,
+                    Err(e) => return unreachable(call, &e),
+                },
             };
             let (id, reused) = (peer.id, peer.reused);
             let mut download = Download::new(call, conf, incoming, peer);
@@ -218,21 +221,41 @@ fn failed(call: &Call<'_>, fault: &Fault) -> Reply {
     refuse(call, status)
 }
 
+/// A connection to the peer whose turn it is, if one is kept: nothing is waited for. Otherwise it is the peer to be asked.
+fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
+    let lease = tries.next.take().or_else(|| call.exchange.pick_peer_now())?;
+    match idle(call, fresh, lease) {
+        Ok(peer) => Some(peer),
+        Err(lease) => {
+            tries.next = Some(lease);
+            None
+        }
+    }
+}
+
+/// A connection of this peer's that is kept.
+fn idle(call: &Call<'_>, fresh: bool, lease: Lease) -> Result<Peer, Lease> {
+    let PeerInfo { id, greeted, .. } = lease.info();
+    if fresh || greeted != 0 {
+        return Err(lease);
+    }
+    let worker = call.exchange.worker();
+    let Some(conn) = worker.idle.take(id) else { return Err(lease) };
+    worker.stats.upstream_reused.add();
+    Ok(Peer { conn, lease, id, greeted: false, reused: true })
+}
+
 /// A connection to one of the local's peers: one that is kept, or a new one.
 async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<Peer, Error> {
     let stats = &call.exchange.worker().stats;
     let exchange = call.exchange;
     loop {
-        let mut lease = pick(call, tries).await?;
+        let mut lease = match idle(call, fresh, pick(call, tries).await?) {
+            Ok(peer) => return Ok(peer),
+            Err(lease) => lease,
+        };
         let PeerInfo { id, greeted, .. } = lease.info();
         let greeted = greeted != 0;
-        if !fresh
-            && !greeted
-            && let Some(conn) = exchange.worker().idle.take(id)
-        {
-            stats.upstream_reused.add();
-            return Ok(Peer { conn, lease, id, greeted, reused: true });
-        }
         stats.upstream_new.add();
         let e = match lease.connect().await {
             Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
