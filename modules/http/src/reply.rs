@@ -28,7 +28,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Client {
     from: Addr,
-    address: OnceCell<String>,
+    address: OnceCell<Box<str>>,
 }
 
 impl Client {
@@ -43,7 +43,7 @@ impl Client {
 
     /// The connection's address as peers are told. Whom a trusted sender speaks for is in the header already.
     pub(crate) fn address(&self) -> &str {
-        self.address.get_or_init(|| self.from.ip().map_or_else(|| "unix:".to_owned(), |ip| ip.to_string()))
+        self.address.get_or_init(|| self.from.ip().map_or_else(|| "unix:".into(), |ip| ip.to_string().into()))
     }
 }
 

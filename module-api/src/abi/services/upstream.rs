@@ -44,7 +44,7 @@ impl Future for Connecting {
 pub(crate) fn pick_now(session: *const SessionShared) -> Option<Lease> {
     // SAFETY: the caller holds the session.
     let lease = unsafe { (host().lease_pick_now)(session) };
-    (!lease.is_null()).then_some(Lease(lease))
+    (!lease.is_null()).then(|| Lease(lease))
 }
 
 pub(crate) async fn pick(session: *const SessionShared, key: &str, tried: &[u64]) -> Result<Lease, Error> {

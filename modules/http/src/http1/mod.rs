@@ -1,0 +1,331 @@
+//! The life of a client's connection of HTTP/1: request after request, each an exchange.
+//!
+//! ```text
+//! head → exchange → respond → head and body of the answer → log
+//! ```
+
+mod heard;
+mod sent;
+
+use crate::{
+    Http,
+    conn::{Conn, within},
+    exchange::{Protocol, State},
+    h1::{self, Framing, Id, Method, Version},
+    http2,
+    incoming::{self, Shared},
+    proxy,
+    reply::{Call, Client, Upgrade},
+    respond::{self, Begun},
+};
+use anyproxy_module_api::{
+    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Recycled, Session, Stage, Stream, Who,
+    now, now_ms, tracing,
+};
+use heard::{First, Got, Idle, await_head, take_head};
+use sent::{Done, Manner, deliver};
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+};
+
+/// How long a connection that ends is still heard, so that what the client has sent meanwhile does not make the system
+/// throw the answer away.
+const LINGER_MS: u64 = 1000;
+/// Bytes of it, at most.
+const LINGER: u64 = 4 << 20;
+
+/// The stream handler `http`.
+pub(crate) struct Handle;
+
+impl Handler<Http> for Handle {
+    const NAME: &'static str = "http";
+    const EXCHANGES: bool = true;
+
+    // Not an async fn, which would hold what it is given once more.
+    fn handle(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
+        serve(session, stream)
+    }
+}
+
+/// A body up to this length is read to keep the connection, though nobody wants it.
+const SHORT: u64 = 64 << 10;
+/// What becomes of the connection.
+enum Next {
+    /// Another request.
+    Request,
+    /// It ends in order.
+    Close,
+    /// It ends at once: all is said, or what was sent is not whole, and the client can tell.
+    Cut,
+    /// It ends at once: what was sent is not whole, and only a reset tells the client.
+    Reset,
+    /// It is HTTP/2.
+    Http2,
+    /// It is another protocol's now.
+    Upgraded(Box<(Exchange<Http>, Upgrade)>),
+}
+
+/// What an idle connection holds is in here; all that a request needs is in its [`turn`]. Not an async fn, which would hold
+/// what it is given twice.
+fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
+    let info = stream.info();
+    // What is neither a socket of its own has encryption in between.
+    let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
+    let agreed = info.alpn.as_str() == "h2";
+    let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
+    let client = Client::new(&session);
+    async move {
+        let mut served = 0;
+        loop {
+            let next = match if agreed { First::Http2 } else { Idle::new(&session, &conn, served).await? } {
+                First::Nothing => Next::Close,
+                First::Http2 => Next::Http2,
+                // No request is lost: the next one is served by what the configuration says now.
+                First::Retired => {
+                    if let Some(conn) = Rc::into_inner(conn) {
+                        session.renew(conn.into_inner().into_stream());
+                    }
+                    return Ok(());
+                }
+                First::Bytes => Recycled::pin(turn(&session, &conn, &client, served, secure)).await?,
+            };
+            match next {
+                Next::Request => served += 1,
+                Next::Close => break,
+                Next::Cut => return Ok(()),
+                Next::Reset => {
+                    conn.borrow_mut().stream.set_reset();
+                    return Ok(());
+                }
+                Next::Http2 => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    return Box::pin(http2::serve(session, conn.into_inner(), secure)).await;
+                }
+                Next::Upgraded(upgraded) => {
+                    let Some(conn) = Rc::into_inner(conn) else { return Ok(()) };
+                    return Box::pin(change(&session, *upgraded, conn.into_inner().into_stream())).await;
+                }
+            }
+        }
+        Box::pin(end(&session, &conn)).await
+    }
+}
+
+/// One request from its first bytes to the end of its answer.
+async fn turn(
+    session: &Session<Http>,
+    conn: &Shared,
+    client: &Client,
+    served: u64,
+    secure: bool,
+) -> Result<Next, Error> {
+    let request = session.worker().request();
+    if conn.borrow().out.capacity() == 0 {
+        conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
+    }
+    let got = match take_head(session, conn, &request, served) {
+        Some(got) => got,
+        None => Box::pin(await_head(session, conn, &request, served)).await?,
+    };
+    let status = match got {
+        Got::Nothing => return Ok(Next::Close),
+        Got::Http2 => return Ok(Next::Http2),
+        Got::Request => None,
+        Got::Refused(status) => Some(status),
+    };
+    session.worker().stats.requests.add();
+    let exchange = session.exchange();
+    let before = {
+        let conn = conn.borrow();
+        (conn.total_received - conn.unread().len() as u64, conn.total_sent)
+    };
+    let (status, head) = {
+        let request = &mut *request.borrow_mut();
+        if status.is_some() {
+            request.path = None;
+        }
+        request.secure = secure;
+        request.protocol =
+            if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
+        let bad_path = status.is_none() && request.decode_path().is_err();
+        (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
+    };
+    let received = if status.is_some() { 0 } else { head };
+    let state = exchange.slot(|| State::new(request, &session.worker().spare));
+    let next = one(session, &exchange, state, conn, client, served + 1, status).await;
+    let whole = {
+        let conn = &mut *conn.borrow_mut();
+        exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
+        exchange.client_sent.set(conn.total_sent - before.1);
+        conn.rest();
+        conn.body.is_done() && conn.unread().is_empty()
+    };
+    session.worker().stats.answered(exchange.status.get() as u16);
+    match next {
+        // The client has sent all of it: nothing can come that would make the system throw the answer away.
+        Ok(Done::Close) if whole => Ok(Next::Cut),
+        Ok(Done::Close) => Ok(Next::Close),
+        Ok(Done::Request) => Ok(Next::Request),
+        Ok(Done::Cut) => Ok(Next::Cut),
+        Ok(Done::Reset) => Ok(Next::Reset),
+        Ok(Done::Upgraded(upgrade)) => Ok(Next::Upgraded(Box::new((exchange, upgrade)))),
+        Err(e) => {
+            exchange.close(CloseReason::new(Who::Client, Stage::Transfer, cause(&e)));
+            Err(e)
+        }
+    }
+}
+
+/// Another protocol takes the connection over.
+async fn change(
+    session: &Session<Http>,
+    (exchange, upgrade): (Exchange<Http>, Upgrade),
+    stream: Stream,
+) -> Result<(), Error> {
+    match upgrade {
+        Upgrade::Peer(upstream, lease) => relay(session, &exchange, stream, upstream, lease).await,
+        Upgrade::Module(upgraded) => go_on(session, &exchange, upgraded.go_on(stream)).await,
+    }
+}
+
+/// Another protocol: the streams are joined to their ends. It is the connection that is watched and may be ended, and the
+/// exchange that says in the log what it carried.
+async fn relay(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    client: Stream,
+    upstream: Stream,
+    lease: Lease,
+) -> Result<(), Error> {
+    let count =
+        |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
+    let before = count(session);
+    let began = now();
+    let result = session.relay(client, upstream).await;
+    let total_ns = (now() - began).as_nanos() as u64;
+    lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
+    // What the exchange moved is added to its session when it ends.
+    let to = [&exchange.client_received, &exchange.client_sent, &exchange.upstream_received, &exchange.upstream_sent];
+    let from = [&session.client_received, &session.client_sent, &session.upstream_received, &session.upstream_sent];
+    for ((to, from), before) in to.into_iter().zip(from).zip(before) {
+        to.set(to.get() + (from.get() - before));
+        from.set(before);
+    }
+    exchange.close_reason.set(session.close_reason.get());
+    result
+}
+
+/// Another module's protocol: its exchange hears what the connection is told.
+async fn go_on(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    run: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        exchange.kill.set(session.kill.get());
+        exchange.draining.set(session.draining.get());
+        run.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn cause(e: &Error) -> Cause {
+    match e.kind {
+        ErrorKind::TimedOut => Cause::Timeout,
+        ErrorKind::Reset | ErrorKind::BrokenPipe => Cause::Reset,
+        ErrorKind::Cancelled => Cause::Killed,
+        _ => Cause::Closed,
+    }
+}
+
+/// One request, from its head to the end of its answer. `status`: it is refused with that.
+async fn one(
+    session: &Session<Http>,
+    exchange: &Exchange<Http>,
+    state: &State,
+    conn: &Shared,
+    client: &Client,
+    served: u64,
+    status: Option<u16>,
+) -> Result<Done, Error> {
+    let conf = Cell::new(None);
+    let call = Call { watch: session, exchange, state, client, conf: &conf };
+    if let Some(status) = status {
+        // What follows is heard and thrown away before the end.
+        conn.borrow_mut().body = h1::Body::UntilClose;
+        let reply = respond::refused(&call, status);
+        return deliver(&call, conn, reply, Manner::CLOSE).await;
+    }
+    let (framing, mut manner, expects) = {
+        let parts = &*state.parts.borrow();
+        let (head, bytes) = (&parts.request.head, &parts.request.bytes);
+        let framing = h1::request_framing(head, bytes);
+        let most = session.conf().keepalive_requests;
+        let keep = h1::keep_alive(head.version(), h1::connection(head, bytes))
+            && session.draining.get() < 2
+            && session.conf().keepalive_ms != 0
+            && (most == 0 || served < most);
+        let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };
+        let expects = head.version() == Version::Http11
+            && head.fields().value(bytes, Id::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        (framing, manner, expects)
+    };
+    let framing = match framing {
+        Ok(Framing::UntilClose) => Framing::None,
+        Ok(framing) => framing,
+        Err(bad) => {
+            tracing::info!(session = session.id, status = bad.status(), "request refused: {}", bad.reason());
+            manner.keep = false;
+            conn.borrow_mut().body = h1::Body::UntilClose;
+            let reply = respond::refused(&call, bad.status());
+            return deliver(&call, conn, reply, manner).await;
+        }
+    };
+    let (begun, short) = {
+        let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
+        // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
+        let short = incoming.length().is_some_and(|n| n <= SHORT);
+        (respond::begin(&call, exchange, incoming), short)
+    };
+    let reply = match begun {
+        Begun::Reply(reply) => reply,
+        Begun::Peer(conf, incoming) => respond::passed(&call, conf, proxy::pass(&call, conf, incoming).await),
+        Begun::Later(reply) => reply.await,
+    };
+    let reply = respond::finish(&call, reply);
+    {
+        let conn = conn.borrow();
+        // One that waits to be asked may send it or not: nobody knows where the next request begins.
+        let ends = conn.body.is_done() || (short && !conn.expects) || reply.body.is_echo();
+        // Whoever sends more than is taken may go on sending.
+        manner.keep &= ends && exchange.status.get() != 413;
+    }
+    deliver(&call, conn, reply, manner).await
+}
+
+/// Ends the connection in order: what the client still sends is heard for a moment.
+async fn end(session: &Session<Http>, conn: &Shared) -> Result<(), Error> {
+    within(session, LINGER_MS, |cx| conn.borrow_mut().stream.poll_shutdown(cx)).await?;
+    let by = now_ms() + LINGER_MS;
+    let most = conn.borrow().total_received + LINGER;
+    while conn.borrow().total_received < most {
+        {
+            let conn = &mut *conn.borrow_mut();
+            let unread = conn.unread().len();
+            conn.consume(unread);
+        }
+        let left = by.saturating_sub(now_ms());
+        if left == 0 {
+            break;
+        }
+        match within(session, left, |cx| conn.borrow_mut().poll_fill(cx, 1)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    Ok(())
+}
