@@ -1,7 +1,8 @@
 //! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
 //! makes a head well-formed; knows nothing of bodies.
 
-use super::fields::{self, Fields, NoField, Span};
+use super::fields::{Fields, Span};
+use super::line::{NoField, no_field};
 use super::name::Id;
 use super::start::{line_end, target, version};
 use super::{Authority, Bad, Method, Target, Version, authority, scan};
@@ -191,7 +192,7 @@ impl Head {
             let window = &buf[..buf.len().min(head_end)];
             let at = self.fields.read(window, self.at as usize, limits.headers).ok_or(Bad::TooManyHeaders)?;
             self.at = at as u32;
-            match fields::no_field(window, at)? {
+            match no_field(window, at)? {
                 NoField::End(next) => {
                     self.fields.finish(at);
                     self.at = next as u32;
