@@ -1,7 +1,7 @@
 //! The field lines of a head or a trailer section (RFC 9112 section 5): where names and values lie in the caller's bytes.
 //! Knows nothing of start lines or of what a field means.
 
-use super::line::{NoField, any, no_field, usual};
+use super::line::{NoField, any, cold, no_field, usual};
 use super::name::{Id, Ids};
 use super::{Bad, scan};
 
@@ -123,7 +123,7 @@ impl Fields {
             if let Some((header, next)) = usual(left, bytes.len()) {
                 self.push(header, most)?;
                 left = next;
-            } else if let Some((header, next)) = any(left, bytes.len()) {
+            } else if let Some((header, next)) = cold(|| any(left, bytes.len())) {
                 self.push(header, most)?;
                 left = next;
             } else {

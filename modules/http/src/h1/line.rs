@@ -23,17 +23,18 @@ pub(super) enum NoField {
 pub(super) fn usual(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
     let (name_len, id) = match line.first_chunk().and_then(short_name) {
         Some(found) => found,
-        None => name(line)?,
+        None => cold(|| name(line))?,
     };
     let on = line.get(name_len..)?;
-    if on.first_chunk() != Some(b": ") {
+    let ([colon, space, ..], value_on) = (on.first_chunk::<3>()?, on.get(2..)?);
+    // As one number. A pattern would be compared byte by byte.
+    if [*colon, *space] != *b": " || value_on.first() == Some(&b' ') {
         return None;
     }
-    let value_on = on.get(2..)?;
     let value_len = scan::text_end(value_on);
-    // The byte before the line end is the space before the value, where that is empty.
-    let [last, line_end @ ..] = on.get(value_len + 1..)?.first_chunk::<3>()?;
-    if *last == b' ' || line_end != b"\r\n" || value_on.first() == Some(&b' ') {
+    // With the byte before: the space after the colon, where the value is empty.
+    let ([last, line_end @ ..], left) = on.get(value_len + 1..)?.split_first_chunk::<3>()?;
+    if line_end != b"\r\n" || *last == b' ' {
         return None;
     }
     let header = HeaderAt {
@@ -44,7 +45,14 @@ pub(super) fn usual(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
         name_len: name_len as u8,
         id,
     };
-    Some((header, value_on.get(value_len + 2..)?))
+    Some((header, left))
+}
+
+/// Calls `other`. Tells the compiler to keep what is at hand in registers at the cost of this way, not of the usual one.
+#[cold]
+#[inline(never)]
+pub(super) fn cold<T>(other: impl FnOnce() -> T) -> T {
+    other()
 }
 
 /// The length of a known name at the beginning of `start`, and its id, if it and the colon are there.

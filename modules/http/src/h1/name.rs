@@ -82,12 +82,13 @@ ids! {
 
 /// Where [`hash`] puts each known name. Built by the compiler, which refuses a list with a collision: then another
 /// factor is needed.
-static PLACES: [Id; 256] = {
+static PLACES: [Id; 512] = {
     assert!(Id::COUNT <= 64);
-    let mut places = [Id::Other; 256];
+    let mut places = [Id::Other; 512];
     let mut at = 0;
     while at < ALL.len() {
-        let Some(place) = hash(NAMES[at].as_bytes()) else { panic!("a name of one byte") };
+        let name = NAMES[at].as_bytes();
+        let place = hash(name.len(), end(name));
         assert!(matches!(places[place], Id::Other), "two names in one place");
         places[place] = ALL[at];
         at += 1;
@@ -95,7 +96,7 @@ static PLACES: [Id; 256] = {
     places
 };
 
-/// How long each known name is. [`Id::Other`] has a length for which [`hash`] has no place.
+/// How long each known name is. Nothing is as [`Id::Other`]: see [`FIRST`].
 static LENGTHS: [u8; Id::COUNT] = {
     let mut lengths = [0; Id::COUNT];
     let mut at = 0;
@@ -132,15 +133,20 @@ static LAST: [Pattern; Id::COUNT] = {
     patterns
 };
 
-/// The length, the last two bytes and the one in the middle tell all known names apart. The letters are folded with
-/// 0x20, which is exact enough for tokens: whether the name is the one in its place is compared after that. `None` for
-/// less than two bytes.
+/// The length and the last three bytes tell all known names apart. `end` is these and the colon. The letters are folded
+/// with 0x20, which is exact enough for tokens: whether the name is the one in its place is compared after that.
 #[inline(always)]
-const fn hash(name: &[u8]) -> Option<usize> {
-    let Some(last) = name.last_chunk() else { return None };
-    let bytes = u16::from_le_bytes(*last) as u32 | (name[name.len() / 2] as u32) << 16;
-    let key = (bytes | 0x20_2020) ^ (name.len() as u32) << 24;
-    Some((key.wrapping_mul(0x0c9c_20ef) >> 24) as usize)
+const fn hash(length: usize, end: [u8; 4]) -> usize {
+    ((u32::from_le_bytes(end) | 0x2020_2020).wrapping_mul(0xf237_e45b) >> 24) as usize + length
+}
+
+/// What [`hash`] takes of a name.
+const fn end(name: &[u8]) -> [u8; 4] {
+    match *name {
+        [.., a, b, c] => [a, b, c, b':'],
+        [a, b] => [0, a, b, b':'],
+        _ => [0; 4],
+    }
 }
 
 impl Id {
@@ -156,7 +162,7 @@ impl Id {
 
     /// The id of a name that is known. Then it is a token.
     pub(super) fn known(name: &[u8]) -> Option<Self> {
-        let id = PLACES[hash(name)?];
+        let id = *PLACES.get(hash(name.len(), end(name)))?;
         let place = id as usize;
         let same = name.len() == usize::from(LENGTHS[place])
             && match (name.first_chunk(), name.last_chunk()) {
@@ -166,10 +172,12 @@ impl Id {
         same.then_some(id)
     }
 
-    /// As [`Id::known`], for the name before the first colon of a block, which is at `colon`.
+    /// As [`Id::known`], for the name before the first colon of a block, which is at `colon`. `None` also for less than
+    /// three bytes.
     #[inline(always)]
     pub(super) fn known_before(colon: usize, block: &[u8; SIZE]) -> Option<Self> {
-        let id = PLACES[hash(block.get(..colon)?)?];
+        let end = block.get(colon.checked_sub(3)?..)?.first_chunk()?;
+        let id = *PLACES.get(hash(colon, *end))?;
         // The colon is compared too: so the length is the same.
         Block(block).is(&FIRST[id as usize]).then_some(id)
     }

@@ -1,6 +1,6 @@
 //! Classes of bytes, and searches for the first byte outside of one. Owns no rule about messages.
 
-use super::block::{Block, SIZE, first, padded};
+use super::block::{Block, SIZE, first};
 use std::array::from_fn;
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
@@ -112,14 +112,13 @@ pub(super) fn text_end(bytes: &[u8]) -> usize {
         }
         rest = behind;
     }
-    bytes.len() - rest.len() + short_text_end(rest)
+    bytes.len() - rest.len() + super::line::cold(|| short_text_end(rest))
 }
 
 /// As [`text_end`], for less than a block.
 #[inline(never)]
 fn short_text_end(bytes: &[u8]) -> usize {
-    // One of the zeros behind the bytes is the first, where there is none before.
-    first(!Block(&padded(bytes, 0)).within(b' ', b'~')).unwrap_or_default()
+    bytes.iter().position(|byte| !matches!(byte, b' '..=b'~')).unwrap_or(bytes.len())
 }
 
 /// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
