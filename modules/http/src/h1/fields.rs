@@ -1,6 +1,7 @@
 //! The field lines of a head or a trailer section (RFC 9112 section 5): where names and values lie in the caller's bytes.
 //! Knows nothing of start lines or of what a field means.
 
+use super::block::SIZE;
 use super::line::{NoField, any, cold, no_field, usual};
 use super::name::{Id, Ids};
 use super::{Bad, scan};
@@ -51,6 +52,12 @@ impl HeaderAt {
     #[inline]
     pub fn value<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
         Span { at: self.value_at, len: u32::from(self.value_len) }.of(buf)
+    }
+
+    /// The value and what follows it, where that makes a block.
+    #[inline]
+    pub(super) fn block<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8; SIZE]> {
+        buf.get(self.value_at as usize..)?.first_chunk()
     }
 
     /// Offset of the line in the buffer.

@@ -215,6 +215,12 @@ impl Ids {
         Self(self.0 | 1 << id as u8)
     }
 
+    /// This set and the ids of `other`.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// This set without the ids of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

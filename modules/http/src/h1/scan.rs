@@ -135,7 +135,7 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
 
 /// The first byte of `bytes` that is not between `$` and `~`; their length where there is none.
 #[inline(never)]
-fn path_end(bytes: &[u8]) -> usize {
+pub(super) fn path_end(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((block, behind)) = rest.split_first_chunk() {
         if let Some(place) = first(!Block(block).within(b'$', b'~')) {
