@@ -1,16 +1,13 @@
 //! Sixteen bytes looked at at once. Knows nothing of what the bytes mean.
 //!
-//! This is plain code of a form that the compiler turns into vector instructions, without any for one processor and
-//! without unsafe code: an answer for all bytes is one load, what is asked, and one `pmovmskb`. It does so for a single
-//! comparison with at most one addition before it, and only where the bytes are not looked at one by one next to it;
-//! others would be as right, but slow. So after a change here, count the instructions of a head.
-
-use std::array::from_fn;
+//! Without unsafe code, and so without the instructions of one processor: a yes or no for each byte is plain code, which
+//! the compiler makes vector instructions of, and the search in it is `memchr`'s, which SSE2 does in two. It does so
+//! where the bytes are not looked at one by one next to it: after a change here, count the instructions of a head.
 
 /// How many bytes a block has.
 pub(super) const SIZE: usize = 16;
 
-/// The bytes. An answer has a bit for each of them, the lowest for the first.
+/// The bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'b>(pub(super) &'b [u8; SIZE]);
 
@@ -18,16 +15,24 @@ impl Block<'_> {
     /// The first of the bytes that is `byte`.
     #[inline(always)]
     pub(super) fn find(self, byte: u8) -> Option<usize> {
+        // Every x86-64 processor has SSE2.
         #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
         return memchr::arch::x86_64::sse2::memchr::One::new(byte)?.find(self.0);
         #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-        return self.0.iter().position(|&own| own == byte);
+        return self.find_plainly(byte);
     }
 
-    /// Which bytes are between `from` and `to`, both included.
+    /// As [`Block::find`], for any processor.
+    #[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "sse2"))))]
+    fn find_plainly(self, byte: u8) -> Option<usize> {
+        self.0.iter().position(|&own| own == byte)
+    }
+
+    /// The first of the bytes that is not between `from` and `to`, both included.
     #[inline(always)]
-    pub(super) fn within(self, from: u8, to: u8) -> u16 {
-        mask(self.0.map(|own| own.wrapping_sub(from) <= to - from))
+    pub(super) fn find_outside(self, from: u8, to: u8) -> Option<usize> {
+        let outside = self.0.map(|byte| if byte.wrapping_sub(from) > to - from { u8::MAX } else { 0 });
+        Block(&outside).find(u8::MAX)
     }
 
     /// Whether the bytes are as `pattern` says.
@@ -37,34 +42,12 @@ impl Block<'_> {
             (words(self.0), words(&pattern.free), words(&pattern.lower));
         (low | free) ^ lower | (high | free_high) ^ lower_high == 0
     }
-
-    /// Whether `yes` holds for all bytes. It may be anything that needs no branch.
-    #[inline(always)]
-    pub(super) fn all(self, yes: impl Fn(u8) -> bool) -> bool {
-        self.0.iter().fold(true, |all, &byte| all & yes(byte))
-    }
-}
-
-/// One bit for each yes. Gathered in pairs, because that is what the compiler takes for the gathering of bits that it is.
-#[inline(always)]
-fn mask(yes: [bool; SIZE]) -> u16 {
-    let one = yes.map(u16::from);
-    let two: [u16; 8] = from_fn(|at| one[2 * at] | one[2 * at + 1] << 1);
-    let four: [u16; 4] = from_fn(|at| two[2 * at] | two[2 * at + 1] << 2);
-    let eight: [u16; 2] = from_fn(|at| four[2 * at] | four[2 * at + 1] << 4);
-    eight[0] | eight[1] << 8
 }
 
 #[inline(always)]
 fn words(bytes: &[u8; SIZE]) -> [u64; 2] {
     let both = u128::from_le_bytes(*bytes);
     [both as u64, (both >> 64) as u64]
-}
-
-/// The place of the lowest bit.
-#[inline(always)]
-pub(super) fn first(bits: u16) -> Option<usize> {
-    if bits == 0 { None } else { Some(bits.trailing_zeros() as usize) }
 }
 
 /// What a block must be, in any case of its letters.
@@ -124,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_those_of_single_bytes() {
+    fn searches_agree_with_a_look_at_each_byte() {
         for byte in 0..=255u8 {
             // Those next to the limits among them.
             for filler in [0, 1, 0x1f, 0x20, b'-', b'@', b'Z', b'a', b'{', 0x7e, 0x7f, 0x80, 0xff] {
@@ -132,18 +115,13 @@ mod tests {
                     let mut bytes = [filler; SIZE];
                     bytes[place] = byte;
                     let block = Block(&bytes);
-                    let plain = |yes: &dyn Fn(u8) -> bool| {
-                        bytes.iter().rev().fold(0, |mask, &byte| mask << 1 | u16::from(yes(byte)))
-                    };
+                    for other in [byte, filler, b'\t', b':', 0x7f, 0xff] {
+                        assert_eq!(block.find(other), block.find_plainly(other), "{byte} at {place}");
+                    }
                     for (from, to) in [(0x20, 0x7e), (0x24, 0x7e), (b'a', b'z'), (0, 0), (0, 255), (0x80, 0xff)] {
-                        let within = plain(&|byte| (from..=to).contains(&byte));
-                        assert_eq!(block.within(from, to), within);
-                        assert_eq!(first(within), bytes.iter().position(|byte| (from..=to).contains(byte)));
+                        let plain = bytes.iter().position(|byte| !(from..=to).contains(byte));
+                        assert_eq!(block.find_outside(from, to), plain, "{byte} at {place}");
                     }
-                    for other in [0, b'\t', b':', b'_', 0x7f, 0x80, 0xff] {
-                        assert_eq!(block.find(other), bytes.iter().position(|&byte| byte == other));
-                    }
-                    assert_eq!(block.all(|own| own == filler), byte == filler);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! are counted in `body`.
 
 use super::block::{Block, Pattern};
-use super::fields::{Fields, tokens};
+use super::fields::Fields;
 use super::name::Id;
 use super::{Bad, Head, Method, Version, scan};
 
@@ -148,28 +148,30 @@ pub(super) struct Listed {
     pub(super) others: bool,
 }
 
-/// Whole lines that nearly all `Connection` lines are.
+/// Values with their line end that nearly all `Connection` lines have.
 static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r\n");
 static CLOSE: Pattern = Pattern::of(b"close", b"\r\n");
 
 impl Listed {
     /// Reads the `Connection` lines.
+    #[inline]
     pub(super) fn of(fields: &Fields, buf: &[u8]) -> Self {
-        let mut listed = Self::default();
-        for header in fields.all(Id::Connection) {
-            // The block has the line end behind the value, and so all of it.
-            if let Some(block) = header.block(buf) {
-                if Block(block).is(&KEEP_ALIVE) {
-                    listed.connection.keep_alive = true;
-                    continue;
-                }
-                if Block(block).is(&CLOSE) {
-                    listed.connection.close = true;
-                    continue;
-                }
+        let Some(line) = fields.first(Id::Connection) else { return Self::default() };
+        match line.block(buf) {
+            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&KEEP_ALIVE) => {
+                Self { connection: Connection { keep_alive: true, ..Connection::default() }, others: false }
             }
-            tokens(header.value(buf)).for_each(|token| listed.note(token));
+            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&CLOSE) => {
+                Self { connection: Connection { close: true, ..Connection::default() }, others: false }
+            }
+            _ => Self::any(fields, buf),
         }
+    }
+
+    #[inline(never)]
+    fn any(fields: &Fields, buf: &[u8]) -> Self {
+        let mut listed = Self::default();
+        fields.tokens(buf, Id::Connection).for_each(|token| listed.note(token));
         listed
     }
 

@@ -207,9 +207,7 @@ impl Head {
                     self.fields.finish(at);
                     self.at = next as u32;
                     self.phase = Phase::Done;
-                    if self.fields.first(Id::Connection).is_some() {
-                        self.listed = Listed::of(&self.fields, window);
-                    }
+                    self.listed = Listed::of(&self.fields, window);
                 }
                 NoField::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
                 NoField::More => return Ok(self.wait(buf)),

@@ -23,7 +23,7 @@ pub(super) enum NoField {
 pub(super) fn usual(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
     let (name_len, id) = match line.first_chunk().and_then(short_name) {
         Some(found) => found,
-        None => cold(|| name(line))?,
+        None => cold(|| other_name(line))?,
     };
     let on = line.get(name_len..)?;
     let ([colon, space, ..], value_on) = (on.first_chunk::<3>()?, on.get(2..)?);
@@ -60,6 +60,16 @@ pub(super) fn cold<T>(other: impl FnOnce() -> T) -> T {
 fn short_name(start: &[u8; SIZE]) -> Option<(usize, Id)> {
     let colon = Block(start).find(b':')?;
     Some((colon, Id::known_before(colon, start)?))
+}
+
+/// As [`name`], where [`short_name`] has found none.
+#[inline(never)]
+fn other_name(line: &[u8]) -> Option<(usize, Id)> {
+    match line.first_chunk().and_then(|start| Block(start).find(b':')) {
+        // `short_name` knows all of these.
+        Some(colon @ 3..) => scan::is_token(line.get(..colon)?).then_some((colon, Id::Other)),
+        _ => name(line),
+    }
 }
 
 /// The length of the name that begins `line`, at most 255, and its id. `None` where it is no token, or no colon follows.

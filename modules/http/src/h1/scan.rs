@@ -1,7 +1,6 @@
 //! Classes of bytes, and searches for the first byte outside of one. Owns no rule about messages.
 
-use super::block::{Block, SIZE, first};
-use std::array::from_fn;
+use super::block::{Block, SIZE};
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
 static TOKEN: [bool; 256] = {
@@ -67,25 +66,29 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
 /// of which these consist nearly always. False also for less than four bytes.
 #[inline]
 pub(super) fn is_words(bytes: &[u8]) -> bool {
-    // Blocks and words may overlap, so that none but those with enough bytes is needed.
+    // The last ones may be looked at twice, so that none but whole blocks are needed.
     if let Some(last) = bytes.last_chunk() {
         return bytes.as_chunks().0.iter().all(is_word) && is_word(last);
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return is_word(&from_fn(|at| if at < 8 { first[at] } else { last[at - 8] }));
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return is_word(&from_fn(|at| if at & 4 == 0 { first[at % 4] } else { last[at % 4] }));
-    }
-    false
+    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => {
+                let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+                (both, both)
+            }
+            _ => return false,
+        },
+    };
+    is_word(&(u128::from(first) | u128::from(last) << 64).to_le_bytes())
 }
 
-/// Whether all bytes of a block are such as [`is_words`] looks for.
-#[inline(always)]
+/// Whether all bytes of a block are such as [`is_words`] looks for. A call, for the same reason as in [`Block`].
+#[inline(never)]
 fn is_word(block: &[u8; SIZE]) -> bool {
-    Block(block).all(|byte| {
+    block.iter().fold(true, |all, &byte| {
         let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a') < 26, byte.wrapping_sub(b'0') < 10);
-        letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
+        all & (letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_'))
     })
 }
 
@@ -107,7 +110,7 @@ pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
 pub(super) fn text_end(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((block, behind)) = rest.split_first_chunk() {
-        if let Some(place) = first(!Block(block).within(b' ', b'~')) {
+        if let Some(place) = Block(block).find_outside(b' ', b'~') {
             return bytes.len() - rest.len() + place;
         }
         rest = behind;
@@ -138,7 +141,7 @@ pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
 pub(super) fn path_end(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((block, behind)) = rest.split_first_chunk() {
-        if let Some(place) = first(!Block(block).within(b'$', b'~')) {
+        if let Some(place) = Block(block).find_outside(b'$', b'~') {
             return bytes.len() - rest.len() + place;
         }
         rest = behind;
@@ -259,13 +262,16 @@ mod tests {
                     bytes[place] = byte;
                     let bytes = &bytes[..length];
                     let plain = |allowed: fn(u8) -> bool| if allowed(byte) { length } else { place };
-                    let context = format!("{byte} at {place} of {length}");
-                    assert_eq!(text_end(bytes), plain(|byte| matches!(byte, b' '..=b'~')), "{context}");
-                    assert_eq!(value_end(bytes, 0), plain(is_value_byte), "{context}");
-                    assert_eq!(target_end(bytes, 0), plain(is_target_byte), "{context}");
-                    assert_eq!(token_end(bytes, 0), plain(is_token_byte), "{context}");
-                    assert_eq!(is_token(bytes), is_token_byte(byte), "{context}");
-                    assert_eq!(is_words(bytes), length > 3 && usual(byte), "{context}");
+                    assert_eq!(
+                        text_end(bytes),
+                        plain(|byte| matches!(byte, b' '..=b'~')),
+                        "{byte} at {place} of {length}"
+                    );
+                    assert_eq!(value_end(bytes, 0), plain(is_value_byte), "{byte} at {place} of {length}");
+                    assert_eq!(target_end(bytes, 0), plain(is_target_byte), "{byte} at {place} of {length}");
+                    assert_eq!(token_end(bytes, 0), plain(is_token_byte), "{byte} at {place} of {length}");
+                    assert_eq!(is_token(bytes), is_token_byte(byte), "{byte} at {place} of {length}");
+                    assert_eq!(is_words(bytes), length > 3 && usual(byte), "{byte} at {place} of {length}");
                 }
             }
             let bytes = &[b'a'; 49][..length];
