@@ -1,6 +1,6 @@
 //! One field line (RFC 9112 section 5). Owns what makes it well-formed, and how that is found out at little cost.
 
-use super::block::{Block, SIZE};
+use super::block::{Block, SIZE, padded};
 use super::fields::HeaderAt;
 use super::name::Id;
 use super::{Bad, scan};
@@ -65,7 +65,11 @@ fn short_name(start: &[u8; SIZE]) -> Option<(usize, Id)> {
 /// As [`name`], where [`short_name`] has found none.
 #[inline(never)]
 fn other_name(line: &[u8]) -> Option<(usize, Id)> {
-    match line.first_chunk().and_then(|start| Block(start).find(b':')) {
+    let Some(start) = line.first_chunk() else {
+        // The last line of a request is often a short one.
+        return short_name(&padded(line, 0)).or_else(|| name(line));
+    };
+    match Block(start).find(b':') {
         // `short_name` knows all of these.
         Some(colon @ 3..) => scan::is_token(line.get(..colon)?).then_some((colon, Id::Other)),
         _ => name(line),
