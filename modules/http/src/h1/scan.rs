@@ -155,13 +155,14 @@ fn end(bytes: &[u8], at: usize, rough: impl Fn(&[u8]) -> usize, allowed: impl Fn
     let mut end = at;
     while let Some(rest) = bytes.get(end..)
         && let Some(stop) = rest.get(rough(rest)..)
-        && let [byte, ..] = stop
+        && let [byte, behind @ ..] = stop
     {
         end = bytes.len() - stop.len();
         if !allowed(*byte) {
             return end;
         }
-        end += 1;
+        // Text in UTF-8 has several of these in a row, and a look at a block for each of them would be dear.
+        end += 1 + behind.iter().take_while(|byte| !byte.is_ascii() && allowed(**byte)).count();
     }
     bytes.len()
 }
