@@ -1,5 +1,6 @@
 //! The host and port of a request (RFC 3986 section 3.2, RFC 9110 section 4.2). Knows nothing of names that resolve.
 
+use super::scan;
 use std::net::Ipv6Addr;
 
 /// The two parts of `uri-host [":" port]`.
@@ -52,12 +53,16 @@ fn address_length(bytes: &[u8]) -> Option<usize> {
 
 /// The length of the registered name or IPv4 address in front of `bytes`.
 fn name_length(bytes: &[u8]) -> Option<usize> {
-    let mut length = 0;
-    // Without a branch for each byte, as far as that goes.
-    while let Some(chunk) = bytes.get(length..).and_then(<[u8]>::first_chunk::<8>)
-        && chunk.iter().fold(true, |all, &byte| all & HOST[usize::from(byte)])
-    {
-        length += 8;
+    // Nearly all consist of these. A port has at most five digits.
+    if scan::is_words(bytes) {
+        return Some(bytes.len());
+    }
+    let mut length = bytes.len().saturating_sub(6);
+    while bytes.get(length).is_some_and(|&byte| byte != b':') {
+        length += 1;
+    }
+    if !scan::is_words(&bytes[..length]) {
+        length = 0;
     }
     while let Some(&byte) = bytes.get(length) {
         if HOST[usize::from(byte)] {

@@ -1,6 +1,8 @@
 //! The field lines of a head or a trailer section (RFC 9112 section 5): where names and values lie in the caller's bytes.
 //! Knows nothing of start lines or of what a field means.
 
+use super::block::SIZE;
+use super::line::{NoField, any, cold, no_field, usual};
 use super::name::{Id, Ids};
 use super::{Bad, scan};
 
@@ -29,10 +31,10 @@ impl Span {
 /// One field line: 12 bytes that say where its name and value lie. The line begins with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderAt {
-    name_at: u32,
-    value_at: u32,
-    value_len: u16,
-    name_len: u8,
+    pub(super) name_at: u32,
+    pub(super) value_at: u32,
+    pub(super) value_len: u16,
+    pub(super) name_len: u8,
     /// Which field it is.
     pub id: Id,
 }
@@ -52,6 +54,12 @@ impl HeaderAt {
         Span { at: self.value_at, len: u32::from(self.value_len) }.of(buf)
     }
 
+    /// The value and what follows it, where that makes a block.
+    #[inline]
+    pub(super) fn block<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8; SIZE]> {
+        buf.get(self.value_at as usize..)?.first_chunk()
+    }
+
     /// Offset of the line in the buffer.
     #[must_use]
     pub fn line(&self) -> usize {
@@ -60,16 +68,8 @@ impl HeaderAt {
 }
 
 /// Lines and bytes up to which others can be appended to a head.
-const MOST_LINES: usize = 4096;
+const MOST_LINES: u16 = 4096;
 const MOST_BYTES: usize = 16 << 20;
-
-/// What comes in a section where no whole field line does.
-pub(super) enum NoField {
-    /// The empty line; what follows the section begins there.
-    End(usize),
-    /// The bytes end inside a line.
-    More,
-}
 
 /// The field lines of one section, in the order they were sent. Reused from message to message.
 #[derive(Clone, Debug)]
@@ -122,18 +122,30 @@ impl Fields {
     #[inline(always)]
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, most: u16) -> Option<usize> {
         let Some(mut left) = bytes.get(at..) else { return Some(at) };
-        while let Some((header, next)) = field(left, bytes.len()) {
-            if self.list.len() >= usize::from(most) {
-                return None;
+        // The empty line is told without a search for what it does not have.
+        while let [byte, ..] = left
+            && *byte != b'\r'
+        {
+            // In two steps, so that the line takes no detour through memory in the usual one.
+            if let Some((header, next)) = usual(left, bytes.len()) {
+                self.push(header, most)?;
+                left = next;
+            } else if let Some((header, next)) = cold(|| any(left, bytes.len())) {
+                self.push(header, most)?;
+                left = next;
+            } else {
+                break;
             }
-            self.push(header);
-            left = next;
         }
         Some(bytes.len() - left.len())
     }
 
+    /// `None` where there are `most` already.
     #[inline]
-    fn push(&mut self, header: HeaderAt) {
+    fn push(&mut self, header: HeaderAt, most: u16) -> Option<()> {
+        if self.list.len() >= usize::from(most) {
+            return None;
+        }
         if self.seen.has(header.id) {
             self.repeated = self.repeated.with(header.id);
         } else {
@@ -141,6 +153,7 @@ impl Fields {
             self.first[header.id as usize] = self.list.len() as u16;
         }
         self.list.push(header);
+        Some(())
     }
 
     /// Appends a line to `bytes`, which end with the line before, and notes it.
@@ -150,12 +163,12 @@ impl Fields {
             return Err(Bad::HeadTooLarge);
         };
         let at = bytes.len();
-        if self.list.len() >= MOST_LINES || at > MOST_BYTES {
+        if self.list.len() >= usize::from(MOST_LINES) || at > MOST_BYTES {
             return Err(Bad::TooManyHeaders);
         }
         super::write::field(name, value, bytes)?;
         let value_at = (at + name.len() + 2) as u32;
-        self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id: Id::of(name) });
+        self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id: Id::of(name) }, MOST_LINES);
         self.finish(bytes.len());
         Ok(())
     }
@@ -238,67 +251,6 @@ impl Fields {
     }
 }
 
-/// Reads the field line in front of `line`, which lies in a buffer up to the offset `end`. Returns it and what follows.
-/// `None` for whatever is not a whole, right field line: then [`no_field`] tells what it is.
-///
-/// Goes by what is left of the buffer and not by offsets, so that each bound is checked once. Always inlined, with the
-/// searches: as a call, its result would go through memory for each line.
-#[inline(always)]
-fn field(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
-    let (name, left) = line.split_at_checked(scan::name_end(line)?)?;
-    let id = match Id::known(name) {
-        // Known names are tokens, so that only others are looked at byte by byte.
-        Some(id) => id,
-        None if scan::is_token(name) => Id::Other,
-        None => return None,
-    };
-    let value_on = scan::trim_start(left.get(1..)?);
-    let (value, left) = value_on.split_at_checked(scan::value_end(value_on, 0))?;
-    let (line_end, left) = left.split_first_chunk::<2>()?;
-    // As one number. A pattern would be compared byte by byte.
-    if line_end != b"\r\n" {
-        return None;
-    }
-    let header = HeaderAt {
-        name_at: (end - line.len()) as u32,
-        value_at: (end - value_on.len()) as u32,
-        value_len: u16::try_from(scan::trim_end(value).len()).ok()?,
-        // `name_end` found at most 255 bytes.
-        name_len: name.len() as u8,
-        id,
-    };
-    Some((header, left))
-}
-
-/// What lies at `at`, where [`Fields::read`] found no field line.
-///
-/// # Errors
-/// What is wrong with the line.
-#[cold]
-pub(super) fn no_field(bytes: &[u8], at: usize) -> Result<NoField, Bad> {
-    match (bytes.get(at), bytes.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => return Ok(NoField::End(at + 2)),
-        (None, _) | (Some(b'\r'), None) => return Ok(NoField::More),
-        (Some(b'\r' | b'\n'), _) => return Err(Bad::LineEnd),
-        (Some(b' ' | b'\t'), _) => return Err(Bad::Fold),
-        _ => {}
-    }
-    let colon = scan::token_end(bytes, at);
-    match bytes.get(colon) {
-        Some(b':') if colon > at && u8::try_from(colon - at).is_ok() => {}
-        Some(_) => return Err(Bad::Name),
-        None => return Ok(NoField::More),
-    }
-    let stop = scan::value_end(bytes, colon + 1);
-    match (bytes.get(stop), bytes.get(stop + 1)) {
-        (None, _) | (Some(b'\r'), None) => Ok(NoField::More),
-        // Only the length of the value is left to be wrong.
-        (Some(b'\r'), Some(b'\n')) => Err(Bad::HeadTooLarge),
-        (Some(b'\r' | b'\n'), _) => Err(Bad::LineEnd),
-        _ => Err(Bad::Value),
-    }
-}
-
 /// The members of a comma-separated list, without the white space around them; empty ones are left out (RFC 9110
 /// section 5.6.1.2). Commas in quoted strings separate too: for lists of tokens only.
 #[must_use]
@@ -325,87 +277,5 @@ impl<'a> Iterator for Tokens<'a> {
             }
         }
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Name, value and length of a line; or the empty line; or what is wrong, which is nothing where the bytes end early.
-    type Found<'a> = Result<Option<(&'a [u8], &'a [u8], usize)>, Option<Bad>>;
-
-    /// [`Fields::read`] and [`no_field`] in one and byte by byte: the first line, or what is in its place.
-    fn plain(bytes: &[u8]) -> Found<'_> {
-        match (bytes.first(), bytes.get(1)) {
-            (Some(b'\r'), Some(b'\n')) => return Ok(None),
-            (None, _) | (Some(b'\r'), None) => return Err(None),
-            (Some(b'\r' | b'\n'), _) => return Err(Some(Bad::LineEnd)),
-            (Some(b' ' | b'\t'), _) => return Err(Some(Bad::Fold)),
-            _ => {}
-        }
-        let colon = bytes.iter().position(|&byte| !scan::is_token_byte(byte)).ok_or(None)?;
-        if bytes[colon] != b':' || colon == 0 || colon > 255 {
-            return Err(Some(Bad::Name));
-        }
-        let rest = &bytes[colon + 1..];
-        let stop = rest.iter().position(|&byte| !scan::is_value_byte(byte)).ok_or(None)?;
-        let value = rest[..stop].trim_ascii();
-        match (rest[stop], rest.get(stop + 1)) {
-            (b'\r', None) => Err(None),
-            (b'\r', Some(b'\n')) if value.len() > 65_535 => Err(Some(Bad::HeadTooLarge)),
-            (b'\r', Some(b'\n')) => Ok(Some((&bytes[..colon], value, colon + 1 + stop + 2))),
-            (b'\r' | b'\n', _) => Err(Some(Bad::LineEnd)),
-            _ => Err(Some(Bad::Value)),
-        }
-    }
-
-    /// The same by what is tested.
-    fn tested(bytes: &[u8]) -> Found<'_> {
-        if let Some((header, left)) = field(bytes, bytes.len()) {
-            assert_eq!(header.id, Id::of(header.name(bytes)));
-            return Ok(Some((header.name(bytes), header.value(bytes), bytes.len() - left.len())));
-        }
-        match no_field(bytes, 0).map_err(Some)? {
-            NoField::End(next) => {
-                assert_eq!(next, 2);
-                Ok(None)
-            }
-            NoField::More => Err(None),
-        }
-    }
-
-    #[test]
-    fn a_line_is_read_as_byte_by_byte() {
-        let names = ["", "A", "TE", "Via", "Host", "Accept", "anyproxy_domains", "Sec-WebSocket-Extensions"];
-        let names: Vec<_> =
-            names.iter().map(|name| (*name).to_owned()).chain([30, 31, 32, 33].map(|n| "x".repeat(n))).collect();
-        let values = ["", " ", " a", "a", "\t a\t ", " a b\tc", " \u{e9}~ \u{ff}"].map(str::to_owned);
-        let long = [7, 8, 15, 30, 31, 32, 33, 70].map(|length| format!(" {}", "v~".repeat(length)));
-        for name in &names {
-            for value in values.iter().chain(&long) {
-                let line = format!("{name}:{value}\r\nB: c\r\n\r\n").into_bytes();
-                for length in 0..=line.len() {
-                    assert_eq!(tested(&line[..length]), plain(&line[..length]), "{}", line[..length].escape_ascii());
-                }
-                for at in 0..name.len() + value.len() + 3 {
-                    for byte in (0..0x30).chain([b':', b'[', b'{', 0x7e, 0x7f, 0x80, 0xff]) {
-                        let mut other = line.clone();
-                        other[at] = byte;
-                        assert_eq!(tested(&other), plain(&other), "{}", other.escape_ascii());
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_names_and_values() {
-        for name in [254, 255, 256, 300] {
-            for value in [65_534, 65_535, 65_536] {
-                let line = format!("{}: {} \r\n", "n".repeat(name), "v".repeat(value)).into_bytes();
-                assert_eq!(tested(&line), plain(&line), "{name} {value}");
-            }
-        }
     }
 }

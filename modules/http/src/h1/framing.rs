@@ -1,7 +1,8 @@
 //! Where a body ends and whether the connection lives on (RFC 9112 sections 6.3 and 9.3). Owns the rules; the bytes
 //! are counted in `body`.
 
-use super::fields::tokens;
+use super::block::{Block, Pattern};
+use super::fields::Fields;
 use super::name::Id;
 use super::{Bad, Head, Method, Version, scan};
 
@@ -47,13 +48,16 @@ pub fn request_framing(head: &Head, buf: &[u8]) -> Result<Framing, Bad> {
 /// All errors mean 502.
 pub fn response_framing(head: &Head, buf: &[u8], method: Method) -> Result<Framing, Bad> {
     let fields = head.fields();
-    let mut framing = Framing::UntilClose;
-    for header in fields.all(Id::ContentLength) {
-        let length = Framing::Length(number(header.value(buf))?);
-        if framing != Framing::UntilClose && framing != length {
-            return Err(Bad::ContentLength);
+    let mut framing = match fields.value(buf, Id::ContentLength) {
+        Some(length) => Framing::Length(number(length)?),
+        None => Framing::UntilClose,
+    };
+    if fields.repeats(Id::ContentLength) {
+        for other in fields.all(Id::ContentLength) {
+            if Framing::Length(number(other.value(buf))?) != framing {
+                return Err(Bad::ContentLength);
+            }
         }
-        framing = length;
     }
     if fields.first(Id::TransferEncoding).is_some() {
         if framing != Framing::UntilClose {
@@ -76,11 +80,22 @@ fn number(value: &[u8]) -> Result<u64, Bad> {
         return Err(Bad::ContentLength);
     }
     let mut number = 0u64;
-    for byte in value {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(Bad::ContentLength)?;
-        number = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Bad::ContentLength)?;
+    // So many digits cannot be too large a number.
+    let (first, rest) = value.split_at(value.len().min(19));
+    for byte in first {
+        number = number * 10 + u64::from(digit(*byte)?);
+    }
+    for byte in rest {
+        let digit = u64::from(digit(*byte)?);
+        number = number.checked_mul(10).and_then(|number| number.checked_add(digit)).ok_or(Bad::ContentLength)?;
     }
     Ok(number)
+}
+
+#[inline]
+fn digit(byte: u8) -> Result<u8, Bad> {
+    let digit = byte.wrapping_sub(b'0');
+    if digit < 10 { Ok(digit) } else { Err(Bad::ContentLength) }
 }
 
 /// `Chunked` where all lines of `Transfer-Encoding` are that one coding. Empty members of the list are not skipped as
@@ -116,25 +131,58 @@ pub struct Connection {
     pub upgrade: bool,
 }
 
-/// Reads the `Connection` lines. Names of fields in them are for `strip_request` and `strip_response`.
+/// What the `Connection` lines say. Names of fields in them are for `strip_request` and `strip_response`.
+///
+/// The bytes are not needed: it was noted when the head was read, because it is asked for several times.
 #[must_use]
-pub fn connection(head: &Head, buf: &[u8]) -> Connection {
-    let mut connection = Connection::default();
-    let mut note = |id, token: &[u8]| match id {
-        Id::KeepAlive => connection.keep_alive = true,
-        Id::Upgrade => connection.upgrade = true,
-        Id::Other => connection.close |= token.eq_ignore_ascii_case(b"close"),
-        _ => {}
-    };
-    for header in head.fields().all(Id::Connection) {
-        let value = header.value(buf);
-        match Id::of(value) {
-            Id::Other => tokens(value).for_each(|token| note(Id::of(token), token)),
-            // No list: one name, as nearly always.
-            id => note(id, value),
+#[inline]
+pub fn connection(head: &Head, _buf: &[u8]) -> Connection {
+    head.listed().connection
+}
+
+/// What a head's `Connection` lines say, noted when the head is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Listed {
+    pub(super) connection: Connection,
+    /// They name something else, too.
+    pub(super) others: bool,
+}
+
+/// Values with their line end that nearly all `Connection` lines have.
+static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r\n");
+static CLOSE: Pattern = Pattern::of(b"close", b"\r\n");
+
+impl Listed {
+    /// Reads the `Connection` lines.
+    #[inline]
+    pub(super) fn of(fields: &Fields, buf: &[u8]) -> Self {
+        let Some(line) = fields.first(Id::Connection) else { return Self::default() };
+        match line.block(buf) {
+            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&KEEP_ALIVE) => {
+                Self { connection: Connection { keep_alive: true, ..Connection::default() }, others: false }
+            }
+            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&CLOSE) => {
+                Self { connection: Connection { close: true, ..Connection::default() }, others: false }
+            }
+            _ => Self::any(fields, buf),
         }
     }
-    connection
+
+    #[inline(never)]
+    fn any(fields: &Fields, buf: &[u8]) -> Self {
+        let mut listed = Self::default();
+        fields.tokens(buf, Id::Connection).for_each(|token| listed.note(token));
+        listed
+    }
+
+    fn note(&mut self, token: &[u8]) {
+        match Id::of(token) {
+            Id::KeepAlive => self.connection.keep_alive = true,
+            Id::Upgrade => self.connection.upgrade = true,
+            Id::Other if token.eq_ignore_ascii_case(b"close") => self.connection.close = true,
+            _ => self.others = true,
+        }
+    }
 }
 
 /// Whether the sender of a message takes another one on the connection (RFC 9112 section 9.3). `close` beats

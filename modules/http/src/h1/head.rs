@@ -1,9 +1,11 @@
 //! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
 //! makes a head well-formed; knows nothing of bodies.
 
-use super::fields::{self, Fields, NoField, Span};
+use super::fields::{Fields, Span};
+use super::framing::Listed;
+use super::line::{NoField, no_field};
 use super::name::Id;
-use super::start::{line_end, target, version};
+use super::start::target;
 use super::{Authority, Bad, Method, Target, Version, authority, scan};
 
 /// How much of a head is accepted.
@@ -45,18 +47,19 @@ enum Phase {
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     phase: Phase,
-    version: Version,
-    method: Method,
-    status: u16,
+    pub(super) version: Version,
+    pub(super) method: Method,
+    pub(super) status: u16,
     /// Start of the line in progress; the length of the head when it is done.
-    at: u32,
+    pub(super) at: u32,
     /// How far the line in progress was looked at.
     scanned: u32,
     /// Method or status.
-    first: Span,
+    pub(super) first: Span,
     /// Target or reason.
-    second: Span,
-    target: Target,
+    pub(super) second: Span,
+    pub(super) target: Target,
+    listed: Listed,
     fields: Fields,
 }
 
@@ -66,6 +69,7 @@ impl Head {
         self.phase = Phase::Start;
         self.at = 0;
         self.scanned = 0;
+        self.listed = Listed::default();
         self.fields.clear();
     }
 
@@ -144,6 +148,9 @@ impl Head {
     pub fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
         self.fields.append(name, value, bytes)?;
         self.at = bytes.len() as u32;
+        if Id::of(name) == Id::Connection {
+            self.listed = Listed::of(&self.fields, bytes);
+        }
         Ok(())
     }
 
@@ -191,11 +198,16 @@ impl Head {
             let window = &buf[..buf.len().min(head_end)];
             let at = self.fields.read(window, self.at as usize, limits.headers).ok_or(Bad::TooManyHeaders)?;
             self.at = at as u32;
-            match fields::no_field(window, at)? {
+            let end = match window.get(at..).and_then(<[u8]>::first_chunk) {
+                Some(b"\r\n") => NoField::End(at + 2),
+                _ => no_field(window, at)?,
+            };
+            match end {
                 NoField::End(next) => {
                     self.fields.finish(at);
                     self.at = next as u32;
                     self.phase = Phase::Done;
+                    self.listed = Listed::of(&self.fields, window);
                 }
                 NoField::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
                 NoField::More => return Ok(self.wait(buf)),
@@ -213,76 +225,6 @@ impl Head {
     fn wait(&mut self, buf: &[u8]) -> Step<usize> {
         self.scanned = buf.len() as u32;
         Step::More
-    }
-
-    fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
-        while let Some(b'\r' | b'\n') = bytes.get(self.at as usize) {
-            match line_end(bytes, self.at as usize)? {
-                Some(next) if next > 4 => return Err(Bad::Method),
-                Some(next) => self.at = next as u32,
-                None => return Ok(None),
-            }
-        }
-        let start = self.at as usize;
-        let line = bytes.get(start..).unwrap_or_default();
-        // Most requests have this one.
-        let get = line.first_chunk() == Some(b"GET ");
-        let method_end = if get { start + 3 } else { scan::token_end(bytes, start) };
-        match bytes.get(method_end) {
-            Some(b' ') if method_end > start => {}
-            Some(_) => return Err(Bad::Method),
-            None => return Ok(None),
-        }
-        let target_at = method_end + 1;
-        let target_end = scan::target_end(bytes, target_at);
-        match bytes.get(target_end) {
-            Some(b' ') => {}
-            Some(_) => return Err(Bad::Target),
-            None => return Ok(None),
-        }
-        self.first = Span::between(start, method_end);
-        self.second = Span::between(target_at, target_end);
-        self.method = if get { Method::Get } else { Method::of(&bytes[start..method_end]) };
-        self.target = target(self.method, &bytes[target_at..target_end], target_at).ok_or(Bad::Target)?;
-        let Some((version, end)) = version(bytes, target_end + 1)? else { return Ok(None) };
-        self.version = version;
-        match bytes.get(end) {
-            None | Some(b'\r' | b'\n') => line_end(bytes, end),
-            Some(_) => Err(Bad::Protocol),
-        }
-    }
-
-    fn status_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
-        let Some((version, end)) = version(bytes, 0)? else { return Ok(None) };
-        self.version = version;
-        match bytes.get(end) {
-            Some(b' ') => {}
-            Some(_) => return Err(Bad::Protocol),
-            None => return Ok(None),
-        }
-        let mut status = 0;
-        for at in 0..3 {
-            match bytes.get(end + 1 + at) {
-                Some(digit @ b'0'..=b'9') if at > 0 || *digit != b'0' => status = status * 10 + u16::from(digit - b'0'),
-                Some(_) => return Err(Bad::Status),
-                None => return Ok(None),
-            }
-        }
-        self.status = status;
-        self.first = Span::between(end + 1, end + 4);
-        // The space after the status is required even where no reason follows, but servers leave it out.
-        let reason_at = match bytes.get(end + 4) {
-            Some(b' ') => end + 5,
-            Some(b'\r' | b'\n') => end + 4,
-            Some(_) => return Err(Bad::Status),
-            None => return Ok(None),
-        };
-        let reason_end = scan::value_end(bytes, reason_at);
-        self.second = Span::between(reason_at, reason_end);
-        match bytes.get(reason_end) {
-            None | Some(b'\r' | b'\n') => line_end(bytes, reason_end),
-            Some(_) => Err(Bad::Status),
-        }
     }
 
     fn check_host(&self, buf: &[u8]) -> Result<(), Bad> {
@@ -319,6 +261,14 @@ impl Head {
     #[must_use]
     pub fn method_name<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
         self.first.of(buf)
+    }
+
+    /// The line of a request with its CRLF, where it is also what [`request_line`](super::request_line) writes.
+    pub(super) fn whole_line<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
+        if self.version != Version::Http11 || matches!(self.target, Target::Absolute { .. }) {
+            return None;
+        }
+        buf.get(self.first.at as usize..self.fields.start())
     }
 
     /// The form of a request's target.
@@ -363,6 +313,10 @@ impl Head {
     #[must_use]
     pub fn reason<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
         self.second.of(buf)
+    }
+
+    pub(super) fn listed(&self) -> Listed {
+        self.listed
     }
 
     /// The header lines.

@@ -9,11 +9,13 @@
 
 mod authority;
 mod bad;
+mod block;
 mod body;
 mod chunked;
 mod fields;
 mod framing;
 mod head;
+mod line;
 mod name;
 mod scan;
 mod start;

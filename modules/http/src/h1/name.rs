@@ -1,6 +1,8 @@
 //! Field names that the proxy has a use for, as small numbers. Owns how a name is recognised; knows nothing of what a
 //! field means.
 
+use super::block::{Block, Pattern, SIZE, padded};
+
 macro_rules! ids {
     ($($id:ident $name:literal)+) => {
         /// A field name that is known here, or [`Id::Other`]. There are at most 64, so that [`Ids`] is one word.
@@ -80,13 +82,13 @@ ids! {
 
 /// Where [`hash`] puts each known name. Built by the compiler, which refuses a list with a collision: then another
 /// factor is needed.
-static PLACES: [Id; 256] = {
+static PLACES: [Id; 512] = {
     assert!(Id::COUNT <= 64);
-    let mut places = [Id::Other; 256];
+    let mut places = [Id::Other; 512];
     let mut at = 0;
     while at < ALL.len() {
         let name = NAMES[at].as_bytes();
-        let place = hash(name.len(), last_word(name));
+        let place = hash(name.len(), end(name));
         assert!(matches!(places[place], Id::Other), "two names in one place");
         places[place] = ALL[at];
         at += 1;
@@ -94,92 +96,57 @@ static PLACES: [Id; 256] = {
     places
 };
 
-/// A name that is known, in words that may overlap: its last, its first, and the one between them.
-struct Known {
-    length: usize,
-    words: [Folded; 3],
-}
-
-/// What a word must be once `case` is set in it: the bit that tells the case, of those bytes that are letters.
-#[derive(Clone, Copy)]
-struct Folded {
-    lower: u64,
-    case: u64,
-}
-
-impl Folded {
-    const fn of(word: u64) -> Self {
-        let mut bytes = word.to_le_bytes();
-        let mut case = [0; 8];
-        let mut at = 0;
-        while at < bytes.len() {
-            if bytes[at].is_ascii_alphabetic() {
-                bytes[at] = bytes[at].to_ascii_lowercase();
-                case[at] = CASE as u8;
-            }
-            at += 1;
-        }
-        Self { lower: u64::from_le_bytes(bytes), case: u64::from_le_bytes(case) }
+/// How long each known name is. Nothing is as [`Id::Other`]: see [`FIRST`].
+static LENGTHS: [u8; Id::COUNT] = {
+    let mut lengths = [0; Id::COUNT];
+    let mut at = 0;
+    while at < ALL.len() {
+        assert!(NAMES[at].len() <= 2 * SIZE, "two blocks do not hold the name");
+        lengths[at] = NAMES[at].len() as u8;
+        at += 1;
     }
-
-    #[inline]
-    fn is(self, word: u64) -> bool {
-        word | self.case == self.lower
-    }
-}
-
-/// What each known name must be. Nothing has the length of [`Id::Other`].
-static KNOWN: [Known; Id::COUNT] = {
-    let mut known = [const { Known { length: usize::MAX, words: [Folded { lower: 0, case: 0 }; 3] } }; Id::COUNT];
-    let mut id = 0;
-    while id < ALL.len() {
-        let name = NAMES[id].as_bytes();
-        assert!(name.len() <= 24, "three words do not hold the name");
-        let words = [last_word(name), first_word(name), middle_word(name)];
-        known[id] =
-            Known { length: name.len(), words: [Folded::of(words[0]), Folded::of(words[1]), Folded::of(words[2])] };
-        id += 1;
-    }
-    known
+    lengths
 };
 
-/// The bit that tells the case of a letter, in each byte.
-const CASE: u64 = 0x2020_2020_2020_2020;
-
-/// The last eight bytes of a name; all of a shorter one.
-#[inline]
-const fn last_word(name: &[u8]) -> u64 {
-    if let Some(word) = name.last_chunk() {
-        return u64::from_le_bytes(*word);
+/// What the first bytes of each known name must be, with a colon behind those that a block holds together with it.
+/// Nothing is as that of [`Id::Other`].
+static FIRST: [Pattern; Id::COUNT] = {
+    let mut patterns = [Pattern::NEVER; Id::COUNT];
+    let mut at = 0;
+    while at < ALL.len() {
+        patterns[at] = Pattern::of(NAMES[at].as_bytes(), b":");
+        at += 1;
     }
-    match (name.first_chunk(), name.last_chunk()) {
-        (Some(first), Some(last)) => u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32,
-        _ => match *name {
-            [a] => a as u64,
-            [a, b] => u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]),
-            [a, b, c] => u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]),
-            _ => 0,
-        },
+    patterns
+};
+
+/// What the last bytes of each known name must be, where a block does not hold it.
+static LAST: [Pattern; Id::COUNT] = {
+    let mut patterns = [Pattern::NEVER; Id::COUNT];
+    let mut at = 0;
+    while at < ALL.len() {
+        if let Some(last) = NAMES[at].as_bytes().last_chunk::<SIZE>() {
+            patterns[at] = Pattern::of(last, b"");
+        }
+        at += 1;
     }
+    patterns
+};
+
+/// The length and the last three bytes tell all known names apart. `end` is these and the colon. The letters are folded
+/// with 0x20, which is exact enough for tokens: whether the name is the one in its place is compared after that.
+#[inline(always)]
+const fn hash(length: usize, end: [u8; 4]) -> usize {
+    ((u32::from_le_bytes(end) | 0x2020_2020).wrapping_mul(0xf237_e45b) >> 24) as usize + length
 }
 
-/// The first eight bytes of a name; 0 for a shorter one.
-#[inline]
-const fn first_word(name: &[u8]) -> u64 {
-    if let Some(word) = name.first_chunk() { u64::from_le_bytes(*word) } else { 0 }
-}
-
-/// The second eight bytes of a name; 0 for a shorter one.
-#[inline]
-const fn middle_word(name: &[u8]) -> u64 {
-    if let Some((_, rest)) = name.split_first_chunk::<8>() { first_word(rest) } else { 0 }
-}
-
-/// Length and last word tell all known names apart. The letters are folded with 0x20, which is exact enough for tokens:
-/// whether the name is the one in its place is compared after that.
-#[inline]
-const fn hash(length: usize, last: u64) -> usize {
-    (((last | CASE) ^ length as u64).wrapping_mul(0x6bbe_026b_5e4d_0c25) >> 56) as usize
+/// What [`hash`] takes of a name.
+const fn end(name: &[u8]) -> [u8; 4] {
+    match *name {
+        [.., a, b, c] => [a, b, c, b':'],
+        [a, b] => [0, a, b, b':'],
+        _ => [0; 4],
+    }
 }
 
 impl Id {
@@ -194,18 +161,25 @@ impl Id {
     }
 
     /// The id of a name that is known. Then it is a token.
-    #[inline]
     pub(super) fn known(name: &[u8]) -> Option<Self> {
-        let length = name.len();
-        let last = last_word(name);
-        let id = PLACES[hash(length, last)];
-        let known = &KNOWN[id as usize];
-        let [known_last, known_first, known_middle] = known.words;
-        let same = length == known.length
-            && known_last.is(last)
-            && (length <= 8 || known_first.is(first_word(name)))
-            && (length <= 16 || known_middle.is(middle_word(name)));
+        let id = *PLACES.get(hash(name.len(), end(name)))?;
+        let place = id as usize;
+        let same = name.len() == usize::from(LENGTHS[place])
+            && match (name.first_chunk(), name.last_chunk()) {
+                (Some(first), Some(last)) => Block(first).is(&FIRST[place]) && Block(last).is(&LAST[place]),
+                _ => Block(&padded(name, b':')).is(&FIRST[place]),
+            };
         same.then_some(id)
+    }
+
+    /// As [`Id::known`], for the name before the first colon of a block, which is at `colon`. `None` also for less than
+    /// three bytes.
+    #[inline(always)]
+    pub(super) fn known_before(colon: usize, block: &[u8; SIZE]) -> Option<Self> {
+        let end = block.get(colon.checked_sub(3)?..)?.first_chunk()?;
+        let id = *PLACES.get(hash(colon, *end))?;
+        // The colon is compared too: so the length is the same.
+        Block(block).is(&FIRST[id as usize]).then_some(id)
     }
 
     /// The name as it is usually written; empty for [`Id::Other`].
@@ -239,6 +213,12 @@ impl Ids {
     #[must_use]
     pub const fn with(self, id: Id) -> Self {
         Self(self.0 | 1 << id as u8)
+    }
+
+    /// This set and the ids of `other`.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// This set without the ids of `other`.

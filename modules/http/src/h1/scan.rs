@@ -1,7 +1,6 @@
 //! Classes of bytes, and searches for the first byte outside of one. Owns no rule about messages.
 
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+use super::block::{Block, SIZE};
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
 static TOKEN: [bool; 256] = {
@@ -30,7 +29,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 /// Whether `bytes` is a token: not empty, and only such bytes.
 #[inline]
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && token_end(bytes, 0) == bytes.len()
+    is_words(bytes) || (!bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte)))
 }
 
 /// Whether the byte may stand in a field value: HTAB, SP, VCHAR or obs-text (RFC 9110 section 5.5).
@@ -50,11 +49,9 @@ pub(super) fn is_target_byte(byte: u8) -> bool {
 #[inline]
 pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
     let Some(mut rest) = bytes.get(at..) else { return bytes.len() };
-    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
-        // Without a branch for each byte.
-        if !chunk.iter().fold(true, |all, &byte| all & is_token_byte(byte)) {
-            break;
-        }
+    while let Some((block, behind)) = rest.split_first_chunk()
+        && is_word(block)
+    {
         rest = behind;
     }
     while let [byte, behind @ ..] = rest
@@ -65,118 +62,109 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
     bytes.len() - rest.len()
 }
 
-/// The colon after a field name in front of `bytes`: the first colon, where that is near, as it nearly always is; then
-/// what is before it need not be a token. `None` where no name, or one of more than 255 bytes, has a colon behind it.
-#[inline(always)]
-pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
-    let near = near_mark(bytes, |word| equal(word, b':'));
-    near.map(|(place, _)| place).or_else(|| far_name_end(bytes))
+/// Whether `bytes` consists of ASCII letters, digits, `-`, `.` and `_` only, which may stand in tokens and in hosts, and
+/// of which these consist nearly always. False also for less than four bytes.
+#[inline]
+pub(super) fn is_words(bytes: &[u8]) -> bool {
+    // The last ones may be looked at twice, so that none but whole blocks are needed.
+    if let Some(last) = bytes.last_chunk() {
+        return bytes.as_chunks().0.iter().all(is_word) && is_word(last);
+    }
+    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => {
+                let both = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+                (both, both)
+            }
+            _ => return false,
+        },
+    };
+    is_word(&(u128::from(first) | u128::from(last) << 64).to_le_bytes())
 }
 
-/// As [`name_end`], for what is long, or at the end of the bytes.
+/// Whether all bytes of a block are such as [`is_words`] looks for. A call, for the same reason as in [`Block`].
 #[inline(never)]
-fn far_name_end(bytes: &[u8]) -> Option<usize> {
+fn is_word(block: &[u8; SIZE]) -> bool {
+    block.iter().fold(true, |all, &byte| {
+        let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a') < 26, byte.wrapping_sub(b'0') < 10);
+        all & (letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_'))
+    })
+}
+
+/// The colon after a field name in front of `bytes`: the first colon, where that is near, as it nearly always is; then
+/// what is before it need not be a token. `None` where no name, or one of more than 255 bytes, has a colon behind it.
+pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
+    for (place, block) in bytes.as_chunks().0.iter().take(2).enumerate() {
+        if let Some(colon) = Block(block).find(b':') {
+            return Some(place * SIZE + colon);
+        }
+    }
     let end = token_end(bytes, 0);
     (end <= usize::from(u8::MAX) && bytes.get(end) == Some(&b':')).then_some(end)
 }
 
-/// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
+/// The first byte of `bytes` that is not between SP and `~`; their length where there is none. Sooner than
+/// [`value_end`], and for nearly all values the same.
 #[inline(always)]
+pub(super) fn text_end(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk() {
+        if let Some(place) = Block(block).find_outside(b' ', b'~') {
+            return bytes.len() - rest.len() + place;
+        }
+        rest = behind;
+    }
+    bytes.len() - rest.len() + super::line::cold(|| short_text_end(rest))
+}
+
+/// As [`text_end`], for less than a block.
+#[inline(never)]
+fn short_text_end(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !matches!(byte, b' '..=b'~')).unwrap_or(bytes.len())
+}
+
+/// The first byte at or after `at` that is not of a field value; the length of `bytes` where there is none.
+#[inline(never)]
 pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
-    // A byte plus one has the high bit for 0x7f, and for those above, which have it already.
-    let suspects = |word: u64| (below(word, 0x20) | word.wrapping_add(LOW)) & !word;
-    // The byte that ends nearly all values is asked for first.
-    end(bytes, at, suspects, |byte| byte != b'\r' && is_value_byte(byte))
+    end(bytes, at, text_end, is_value_byte)
 }
 
 /// The first byte at or after `at` that is not of a request target; the length of `bytes` where there is none.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
-    end(bytes, at, |word| (below(word, 0x21) | word.wrapping_add(LOW) | equal(word, b'#')) & !word, is_target_byte)
+    end(bytes, at, path_end, is_target_byte)
 }
 
-/// The first byte at or after `at` that is not `allowed`. `suspects` marks the high bit of those bytes of a word, and may
-/// mark too many, so each mark is looked at.
-#[inline(always)]
-fn end(bytes: &[u8], at: usize, suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
-    let Some(rest) = bytes.get(at..) else { return bytes.len() };
-    if let Some((place, byte)) = near_mark(rest, &suspects)
-        && !allowed(byte)
-    {
-        return at + place;
-    }
-    at + far_end(rest, suspects, allowed)
-}
-
-/// As [`end`], for what is long, or at the end of the bytes.
+/// The first byte of `bytes` that is not between `$` and `~`; their length where there is none.
 #[inline(never)]
-fn far_end(bytes: &[u8], suspects: impl Fn(u64) -> u64, allowed: impl Fn(u8) -> bool) -> usize {
+pub(super) fn path_end(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    // The compiler turns this into vector instructions.
-    while let Some((block, behind)) = rest.split_first_chunk::<32>()
-        && block.iter().fold(true, |all, &byte| all & allowed(byte))
-    {
+    while let Some((block, behind)) = rest.split_first_chunk() {
+        if let Some(place) = Block(block).find_outside(b'$', b'~') {
+            return bytes.len() - rest.len() + place;
+        }
         rest = behind;
     }
-    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
-        let marks = suspects(u64::from_le_bytes(*chunk)) & HIGH;
-        if marks == 0 {
-            rest = behind;
-            continue;
-        }
-        match &rest[first_marked(marks)..] {
-            [byte, behind @ ..] if allowed(*byte) => rest = behind,
-            behind => return bytes.len() - behind.len(),
-        }
-    }
-    while let [byte, behind @ ..] = rest
-        && allowed(*byte)
+    bytes.iter().position(|byte| !matches!(byte, b'$'..=b'~')).unwrap_or(bytes.len())
+}
+
+/// The first byte at or after `at` that is not `allowed`, which those before a `rough` end are.
+#[inline(always)]
+fn end(bytes: &[u8], at: usize, rough: impl Fn(&[u8]) -> usize, allowed: impl Fn(u8) -> bool) -> usize {
+    let mut end = at;
+    while let Some(rest) = bytes.get(end..)
+        && let Some(stop) = rest.get(rough(rest)..)
+        && let [byte, behind @ ..] = stop
     {
-        rest = behind;
-    }
-    bytes.len() - rest.len()
-}
-
-/// The first byte that `marks` marks, and where it is, if it is near: in the first 32 bytes, or 16 where there are no
-/// more. In steps that need no bounds.
-#[inline(always)]
-fn near_mark(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
-    match bytes.first_chunk::<32>() {
-        Some(near) => first_mark(near, marks),
-        None => first_mark(bytes.first_chunk::<16>()?, marks),
-    }
-}
-
-#[inline(always)]
-fn first_mark<const N: usize>(bytes: &[u8; N], marks: impl Fn(u64) -> u64) -> Option<(usize, u8)> {
-    for (place, chunk) in bytes.as_chunks::<8>().0.iter().enumerate() {
-        let marks = marks(u64::from_le_bytes(*chunk)) & HIGH;
-        if marks != 0 {
-            let at = first_marked(marks);
-            return Some((place * 8 + at, chunk[at]));
+        end = bytes.len() - stop.len();
+        if !allowed(*byte) {
+            return end;
         }
+        // Text in UTF-8 has several of these in a row, and a look at a block for each of them would be dear.
+        end += 1 + behind.iter().take_while(|byte| !byte.is_ascii() && allowed(**byte)).count();
     }
-    None
-}
-
-/// The place of the lowest byte with a mark. There is one.
-#[inline]
-fn first_marked(marks: u64) -> usize {
-    (marks.trailing_zeros() / 8) as usize
-}
-
-/// Marks the bytes below `limit`, which is at most 0x80, and some above 0x7f. A borrow can mark a byte above a marked
-/// one wrongly.
-#[inline]
-fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(LOW * u64::from(limit))
-}
-
-/// Marks the bytes equal to `byte`. A borrow can mark a byte above a marked one wrongly.
-#[inline]
-fn equal(word: u64, byte: u8) -> u64 {
-    let zero = word ^ (LOW * u64::from(byte));
-    zero.wrapping_sub(LOW) & !zero
+    bytes.len()
 }
 
 /// `bytes` without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
@@ -262,6 +250,34 @@ mod tests {
                 assert_eq!(found, (plain(is_value_byte), plain(is_target_byte), plain(is_token_byte)), "{low} {high}");
                 assert_eq!(name_end(&bytes), Some(plain(|byte| byte != b':')), "{low} {high}");
             }
+        }
+    }
+
+    #[test]
+    fn blocks_and_their_rests_agree_with_the_classes() {
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        for length in [0, 1, 3, 4, 5, 7, 8, 9, 14, 15, 16, 17, 18, 31, 32, 33, 47, 48, 49] {
+            for byte in 0..=255u8 {
+                for place in 0..length {
+                    let mut bytes = [b'a'; 49];
+                    bytes[place] = byte;
+                    let bytes = &bytes[..length];
+                    let plain = |allowed: fn(u8) -> bool| if allowed(byte) { length } else { place };
+                    assert_eq!(
+                        text_end(bytes),
+                        plain(|byte| matches!(byte, b' '..=b'~')),
+                        "{byte} at {place} of {length}"
+                    );
+                    assert_eq!(value_end(bytes, 0), plain(is_value_byte), "{byte} at {place} of {length}");
+                    assert_eq!(target_end(bytes, 0), plain(is_target_byte), "{byte} at {place} of {length}");
+                    assert_eq!(token_end(bytes, 0), plain(is_token_byte), "{byte} at {place} of {length}");
+                    assert_eq!(is_token(bytes), is_token_byte(byte), "{byte} at {place} of {length}");
+                    assert_eq!(is_words(bytes), length > 3 && usual(byte), "{byte} at {place} of {length}");
+                }
+            }
+            let bytes = &[b'a'; 49][..length];
+            assert_eq!((text_end(bytes), value_end(bytes, 0), target_end(bytes, 0)), (length, length, length));
+            assert_eq!((is_token(bytes), is_words(bytes)), (length > 0, length > 3));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The parts of request and status lines (RFC 9112 sections 2.3, 3 and 4).
 
 use super::fields::Span;
-use super::{Bad, authority};
+use super::{Bad, Head, authority, scan};
 
 /// The version of a message. Others are refused: [`Bad::Version`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,9 +72,109 @@ pub enum Target {
     Asterisk,
 }
 
+impl Head {
+    /// A line that is like nearly all: `GET`, a path, and HTTP/1.1, right at the beginning.
+    #[inline]
+    fn usual_request_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        let rest = bytes.strip_prefix(b"GET ")?;
+        let len = scan::path_end(rest);
+        let end: &[u8; 11] = rest.get(len..)?.first_chunk()?;
+        if self.at != 0 || end != b" HTTP/1.1\r\n" || rest.first() != Some(&b'/') {
+            return None;
+        }
+        self.version = Version::Http11;
+        self.method = Method::Get;
+        self.first = Span::between(0, 3);
+        self.second = Span::between(4, 4 + len);
+        self.target = Target::Origin;
+        Some(4 + len + end.len())
+    }
+
+    /// Reads the request line at `self.at`, where empty lines may come before it. Returns where the next line begins, or
+    /// `None` where the bytes end first.
+    pub(super) fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
+        if let Some(next) = self.usual_request_line(bytes) {
+            return Ok(Some(next));
+        }
+        while let Some(b'\r' | b'\n') = bytes.get(self.at as usize) {
+            match line_end(bytes, self.at as usize)? {
+                Some(next) if next > 4 => return Err(Bad::Method),
+                Some(next) => self.at = next as u32,
+                None => return Ok(None),
+            }
+        }
+        let start = self.at as usize;
+        let method_end = scan::token_end(bytes, start);
+        match bytes.get(method_end) {
+            Some(b' ') if method_end > start => {}
+            Some(_) => return Err(Bad::Method),
+            None => return Ok(None),
+        }
+        let target_at = method_end + 1;
+        let target_end = scan::target_end(bytes, target_at);
+        match bytes.get(target_end) {
+            Some(b' ') => {}
+            Some(_) => return Err(Bad::Target),
+            None => return Ok(None),
+        }
+        self.first = Span::between(start, method_end);
+        self.second = Span::between(target_at, target_end);
+        self.method = Method::of(&bytes[start..method_end]);
+        self.target = target(self.method, &bytes[target_at..target_end], target_at).ok_or(Bad::Target)?;
+        let Some((version, end)) = version(bytes, target_end + 1)? else { return Ok(None) };
+        self.version = version;
+        match bytes.get(end) {
+            None | Some(b'\r' | b'\n') => line_end(bytes, end),
+            Some(_) => Err(Bad::Protocol),
+        }
+    }
+
+    /// As [`Head::request_line`], for the status line. Nothing may come before it.
+    pub(super) fn status_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Bad> {
+        // Most responses have this one.
+        if bytes.starts_with(b"HTTP/1.1 200 OK\r\n") {
+            self.version = Version::Http11;
+            self.status = 200;
+            self.first = Span::between(9, 12);
+            self.second = Span::between(13, 15);
+            return Ok(Some(17));
+        }
+        let Some((version, end)) = version(bytes, 0)? else { return Ok(None) };
+        self.version = version;
+        match bytes.get(end) {
+            Some(b' ') => {}
+            Some(_) => return Err(Bad::Protocol),
+            None => return Ok(None),
+        }
+        let mut status = 0;
+        for at in 0..3 {
+            match bytes.get(end + 1 + at) {
+                Some(digit @ b'0'..=b'9') if at > 0 || *digit != b'0' => status = status * 10 + u16::from(digit - b'0'),
+                Some(_) => return Err(Bad::Status),
+                None => return Ok(None),
+            }
+        }
+        self.status = status;
+        self.first = Span::between(end + 1, end + 4);
+        // The space after the status is required even where no reason follows, but servers leave it out.
+        let reason_at = match bytes.get(end + 4) {
+            Some(b' ') => end + 5,
+            Some(b'\r' | b'\n') => end + 4,
+            Some(_) => return Err(Bad::Status),
+            None => return Ok(None),
+        };
+        let reason_end = scan::value_end(bytes, reason_at);
+        self.second = Span::between(reason_at, reason_end);
+        match bytes.get(reason_end) {
+            None | Some(b'\r' | b'\n') => line_end(bytes, reason_end),
+            Some(_) => Err(Bad::Status),
+        }
+    }
+}
+
 /// Where the line after the CRLF at `at` begins; `None` where the bytes end first.
 #[inline]
-pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
+fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Ok(Some(at + 2)),
         (None, _) | (Some(b'\r'), None) => Ok(None),
@@ -84,7 +184,7 @@ pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
 
 /// The version at `at`, and where it ends.
 #[inline]
-pub(super) fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Bad> {
+fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Bad> {
     let rest = bytes.get(at..).unwrap_or_default();
     if let Some(text) = rest.first_chunk::<8>() {
         // As one number. Patterns would be compared byte by byte.

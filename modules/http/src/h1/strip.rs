@@ -1,45 +1,68 @@
 //! Which header lines a proxy leaves out when it passes a head on (RFC 9110 section 7.6.1). Knows nothing of the lines
 //! that are written in their place.
 
-use super::fields::{Fields, tokens};
+use super::fields::Fields;
 use super::framing::has_no_length;
 use super::name::{Id, Ids, bits};
 use super::{Bad, Head, Method};
 
 /// Lines that are left out: one bit for each header line of a head. Reused from message to message.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Struck {
-    words: Vec<u64>,
+    /// The first 64 lines, which are all that nearly all heads have.
+    first: u64,
+    /// The others.
+    more: Vec<u64>,
+}
+
+impl Clone for Struck {
+    fn clone(&self) -> Self {
+        Self { first: self.first, more: self.more.clone() }
+    }
+
+    /// Without another allocation where it has had as many lines before.
+    fn clone_from(&mut self, other: &Self) {
+        self.first = other.first;
+        self.more.clone_from(&other.more);
+    }
 }
 
 impl Struck {
-    /// Strikes nothing, of as many lines as `fields` has.
+    /// Strikes nothing, and makes room for the lines that `fields` has.
     pub fn clear(&mut self, fields: &Fields) {
-        self.words.clear();
-        self.words.resize(fields.list().len().div_ceil(64), 0);
+        self.reset();
+        self.more.resize(fields.list().len().div_ceil(64).saturating_sub(1), 0);
     }
 
     /// Strikes the line with that index.
+    #[inline]
     pub fn strike(&mut self, index: usize) {
-        let at = index / 64;
-        if at >= self.words.len() {
-            self.words.resize(at + 1, 0);
+        if index < 64 {
+            self.first |= 1 << index;
+            return;
         }
-        self.words[at] |= 1 << (index % 64);
+        let at = index / 64 - 1;
+        if at >= self.more.len() {
+            self.more.resize(at + 1, 0);
+        }
+        self.more[at] |= 1 << (index % 64);
     }
 
     /// Whether nothing is struck.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|&word| word == 0)
+        self.first == 0 && self.more.iter().all(|&word| word == 0)
     }
 
     /// Strikes nothing.
     pub fn reset(&mut self) {
-        self.words.clear();
+        self.first = 0;
+        self.more.clear();
     }
 
     /// Strikes all lines whose id is one of `ids`.
+    #[inline]
     pub fn strike_ids(&mut self, fields: &Fields, ids: Ids) {
         for index in fields.firsts(ids) {
             self.strike(index);
@@ -55,13 +78,16 @@ impl Struck {
 
     /// Whether the line is struck.
     #[must_use]
+    #[inline]
     pub fn has(&self, index: usize) -> bool {
-        self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        let word = if index < 64 { Some(&self.first) } else { self.more.get(index / 64 - 1) };
+        word.is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
     /// The struck lines, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<'_> {
-        self.words.iter().enumerate().flat_map(|(place, &word)| bits(word).map(move |bit| place * 64 + bit))
+        let more = self.more.iter().enumerate();
+        bits(self.first).chain(more.flat_map(|(place, &word)| bits(word).map(move |bit| (place + 1) * 64 + bit)))
     }
 }
 
@@ -121,7 +147,7 @@ const MOST_LISTED: usize = 32;
 /// # Errors
 /// [`Bad::ConnectionList`] where `Connection` lists more than 32 names that have no [`Id`].
 pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
-    strip(head.fields(), buf, keep, struck)
+    strip(head, buf, keep, struck)
 }
 
 /// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
@@ -131,7 +157,7 @@ pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -
 /// As [`strip_request`].
 pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
     let fields = head.fields();
-    strip(fields, buf, keep, struck)?;
+    strip(head, buf, keep, struck)?;
     if has_no_length(head.status(), method) {
         struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
     } else if fields.repeats(Id::ContentLength) {
@@ -143,7 +169,8 @@ pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struc
     Ok(())
 }
 
-fn strip(fields: &Fields, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+    let fields = head.fields();
     let mut kept = Ids::NONE;
     if keep.upgrade {
         kept = kept.with(Id::Upgrade);
@@ -155,33 +182,29 @@ fn strip(fields: &Fields, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result
             kept = kept.with(Id::Te);
         }
     }
-    let mut gone = HOP;
-    let mut others = 0;
-    for header in fields.all(Id::Connection) {
-        let value = header.value(buf);
-        let only = Id::of(value);
-        if only != Id::Other {
-            // No list: one name, as nearly always.
-            if !ESSENTIAL.has(only) {
-                gone = gone.with(only);
-            }
-            continue;
-        }
-        for token in tokens(value) {
-            let id = Id::of(token);
-            if !ESSENTIAL.has(id) {
-                gone = gone.with(id);
-            } else if id == Id::Other && !is_option(token) {
-                others += 1;
-                if others > MOST_LISTED {
-                    return Err(Bad::ConnectionList);
-                }
-                strike_name(fields, buf, token, struck);
-            }
-        }
-    }
+    // What `Connection` usually lists goes anyway, or names no field.
+    let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)?) } else { HOP };
     struck.strike_ids(fields, gone.without(kept));
     Ok(())
+}
+
+/// The ids that `Connection` lists and can remove. Strikes the lines without an id that it lists.
+fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Result<Ids, Bad> {
+    let mut gone = Ids::NONE;
+    let mut others = 0;
+    for token in fields.tokens(buf, Id::Connection) {
+        let id = Id::of(token);
+        if !ESSENTIAL.has(id) {
+            gone = gone.with(id);
+        } else if id == Id::Other && !is_option(token) {
+            others += 1;
+            if others > MOST_LISTED {
+                return Err(Bad::ConnectionList);
+            }
+            strike_name(fields, buf, token, struck);
+        }
+    }
+    Ok(gone)
 }
 
 /// Whether the member of `Connection` is a usual one that names no field.

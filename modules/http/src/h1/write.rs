@@ -20,6 +20,9 @@ impl Sink for Vec<u8> {
 /// target loses scheme and authority, so the caller writes [`Head::authority`] as `Host`. `*` and the target of
 /// `CONNECT` stay.
 pub fn request_line(head: &Head, buf: &[u8], out: &mut impl Sink) {
+    if let Some(line) = head.whole_line(buf) {
+        return out.push(line);
+    }
     out.push(head.method_name(buf));
     out.push(b" ");
     let path = head.path(buf);

@@ -4,7 +4,7 @@ use crate::{
     conf::Conf,
     exchange::Request,
     forward,
-    h1::{self, Id, Ids, Keep, Target},
+    h1::{self, Id, Keep, Target},
     headers,
     message::Message,
 };
@@ -52,7 +52,6 @@ pub(super) fn write_request(
         // More names than anybody means: none of the headers they may hide is passed on.
         (0..fields.list().len()).for_each(|n| struck.strike(n));
     }
-    struck.strike_ids(fields, conf.forward.own());
     headers::strike(&conf.request_headers, fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
@@ -60,8 +59,9 @@ pub(super) fn write_request(
     h1::request_line(head, bytes, out);
     let authority = authority.map(|a| a.of(bytes));
     let host = conf.forward.host(authority, parts.request.value(Id::Host), lines);
+    let own = conf.forward.own();
+    struck.strike_ids(fields, if host.is_some() { own.with(Id::Host) } else { own });
     if let Some(host) = host {
-        struck.strike_ids(fields, Ids::of(&[Id::Host]));
         out.extend_from_slice(b"Host: ");
         match host {
             Some(host) => out.extend_from_slice(host),
