@@ -56,6 +56,14 @@ pub fn now() -> Duration {
     Duration::from_nanos(ns)
 }
 
+/// This thread's published wall clock, to the millisecond: of a worker's thread alone, as [`now`].
+pub fn wall() -> SystemTime {
+    match CLOCK.try_with(|c| c.unix_ms.load(Relaxed)).unwrap_or(0) {
+        0 => SystemTime::now(),
+        ms => UNIX_EPOCH + Duration::from_millis(ms),
+    }
+}
+
 pub(super) unsafe extern "C" fn clock() -> *const Clock {
     CLOCK.with(|c| {
         if c.now_ms.load(Relaxed) == 0 {

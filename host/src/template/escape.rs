@@ -19,7 +19,8 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub fn escape_tail(out: &mut Vec<u8>, start: usize, escape: Escape) {
     let clean = match escape {
         Escape::None => true,
-        Escape::Log => out[start..].iter().all(|&byte| plain(byte) && byte < 0x80),
+        _ if all_plain(&out[start..]) => true,
+        Escape::Log => false,
         Escape::Json => out[start..].iter().all(|&byte| plain(byte)) && std::str::from_utf8(&out[start..]).is_ok(),
     };
     if clean {
@@ -43,6 +44,50 @@ pub fn escape_tail(out: &mut Vec<u8>, start: usize, escape: Escape) {
 /// Bytes that neither mode escapes, as far as one byte can tell.
 fn plain(byte: u8) -> bool {
     byte >= 0x20 && byte != 0x7f && byte != b'"' && byte != b'\\'
+}
+
+/// Whether all are plain and ASCII, 16 bytes a step: nearly all values are.
+fn all_plain(value: &[u8]) -> bool {
+    let Some(last) = value.last_chunk() else { return short_plain(value) };
+    // The last two may overlap.
+    value.as_chunks().0.iter().all(chunk_plain) && chunk_plain(last)
+}
+
+/// Looks at every byte: a loop that may end early is no vector instruction.
+#[inline]
+fn chunk_plain(chunk: &[u8; 16]) -> bool {
+    !chunk.iter().fold(false, |found, &byte| found | !plain(byte) | (byte >= 0x80))
+}
+
+/// Of less than 16 bytes. Words may overlap.
+fn short_plain(value: &[u8]) -> bool {
+    if let (Some(first), Some(last)) = (value.first_chunk(), value.last_chunk()) {
+        return word_plain(*first) && word_plain(*last);
+    }
+    if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) = (value.first_chunk(), value.last_chunk()) {
+        return word_plain([a, b, c, d, e, f, g, h]);
+    }
+    match *value {
+        [] => true,
+        [first, .., last] => word_plain([first, value[1], last, b' ', b' ', b' ', b' ', b' ']),
+        [byte] => plain(byte) && byte < 0x80,
+    }
+}
+
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// All 8 at once: what is to be escaped shows in the top bit of its byte.
+fn word_plain(bytes: [u8; 8]) -> bool {
+    let word = u64::from_ne_bytes(bytes);
+    // Without their top bits none of these sums reaches the next byte.
+    let low = word & each(0x7f);
+    let control = !(low + each(0x60));
+    let delete = low + each(1);
+    let quote = !((low ^ each(b'"')) + each(0x7f));
+    let backslash = !((low ^ each(b'\\')) + each(0x7f));
+    (word | control | delete | quote | backslash) & each(0x80) == 0
 }
 
 /// Gives the escaped form piece by piece.
@@ -102,4 +147,33 @@ fn json_byte(byte: u8, form: &mut [u8; 6]) -> usize {
     };
     form[..2].copy_from_slice(&[b'\\', short]);
     2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_found_at_every_place_of_values_of_every_length() {
+        for len in 1..70 {
+            let mut value = vec![b'a'; len];
+            assert!(all_plain(&value));
+            for at in 0..len {
+                for byte in 0..=255 {
+                    value[at] = byte;
+                    assert_eq!(all_plain(&value), plain(byte) && byte < 0x80, "{byte:#x} at {at} of {len}");
+                }
+                value[at] = b'a';
+            }
+        }
+        assert!(all_plain(b""));
+    }
+
+    #[test]
+    fn neighbours_do_not_hide_or_show_each_other() {
+        for (a, b) in (0..=255).flat_map(|a| (0..=255).map(move |b| (a, b))) {
+            let good = [a, b].iter().all(|&byte| plain(byte) && byte < 0x80);
+            assert_eq!(word_plain([b'a', b'a', a, b, b'a', b'a', b'a', b'a']), good, "{a:#x} {b:#x}");
+        }
+    }
 }

@@ -6,8 +6,9 @@ use crate::{
     config::tree::{DomainName, Server},
     log::time::LocalTime,
     process::process,
-    services::platform,
+    services::{platform, timers},
     session::Session,
+    text,
     upstream::{live::PeerLive, pool::Pool},
 };
 use anyproxy_module_api::abi::{bytes::Str, net::Addr, session::CloseReason};
@@ -49,13 +50,13 @@ const fn open(name: &'static str, doc: &'static str) -> Core {
 /// All of them; the position is the slot.
 pub static TABLE: [Core; 51] = [
     var("local_time", "Now, in local time: `2026-05-01T12:00:00.123+08:00` (RFC 3339).", |_, out| {
-        iso(SystemTime::now(), out)
+        iso(timers::wall(), out)
     }),
-    var("msec", "Now, in seconds since 1970.", |_, out| unix(SystemTime::now(), out)),
+    var("msec", "Now, in seconds since 1970.", |_, out| unix(timers::wall(), out)),
     var("start_time", "When the connection was accepted, as `local_time`.", |s, out| iso(began(s), out)),
     var("start_msec", "When the connection was accepted, in seconds since 1970.", |s, out| unix(began(s), out)),
     var("session_time", "How long the session has lasted.", |s, out| seconds(s.age(), out)),
-    var("session_id", "Number of the session, unique in the process.", |s, out| show(s.shared.id, out)),
+    var("session_id", "Number of the session, unique in the process.", |s, out| number(s.shared.id, out)),
     var("request_id", "Follows the session through a chain of hosts; made here when none came with it.", |s, out| {
         s.ensure_request_id();
         text(&s.texts().request_id.borrow(), out)
@@ -65,14 +66,14 @@ pub static TABLE: [Core; 51] = [
         let user = s.user().or_else(|| s.listener.users.first());
         user.is_some_and(|u| text(&u.point.1.name, out))
     }),
-    var("local_addr", "Address and port that the client connected to.", |s, out| show(s.shared.local, out)),
+    var("local_addr", "Address and port that the client connected to.", |s, out| addr(&s.shared.local, out)),
     var("local_ip", "Address that the client connected to.", |s, out| ip(&s.shared.local, out)),
     var("local_port", "Port that the client connected to.", |s, out| port(&s.shared.local, out)),
-    var("remote_addr", "Address and port of the connection's other end.", |s, out| show(s.shared.remote, out)),
+    var("remote_addr", "Address and port of the connection's other end.", |s, out| addr(&s.shared.remote, out)),
     var("remote_ip", "Address of the connection's other end.", |s, out| ip(&s.shared.remote, out)),
     var("remote_port", "Port of the connection's other end.", |s, out| port(&s.shared.remote, out)),
     var("client_addr", "Address and port of the client: `remote_addr`, or what a trusted header said.", |s, out| {
-        show(s.shared.client.get(), out)
+        addr(&s.shared.client.get(), out)
     }),
     var("client_ip", "Address of the client.", |s, out| ip(&s.shared.client.get(), out)),
     var("client_port", "Port of the client.", |s, out| port(&s.shared.client.get(), out)),
@@ -89,7 +90,7 @@ pub static TABLE: [Core; 51] = [
         let line = s.lease.borrow().member.as_ref().map(|m| m.line);
         line.is_some_and(|n| with_pool(s, |p| p.lines.get(n).is_some_and(|line| text(&line.host, out))))
     }),
-    var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| show(p.addr, out))),
+    var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| addr(&p.addr, out))),
     var("upstream_ip", "Address of the peer.", |s, out| with_peer(s, |p| ip(&p.addr, out))),
     var("upstream_port", "Port of the peer.", |s, out| with_peer(s, |p| port(&p.addr, out))),
     var("upstream_protocol", "How the peer is reached: the kind of connector.", |s, out| {
@@ -98,11 +99,11 @@ pub static TABLE: [Core; 51] = [
     var("upstream_connect_time", "How long the last connect took.", |s, out| {
         s.lease.borrow().connect.is_some_and(|t| seconds(t, out))
     }),
-    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| show(s.lease.borrow().tries, out)),
+    var("upstream_tries", "How many peers were tried; 0: none.", |s, out| number(s.lease.borrow().tries, out)),
     var(
         "status",
         "The protocol's status; without one, a number for how the session ended (200: in order).",
-        |s, out| status_of(s).is_some_and(|n| show(n, out)),
+        |s, out| status_of(s).is_some_and(|n| number(n, out)),
     ),
     var("status_str", "The status in words.", |s, out| status_of(s).is_some_and(|n| text(status_text(n), out))),
     var("close_reason", "Who ended the session, in which stage, and why: `client_transfer_done`.", |s, out| {
@@ -110,23 +111,25 @@ pub static TABLE: [Core; 51] = [
         code != 0 && text(&CloseReason::name(code), out)
     }),
     var("is_timeout_exit", "1 when a time limit ended the session, else 0.", |s, out| {
-        show(u8::from(is_timeout(s.shared.close_reason.get())), out)
+        number(u8::from(is_timeout(s.shared.close_reason.get())), out)
     }),
-    var("client_bytes_sent", "Bytes sent to the client.", |s, out| show(s.shared.client_sent.get(), out)),
-    var("client_bytes_received", "Bytes received from the client.", |s, out| show(s.shared.client_received.get(), out)),
-    var("upstream_bytes_sent", "Bytes sent to the upstream.", |s, out| show(s.shared.upstream_sent.get(), out)),
+    var("client_bytes_sent", "Bytes sent to the client.", |s, out| number(s.shared.client_sent.get(), out)),
+    var("client_bytes_received", "Bytes received from the client.", |s, out| {
+        number(s.shared.client_received.get(), out)
+    }),
+    var("upstream_bytes_sent", "Bytes sent to the upstream.", |s, out| number(s.shared.upstream_sent.get(), out)),
     var("upstream_bytes_received", "Bytes received from the upstream.", |s, out| {
-        show(s.shared.upstream_received.get(), out)
+        number(s.shared.upstream_received.get(), out)
     }),
     var(
         "stream_work_times",
         "Stages of the session with their offsets: `accept@0.000 route@0.001 connect@0.002`.",
         stages,
     ),
-    var("worker", "Number of the worker.", |s, out| show(s.worker.worker, out)),
-    var("epoch", "Number of the generation: grows with each reload.", |s, out| show(s.worker.cycle.epoch, out)),
+    var("worker", "Number of the worker.", |s, out| number(s.worker.worker, out)),
+    var("epoch", "Number of the generation: grows with each reload.", |s, out| number(s.worker.cycle.epoch, out)),
     var("versions", "Name and version of this program.", |_, out| text(VERSION, out)),
-    var("pid", "Number of the process.", |_, out| show(std::process::id(), out)),
+    var("pid", "Number of the process.", |_, out| number(std::process::id(), out)),
     open("is_proxy_protocol_hello", "1 when a hello header came in front of the stream."),
     open("client_protocol_hello_size", "Size of the hello header that came."),
     open("upstream_protocol_hello_size", "Size of the hello header that was sent."),
@@ -143,20 +146,32 @@ fn text(value: &str, out: &mut Vec<u8>) -> bool {
     !value.is_empty()
 }
 
+/// What is shown by few.
 fn show(value: impl Display, out: &mut Vec<u8>) -> bool {
     write!(out, "{value}").is_ok()
 }
 
-fn seconds(time: Duration, out: &mut Vec<u8>) -> bool {
-    write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis()).is_ok()
+fn number(value: impl Into<u64>, out: &mut Vec<u8>) -> bool {
+    text::number(value, out);
+    true
 }
 
-fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
-    addr.ip().is_some_and(|ip| show(ip, out))
+fn seconds(time: Duration, out: &mut Vec<u8>) -> bool {
+    text::seconds(time, out);
+    true
+}
+
+fn addr(value: &Addr, out: &mut Vec<u8>) -> bool {
+    text::address(value, out);
+    true
+}
+
+fn ip(value: &Addr, out: &mut Vec<u8>) -> bool {
+    text::ip(value, out)
 }
 
 fn port(addr: &Addr, out: &mut Vec<u8>) -> bool {
-    addr.socket().is_some_and(|s| show(s.port(), out))
+    addr.ip().is_some() && number(addr.port(), out)
 }
 
 fn iso(time: SystemTime, out: &mut Vec<u8>) -> bool {
@@ -171,7 +186,7 @@ fn unix(time: SystemTime, out: &mut Vec<u8>) -> bool {
 }
 
 fn began(s: &Session) -> SystemTime {
-    SystemTime::now().checked_sub(s.age()).unwrap_or_else(|| process().started_at())
+    timers::wall().checked_sub(s.age()).unwrap_or_else(|| process().started_at())
 }
 
 fn status_of(s: &Session) -> Option<u32> {
