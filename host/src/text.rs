@@ -21,6 +21,22 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
+/// `0` to `255`; the last byte is how many digits that has.
+const OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[0; 4]; 256];
+    let mut n = 0;
+    while n < 256 {
+        let [tens, ones] = PAIRS[n % 100];
+        octets[n] = match n {
+            0..10 => [ones, 0, 0, 1],
+            10..100 => [tens, ones, 0, 2],
+            _ => [b'0' + (n / 100) as u8, tens, ones, 3],
+        };
+        n += 1;
+    }
+    octets
+};
+
 /// Appends a number.
 #[inline]
 pub fn number(n: impl Into<u64>, out: &mut Vec<u8>) {
@@ -105,25 +121,28 @@ pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
 
 /// An address of IPv4 and what follows it.
 fn v4_and(ip: Ipv4Addr, last: u8, out: &mut Vec<u8>) {
-    let mut text = Piece::<20>::new();
+    let mut text = Piece::<32>::new();
     v4_digits(ip, &mut text);
     text.push(last);
     put(&text.bytes, text.len, out);
 }
 
 fn v4_digits<const N: usize>(ip: Ipv4Addr, text: &mut Piece<N>) {
-    for (n, octet) in ip.octets().into_iter().enumerate() {
-        if n > 0 {
-            text.push(b'.');
-        }
-        let [tens, ones] = PAIRS[usize::from(octet % 100)];
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(tens);
-        }
-        text.push(ones);
+    let [a, b, c, d] = ip.octets();
+    octet(a, text);
+    for n in [b, c, d] {
+        text.push(b'.');
+        octet(n, text);
+    }
+}
+
+/// Three bytes whatever the number; what follows is written over those that are too many.
+#[inline]
+fn octet<const N: usize>(n: u8, text: &mut Piece<N>) {
+    let [digits @ .., len] = OCTETS[usize::from(n)];
+    if let Some(to) = text.bytes.get_mut(text.len..).and_then(<[u8]>::first_chunk_mut) {
+        *to = digits;
+        text.len += usize::from(len);
     }
 }
 

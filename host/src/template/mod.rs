@@ -208,14 +208,25 @@ impl Template {
     /// As [`Template::render`], with every value (not the literals, not the arguments of functions) escaped.
     pub fn render_escaped<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>, absent: Absent, escape: Escape) {
         for step in &self.steps {
-            if let Step::Literal(text) = step {
-                out.extend_from_slice(text);
+            let start = out.len();
+            let present = match step {
+                Step::Literal(text) => {
+                    match **text {
+                        // Between two values there is mostly one space.
+                        [byte] => out.push(byte),
+                        _ => out.extend_from_slice(text),
+                    }
+                    continue;
+                }
+                Step::Variable { var, .. } => values.write(*var, out),
+                Step::Function { .. } => write_step(step, values, out),
+            };
+            if present {
+                escape_tail(out, start, escape);
                 continue;
             }
-            let start = out.len();
-            if write_step(step, values, out) {
-                escape_tail(out, start, escape);
-            } else if absent == Absent::Dash {
+            out.truncate(start);
+            if absent == Absent::Dash {
                 out.push(b'-');
             }
         }
