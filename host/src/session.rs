@@ -491,7 +491,7 @@ impl Session {
         let server = &self.user()?.server;
         let scratch = &mut *self.worker.scratch.borrow_mut();
         // Taken out: inputs may read what earlier matches captured.
-        let mut captures = self.texts.get().map_or_else(CaptureValues::new, |t| t.captures.borrow().clone());
+        let mut captures = self.peek(|t| t.captures.borrow().clone());
         let local = server.rules.choose(scratch, &mut captures, |input, out| {
             let template = server.rule_inputs[input];
             self.worker.cycle.templates[template as usize].render(self, out, Absent::Empty);

@@ -43,24 +43,37 @@ pub fn number(n: impl Into<u64>, out: &mut Vec<u8>) {
     digits(n.into(), out);
 }
 
-fn digits(mut n: u64, out: &mut Vec<u8>) {
-    let mut text = Piece::<{ 2 * DIGITS }>::new();
+fn digits(n: u64, out: &mut Vec<u8>) {
+    if n >= 10_000 {
+        return many_digits(n, out);
+    }
+    // Statuses, seconds, most ports: four digits, of which those in front go.
+    let n = n as usize;
+    let ([a, b], [c, d]) = (PAIRS[n / 100], PAIRS[n % 100]);
+    let zeros = usize::from(n < 1000) + usize::from(n < 100) + usize::from(n < 10);
+    let text = u32::from_le_bytes([a, b, c, d]) >> (8 * zeros);
+    put(&text.to_le_bytes(), 4 - zeros, out);
+}
+
+fn many_digits(mut n: u64, out: &mut Vec<u8>) {
+    // As many bytes behind, so that there are `DIGITS` wherever the number begins.
+    let mut text = [0; 2 * DIGITS];
     let mut at = DIGITS;
     while n >= 100 {
         at -= 2;
-        text.bytes[at..at + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
+        text[at..at + 2].copy_from_slice(&PAIRS[(n % 100) as usize]);
         n /= 100;
     }
     let [tens, ones] = PAIRS[n as usize];
-    text.bytes[at - 1] = ones;
     at -= 1;
+    text[at] = ones;
     if n >= 10 {
         at -= 1;
-        text.bytes[at] = tens;
+        text[at] = tens;
     }
-    // As many bytes whatever the number: a copy of a fixed length needs no call.
-    let Some(all) = text.bytes[at..].first_chunk::<DIGITS>() else { return };
-    put(all, DIGITS - at, out);
+    if let Some(all) = text[at..].first_chunk::<DIGITS>() {
+        put(all, DIGITS - at, out);
+    }
 }
 
 /// Appends seconds with milliseconds: `1.024`.
@@ -207,7 +220,7 @@ impl<const N: usize> Piece<N> {
     }
 }
 
-/// Appends the first `len` of these bytes.
+/// Appends the first `len` of these bytes: a copy of a fixed length needs no call.
 #[inline]
 fn put<const N: usize>(bytes: &[u8; N], len: usize, out: &mut Vec<u8>) {
     let end = out.len() + len;

@@ -1,7 +1,7 @@
 //! Local time as text: `2026-05-01T12:00:00.123+08:00` (RFC 3339). The calendar is asked once a second.
 
 use crate::text;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Writes times, best from one thread: the text of the last second is kept.
 #[derive(Debug, Default)]
@@ -16,7 +16,11 @@ pub struct LocalTime {
 impl LocalTime {
     /// Appends `time` to `out`, always 29 bytes for the years 1970 to 9999. Earlier ones are written as 1970.
     pub fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.write_since(time.duration_since(UNIX_EPOCH).unwrap_or_default(), out);
+    }
+
+    /// The same for a time since 1970.
+    pub fn write_since(&mut self, since: Duration, out: &mut Vec<u8>) {
         let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         if self.second != Some(second) {
             self.second = Some(second);
@@ -37,7 +41,6 @@ impl LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn text_parses_back_to_the_same_millisecond() {

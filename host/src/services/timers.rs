@@ -56,11 +56,11 @@ pub fn now() -> Duration {
     Duration::from_nanos(ns)
 }
 
-/// This thread's published wall clock, to the millisecond: of a worker's thread alone, as [`now`].
-pub fn wall() -> SystemTime {
+/// Time since 1970, to the millisecond: as [`now`] of this turn of the loop, so on a worker's thread alone.
+pub fn wall() -> Duration {
     match CLOCK.try_with(|c| c.unix_ms.load(Relaxed)).unwrap_or(0) {
-        0 => SystemTime::now(),
-        ms => UNIX_EPOCH + Duration::from_millis(ms),
+        0 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        ms => Duration::from_millis(ms),
     }
 }
 
