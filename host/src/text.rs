@@ -44,15 +44,23 @@ pub fn number(n: impl Into<u64>, out: &mut Vec<u8>) {
 }
 
 fn digits(n: u64, out: &mut Vec<u8>) {
-    if n >= 10_000 {
-        return many_digits(n, out);
+    match u16::try_from(n) {
+        // Statuses, seconds, ports.
+        Ok(n) => {
+            let (text, len) = few_digits(n);
+            put(&text, len, out);
+        }
+        Err(_) => many_digits(n, out),
     }
-    // Statuses, seconds, most ports: four digits, of which those in front go.
-    let n = n as usize;
-    let ([a, b], [c, d]) = (PAIRS[n / 100], PAIRS[n % 100]);
-    let zeros = usize::from(n < 1000) + usize::from(n < 100) + usize::from(n < 10);
-    let text = u32::from_le_bytes([a, b, c, d]) >> (8 * zeros);
-    put(&text.to_le_bytes(), 4 - zeros, out);
+}
+
+/// The digits and how many they are: as if there were five, less the zeros in front.
+fn few_digits(n: u16) -> ([u8; 8], usize) {
+    let (high, low) = (n / 10_000, usize::from(n % 10_000));
+    let ([a, b], [c, d]) = (PAIRS[low / 100], PAIRS[low % 100]);
+    let zeros = usize::from(n < 10_000) + usize::from(n < 1000) + usize::from(n < 100) + usize::from(n < 10);
+    let text = u64::from_le_bytes([b'0' + high as u8, a, b, c, d, 0, 0, 0]) >> (8 * zeros);
+    (text.to_le_bytes(), 5 - zeros)
 }
 
 fn many_digits(mut n: u64, out: &mut Vec<u8>) {
@@ -93,8 +101,12 @@ pub fn millis(n: u32) -> [u8; 3] {
 pub fn address(addr: &Addr, out: &mut Vec<u8>) {
     match addr.socket() {
         Some(SocketAddr::V4(v4)) => {
-            v4_and(*v4.ip(), b':', out);
-            number(v4.port(), out);
+            let mut text = Piece::<32>::new();
+            v4_digits(*v4.ip(), &mut text);
+            text.push(b':');
+            let (port, len) = few_digits(v4.port());
+            text.push_some(port, len);
+            put(&text.bytes, text.len, out);
         }
         Some(SocketAddr::V6(v6)) => {
             let mut text = Piece::<64>::new();
@@ -119,8 +131,9 @@ pub fn address(addr: &Addr, out: &mut Vec<u8>) {
 pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
     match addr.socket() {
         Some(SocketAddr::V4(v4)) => {
-            v4_and(*v4.ip(), b'.', out);
-            out.pop();
+            let mut text = Piece::<32>::new();
+            v4_digits(*v4.ip(), &mut text);
+            put(&text.bytes, text.len, out);
         }
         Some(SocketAddr::V6(v6)) => {
             let mut text = Piece::<64>::new();
@@ -132,14 +145,6 @@ pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// An address of IPv4 and what follows it.
-fn v4_and(ip: Ipv4Addr, last: u8, out: &mut Vec<u8>) {
-    let mut text = Piece::<32>::new();
-    v4_digits(ip, &mut text);
-    text.push(last);
-    put(&text.bytes, text.len, out);
-}
-
 fn v4_digits<const N: usize>(ip: Ipv4Addr, text: &mut Piece<N>) {
     let [a, b, c, d] = ip.octets();
     octet(a, text);
@@ -149,14 +154,9 @@ fn v4_digits<const N: usize>(ip: Ipv4Addr, text: &mut Piece<N>) {
     }
 }
 
-/// Three bytes whatever the number; what follows is written over those that are too many.
-#[inline]
 fn octet<const N: usize>(n: u8, text: &mut Piece<N>) {
     let [digits @ .., len] = OCTETS[usize::from(n)];
-    if let Some(to) = text.bytes.get_mut(text.len..).and_then(<[u8]>::first_chunk_mut) {
-        *to = digits;
-        text.len += usize::from(len);
-    }
+    text.push_some(digits, usize::from(len));
 }
 
 /// RFC 5952: hexadecimal without leading zeros, the first of the longest runs of zeros as `::`, and an address of IPv4
@@ -212,6 +212,14 @@ impl<const N: usize> Piece<N> {
         if let Some(to) = self.bytes.get_mut(self.len) {
             *to = byte;
             self.len += 1;
+        }
+    }
+
+    /// The first `len` of these; what follows is written over the others.
+    fn push_some<const M: usize>(&mut self, bytes: [u8; M], len: usize) {
+        if let Some(to) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            *to = bytes;
+            self.len += len;
         }
     }
 

@@ -113,19 +113,23 @@ fn ask(session: &Session, module: u16, point: &VariablePoint, rest: &str, out: &
     instance::variable(point, place, session, rest, out)
 }
 
+// Not inlined: the host's own variables, which are most, need no frame for it.
+#[inline(never)]
+fn capture(session: &Session, slot: u32, out: &mut Vec<u8>) -> Option<Written> {
+    session.peek(|texts| {
+        // Borrowed while rules are tried: what this very match captures is not there yet.
+        let captures = texts.captures.try_borrow().ok()?;
+        out.extend_from_slice(captures.value(slot)?);
+        Some(Written::Any)
+    })
+}
+
 /// Provider 0 is the host, [`VarRef::CAPTURE`] the named groups of what matched, any other number a module.
 impl Values for Session {
     fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         match var.provider {
             0 => (core::TABLE.get(var.slot as usize)?.write)(self, out),
-            VarRef::CAPTURE => {
-                // Borrowed while rules are tried: what this very match captures is not there yet.
-                self.peek(|texts| {
-                    let captures = texts.captures.try_borrow().ok()?;
-                    out.extend_from_slice(captures.value(var.slot)?);
-                    Some(Written::Any)
-                })
-            }
+            VarRef::CAPTURE => capture(self, var.slot, out),
             _ => {
                 let m = self.worker.cycle.vars.members.get(var.slot)?;
                 ask(self, m.module, &m.point, &m.rest, out).then_some(Written::Any)
