@@ -63,6 +63,8 @@ fn few_digits(n: u16) -> ([u8; 8], usize) {
     (text.to_le_bytes(), 5 - zeros)
 }
 
+/// Apart, so that a few digits need none of its frame.
+#[inline(never)]
 fn many_digits(mut n: u64, out: &mut Vec<u8>) {
     // As many bytes behind, so that there are `DIGITS` wherever the number begins.
     let mut text = [0; 2 * DIGITS];
