@@ -3,7 +3,7 @@
 
 use anyproxy_module_api::abi::net::Addr;
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -101,54 +101,52 @@ pub fn millis(n: u32) -> [u8; 3] {
 
 /// Appends address and port, or `unix:` and the path.
 pub fn address(addr: &Addr, out: &mut Vec<u8>) {
-    match addr.socket() {
-        Some(SocketAddr::V4(v4)) => {
-            let mut text = Piece::<32>::new();
-            v4_digits(*v4.ip(), &mut text);
-            text.push(b':');
-            let (port, len) = few_digits(v4.port());
-            text.push_some(port, len);
-            put(&text.bytes, text.len, out);
-        }
-        Some(SocketAddr::V6(v6)) => {
-            let mut text = Piece::<64>::new();
-            text.push(b'[');
-            v6_digits(*v6.ip(), &mut text);
-            text.append_to(out);
-            if v6.scope_id() != 0 {
-                out.push(b'%');
-                number(v6.scope_id(), out);
-            }
-            out.extend_from_slice(b"]:");
-            number(v6.port(), out);
-        }
-        None => {
-            out.extend_from_slice(b"unix:");
-            out.extend_from_slice(addr.path().unwrap_or_default().as_bytes());
-        }
+    if let Some(ip) = v4_of(addr) {
+        let mut text = Piece::<32>::new();
+        v4_digits(ip, &mut text);
+        text.push(b':');
+        let (port, len) = few_digits(addr.port());
+        text.push_some(port, len);
+        return put(&text.bytes, text.len, out);
     }
+    let Some(SocketAddr::V6(v6)) = addr.socket() else {
+        out.extend_from_slice(b"unix:");
+        return out.extend_from_slice(addr.path().unwrap_or_default().as_bytes());
+    };
+    let mut text = Piece::<64>::new();
+    text.push(b'[');
+    v6_digits(*v6.ip(), &mut text);
+    text.append_to(out);
+    if v6.scope_id() != 0 {
+        out.push(b'%');
+        number(v6.scope_id(), out);
+    }
+    out.extend_from_slice(b"]:");
+    number(v6.port(), out);
+}
+
+/// The bytes of an address of IPv4: without making a larger type of it first.
+fn v4_of(addr: &Addr) -> Option<[u8; 4]> {
+    // A path may have four bytes too.
+    addr.key().try_into().ok().filter(|_| addr.path().is_none())
 }
 
 /// Appends the address without its port. False: it has none.
 pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
-    match addr.socket() {
-        Some(SocketAddr::V4(v4)) => {
-            let mut text = Piece::<32>::new();
-            v4_digits(*v4.ip(), &mut text);
-            put(&text.bytes, text.len, out);
-        }
-        Some(SocketAddr::V6(v6)) => {
-            let mut text = Piece::<64>::new();
-            v6_digits(*v6.ip(), &mut text);
-            text.append_to(out);
-        }
-        None => return false,
+    if let Some(ip) = v4_of(addr) {
+        let mut text = Piece::<32>::new();
+        v4_digits(ip, &mut text);
+        put(&text.bytes, text.len, out);
+        return true;
     }
+    let Some(IpAddr::V6(v6)) = addr.ip() else { return false };
+    let mut text = Piece::<64>::new();
+    v6_digits(v6, &mut text);
+    text.append_to(out);
     true
 }
 
-fn v4_digits<const N: usize>(ip: Ipv4Addr, text: &mut Piece<N>) {
-    let [a, b, c, d] = ip.octets();
+fn v4_digits<const N: usize>([a, b, c, d]: [u8; 4], text: &mut Piece<N>) {
     octet(a, text);
     for n in [b, c, d] {
         text.push(b'.');
@@ -166,7 +164,7 @@ fn octet<const N: usize>(n: u8, text: &mut Piece<N>) {
 fn v6_digits<const N: usize>(ip: Ipv6Addr, text: &mut Piece<N>) {
     if let Some(v4) = ip.to_ipv4_mapped() {
         b"::ffff:".iter().for_each(|&b| text.push(b));
-        return v4_digits(v4, text);
+        return v4_digits(v4.octets(), text);
     }
     let groups = ip.segments();
     let (mut longest, mut run) = (0..0, 0..0);
@@ -317,7 +315,9 @@ mod tests {
 
     #[test]
     fn other_addresses_are_written_as_display_does() {
-        for addr in [Addr::NONE, Addr::unix(Str::new("/run/a b\"ü")), Addr::unix(Str::EMPTY)] {
+        for addr in
+            [Addr::NONE, Addr::unix(Str::new("/run/a b\"ü")), Addr::unix(Str::EMPTY), Addr::unix(Str::new("/run"))]
+        {
             assert_eq!(made(|out| address(&addr, out)), addr.to_string());
             assert_eq!(made(|out| assert!(!ip(&addr, out))), "");
         }
