@@ -58,7 +58,13 @@ fn digits(n: u64, out: &mut Vec<u8>) {
 fn few_digits(n: u16) -> ([u8; 8], usize) {
     let (high, low) = (n / 10_000, usize::from(n % 10_000));
     let ([a, b], [c, d]) = (PAIRS[low / 100], PAIRS[low % 100]);
-    let zeros = usize::from(n < 10_000) + usize::from(n < 1000) + usize::from(n < 100) + usize::from(n < 10);
+    let zeros = match n {
+        10_000.. => 0,
+        1000.. => 1,
+        100.. => 2,
+        10.. => 3,
+        _ => 4,
+    };
     let text = u64::from_le_bytes([b'0' + high as u8, a, b, c, d, 0, 0, 0]) >> (8 * zeros);
     (text.to_le_bytes(), 5 - zeros)
 }
@@ -102,18 +108,20 @@ pub fn millis(n: u32) -> [u8; 3] {
 /// Appends address and port, or `unix:` and the path.
 pub fn address(addr: &Addr, out: &mut Vec<u8>) {
     if let Some(ip) = v4_of(addr) {
-        let mut text = Piece::<32>::new();
-        v4_digits(ip, &mut text);
-        text.push(b':');
-        let (port, len) = few_digits(addr.port());
-        text.push_some(port, len);
-        return put(&text.bytes, text.len, out);
+        let (mut text, mut len) = v4_digits(ip);
+        let (port, digits) = few_digits(addr.port());
+        if let Some(to) = text.get_mut(len + 1..).and_then(<[u8]>::first_chunk_mut) {
+            *to = port;
+            text[len] = b':';
+            len += 1 + digits;
+        }
+        return put(&text, len, out);
     }
     let Some(SocketAddr::V6(v6)) = addr.socket() else {
         out.extend_from_slice(b"unix:");
         return out.extend_from_slice(addr.path().unwrap_or_default().as_bytes());
     };
-    let mut text = Piece::<64>::new();
+    let mut text = V6Text::new();
     text.push(b'[');
     v6_digits(*v6.ip(), &mut text);
     text.append_to(out);
@@ -134,37 +142,42 @@ fn v4_of(addr: &Addr) -> Option<[u8; 4]> {
 /// Appends the address without its port. False: it has none.
 pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
     if let Some(ip) = v4_of(addr) {
-        let mut text = Piece::<32>::new();
-        v4_digits(ip, &mut text);
-        put(&text.bytes, text.len, out);
+        let (text, len) = v4_digits(ip);
+        put(&text, len, out);
         return true;
     }
     let Some(IpAddr::V6(v6)) = addr.ip() else { return false };
-    let mut text = Piece::<64>::new();
+    let mut text = V6Text::new();
     v6_digits(v6, &mut text);
     text.append_to(out);
     true
 }
 
-fn v4_digits<const N: usize>([a, b, c, d]: [u8; 4], text: &mut Piece<N>) {
-    octet(a, text);
-    for n in [b, c, d] {
-        text.push(b'.');
-        octet(n, text);
+/// The text and how long it is; room for a port behind it.
+#[inline]
+fn v4_digits(ip: [u8; 4]) -> ([u8; 32], usize) {
+    let mut text = [0; 32];
+    let mut end = 0;
+    for n in ip {
+        let [digits @ .., len] = OCTETS[usize::from(n)];
+        // Three digits and a dot whatever the number: the next is written over those that are too many.
+        if let Some(to) = text[end..].first_chunk_mut() {
+            *to = digits;
+        }
+        end += usize::from(len);
+        text[end] = b'.';
+        end += 1;
     }
-}
-
-fn octet<const N: usize>(n: u8, text: &mut Piece<N>) {
-    let [digits @ .., len] = OCTETS[usize::from(n)];
-    text.push_some(digits, usize::from(len));
+    // Without the last dot.
+    (text, end - 1)
 }
 
 /// RFC 5952: hexadecimal without leading zeros, the first of the longest runs of zeros as `::`, and an address of IPv4
 /// within one of IPv6 as such.
-fn v6_digits<const N: usize>(ip: Ipv6Addr, text: &mut Piece<N>) {
+fn v6_digits(ip: Ipv6Addr, text: &mut V6Text) {
     if let Some(v4) = ip.to_ipv4_mapped() {
-        b"::ffff:".iter().for_each(|&b| text.push(b));
-        return v4_digits(v4.octets(), text);
+        let (v4, len) = v4_digits(v4.octets());
+        return b"::ffff:".iter().chain(&v4[..len]).for_each(|&byte| text.push(byte));
     }
     let groups = ip.segments();
     let (mut longest, mut run) = (0..0, 0..0);
@@ -190,36 +203,28 @@ fn v6_digits<const N: usize>(ip: Ipv6Addr, text: &mut Piece<N>) {
     }
 }
 
-fn hex<const N: usize>(group: u16, text: &mut Piece<N>) {
+fn hex(group: u16, text: &mut V6Text) {
     let digits = (16 - (group | 1).leading_zeros()).div_ceil(4);
     for n in (0..digits).rev() {
         text.push(b"0123456789abcdef"[usize::from(group >> (4 * n) & 15)]);
     }
 }
 
-/// A short text that is being made.
-struct Piece<const N: usize> {
-    bytes: [u8; N],
+/// An address of IPv6 that is being written: 45 bytes at most, and a bracket.
+struct V6Text {
+    bytes: [u8; 48],
     len: usize,
 }
 
-impl<const N: usize> Piece<N> {
+impl V6Text {
     const fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
+        Self { bytes: [0; 48], len: 0 }
     }
 
     fn push(&mut self, byte: u8) {
         if let Some(to) = self.bytes.get_mut(self.len) {
             *to = byte;
             self.len += 1;
-        }
-    }
-
-    /// The first `len` of these; what follows is written over the others.
-    fn push_some<const M: usize>(&mut self, bytes: [u8; M], len: usize) {
-        if let Some(to) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
-            *to = bytes;
-            self.len += len;
         }
     }
 

@@ -181,19 +181,28 @@ impl JsonLine {
             let start = out.len();
             // The line's end is a byte too.
             let room = (MAX_LINE - 1).saturating_sub(start - line + item.after);
-            out.push(b'"');
+            if item.kind == As::Text {
+                out.push(b'"');
+            }
+            let from = out.len();
             let written = template.and_then(|t| t.render_value(values, out));
-            let value = &out[start + 1..];
+            let value = &out[from..];
             match item.kind {
                 _ if written.is_none() => replace(out, start, NULL),
                 As::Number if value.is_empty() => replace(out, start, NULL),
-                As::Number if is_number(value) && value.len() <= room => _ = out.remove(start),
-                // Half a number would be another one.
-                As::Number if is_number(value) => replace(out, start, NULL),
+                As::Number if is_number(value) => {
+                    // Half a number would be another one.
+                    if value.len() > room {
+                        replace(out, start, NULL);
+                    }
+                }
                 As::Bool if matches!(value, b"1" | b"true") => replace(out, start, b"true"),
                 // One byte longer than what is reserved.
                 As::Bool if matches!(value, b"0" | b"false") && room > NULL.len() => replace(out, start, b"false"),
                 _ => {
+                    if item.kind != As::Text {
+                        out.insert(start, b'"');
+                    }
                     if written == Some(Written::Any) {
                         escape_tail(out, start + 1, Escape::Json);
                     }

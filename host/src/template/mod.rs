@@ -246,11 +246,21 @@ impl Template {
 
     /// Appends the value as it is, what is absent as nothing. None: it is one variable or function, and that has no value.
     pub fn render_value<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) -> Option<Written> {
-        if let [step @ (Step::Variable { .. } | Step::Function { .. })] = &*self.steps {
-            return write_step(step, values, out);
+        let start = out.len();
+        match &*self.steps {
+            [Step::Variable { var, .. }] => {
+                let written = values.write(*var, out);
+                if written.is_none() {
+                    out.truncate(start);
+                }
+                written
+            }
+            [step @ Step::Function { .. }] => write_step(step, values, out),
+            _ => {
+                self.render(values, out, Absent::Empty);
+                Some(Written::Any)
+            }
         }
-        self.render(values, out, Absent::Empty);
-        Some(Written::Any)
     }
 
     /// The text that was compiled.
