@@ -104,6 +104,11 @@ impl Process {
         self.started.elapsed()
     }
 
+    /// A moment of that clock.
+    pub fn instant(&self, now: Duration) -> Instant {
+        self.started + now
+    }
+
     /// When it began.
     pub fn started_at(&self) -> SystemTime {
         self.started_at

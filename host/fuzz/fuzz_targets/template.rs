@@ -2,7 +2,7 @@
 //! clean.
 #![no_main]
 
-use anyproxy_host::template::{Absent, Arity, Call, Escape, FuncRef, Resolver, Template, Values, VarRef};
+use anyproxy_host::template::{Absent, Arity, Call, Escape, FuncRef, Resolver, Template, Values, VarRef, Written};
 use libfuzzer_sys::fuzz_target;
 
 struct Names;
@@ -24,9 +24,9 @@ impl Resolver for Names {
 struct Value<'a>(&'a [u8]);
 
 impl Values for Value<'_> {
-    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         out.extend_from_slice(self.0);
-        var.slot != 1
+        (var.slot != 1).then_some(Written::Any)
     }
 
     fn call(&self, _func: FuncRef, call: &mut Call<'_>) -> bool {

@@ -13,6 +13,7 @@ use crate::{
     cycle::vars::outcome,
     log::{AccessLog, Buffer, Buffering, Target, Writer},
     process::process,
+    services::timers,
     session::Session,
     template::{Absent, Escape, Resolver, Template},
     worker::{Worker, here},
@@ -20,7 +21,7 @@ use crate::{
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -278,12 +279,14 @@ pub fn write(session: &Session, open: bool) {
     let worker = here();
     let (status, close) = (session.shared.status.get(), session.shared.close_reason.get());
     for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(status, close, open)) {
+        // As of this turn of the loop: a line a request is too often to ask the system.
+        let now = process().instant(timers::now());
         let logs = worker.as_ref().and_then(|w| w.logs.try_borrow_mut().ok());
         match logs {
-            Some(mut logs) => logs.line(plan, |out| plan.render(session, out)),
+            Some(mut logs) => logs.line(plan, now, |out| plan.render(session, out)),
             // The worker is gone, or a variable of this very line ended another session: a buffer of its own, handed
             // over at once, so that nothing is lost.
-            None => plan.buffer().line(Instant::now(), |out| plan.render(session, out)),
+            None => plan.buffer().line(now, |out| plan.render(session, out)),
         }
     }
 }
@@ -294,10 +297,28 @@ fn is_due(interval: Duration, age: Duration, elapsed: Duration) -> bool {
     turns(age) > turns(age.saturating_sub(elapsed))
 }
 
+/// Takes the hash that a [`Key`] has.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.is_empty(), "a key writes one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// The buffers of one worker. What they hold is handed over when they are dropped.
 #[derive(Default)]
 pub struct Buffers {
-    open: HashMap<Arc<Key>, Slot>,
+    open: HashMap<Arc<Key>, Slot, BuildHasherDefault<Hashed>>,
     scanned: Duration,
 }
 
@@ -313,8 +334,7 @@ impl std::fmt::Debug for Buffers {
 }
 
 impl Buffers {
-    fn line(&mut self, plan: &LogPlan, render: impl FnOnce(&mut Vec<u8>)) {
-        let now = Instant::now();
+    fn line(&mut self, plan: &LogPlan, now: Instant, render: impl FnOnce(&mut Vec<u8>)) {
         if let Some(slot) = self.open.get_mut(&plan.spec.key) {
             slot.used = now;
             slot.buffer.line(now, render);
@@ -328,7 +348,8 @@ impl Buffers {
     /// Hands over what has waited long enough, and once a second writes the lines of sessions still open. To be called
     /// by the worker's clock.
     pub fn tick(&mut self, worker: &Worker) {
-        self.flush_due(Instant::now());
+        let now = Instant::now();
+        self.flush_due(now);
         let clock = process().now();
         let elapsed = clock.saturating_sub(self.scanned);
         if elapsed < SCAN {
@@ -342,7 +363,7 @@ impl Buffers {
             let age = session.age();
             for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(0, 0, true)) {
                 if plan.spec.interval.is_some_and(|i| is_due(i, age, elapsed)) {
-                    self.line(plan, |out| plan.render(session, out));
+                    self.line(plan, now, |out| plan.render(session, out));
                 }
             }
         });

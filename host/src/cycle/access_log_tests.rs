@@ -163,17 +163,17 @@ fn buffers_keep_lines_until_due_and_forget_what_is_not_used() {
         std::fs::read_to_string(dir.0.join("a.log")).expect("log")
     };
     let mut buffers = Buffers::default();
+    let now = Instant::now();
     for plan in plans.all() {
-        buffers.line(plan, |out| out.extend_from_slice(b"line"));
+        buffers.line(plan, now, |out| out.extend_from_slice(b"line"));
     }
     assert_eq!(buffers.open.len(), 1, "one buffer a target");
     assert_eq!(read(), "");
-    let now = Instant::now();
     buffers.flush_due(now + Duration::from_secs(3));
     assert_eq!(read(), "line\nline\n");
     buffers.flush_due(now + IDLE * 2);
     assert!(buffers.open.is_empty());
-    buffers.line(&plans.all()[0], |out| out.extend_from_slice(b"last"));
+    buffers.line(&plans.all()[0], now, |out| out.extend_from_slice(b"last"));
     buffers.flush();
     assert_eq!(read(), "line\nline\nlast\n");
     writer.stop();

@@ -4,7 +4,7 @@
 use crate::{
     config::tree::Tree,
     log::MAX_LINE,
-    template::{Escape, Resolver, Template, Values, escape_tail},
+    template::{Escape, Resolver, Template, Values, Written, escape_tail},
 };
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::collections::HashSet;
@@ -181,20 +181,31 @@ impl JsonLine {
             let start = out.len();
             // The line's end is a byte too.
             let room = (MAX_LINE - 1).saturating_sub(start - line + item.after);
-            out.push(b'"');
-            let present = template.is_some_and(|t| t.render_value(values, out));
-            let value = &out[start + 1..];
+            if item.kind == As::Text {
+                out.push(b'"');
+            }
+            let from = out.len();
+            let written = template.and_then(|t| t.render_value(values, out));
+            let value = &out[from..];
             match item.kind {
-                _ if !present => replace(out, start, NULL),
+                _ if written.is_none() => replace(out, start, NULL),
                 As::Number if value.is_empty() => replace(out, start, NULL),
-                As::Number if is_number(value) && value.len() <= room => _ = out.remove(start),
-                // Half a number would be another one.
-                As::Number if is_number(value) => replace(out, start, NULL),
+                As::Number if is_number(value) => {
+                    // Half a number would be another one.
+                    if value.len() > room {
+                        replace(out, start, NULL);
+                    }
+                }
                 As::Bool if matches!(value, b"1" | b"true") => replace(out, start, b"true"),
                 // One byte longer than what is reserved.
                 As::Bool if matches!(value, b"0" | b"false") && room > NULL.len() => replace(out, start, b"false"),
                 _ => {
-                    escape_tail(out, start + 1, Escape::Json);
+                    if item.kind != As::Text {
+                        out.insert(start, b'"');
+                    }
+                    if written == Some(Written::Any) {
+                        escape_tail(out, start + 1, Escape::Json);
+                    }
                     let end = start + 1 + cut(&out[start + 1..], room.saturating_sub(2));
                     out.truncate(end);
                     out.push(b'"');

@@ -27,11 +27,11 @@ impl Resolver for Names {
 struct Given<'a>(&'a Names, Vec<(&'static str, Vec<u8>)>);
 
 impl Values for Given<'_> {
-    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         let names = self.0.0.borrow();
         let value = self.1.iter().find(|(name, _)| *name == names[var.slot as usize]);
         out.extend_from_slice(value.map_or(&[][..], |(_, v)| v));
-        value.is_some()
+        value.map(|_| Written::Any)
     }
 }
 

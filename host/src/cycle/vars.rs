@@ -18,7 +18,7 @@ use crate::{
         instance::{self, Instance},
     },
     session::Session,
-    template::{Call, FuncRef, Resolver, Values, VarRef},
+    template::{Call, FuncRef, Resolver, Values, VarRef, Written},
 };
 use anyproxy_module_api::abi::{
     bytes::Str,
@@ -59,7 +59,7 @@ impl VarTable {
     pub fn write_by_name(&self, session: &Session, name: &str, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let present = match self.known.find(name) {
-            Some(Found::Core(slot)) => (core::TABLE[slot as usize].write)(session, out),
+            Some(Found::Core(slot)) => (core::TABLE[slot as usize].write)(session, out).is_some(),
             Some(Found::Module(module, point, rest)) => ask(session, module, point, rest, out),
             None => false,
         };
@@ -113,23 +113,26 @@ fn ask(session: &Session, module: u16, point: &VariablePoint, rest: &str, out: &
     instance::variable(point, place, session, rest, out)
 }
 
+// Not inlined: the host's own variables, which are most, need no frame for it.
+#[inline(never)]
+fn capture(session: &Session, slot: u32, out: &mut Vec<u8>) -> Option<Written> {
+    session.peek(|texts| {
+        // Borrowed while rules are tried: what this very match captures is not there yet.
+        let captures = texts.captures.try_borrow().ok()?;
+        out.extend_from_slice(captures.value(slot)?);
+        Some(Written::Any)
+    })
+}
+
 /// Provider 0 is the host, [`VarRef::CAPTURE`] the named groups of what matched, any other number a module.
 impl Values for Session {
-    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         match var.provider {
-            0 => core::TABLE.get(var.slot as usize).is_some_and(|v| (v.write)(self, out)),
-            VarRef::CAPTURE => {
-                // Borrowed while rules are tried: what this very match captures is not there yet.
-                self.peek(|texts| {
-                    let Ok(captures) = texts.captures.try_borrow() else { return false };
-                    let value = captures.value(var.slot);
-                    out.extend_from_slice(value.unwrap_or_default());
-                    value.is_some()
-                })
-            }
+            0 => (core::TABLE.get(var.slot as usize)?.write)(self, out),
+            VarRef::CAPTURE => capture(self, var.slot, out),
             _ => {
-                let Some(m) = self.worker.cycle.vars.members.get(var.slot) else { return false };
-                ask(self, m.module, &m.point, &m.rest, out)
+                let m = self.worker.cycle.vars.members.get(var.slot)?;
+                ask(self, m.module, &m.point, &m.rest, out).then_some(Written::Any)
             }
         }
     }

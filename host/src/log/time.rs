@@ -1,44 +1,46 @@
 //! Local time as text: `2026-05-01T12:00:00.123+08:00` (RFC 3339). The calendar is asked once a second.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::text;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Writes times, best from one thread: the text of the last second is kept.
 #[derive(Debug, Default)]
 pub struct LocalTime {
     second: Option<i64>,
-    /// `2026-05-01T12:00:00`
-    date: String,
-    /// `+08:00`
-    offset: String,
+    /// `2026-05-01T12:00:00.123+08:00`: of this second, and of the millisecond that was written last.
+    text: Vec<u8>,
+    /// Where its millisecond is.
+    millis: usize,
 }
 
 impl LocalTime {
     /// Appends `time` to `out`, always 29 bytes for the years 1970 to 9999. Earlier ones are written as 1970.
     pub fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.write_since(time.duration_since(UNIX_EPOCH).unwrap_or_default(), out);
+    }
+
+    /// The same for a time since 1970.
+    pub fn write_since(&mut self, since: Duration, out: &mut Vec<u8>) {
         let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         if self.second != Some(second) {
             self.second = Some(second);
             let stamp = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
             let zoned = stamp.to_zoned(jiff::tz::TimeZone::system());
-            self.date = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-            self.offset = zoned.strftime("%:z").to_string();
+            self.text = zoned.strftime("%Y-%m-%dT%H:%M:%S.").to_string().into_bytes();
+            self.millis = self.text.len();
+            self.text.extend_from_slice(b"000");
+            self.text.extend_from_slice(zoned.strftime("%:z").to_string().as_bytes());
         }
-        let millis = since.subsec_millis();
-        out.extend_from_slice(self.date.as_bytes());
-        out.extend([b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
-        out.extend_from_slice(self.offset.as_bytes());
+        if let Some(millis) = self.text[self.millis..].first_chunk_mut() {
+            *millis = text::millis(since.subsec_millis());
+        }
+        out.extend_from_slice(&self.text);
     }
-}
-
-fn digit(value: u32) -> u8 {
-    b'0' + (value % 10) as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn text_parses_back_to_the_same_millisecond() {

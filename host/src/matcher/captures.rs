@@ -119,7 +119,7 @@ impl CaptureValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Absent, Template, Values};
+    use crate::template::{Absent, Template, Values, Written};
 
     struct Plain;
 
@@ -130,10 +130,10 @@ mod tests {
     }
 
     impl Values for CaptureValues {
-        fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+        fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
             let value = if var.provider == VarRef::CAPTURE { self.value(var.slot) } else { Some(&b"plain"[..]) };
             out.extend_from_slice(value.unwrap_or_default());
-            value.is_some()
+            value.map(|_| Written::Any)
         }
     }
 

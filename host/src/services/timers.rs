@@ -56,6 +56,14 @@ pub fn now() -> Duration {
     Duration::from_nanos(ns)
 }
 
+/// Time since 1970, to the millisecond: as [`now`] of this turn of the loop, so on a worker's thread alone.
+pub fn wall() -> Duration {
+    match CLOCK.try_with(|c| c.unix_ms.load(Relaxed)).unwrap_or(0) {
+        0 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        ms => Duration::from_millis(ms),
+    }
+}
+
 pub(super) unsafe extern "C" fn clock() -> *const Clock {
     CLOCK.with(|c| {
         if c.now_ms.load(Relaxed) == 0 {

@@ -25,6 +25,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use call::{Call, MAX_ARGUMENTS, MAX_RESULT};
+use escape::all_plain;
 pub use escape::{Escape, escape_tail};
 pub use function::{Builtin, builtin_names};
 
@@ -107,14 +108,23 @@ pub trait Resolver {
 
 /// Where values come from while rendering.
 pub trait Values {
-    /// Appends the value to `out`. False: the variable has no value now, and whatever was appended is removed again.
-    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool;
+    /// Appends the value to `out`. None: the variable has no value now, and whatever was appended is removed again.
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written>;
     /// Calls a function that the resolver knows: reads [`Call::argument`], writes [`Call::push`] and its relatives.
     /// False: no result.
     fn call(&self, func: FuncRef, call: &mut Call<'_>) -> bool {
         let _ = (func, call);
         false
     }
+}
+
+/// What bytes a value that was written may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// None that any [`Escape`] changes: numbers, times, addresses.
+    Plain,
+    /// Any.
+    Any,
 }
 
 /// How the absence of a value is written.
@@ -208,26 +218,49 @@ impl Template {
     /// As [`Template::render`], with every value (not the literals, not the arguments of functions) escaped.
     pub fn render_escaped<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>, absent: Absent, escape: Escape) {
         for step in &self.steps {
-            if let Step::Literal(text) = step {
-                out.extend_from_slice(text);
-                continue;
-            }
             let start = out.len();
-            if write_step(step, values, out) {
-                escape_tail(out, start, escape);
-            } else if absent == Absent::Dash {
-                out.push(b'-');
+            let written = match step {
+                Step::Literal(text) => {
+                    match **text {
+                        // Between two values there is mostly one space.
+                        [byte] => out.push(byte),
+                        _ => out.extend_from_slice(text),
+                    }
+                    continue;
+                }
+                Step::Variable { var, .. } => values.write(*var, out),
+                Step::Function { .. } => write_step(step, values, out),
+            };
+            match written {
+                Some(Written::Plain) => debug_assert!(all_plain(&out[start..]), "step {step:?} is not plain"),
+                Some(Written::Any) => escape_tail(out, start, escape),
+                None => {
+                    out.truncate(start);
+                    if absent == Absent::Dash {
+                        out.push(b'-');
+                    }
+                }
             }
         }
     }
 
-    /// Appends the value as it is, what is absent as nothing. False: it is one variable or function, and that has no value.
-    pub fn render_value<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) -> bool {
-        if let [step @ (Step::Variable { .. } | Step::Function { .. })] = &*self.steps {
-            return write_step(step, values, out);
+    /// Appends the value as it is, what is absent as nothing. None: it is one variable or function, and that has no value.
+    pub fn render_value<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) -> Option<Written> {
+        let start = out.len();
+        match &*self.steps {
+            [Step::Variable { var, .. }] => {
+                let written = values.write(*var, out);
+                if written.is_none() {
+                    out.truncate(start);
+                }
+                written
+            }
+            [step @ Step::Function { .. }] => write_step(step, values, out),
+            _ => {
+                self.render(values, out, Absent::Empty);
+                Some(Written::Any)
+            }
         }
-        self.render(values, out, Absent::Empty);
-        true
     }
 
     /// The text that was compiled.
@@ -279,29 +312,29 @@ impl PartialEq for Template {
     }
 }
 
-/// Appends the step's value. False: absent, and `out` is as it was.
-fn write_step<V: Values + ?Sized>(step: &Step, values: &V, out: &mut Vec<u8>) -> bool {
+/// Appends the step's value. None: absent, and `out` is as it was.
+fn write_step<V: Values + ?Sized>(step: &Step, values: &V, out: &mut Vec<u8>) -> Option<Written> {
     let start = out.len();
-    let present = match step {
+    let written = match step {
         Step::Literal(text) => {
             out.extend_from_slice(text);
-            true
+            Some(Written::Any)
         }
         Step::Variable { var, .. } => values.write(*var, out),
         Step::Function { func, args } => {
             let mut call = Call::new(out);
             for arg in args {
-                call.add_argument(|out| write_step(arg, values, out));
+                call.add_argument(|out| write_step(arg, values, out).is_some());
             }
             let present = match func {
                 Function::Builtin(builtin) => builtin.call(&mut call),
                 Function::Provided(func) => values.call(*func, &mut call),
             };
-            call.finish() && present
+            (call.finish() && present).then_some(Written::Any)
         }
     };
-    if !present {
+    if written.is_none() {
         out.truncate(start);
     }
-    present
+    written
 }

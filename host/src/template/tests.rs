@@ -40,20 +40,20 @@ pub(super) struct Session {
 }
 
 impl Values for Session {
-    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> bool {
+    fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         match (var.provider, var.slot) {
             (0, 0) => out.extend_from_slice(b"WWW.Example.cn"),
             (0, 1) => out.extend_from_slice(b"[::1]:80"),
             (0, 2) => {
                 out.extend_from_slice(b"half a value");
-                return false;
+                return None;
             }
             (0, 3) => out.extend_from_slice(&self.raw),
             (1, length) => out.extend_from_slice(format!("header{length}").as_bytes()),
             (VarRef::CAPTURE, 0) => out.extend_from_slice(b"books"),
-            _ => return false,
+            _ => return None,
         }
-        true
+        Some(Written::Any)
     }
 
     fn call(&self, func: FuncRef, call: &mut Call<'_>) -> bool {

@@ -147,6 +147,11 @@ impl CloseReason {
 
     /// `client_transfer_done`: the same word in logs, counters and status; `-` for a code that is none.
     pub fn name(code: u32) -> String {
+        Self::words(code).map_or_else(|| "-".to_owned(), |words| words.join("_"))
+    }
+
+    /// Who, stage and cause, each in one word; `None`: the code is none.
+    pub fn words(code: u32) -> Option<[&'static str; 3]> {
         let who = ["client", "upstream", "proxy"];
         let stage = ["accept", "preread", "handshake", "access", "route", "connect", "transfer"];
         let cause = [
@@ -168,9 +173,6 @@ impl CloseReason {
             "protocol",
         ];
         let part = |list: &[&'static str], n: u32| list.get((n & 255).wrapping_sub(1) as usize).copied();
-        match (part(&who, code >> 16), part(&stage, code >> 8), part(&cause, code)) {
-            (Some(w), Some(s), Some(c)) => format!("{w}_{s}_{c}"),
-            _ => "-".to_owned(),
-        }
+        Some([part(&who, code >> 16)?, part(&stage, code >> 8)?, part(&cause, code)?])
     }
 }

@@ -328,7 +328,7 @@ impl<M: Module> Registry<M> {
                 return true;
             }
             // SAFETY: see `listener`; the request names a live session; the sink is lent for the call.
-            guard(|| unsafe { G::write(At::new(p), &Session::new(r.session, p), r, &mut *out) }).unwrap_or(false)
+            guard(|| unsafe { G::write(At::new(p), &Session::lent(r.session, p), r, &mut *out) }).unwrap_or(false)
         }
         self.greetings.push(GreetingPoint { name: Str::new(G::NAME), order: G::ORDER, write: write::<M, G> });
         self
@@ -367,7 +367,7 @@ impl<M: Module> Registry<M> {
             out: *mut LookOut,
         ) -> Look {
             // SAFETY: see `listener`; `len` bytes and `out` lent for the call.
-            guard(|| unsafe { R::look(&Session::new(s, p), std::slice::from_raw_parts(ptr, len), &mut *out) })
+            guard(|| unsafe { R::look(&Session::lent(s, p), std::slice::from_raw_parts(ptr, len), &mut *out) })
                 .unwrap_or(Look::Malformed)
         }
         self.prereads.push(PrereadPoint {
@@ -385,7 +385,7 @@ impl<M: Module> Registry<M> {
     pub fn hook<H: Hook<M>>(&mut self) -> &mut Self {
         unsafe extern "C" fn check<M: Module, H: Hook<M>>(p: Place, s: *const SessionShared) -> Verdict {
             // SAFETY: see `listener`. A hook that panics closes: it may guard something.
-            guard(|| unsafe { H::check(At::new(p), &Session::new(s, p)) }).unwrap_or(Verdict::Deny)
+            guard(|| unsafe { H::check(At::new(p), &Session::lent(s, p)) }).unwrap_or(Verdict::Deny)
         }
         unsafe extern "C" fn run<M: Module, H: Hook<M>>(p: Place, s: *const SessionShared) -> LocalFuture<bool> {
             // SAFETY: see `listener`.
@@ -412,7 +412,7 @@ impl<M: Module> Registry<M> {
             upstream: &Stream,
         ) -> bool {
             // SAFETY: see `listener`.
-            guard(|| unsafe { R::takes(At::new(p), &Session::new(s, p), client, upstream) }).unwrap_or(false)
+            guard(|| unsafe { R::takes(At::new(p), &Session::lent(s, p), client, upstream) }).unwrap_or(false)
         }
         unsafe extern "C" fn run<M: Module, R: Relay<M>>(
             p: Place,
@@ -475,7 +475,7 @@ impl<M: Module> Registry<M> {
             out: *mut Sink,
         ) -> bool {
             // SAFETY: see `listener`; the sink is lent for the call.
-            guard(|| unsafe { V::write(&Session::new(s, p), rest.as_str(), &mut *out) }).unwrap_or(false)
+            guard(|| unsafe { V::write(&Session::lent(s, p), rest.as_str(), &mut *out) }).unwrap_or(false)
         }
         self.variables.push(VariablePoint {
             name: Str::new(V::NAME),

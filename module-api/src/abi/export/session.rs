@@ -98,6 +98,15 @@ impl<M: Module> Session<M> {
         }
     }
 
+    /// One without a hold of its own, for the length of a call that is lent the session.
+    ///
+    /// # Safety
+    /// As `new`; it is not used after the call.
+    pub(super) const unsafe fn lent(raw: *const SessionShared, place: Place) -> ManuallyDrop<Self> {
+        // SAFETY: by contract.
+        ManuallyDrop::new(Self { raw, at: unsafe { At::new(place) } })
+    }
+
     /// The session that another module's call concerns, as this module sees it: in a function of a contract.
     ///
     /// # Safety

@@ -38,7 +38,9 @@ pub fn host(value: &[u8]) -> Option<&[u8]> {
 #[must_use]
 pub fn append_via(existing: Option<&[u8]>, version: &str, name: &str) -> Vec<u8> {
     let existing = trim(existing.filter(|value| is_sound(value, b'(')).unwrap_or_default());
-    let mut out = existing.to_vec();
+    // With what follows: its memory is asked for once.
+    let mut out = Vec::with_capacity(existing.len() + 2 + version.len() + 1 + name.len());
+    out.extend_from_slice(existing);
     let named = name.len() <= MAX_NAME && (is_token(name.as_bytes()) || host(name.as_bytes()).is_some());
     if !is_token(version.as_bytes()) || !named {
         return out;
