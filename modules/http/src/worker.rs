@@ -6,7 +6,7 @@ use crate::{
     buffer::Memory,
     exchange::{Request, Spare},
     files::Files,
-    http2::client::Peers,
+    http2::peers::Peers,
     upstream::Idle,
 };
 use anyproxy_module_api::{Action, sleep, spawn};

@@ -9,6 +9,7 @@
 pub(crate) mod client;
 mod inbox;
 mod mux;
+pub(crate) mod peers;
 mod request;
 mod stream;
 mod tunnel;

@@ -14,7 +14,7 @@ use crate::{
     exchange::State,
     fault::Fault,
     h1, hooks,
-    http2::client::{Got, Stream},
+    http2::{client::Stream, peers::Got},
     incoming::Incoming,
     multi_hop,
     reply::{Call, Client, Reply},
