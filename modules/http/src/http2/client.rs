@@ -44,6 +44,10 @@ pub(super) async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
     peers.forget(peer, &link, failed);
     let mux = &mut *link.borrow_mut();
     mux.waker = None;
+    mux.over = true;
+    if let Some(opener) = &mux.opener {
+        opener.wake_by_ref();
+    }
     for entry in mux.streams.iter_mut().flatten() {
         if !entry.ended && entry.reset.is_none() {
             entry.reset = Some(Code::INTERNAL_ERROR);
@@ -80,10 +84,14 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         peers.wake(peer);
     }
     let mux = &mut *link.borrow_mut();
+    if let Some(opener) = mux.opener.as_ref().filter(|_| mux.codec.has_settings()) {
+        opener.wake_by_ref();
+    }
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());
     }
-    if (mux.alone || mux.codec.is_draining()) && mux.open == 0 && mux.conn.pending() == 0 {
+    let idle = mux.open == 0 && mux.opener.is_none();
+    if (mux.alone || mux.codec.is_draining()) && idle && mux.conn.pending() == 0 {
         return Poll::Ready(());
     }
     Poll::Pending
@@ -143,11 +151,28 @@ impl Stream {
         Some(Self { link: Rc::clone(link), key, id })
     }
 
+    /// Where it is.
+    pub(super) const fn parts(&self) -> (&Link, u32, u32) {
+        (&self.link, self.key, self.id)
+    }
+
+    /// The same stream for another owner: this one has none any more.
+    pub(crate) fn hand_over(&mut self) -> Self {
+        let key = std::mem::replace(&mut self.key, u32::MAX);
+        Self { link: Rc::clone(&self.link), key, id: std::mem::take(&mut self.id) }
+    }
+
+    /// The peer takes extended CONNECT: it has said so (RFC 8441 section 3).
+    pub(crate) fn takes_tunnels(&self) -> bool {
+        self.link.borrow().codec.peer_extended_connect()
+    }
+
     /// Sends the head of a request, which is there as one of HTTP/1. `te`: trailers are understood. `end`: nothing follows.
+    /// `protocol`: it asks for that one by extended CONNECT (RFC 8441 section 4).
     ///
     /// # Errors
     /// What is no field.
-    pub(crate) fn send_head(&self, text: &[u8], te: bool, end: bool) -> Result<(), BadField> {
+    pub(crate) fn send_head(&self, text: &[u8], te: bool, protocol: Option<&[u8]>, end: bool) -> Result<(), BadField> {
         const LIMITS: h1::Limits = h1::Limits { line: 1 << 20, head: 2 << 20, headers: 4096 };
         let mut head = h1::Head::default();
         if !matches!(head.request(text, &LIMITS), Ok(h1::Step::Done(_))) {
@@ -159,7 +184,8 @@ impl Stream {
         let Some(mut writer) = codec.headers(self.id, &mut conn.out) else { return Ok(()) };
         let scheme: &[u8] = if secure { b"https" } else { b"http" };
         let host = head.fields().value(text, Id::Host);
-        writer.request(head.method_name(text), Some(scheme), host, Some(head.target(text)), None)?;
+        let method = if protocol.is_some() { b"CONNECT" } else { head.method_name(text) };
+        writer.request(method, Some(scheme), host, Some(head.target(text)), protocol)?;
         for line in head.fields().list() {
             let of_connection = matches!(
                 line.id,
@@ -171,7 +197,9 @@ impl Stream {
                     | Id::Upgrade
                     | Id::Te
             );
-            if !of_connection {
+            // A stream becomes the other protocol's, and no key is to show that (RFC 8441 section 5).
+            let of_upgrade = protocol.is_some() && matches!(line.id, Id::SecWebSocketKey | Id::ContentLength);
+            if !of_connection && !of_upgrade {
                 writer.field(line.name(text), line.value(text), line.id == Id::Authorization)?;
             }
         }

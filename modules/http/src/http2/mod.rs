@@ -12,7 +12,7 @@ mod mux;
 pub(crate) mod peers;
 mod request;
 mod stream;
-mod tunnel;
+pub(crate) mod tunnel;
 
 pub(crate) use stream::Body;
 

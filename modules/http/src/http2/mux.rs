@@ -57,6 +57,10 @@ pub(crate) struct Mux {
     pub(super) open: usize,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
+    /// Of a client: who opens its first stream once the peer has said what it allows.
+    pub(super) opener: Option<Waker>,
+    /// Of a client: its task has ended, and nothing is sent any more.
+    pub(super) over: bool,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent, in turn.
@@ -130,6 +134,8 @@ impl Mux {
             free: Vec::new(),
             open: 0,
             alone: false,
+            opener: None,
+            over: false,
             waker: None,
             waiting: VecDeque::new(),
             deaf: false,

@@ -9,7 +9,7 @@ use crate::{
     conn::Conn,
     h2::{Code, Connection, Role},
 };
-use anyproxy_module_api::{now_ms, spawn};
+use anyproxy_module_api::{Error, ErrorKind, now_ms, spawn};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -148,7 +148,7 @@ impl Peers {
         for peer in all.values_mut() {
             peer.links.retain_mut(|k| {
                 let mux = &mut *k.link.borrow_mut();
-                if mux.open > 0 || k.idle_since == 0 {
+                if mux.open > 0 || mux.opener.is_some() || k.idle_since == 0 {
                     k.idle_since = now;
                 } else if now >= k.idle_since + idle_ms {
                     mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
@@ -163,15 +163,27 @@ impl Peers {
 }
 
 impl Turn {
-    /// The connection is made, to this peer: its first stream. `alone`: it has no other.
-    pub(crate) fn connected(mut self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
+    /// The connection is made, to this peer: its first stream, for a request that any peer of HTTP/2 takes. `alone`: it has
+    /// no other.
+    pub(crate) fn connected(self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
+        Stream::open(&self.begin(peer, alone, conn))
+    }
+
+    /// The same for a request that depends on what the peer allows.
+    pub(crate) fn connected_first(self, peer: u64, alone: bool, conn: Conn) -> Opening {
+        let link = self.begin(peer, alone, conn);
+        // Nobody waits yet, and the connection stays.
+        link.borrow_mut().opener = Some(Waker::noop().clone());
+        Opening(link)
+    }
+
+    fn begin(mut self, peer: u64, alone: bool, conn: Conn) -> Link {
         let mut codec = Connection::new(Role::Client, client::CONFIG);
         let mut conn = conn;
         codec.start(&mut conn.out);
         let mut mux = Mux::new(conn, codec);
         mux.alone = alone;
         let link = Rc::new(RefCell::new(mux));
-        let stream = Stream::open(&link);
         self.connected = true;
         let peers = Rc::clone(&self.peers);
         if !alone {
@@ -179,7 +191,41 @@ impl Turn {
             peers.0.borrow_mut().entry(peer).or_default().links.push(known);
         }
         // Ends with the connection, or the generation.
-        drop(spawn(client::drive(link, peers, peer)));
-        stream
+        drop(spawn(client::drive(Rc::clone(&link), peers, peer)));
+        link
+    }
+}
+
+/// A connection that was made for a request, which waits for the peer's SETTINGS (RFC 9113 section 3.4).
+pub(crate) struct Opening(Link);
+
+impl Opening {
+    /// Its first stream, once the peer has said what it allows. `None`: others were sooner, or it allows none.
+    ///
+    /// # Errors
+    /// `Reset`: the connection ended before that; whoever speaks no HTTP/2 ends it.
+    pub(crate) async fn stream(self) -> Result<Option<Stream>, Error> {
+        poll_fn(|cx| {
+            let mux = &mut *self.0.borrow_mut();
+            if mux.codec.has_settings() {
+                return Poll::Ready(Ok(()));
+            }
+            if mux.over {
+                return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
+            }
+            mux.opener = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await?;
+        Ok(Stream::open(&self.0))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mux = &mut *self.0.borrow_mut();
+        mux.opener = None;
+        // Where it is nobody else's it ends.
+        mux.wake();
     }
 }

@@ -303,7 +303,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
 
 /// The stream is another protocol's.
 async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
-    let client = tunnel::stream(stream.reader());
+    let client = tunnel::stream(stream);
     let result = match upgrade {
         Upgrade::Module(upgraded) => upgraded.go_on(client).await,
         Upgrade::Peer(upstream, lease) => {
