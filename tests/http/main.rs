@@ -22,6 +22,8 @@ mod http2_peers;
 mod http2_peers_that_fail;
 mod http2_reload;
 mod http2_websocket;
+mod http2_websocket_openings;
+mod http2_websocket_peers;
 mod keep_alive;
 mod modules_of_others;
 mod multi_hop;

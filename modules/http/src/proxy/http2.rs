@@ -164,10 +164,6 @@ impl Download {
             };
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
-            if message.status() == 101 {
-                // HTTP/2 has no such answer (RFC 9113 section 8.6), and a client of HTTP/1 would believe it.
-                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
-            }
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.incoming.interim(&message);
