@@ -288,3 +288,27 @@ fn an_upload_that_goes_on_after_an_early_head_is_not_cut() {
         assert_eq!(receive(response).await.expect("an answer").text(), "150");
     });
 }
+
+#[test]
+fn idle_connections_are_kept_as_long_as_the_local_of_their_last_stream_says() {
+    const GO: &str = "http_proxy version=\"2\"; proxy_pass_upstream \"u\"";
+    let peer = Peer::start(|call| async move { call.answer(b"ok").await });
+    let proxy = Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\nupstream \"u\" {{ proxy_pass_tcp \"{}\"; }}\n\
+         net {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nhttp_upstream_keepalive_timeout \"1h\"\n\
+         local {{ rule \"${{path}}\" text=\"/short\"; http_upstream_keepalive_timeout \"300ms\"; {GO}; }}\n\
+         local {{ rule \"${{path}}\" text=\"/none\"; http_upstream_keepalive 0; {GO}; }}\nlocal {{ {GO}; }}\n}} }}\n",
+        peer.addr()
+    ));
+    let kept = before(peer.addr(), "http_upstream_keepalive_timeout \"1h\"");
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(once(&kept, get1("/")).text(), "ok");
+    for (path, connection) in [("/", "2"), ("/none", "2"), ("/", "3"), ("/short", "3")] {
+        assert_eq!(ask(&mut stream, get1(path)).header("x-connection"), Some(connection), "{path}");
+    }
+    eventually("those whose time is over are ended", || (peer.open() == 1).then_some(()));
+    assert_eq!(ask(&mut stream, get1("/")).header("x-connection"), Some("4"));
+    // The other one has been there all the time.
+    assert_eq!(once(&kept, get1("/")).header("x-connection"), Some("1"));
+    assert_eq!(peer.open(), 2);
+}

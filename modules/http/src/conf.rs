@@ -155,7 +155,7 @@ directive! {
 }
 
 directive! {
-    /// Idle connections to one peer that a worker keeps.
+    /// Idle connections to one peer that a worker keeps. Of HTTP/2, where one is enough for many requests, 0 alone counts.
     "http_upstream_keepalive", Contexts::MSL,
     .args(&[ArgDesc::new("count", Kind::Int, "0: none").required().bounds(0, 100_000)])
     .default("64")
@@ -164,7 +164,7 @@ directive! {
 
 directive! {
     /// An idle connection to a peer is kept for so long: less than the peer itself keeps it, or requests meet its end.
-    /// A shorter time in the peer's own Keep-Alive header counts.
+    /// A shorter time in the peer's own Keep-Alive header counts. One of HTTP/2 is idle from the end of its last stream on.
     "http_upstream_keepalive_timeout", Contexts::MSL,
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
     .default("4s")

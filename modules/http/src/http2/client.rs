@@ -140,7 +140,7 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    pub(super) fn open(link: &Link) -> Option<Self> {
+    pub(super) fn open(link: &Link, keep_ms: u64) -> Option<Self> {
         let mux = &mut *link.borrow_mut();
         if mux.codec.is_draining() {
             return None;
@@ -148,6 +148,7 @@ impl Stream {
         let id = mux.codec.open()?;
         let key = mux.enter(Entry::new(id));
         mux.codec.set_key(id, key);
+        mux.keep_ms = keep_ms;
         Some(Self { link: Rc::clone(link), key, id })
     }
 

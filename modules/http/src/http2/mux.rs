@@ -8,7 +8,7 @@ use crate::{
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who, now_ms};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -61,6 +61,9 @@ pub(crate) struct Mux {
     pub(super) opener: Option<Waker>,
     /// Of a client: its task has ended, and nothing is sent any more.
     pub(super) over: bool,
+    /// Of a client: for how long it is kept when it has no stream, and since when it has none.
+    pub(super) keep_ms: u64,
+    pub(super) left_ms: u64,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent, in turn.
@@ -136,6 +139,8 @@ impl Mux {
             alone: false,
             opener: None,
             over: false,
+            keep_ms: 0,
+            left_ms: 0,
             waker: None,
             waiting: VecDeque::new(),
             deaf: false,
@@ -347,6 +352,21 @@ impl Mux {
         }
     }
 
+    /// Of a client: the peer has not said yet what it allows.
+    pub(super) fn is_new(&self) -> bool {
+        !self.codec.has_settings() && !self.codec.is_draining()
+    }
+
+    /// Of a client: nobody has had a use for it for longer than it is kept.
+    pub(super) fn is_left(&self, now_ms: u64) -> bool {
+        self.open == 0 && self.opener.is_none() && self.left_ms != 0 && now_ms >= self.left_ms + self.keep_ms
+    }
+
+    /// Of a client: another stream may be opened on it, if there is room.
+    pub(super) fn is_usable(&self, now_ms: u64) -> bool {
+        !self.is_new() && !self.is_left(now_ms)
+    }
+
     pub(super) fn entry(&mut self, key: u32) -> Option<&mut Entry> {
         self.streams.get_mut(key as usize)?.as_mut()
     }
@@ -377,6 +397,9 @@ impl Mux {
         {
             self.open -= 1;
             self.free.push(key);
+            if self.open == 0 {
+                self.left_ms = now_ms();
+            }
         }
     }
 

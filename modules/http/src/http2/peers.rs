@@ -28,7 +28,7 @@ pub(crate) struct Peers(RefCell<HashMap<u64, Peer>>);
 
 #[derive(Default)]
 struct Peer {
-    links: Vec<Known>,
+    links: Vec<Link>,
     /// Somebody makes one: others wait for that.
     connecting: bool,
     /// How often nobody could.
@@ -36,23 +36,14 @@ struct Peer {
     waiting: Vec<Waker>,
 }
 
-struct Known {
-    link: Link,
-    /// When it had no stream, first.
-    idle_since: u64,
-}
-
 impl Peer {
-    fn stream(&self) -> Option<Stream> {
-        // How many a new one takes is not known: the first request alone is on it until the peer has said so.
-        self.links.iter().filter(|k| !k.is_new()).find_map(|k| Stream::open(&k.link))
+    fn stream(&self, keep_ms: u64) -> Option<Stream> {
+        self.links.iter().filter(|link| link.borrow().is_usable(now_ms())).find_map(|link| Stream::open(link, keep_ms))
     }
-}
 
-impl Known {
-    fn is_new(&self) -> bool {
-        let codec = &self.link.borrow().codec;
-        !codec.has_settings() && !codec.is_draining()
+    /// How many a new one takes is not known: the first request alone is on it until the peer has said so.
+    fn has_new(&self) -> bool {
+        self.links.iter().any(|link| link.borrow().is_new())
     }
 }
 
@@ -92,24 +83,25 @@ pub(crate) enum Got {
 }
 
 impl Peers {
-    /// A stream on a connection that there is, if one has room.
-    pub(crate) fn stream(&self, peer: u64) -> Option<Stream> {
-        self.0.borrow().get(&peer)?.stream()
+    /// A stream on a connection that there is, if one has room. Once its last one has ended, a connection is kept for as long
+    /// as its latest one said.
+    pub(crate) fn stream(&self, peer: u64, keep_ms: u64) -> Option<Stream> {
+        self.0.borrow().get(&peer)?.stream(keep_ms)
     }
 
     /// A stream on a connection that there is, or the turn to make one.
-    pub(crate) async fn get(self: &Rc<Self>, peer: u64) -> Got {
+    pub(crate) async fn get(self: &Rc<Self>, peer: u64, keep_ms: u64) -> Got {
         let mut failures = None;
         poll_fn(|cx| {
             let mut all = self.0.borrow_mut();
             let this = all.entry(peer).or_default();
-            if let Some(stream) = this.stream() {
+            if let Some(stream) = this.stream(keep_ms) {
                 return Poll::Ready(Got::Stream(stream));
             }
             if *failures.get_or_insert(this.failures) != this.failures {
                 return Poll::Ready(Got::Nothing);
             }
-            if this.connecting || this.links.len() >= CONNECTIONS || this.links.iter().any(Known::is_new) {
+            if this.connecting || this.links.len() >= CONNECTIONS || this.has_new() {
                 this.waiting.push(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -136,26 +128,24 @@ impl Peers {
         let mut all = self.0.borrow_mut();
         if let Some(this) = all.get_mut(&peer) {
             this.failures += u64::from(failed);
-            this.links.retain(|k| !Rc::ptr_eq(&k.link, link));
+            this.links.retain(|known| !Rc::ptr_eq(known, link));
             this.waiting.drain(..).for_each(Waker::wake);
         }
     }
 
-    /// Ends connections that nobody has used for so long.
-    pub(crate) fn sweep(&self, idle_ms: u64) {
+    /// Ends connections that nobody has used for as long as they are kept.
+    pub(crate) fn sweep(&self) {
         let now = now_ms();
         let mut all = self.0.borrow_mut();
         for peer in all.values_mut() {
-            peer.links.retain_mut(|k| {
-                let mux = &mut *k.link.borrow_mut();
-                if mux.open > 0 || mux.opener.is_some() || k.idle_since == 0 {
-                    k.idle_since = now;
-                } else if now >= k.idle_since + idle_ms {
+            peer.links.retain(|link| {
+                let mux = &mut *link.borrow_mut();
+                let over = mux.is_left(now);
+                if over {
                     mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
                     mux.wake();
-                    return false;
                 }
-                true
+                !over
             });
         }
         all.retain(|_, p| !p.links.is_empty() || p.connecting || !p.waiting.is_empty());
@@ -165,16 +155,16 @@ impl Peers {
 impl Turn {
     /// The connection is made, to this peer: its first stream, for a request that any peer of HTTP/2 takes. `alone`: it has
     /// no other.
-    pub(crate) fn connected(self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
-        Stream::open(&self.begin(peer, alone, conn))
+    pub(crate) fn connected(self, peer: u64, alone: bool, conn: Conn, keep_ms: u64) -> Option<Stream> {
+        Stream::open(&self.begin(peer, alone, conn), keep_ms)
     }
 
     /// The same for a request that depends on what the peer allows.
-    pub(crate) fn connected_first(self, peer: u64, alone: bool, conn: Conn) -> Opening {
+    pub(crate) fn connected_first(self, peer: u64, alone: bool, conn: Conn, keep_ms: u64) -> Opening {
         let link = self.begin(peer, alone, conn);
         // Nobody waits yet, and the connection stays.
         link.borrow_mut().opener = Some(Waker::noop().clone());
-        Opening(link)
+        Opening { link, keep_ms }
     }
 
     fn begin(mut self, peer: u64, alone: bool, conn: Conn) -> Link {
@@ -187,8 +177,7 @@ impl Turn {
         self.connected = true;
         let peers = Rc::clone(&self.peers);
         if !alone {
-            let known = Known { link: Rc::clone(&link), idle_since: 0 };
-            peers.0.borrow_mut().entry(peer).or_default().links.push(known);
+            peers.0.borrow_mut().entry(peer).or_default().links.push(Rc::clone(&link));
         }
         // Ends with the connection, or the generation.
         drop(spawn(client::drive(Rc::clone(&link), peers, peer)));
@@ -197,7 +186,10 @@ impl Turn {
 }
 
 /// A connection that was made for a request, which waits for the peer's SETTINGS (RFC 9113 section 3.4).
-pub(crate) struct Opening(Link);
+pub(crate) struct Opening {
+    link: Link,
+    keep_ms: u64,
+}
 
 impl Opening {
     /// Its first stream, once the peer has said what it allows. `None`: others were sooner, or it allows none.
@@ -206,7 +198,7 @@ impl Opening {
     /// `Reset`: the connection ended before that; whoever speaks no HTTP/2 ends it.
     pub(crate) async fn stream(self) -> Result<Option<Stream>, Error> {
         poll_fn(|cx| {
-            let mux = &mut *self.0.borrow_mut();
+            let mux = &mut *self.link.borrow_mut();
             if mux.codec.has_settings() {
                 return Poll::Ready(Ok(()));
             }
@@ -217,14 +209,17 @@ impl Opening {
             Poll::Pending
         })
         .await?;
-        Ok(Stream::open(&self.0))
+        Ok(Stream::open(&self.link, self.keep_ms))
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let mux = &mut *self.0.borrow_mut();
+        let mux = &mut *self.link.borrow_mut();
         mux.opener = None;
+        if mux.open == 0 {
+            mux.left_ms = now_ms();
+        }
         // Where it is nobody else's it ends.
         mux.wake();
     }

@@ -140,17 +140,19 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
     let limit = Duration::from_millis(conf.first_byte_ms);
+    // Connections of HTTP/2 are few: whether any are kept is all that their number says.
+    let keep_ms = if conf.upstream_idle == 0 { 0 } else { conf.upstream_idle_ms };
     let mut left = ATTEMPTS;
     while left > 0 {
         let mut lease = pick(call, tries).await?;
         let PeerInfo { id, greeted, .. } = lease.info();
         let got = if greeted != 0 {
             peers.alone()
-        } else if let Some(stream) = peers.stream(id) {
+        } else if let Some(stream) = peers.stream(id, keep_ms) {
             Got::Stream(stream)
         } else {
             // All connections may be full, for long.
-            timeout(limit, async { Ok(peers.get(id).await) }).await?
+            timeout(limit, async { Ok(peers.get(id, keep_ms).await) }).await?
         };
         match got {
             Got::Stream(stream) => {
@@ -177,9 +179,9 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                 let PeerInfo { id, greeted, .. } = lease.info();
                 let (alone, conn) = (greeted != 0, Conn::new(connected));
                 let opened = if told {
-                    timeout(limit, turn.connected_first(id, alone, conn).stream()).await
+                    timeout(limit, turn.connected_first(id, alone, conn, keep_ms).stream()).await
                 } else {
-                    Ok(turn.connected(id, alone, conn))
+                    Ok(turn.connected(id, alone, conn, keep_ms))
                 };
                 match opened {
                     Ok(Some(stream)) => return Ok((stream, lease)),
