@@ -39,6 +39,7 @@ mod reloads;
 mod retries;
 mod rewriting;
 mod routes;
+mod silences;
 mod slow_clients;
 mod support;
 mod total_time;
