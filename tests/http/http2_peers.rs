@@ -231,6 +231,49 @@ fn more_at_once_than_a_connection_takes_go_over_several() {
 }
 
 #[test]
+fn clients_that_give_up_waiting_for_room_take_nobody_elses() {
+    // As many as a worker has connections, each with room for one.
+    const CONNECTIONS: usize = 16;
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let (holding, go) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (held, released) = (Arc::clone(&holding), Arc::clone(&go));
+    let peer = Peer::start_with(builder, move |call: Call| {
+        let (held, released) = (Arc::clone(&held), Arc::clone(&released));
+        async move {
+            if call.request.uri().path() == "/held" {
+                held.add_permits(1);
+                released.acquire().await.expect("open").forget();
+            }
+            call.answer(b"ok").await;
+        }
+    });
+    let proxy = before(peer.addr(), "http2_streams 1000");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for _ in 0..5 {
+            let (mut kept, mut given_up) = (Vec::new(), Vec::new());
+            for _ in 0..CONNECTIONS {
+                kept.push(client.begin(get("/held"), true).await.expect("a stream"));
+            }
+            holding.acquire_many(CONNECTIONS as u32).await.expect("open").forget();
+            for n in 0..100 {
+                let stream = client.begin(get("/"), true).await.expect("a stream");
+                if n % 2 == 0 { given_up.push(stream) } else { kept.push(stream) }
+            }
+            // Some give up as they wait, and some as they are woken.
+            given_up.truncate(25);
+            go.add_permits(CONNECTIONS);
+            drop(given_up);
+            for (response, _) in kept {
+                assert_eq!(receive(response.await.expect("a head")).await.expect("an answer").text(), "ok");
+            }
+        }
+    });
+    assert_eq!(peer.accepted(), CONNECTIONS as u64);
+}
+
+#[test]
 fn another_one_of_its_kind_is_a_peer() {
     let echo = server("http2_streams 1000\nlocal { http_echo; }").start();
     let proxy = before(echo.addr(0), "http2_streams 1000");

@@ -13,6 +13,7 @@ pub(crate) mod peers;
 mod request;
 mod stream;
 pub(crate) mod tunnel;
+mod waiting;
 
 pub(crate) use stream::Body;
 

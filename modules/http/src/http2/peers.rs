@@ -4,6 +4,7 @@
 use super::{
     client::{self, Stream},
     mux::{Link, Mux},
+    waiting::{Ticket, Waiting},
 };
 use crate::{
     conn::Conn,
@@ -33,12 +34,37 @@ struct Peer {
     connecting: bool,
     /// How often nobody could.
     failures: u64,
-    waiting: Vec<Waker>,
+    waiting: Waiting,
 }
 
 impl Peer {
     fn stream(&self, keep_ms: u64) -> Option<Stream> {
         self.links.iter().filter(|link| link.borrow().is_usable(now_ms())).find_map(|link| Stream::open(link, keep_ms))
+    }
+
+    /// Whether another connection may be made.
+    fn may_connect(&self) -> bool {
+        !self.connecting && self.links.len() < CONNECTIONS && !self.has_new()
+    }
+
+    /// Nobody could make a connection: each of those who wait is to know.
+    fn fail(&mut self) {
+        self.failures += 1;
+        self.waiting.wake_all();
+    }
+
+    /// Wakes as many of those who wait as there is room for: for streams, and for one who makes a connection.
+    fn wake(&mut self) {
+        if !self.waiting.has_sleepers() {
+            return;
+        }
+        let now = now_ms();
+        let room = |link: &Link| {
+            let mux = link.borrow();
+            if mux.is_usable(now) { mux.codec.room() } else { 0 }
+        };
+        let streams = self.links.iter().map(room).fold(0, usize::saturating_add);
+        self.waiting.wake(streams.saturating_add(self.may_connect().into()));
     }
 
     /// How many a new one takes is not known: the first request alone is on it until the peer has said so.
@@ -66,8 +92,28 @@ impl Drop for Turn {
         let Some(peer) = self.peer else { return };
         if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
             peer.connecting = false;
-            peer.failures += u64::from(!self.connected);
-            peer.waiting.drain(..).for_each(Waker::wake);
+            if self.connected {
+                peer.wake();
+            } else {
+                peer.fail();
+            }
+        }
+    }
+}
+
+/// Somebody waits. One that is woken and gives up leaves what it would have got to the next.
+struct Wait {
+    peers: Rc<Peers>,
+    peer: u64,
+    ticket: Ticket,
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&self.peer)
+            && peer.waiting.look(&self.ticket)
+        {
+            peer.wake();
         }
     }
 }
@@ -89,24 +135,29 @@ impl Peers {
         self.0.borrow().get(&peer)?.stream(keep_ms)
     }
 
-    /// A stream on a connection that there is, or the turn to make one.
+    /// A stream on a connection that there is, or the turn to make one. Those who wait get them in turn, as there is room;
+    /// who finds some at once does not wait.
     pub(crate) async fn get(self: &Rc<Self>, peer: u64, keep_ms: u64) -> Got {
         let mut failures = None;
+        let mut wait = Wait { peers: Rc::clone(self), peer, ticket: Ticket::default() };
         poll_fn(|cx| {
             let mut all = self.0.borrow_mut();
             let this = all.entry(peer).or_default();
-            if let Some(stream) = this.stream(keep_ms) {
-                return Poll::Ready(Got::Stream(stream));
-            }
-            if *failures.get_or_insert(this.failures) != this.failures {
-                return Poll::Ready(Got::Nothing);
-            }
-            if this.connecting || this.links.len() >= CONNECTIONS || this.has_new() {
-                this.waiting.push(cx.waker().clone());
+            this.waiting.look(&wait.ticket);
+            let got = if let Some(stream) = this.stream(keep_ms) {
+                Got::Stream(stream)
+            } else if *failures.get_or_insert(this.failures) != this.failures {
+                Got::Nothing
+            } else if this.may_connect() {
+                this.connecting = true;
+                Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false })
+            } else {
+                this.waiting.sleep(&mut wait.ticket, cx.waker());
                 return Poll::Pending;
-            }
-            this.connecting = true;
-            Poll::Ready(Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false }))
+            };
+            // It has left the queue.
+            wait.ticket = Ticket::default();
+            Poll::Ready(got)
         })
         .await
     }
@@ -119,7 +170,7 @@ impl Peers {
     /// Somebody may find a stream now.
     pub(super) fn wake(&self, peer: u64) {
         if let Some(peer) = self.0.borrow_mut().get_mut(&peer) {
-            peer.waiting.drain(..).for_each(Waker::wake);
+            peer.wake();
         }
     }
 
@@ -127,9 +178,12 @@ impl Peers {
     pub(super) fn forget(&self, peer: u64, link: &Link, failed: bool) {
         let mut all = self.0.borrow_mut();
         if let Some(this) = all.get_mut(&peer) {
-            this.failures += u64::from(failed);
             this.links.retain(|known| !Rc::ptr_eq(known, link));
-            this.waiting.drain(..).for_each(Waker::wake);
+            if failed {
+                this.fail();
+            } else {
+                this.wake();
+            }
         }
     }
 
@@ -147,6 +201,7 @@ impl Peers {
                 }
                 !over
             });
+            peer.wake();
         }
         all.retain(|_, p| !p.links.is_empty() || p.connecting || !p.waiting.is_empty());
     }
