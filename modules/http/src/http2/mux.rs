@@ -1,6 +1,6 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, inbox::Inbox, request};
+use super::{PREFACE, deadlines::Deadline, inbox::Inbox, request};
 use crate::{
     Http,
     conn::Conn,
@@ -55,6 +55,8 @@ pub(crate) struct Mux {
     pub(super) streams: Vec<Option<Entry>>,
     pub(super) free: Vec<u32>,
     pub(super) open: usize,
+    /// Of a server: the connection's, at whose deadline those of the streams are looked at.
+    pub(super) session: Option<Session<Http>>,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
     /// Of a client: who opens its first stream once the peer has said what it allows.
@@ -136,6 +138,7 @@ impl Mux {
             streams: Vec::new(),
             free: Vec::new(),
             open: 0,
+            session: None,
             alone: false,
             opener: None,
             over: false,
@@ -350,6 +353,14 @@ impl Mux {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// Of a server: what its streams have to do with time.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Deadline<'_>> {
+        self.streams.iter().flatten().filter_map(|entry| {
+            let watch = entry.watch.as_ref()?;
+            Some(Deadline { at_ms: &watch.deadline_ms, fired: &watch.fired, waker: entry.waker.as_ref() })
+        })
     }
 
     /// Of a client: the peer has not said yet what it allows.

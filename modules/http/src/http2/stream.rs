@@ -1,6 +1,7 @@
 //! One stream of HTTP/2: its exchange, from the request to the end of the answer.
 
 use super::{
+    deadlines,
     mux::{Link, Mux},
     tunnel,
 };
@@ -166,7 +167,13 @@ pub(super) async fn answer(
             // Reset by the client, or ended from outside.
             return Poll::Ready(());
         }
-        work.as_mut().poll(cx)
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending()
+            && let Some(connection) = &stream.link.borrow().session
+        {
+            deadlines::note(&connection.deadline_ms, watch.deadline_ms.get());
+        }
+        polled
     })
     .await;
     leave.1 = true;
