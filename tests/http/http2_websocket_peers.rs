@@ -36,7 +36,12 @@ pub(crate) fn before(peer: &Peer, more: &str) -> Proxy {
 }
 
 /// Accepts, and answers with what comes to its end; `/bye` is said goodbye after that.
-pub(crate) async fn accept(mut call: Call) {
+pub(crate) async fn accept(call: Call) {
+    accept_and(call, std::future::ready(())).await;
+}
+
+/// The same, and reads nothing before `ready`.
+async fn accept_and(mut call: Call, ready: impl Future<Output = ()>) {
     if call.request.method() != Method::CONNECT {
         return call.answer(b"ok").await;
     }
@@ -48,6 +53,7 @@ pub(crate) async fn accept(mut call: Call) {
         .header("sec-websocket-accept", "x")
         .header("content-length", "5");
     let Ok(mut out) = call.respond.send_response(ok.body(()).expect("a head"), false) else { return };
+    ready.await;
     let bye = call.request.uri().path() == "/bye";
     let body = call.request.body_mut();
     while let Some(Ok(piece)) = body.data().await {
@@ -207,14 +213,9 @@ fn a_side_that_does_not_read_holds_up_the_other_and_nobody_else() {
     let mut stream = client::connect(proxy.addr(0));
     stream.write_all(handshake("/film").as_bytes()).expect("write");
     assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 101 "));
-    let mut last = (0, 0);
-    eventually("the peer stands still", || {
-        let now = sent.load(Relaxed);
-        last = (now, if now == last.0 && now > 0 { last.1 + 1 } else { 0 });
-        (last.1 > 20).then_some(())
-    });
     // Windows, and what the system has for the sockets.
-    assert!(last.0 < ALL as u64 / 2, "{} bytes", last.0);
+    let stopped = stands_still(&sent);
+    assert!(stopped < ALL as u64 / 2, "{stopped} bytes");
     let mut other = client::connect(proxy.addr(0));
     other.write_all(handshake("/").as_bytes()).expect("write");
     assert_eq!(answer(&mut other, "GET").status, 101);
@@ -225,6 +226,52 @@ fn a_side_that_does_not_read_holds_up_the_other_and_nobody_else() {
         assert!(client::read_exact(&stream, 1 << 16) == piece);
     }
     assert_eq!(peer.accepted(), 1);
+}
+
+#[test]
+fn a_peer_that_does_not_read_holds_up_its_client() {
+    const ALL: usize = 48 << 20;
+    let go = Arc::new(tokio::sync::Semaphore::new(0));
+    let wait = Arc::clone(&go);
+    let peer = Peer::start_with(offering(), move |call| {
+        let wait = Arc::clone(&wait);
+        async move {
+            accept_and(call, async { wait.acquire().await.expect("open").forget() }).await;
+        }
+    });
+    let proxy = before(&peer, "");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(handshake("/").as_bytes()).expect("write");
+    assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 101 "));
+    let sent = AtomicU64::new(0);
+    let piece = pattern::bytes(1 << 16);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ALL >> 16 {
+                (&stream).write_all(&piece).expect("write");
+                sent.fetch_add(1 << 16, Relaxed);
+            }
+            stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        });
+        let stopped = stands_still(&sent);
+        assert!(stopped < ALL as u64 / 2, "{stopped} bytes");
+        go.add_permits(1);
+        for _ in 0..ALL >> 16 {
+            assert!(client::read_exact(&stream, 1 << 16) == piece);
+        }
+    });
+    assert_eq!(client::read_to_end(&stream), b"");
+}
+
+/// Waits until a number does not grow any more.
+fn stands_still(number: &AtomicU64) -> u64 {
+    let (mut last, mut times) = (0, 0);
+    eventually("it stands still", || {
+        let now = number.load(Relaxed);
+        times = if now == last && now > 0 { times + 1 } else { 0 };
+        last = now;
+        (times > 20).then_some(now)
+    })
 }
 
 #[test]

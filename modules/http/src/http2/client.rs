@@ -2,9 +2,10 @@
 //! and sends what the streams have to say.
 
 use super::{
-    mux::{Broken, Entry, Link, Mux, Received},
+    entry::Entry,
+    mux::{Broken, Link, Mux, Received},
     peers::Peers,
-    stream::send_trailers,
+    sending::send_trailers,
 };
 use crate::{
     h1::{self, Id},

@@ -8,10 +8,12 @@
 
 pub(crate) mod client;
 mod deadlines;
+mod entry;
 mod inbox;
 mod mux;
 pub(crate) mod peers;
 mod request;
+mod sending;
 mod stream;
 pub(crate) mod tunnel;
 mod waiting;
@@ -29,7 +31,8 @@ use crate::{
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, spawn, tracing,
 };
-use mux::{Broken, Entry, FULL, Link, Mux, Received};
+use entry::Entry;
+use mux::{Broken, FULL, Link, Mux, Received};
 use std::{
     cell::RefCell,
     future::poll_fn,

@@ -1,14 +1,18 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, deadlines::Deadline, inbox::Inbox, request};
+use super::{
+    PREFACE,
+    deadlines::Deadline,
+    entry::{Entry, SHARE},
+    request,
+};
 use crate::{
     Http,
     conn::Conn,
     h2::{Code, Connection, Event, Fatal},
-    message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who, now_ms};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -23,8 +27,6 @@ pub(super) const FULL: usize = 256 << 10;
 const DEAF: usize = 2 * FULL;
 /// Reads of a connection in one turn of its task, of up to 64 KiB each.
 const READS: u32 = 8;
-/// Bytes that a stream may send before others that wait.
-const SHARE: usize = 64 << 10;
 /// From so many bytes on a piece is sent without a copy.
 const WHOLE: usize = 4 << 10;
 
@@ -74,60 +76,6 @@ pub(crate) struct Mux {
     deaf: bool,
     /// How often was read in this turn.
     reads: u32,
-}
-
-/// A stream whose answer is under way.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) id: u32,
-    /// Its task's; set when that is polled first.
-    pub(super) waker: Option<Waker>,
-    pub(super) task: Option<Task>,
-    /// Of a server: its deadline and its end.
-    pub(super) watch: Option<Session<Http>>,
-    /// Of a client: heads of answers, the last one final.
-    pub(super) heads: VecDeque<Message>,
-    pub(super) received: Inbox,
-    pub(super) trailers: Vec<u8>,
-    /// Nothing more is received.
-    pub(super) ended: bool,
-    /// It is gone, and why.
-    pub(super) reset: Option<Code>,
-    /// Bytes that it may send before others, and whether it waits for some.
-    pub(super) share: usize,
-    pub(super) queued: bool,
-}
-
-impl Entry {
-    pub(super) fn new(id: u32) -> Self {
-        Self {
-            id,
-            waker: None,
-            task: None,
-            watch: None,
-            heads: VecDeque::new(),
-            received: Inbox::default(),
-            trailers: Vec::new(),
-            ended: false,
-            reset: None,
-            share: SHARE,
-            queued: false,
-        }
-    }
-
-    /// Its task has something to do.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// It is this task's.
-    pub(super) fn note(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-        }
-    }
 }
 
 impl Mux {
