@@ -11,7 +11,7 @@ use http::{Method, Response};
 
 use crate::h2::*;
 use crate::http2_websocket::{Socket, first, serving, serving_text};
-use crate::support::{answer, head};
+use crate::support::{answer, at_rest, head};
 
 /// The key of RFC 6455 section 1.3 and its answer.
 pub(crate) const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -214,7 +214,7 @@ fn a_side_that_does_not_read_holds_up_the_other_and_nobody_else() {
     stream.write_all(handshake("/film").as_bytes()).expect("write");
     assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 101 "));
     // Windows, and what the system has for the sockets.
-    let stopped = stands_still(&sent);
+    let stopped = at_rest(|| sent.load(Relaxed));
     assert!(stopped < ALL as u64 / 2, "{stopped} bytes");
     let mut other = client::connect(proxy.addr(0));
     other.write_all(handshake("/").as_bytes()).expect("write");
@@ -253,7 +253,7 @@ fn a_peer_that_does_not_read_holds_up_its_client() {
             }
             stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
         });
-        let stopped = stands_still(&sent);
+        let stopped = at_rest(|| sent.load(Relaxed));
         assert!(stopped < ALL as u64 / 2, "{stopped} bytes");
         go.add_permits(1);
         for _ in 0..ALL >> 16 {
@@ -261,17 +261,6 @@ fn a_peer_that_does_not_read_holds_up_its_client() {
         }
     });
     assert_eq!(client::read_to_end(&stream), b"");
-}
-
-/// Waits until a number does not grow any more.
-fn stands_still(number: &AtomicU64) -> u64 {
-    let (mut last, mut times) = (0, 0);
-    eventually("it stands still", || {
-        let now = number.load(Relaxed);
-        times = if now == last && now > 0 { times + 1 } else { 0 };
-        last = now;
-        (times > 20).then_some(now)
-    })
 }
 
 #[test]
