@@ -160,6 +160,18 @@ fn a_peer_without_http2_or_settings_is_a_bad_gateway() {
         assert_eq!(once(&proxy, handshake("/chat")).status, 502);
         proxy.await_line("access.log", "reason=upstream_connect_unreachable", LIMIT);
     }
+    // Another one is asked where that is wanted.
+    let good = Peer::start_with(offering(), accept);
+    let proxy = serving(&format!(
+        "http_retry \"connect\"; local {{ http_proxy version=\"2\"; proxy_pass_tcp \"{}\"; proxy_pass_tcp \"{}\"; }}",
+        ends.addr(),
+        good.addr()
+    ));
+    for _ in 0..4 {
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(handshake("/").as_bytes()).expect("write");
+        assert_eq!(answer(&mut stream, "GET").status, 101);
+    }
     let silent = by_hand(|raw| while raw.frame().is_some() {});
     let proxy = serving(&format!(
         "http_first_byte_timeout \"200ms\"; local {{ http_proxy version=\"2\"; proxy_pass_tcp \"{}\"; }}",

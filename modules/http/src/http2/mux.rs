@@ -318,7 +318,7 @@ impl Mux {
 
     /// Of a client: nobody has had a use for it for longer than it is kept.
     pub(super) fn is_left(&self, now_ms: u64) -> bool {
-        self.open == 0 && self.opener.is_none() && self.left_ms != 0 && now_ms >= self.left_ms + self.keep_ms
+        self.open == 0 && self.opener.is_none() && now_ms >= self.left_ms + self.keep_ms
     }
 
     /// Of a client: another stream may be opened on it, if there is room.

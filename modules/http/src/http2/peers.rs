@@ -228,6 +228,7 @@ impl Turn {
         codec.start(&mut conn.out);
         let mut mux = Mux::new(conn, codec);
         mux.alone = alone;
+        mux.left_ms = now_ms();
         let link = Rc::new(RefCell::new(mux));
         self.connected = true;
         let peers = Rc::clone(&self.peers);

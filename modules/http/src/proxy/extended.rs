@@ -85,7 +85,7 @@ pub(super) fn not_taken(call: &Call<'_>, peer: &PeerInfo) -> Fault {
     tracing::info!(
         session = call.exchange.id,
         peer = %peer.addr,
-        "the peer takes no WebSocket over HTTP/2: its SETTINGS_ENABLE_CONNECT_PROTOCOL is not 1 (RFC 8441)"
+        "the peer takes no extended CONNECT, so no WebSocket: its SETTINGS_ENABLE_CONNECT_PROTOCOL is not 1 (RFC 8441)"
     );
     Fault { stage: Stage::Connect, ..Fault::new(Who::Upstream, Cause::Protocol, 502) }
 }

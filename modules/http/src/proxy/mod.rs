@@ -188,7 +188,10 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                     Ok(None) => lease.done(&UNUSED),
                     Err(e) => {
                         lease.done(&UNREACHABLE);
-                        return Err(e);
+                        if !tries.again_elsewhere(call, id, &e).await {
+                            return Err(e);
+                        }
+                        continue;
                     }
                 }
             }
