@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use harness::{Origin, Proxy, TempDir, client, eventually, pattern, program, skip};
 
-use crate::support::{OK, Scripted, answer, ask, chunks, get, head, once, proxy_to};
+use crate::support::{OK, Scripted, answer, ask, at_rest, chunks, get, head, once, proxy_to};
 
 /// More than sockets hold on the way.
 const LARGE: usize = 48 << 20;
@@ -22,7 +22,8 @@ fn large(len: usize, headers: &'static str) -> (Origin, Arc<AtomicBool>) {
     let origin = Origin::start(move |mut conn| {
         while head(&mut conn).is_some() {
             conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n{headers}\r\n").as_bytes())?;
-            conn.write_all(&pattern::bytes(len))?;
+            // In pieces, so that it shows how many were taken.
+            pattern::bytes(len).chunks(64 << 10).try_for_each(|piece| conn.write_all(piece))?;
             told.store(true, SeqCst);
         }
         Ok(())
@@ -48,10 +49,6 @@ pub(crate) fn unnamed(proxy: &Proxy, dir: &Path) -> usize {
 pub(crate) fn is_pattern(body: &[u8], len: usize) {
     assert_eq!(body.len(), len);
     assert_eq!(pattern::verify(0, body), Ok(()));
-}
-
-pub(crate) fn pause() {
-    std::thread::sleep(Duration::from_millis(600));
 }
 
 #[test]
@@ -87,7 +84,7 @@ fn without_it_or_where_it_is_not_wanted_the_peer_waits() {
         let (origin, done) = large(LARGE, headers);
         let proxy = proxy_to(origin.addr(), directive);
         let stream = slow(&proxy);
-        pause();
+        at_rest(|| origin.sent());
         assert!(!done.load(SeqCst), "{directive} {headers}");
         is_pattern(&client::read_exact(&stream, LARGE), LARGE);
     }
@@ -139,7 +136,7 @@ fn a_client_of_medium_speed_gets_all_in_order_through_a_small_file() {
                 self.0.read(&mut to[..most])
             }
         }
-        pause();
+        at_rest(|| origin.sent());
         let mut stream = Slowed(stream, 0);
         let body = if framing == "chunks" {
             chunks(&mut stream)
@@ -209,7 +206,7 @@ fn an_answer_that_breaks_off_is_cut_after_what_came() {
     let proxy = proxy_to(origin.addr(), "http_response_buffering #true");
     let mut stream = slow(&proxy);
     eventually("the peer is gone", || (origin.open() == 0).then_some(()));
-    pause();
+    at_rest(|| origin.sent());
     let mut body = Vec::new();
     let _ = stream.read_to_end(&mut body);
     is_pattern(&body, 8 << 20);
@@ -222,7 +219,7 @@ fn requests_behind_one_another_are_all_answered() {
     let proxy = proxy_to(origin.addr(), "http_response_buffering #true\nhttp_request_buffering #true");
     let mut stream = client::connect(proxy.addr(0));
     stream.write_all(get("/1").repeat(3).as_bytes()).expect("write");
-    pause();
+    at_rest(|| origin.sent());
     for _ in 0..3 {
         is_pattern(&answer(&mut stream, "GET").body, 3 << 20);
     }
@@ -245,7 +242,7 @@ fn many_slow_clients_have_a_bounded_share_of_memory() {
     let proxy = proxy_to(origin.addr(), "http_response_buffering #true memory=\"40MiB\" file=0");
     let before = proxy.resident();
     let slow: Vec<_> = (0..5).map(|_| slow(&proxy)).collect();
-    std::thread::sleep(Duration::from_secs(2));
+    at_rest(|| origin.sent());
     let more = proxy.resident().saturating_sub(before) >> 20;
     assert!((100..150).contains(&more), "{more} MiB");
     std::thread::scope(|s| {
@@ -290,7 +287,7 @@ fn a_full_disk_lets_the_peer_wait_and_refuses_requests() {
     );
     let mut stream = slow(&proxy);
     proxy.await_log("no file for an answer", harness::LIMIT);
-    pause();
+    at_rest(|| origin.sent());
     assert!(!done.load(SeqCst));
     is_pattern(&client::read_exact(&stream, LARGE), LARGE);
     // Its file is gone, and what fits is kept again.

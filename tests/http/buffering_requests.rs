@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 
 use harness::{Origin, TempDir, client, eventually, pattern};
 
-use crate::buffering::{is_pattern, pause, unnamed};
-use crate::support::{OK, Scripted, answer, ask, head, once, proxy_to};
+use crate::buffering::{is_pattern, unnamed};
+use crate::support::{OK, Scripted, answer, ask, at_rest, head, once, proxy_to};
 
 #[test]
 fn a_slow_upload_is_a_peers_matter_once_it_is_whole() {
@@ -23,10 +23,10 @@ fn a_slow_upload_is_a_peers_matter_once_it_is_whole() {
             .write_all(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n").as_bytes())
             .expect("write");
         stream.write_all(&body[..len - 1]).expect("write");
-        pause();
+        at_rest(|| origin.origin.received());
         assert_eq!((origin.origin.accepted(), origin.seen().len()), accepted, "nobody was asked");
         if len > 1 << 20 {
-            assert_eq!(unnamed(&proxy, dir.path()), 1);
+            eventually("it has a file", || (unnamed(&proxy, dir.path()) == 1).then_some(()));
         }
         stream.write_all(&body[len - 1..]).expect("write");
         assert_eq!(answer(&mut stream, "PUT").text(), "ok");

@@ -108,11 +108,15 @@ impl Drop for Server {
 
 #[track_caller]
 fn all_calls_work(python: &Path, proxy: &Proxy) {
-    let out = Command::new(python).arg(script()).args(["ask", &proxy.addr(0).to_string()]).output().expect("it runs");
+    prints(python, "ask", proxy, &["unary", "down", "up", "both", "many", "status", "deadline"]);
+}
+
+#[track_caller]
+fn prints(python: &Path, what: &str, proxy: &Proxy, lines: &[&str]) {
+    let out = Command::new(python).arg(script()).args([what, &proxy.addr(0).to_string()]).output().expect("it runs");
     let text = String::from_utf8_lossy(&out.stdout);
     let good: Vec<_> = text.lines().collect();
-    let all = ["unary", "down", "up", "both", "many", "status", "deadline"];
-    assert!(good == all, "{good:?}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(good == lines, "{good:?}\n{}", String::from_utf8_lossy(&out.stderr));
 }
 
 #[test]
@@ -141,4 +145,19 @@ fn and_through_two_of_them() {
     let proxy = at(behind.addr(0).port());
     all_calls_work(python, &proxy);
     assert_eq!(peer.lines.recv_timeout(LIMIT).as_deref(), Ok("cancelled"));
+}
+
+#[test]
+fn a_silent_stream_lasts_where_its_local_sets_no_limit() {
+    let Some(python) = python() else { return };
+    let peer = Server::start(python);
+    let to = format!("http_proxy version=\"2\"; proxy_pass_tcp \"127.0.0.1:{}\"", peer.port);
+    let proxy = server(&format!(
+        "http_body_timeout \"300ms\"\nlocal {{ rule \"${{path}}\" text=\"/test.Echo/Quiet\"; http_body_timeout 0; {to}; }}\nlocal {{ {to}; }}"
+    ))
+    .start();
+    prints(python, "silent", &proxy, &["silent"]);
+    let log = proxy.read("access.log");
+    let line = log.lines().find(|l| l.contains("path=/test.Echo/Cut"));
+    assert!(line.is_some_and(|l| l.contains("reason=upstream_transfer_timeout")), "{log}");
 }

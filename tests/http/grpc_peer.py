@@ -2,6 +2,7 @@
 
 serve           prints its port, and `cancelled` for each call that its client gave up; ends with its input
 ask HOST:PORT   makes calls of each kind and prints a line for each that went as it should
+silent HOST:PORT   has two streams that say nothing until the one that is not waited for is cut
 """
 
 import sys
@@ -48,8 +49,25 @@ def slow(request, context):
     return b""
 
 
+RELEASED = threading.Event()
+
+
+def quiet(request, context):
+    yield b"one"
+    if RELEASED.wait(30):
+        yield b"two"
+
+
+def release(request, context):
+    RELEASED.set()
+    return b""
+
+
 def serve():
     handlers = {
+        "Quiet": grpc.unary_stream_rpc_method_handler(quiet),
+        "Cut": grpc.unary_stream_rpc_method_handler(quiet),
+        "Release": grpc.unary_unary_rpc_method_handler(release),
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Down": grpc.unary_stream_rpc_method_handler(down),
         "Up": grpc.stream_unary_rpc_method_handler(up),
@@ -132,7 +150,16 @@ def ask(target):
     print("deadline")
 
 
-if sys.argv[1] == "serve":
-    serve()
-else:
-    ask(sys.argv[2])
+def silent(target):
+    channel = grpc.insecure_channel(target, options=(("grpc.enable_http_proxy", 0),))
+    at = lambda name: "/%s/%s" % (SERVICE, name)
+    patient, cut = (channel.unary_stream(at(name))(b"", timeout=30) for name in ("Quiet", "Cut"))
+    assert (next(patient), next(cut)) == (b"one", b"one")
+    got = code_of(lambda: cut)
+    assert got[0] not in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED), got
+    channel.unary_unary(at("Release"))(b"", timeout=20)
+    assert list(patient) == [b"two"]
+    print("silent")
+
+
+{"serve": lambda: serve(), "ask": lambda: ask(sys.argv[2]), "silent": lambda: silent(sys.argv[2])}[sys.argv[1]]()

@@ -9,7 +9,7 @@ use harness::{LIMIT, Nginx, Origin, Proxy, TempDir, client, eventually, pattern,
 use http::{HeaderValue, Request};
 
 use crate::h2::*;
-use crate::support::{OK, Scripted, head, net, proxy_to, server};
+use crate::support::{OK, Scripted, at_rest, head, net, proxy_to, server};
 
 /// Runs curl with prior knowledge of HTTP/2; its output. `None`: it is not there. One request each: with prior knowledge
 /// curl 7.88 cannot use a connection again, nginx's neither.
@@ -339,13 +339,7 @@ fn a_client_that_reads_nothing_at_all_does_not_fill_memory() {
         raw.get(1 + 2 * n, "/10000000");
     }
     origin.await_accepted(50);
-    // Until all of it stands still.
-    let mut last = 0;
-    eventually("nothing moves", || {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        let sent = origin.sent();
-        (std::mem::replace(&mut last, sent) == sent).then_some(())
-    });
+    at_rest(|| origin.sent());
     let grown = proxy.resident().saturating_sub(before);
     assert!(grown < 24 << 20, "{} KiB more", grown >> 10);
 }

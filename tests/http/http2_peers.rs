@@ -231,6 +231,49 @@ fn more_at_once_than_a_connection_takes_go_over_several() {
 }
 
 #[test]
+fn clients_that_give_up_waiting_for_room_take_nobody_elses() {
+    // As many as a worker has connections, each with room for one.
+    const CONNECTIONS: usize = 16;
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let (holding, go) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (held, released) = (Arc::clone(&holding), Arc::clone(&go));
+    let peer = Peer::start_with(builder, move |call: Call| {
+        let (held, released) = (Arc::clone(&held), Arc::clone(&released));
+        async move {
+            if call.request.uri().path() == "/held" {
+                held.add_permits(1);
+                released.acquire().await.expect("open").forget();
+            }
+            call.answer(b"ok").await;
+        }
+    });
+    let proxy = before(peer.addr(), "http2_streams 1000");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for _ in 0..5 {
+            let (mut kept, mut given_up) = (Vec::new(), Vec::new());
+            for _ in 0..CONNECTIONS {
+                kept.push(client.begin(get("/held"), true).await.expect("a stream"));
+            }
+            holding.acquire_many(CONNECTIONS as u32).await.expect("open").forget();
+            for n in 0..100 {
+                let stream = client.begin(get("/"), true).await.expect("a stream");
+                if n % 2 == 0 { given_up.push(stream) } else { kept.push(stream) }
+            }
+            // Some give up as they wait, and some as they are woken.
+            given_up.truncate(25);
+            go.add_permits(CONNECTIONS);
+            drop(given_up);
+            for (response, _) in kept {
+                assert_eq!(receive(response.await.expect("a head")).await.expect("an answer").text(), "ok");
+            }
+        }
+    });
+    assert_eq!(peer.accepted(), CONNECTIONS as u64);
+}
+
+#[test]
 fn another_one_of_its_kind_is_a_peer() {
     let echo = server("http2_streams 1000\nlocal { http_echo; }").start();
     let proxy = before(echo.addr(0), "http2_streams 1000");
@@ -287,4 +330,28 @@ fn an_upload_that_goes_on_after_an_early_head_is_not_cut() {
         }
         assert_eq!(receive(response).await.expect("an answer").text(), "150");
     });
+}
+
+#[test]
+fn idle_connections_are_kept_as_long_as_the_local_of_their_last_stream_says() {
+    const GO: &str = "http_proxy version=\"2\"; proxy_pass_upstream \"u\"";
+    let peer = Peer::start(|call| async move { call.answer(b"ok").await });
+    let proxy = Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\nupstream \"u\" {{ proxy_pass_tcp \"{}\"; }}\n\
+         net {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\nhttp_upstream_keepalive_timeout \"1h\"\n\
+         local {{ rule \"${{path}}\" text=\"/short\"; http_upstream_keepalive_timeout \"300ms\"; {GO}; }}\n\
+         local {{ rule \"${{path}}\" text=\"/none\"; http_upstream_keepalive 0; {GO}; }}\nlocal {{ {GO}; }}\n}} }}\n",
+        peer.addr()
+    ));
+    let kept = before(peer.addr(), "http_upstream_keepalive_timeout \"1h\"");
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(once(&kept, get1("/")).text(), "ok");
+    for (path, connection) in [("/", "2"), ("/none", "2"), ("/", "3"), ("/short", "3")] {
+        assert_eq!(ask(&mut stream, get1(path)).header("x-connection"), Some(connection), "{path}");
+    }
+    eventually("those whose time is over are ended", || (peer.open() == 1).then_some(()));
+    assert_eq!(ask(&mut stream, get1("/")).header("x-connection"), Some("4"));
+    // The other one has been there all the time.
+    assert_eq!(once(&kept, get1("/")).header("x-connection"), Some("1"));
+    assert_eq!(peer.open(), 2);
 }

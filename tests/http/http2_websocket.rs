@@ -12,14 +12,19 @@ use http::{HeaderValue, Method, Request, Response};
 use crate::h2::*;
 use crate::support::{FORMAT, OK, Scripted, head};
 
-fn serving(text: &str) -> Proxy {
-    Proxy::start(&format!(
+/// A configuration with one server; `text` is what is inside beside the listener.
+pub(crate) fn serving_text(text: &str) -> String {
+    format!(
         "load_module \"tcp\" \"balancer\" \"http\" \"websocket\"\ncommon {{ worker_threads 1; }}\nnet {{\n\
          access_log \"access.log\" flush=0 format=\"{FORMAT}\"\nserver {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n{text}\n}} }}\n"
-    ))
+    )
 }
 
-fn connect(path: &str) -> Request<()> {
+pub(crate) fn serving(text: &str) -> Proxy {
+    Proxy::start(&serving_text(text))
+}
+
+pub(crate) fn connect(path: &str) -> Request<()> {
     let mut request = Request::builder().method(Method::CONNECT).uri(format!("http://a.test{path}"));
     request.extensions_mut().expect("a request").insert(h2::ext::Protocol::from_static("websocket"));
     let mut request = request.body(()).expect("a request");
@@ -28,15 +33,15 @@ fn connect(path: &str) -> Request<()> {
 }
 
 /// A stream that has become a WebSocket's.
-struct Socket {
-    up: SendStream<Bytes>,
-    down: RecvStream,
-    head: Response<()>,
+pub(crate) struct Socket {
+    pub(crate) up: SendStream<Bytes>,
+    pub(crate) down: RecvStream,
+    pub(crate) head: Response<()>,
     unread: Vec<u8>,
 }
 
 impl Socket {
-    async fn open(client: &Client, path: &str) -> Self {
+    pub(crate) async fn open(client: &Client, path: &str) -> Self {
         assert!(client.send.is_extended_connect_protocol_enabled(), "it is not announced");
         let (response, up) = client.begin(connect(path), false).await.expect("a stream");
         let (head, down) = response.await.expect("an answer").into_parts();
@@ -44,7 +49,7 @@ impl Socket {
         Self { up, down, head: Response::from_parts(head, ()), unread: Vec::new() }
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let mut rest = Bytes::copy_from_slice(bytes);
         while !rest.is_empty() {
             self.up.reserve_capacity(rest.len());
@@ -54,7 +59,7 @@ impl Socket {
     }
 
     /// So many bytes; fewer at the end.
-    async fn read(&mut self, n: usize) -> Vec<u8> {
+    pub(crate) async fn read(&mut self, n: usize) -> Vec<u8> {
         while self.unread.len() < n {
             let Some(piece) = self.down.data().await else { break };
             let piece = piece.expect("no reset");
@@ -180,7 +185,7 @@ fn what_comes_before_the_answer_is_kept_for_the_peer() {
 }
 
 /// The first on a connection: it waits for what the server announces.
-async fn first(client: &Client, path: &str) -> Socket {
+pub(crate) async fn first(client: &Client, path: &str) -> Socket {
     while !client.send.is_extended_connect_protocol_enabled() {
         tokio::task::yield_now().await;
     }

@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use harness::{Builder, Origin, Proxy, client};
+use harness::{Builder, Origin, Proxy, client, eventually};
 
 /// What the access log says of a request.
 pub(crate) const FORMAT: &str = "status=${status} method=${http_request_method} path=${path} uri=${http_request_uri} \
@@ -177,3 +178,16 @@ impl Scripted {
 
 /// What most of them answer.
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Waits until a number has not grown for a while, which is longer than the steps of a loaded machine; that number.
+#[track_caller]
+pub(crate) fn at_rest(number: impl Fn() -> u64) -> u64 {
+    let (mut last, mut since) = (number(), Instant::now());
+    eventually("it stands still", || {
+        let now = number();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_millis(250)).then_some(now)
+    })
+}

@@ -161,6 +161,27 @@ fn pythons_client_and_server_meet_through_the_proxy() {
 }
 
 #[test]
+fn and_over_http2_between_two_of_them() {
+    let Some(python) = python() else { return };
+    let behind = Server::start(python);
+    let pass = format!("local {{ websocket_proxy; proxy_pass_tcp \"127.0.0.1:{}\"; }}", behind.1);
+    let inner = server(&format!(
+        "local {{ rule \"${{path}}\" text=\"/own\"; websocket_protocols \"a\"; websocket_echo; }}\n{pass}"
+    ));
+    for more in ["", "websocket_proxy;"] {
+        let to = format!("http_proxy version=\"2\"; proxy_pass_tcp \"{}\"", inner.addr(0));
+        let proxy = server(&format!("local {{ {more} {to}; }}"));
+        for path in ["", "own"] {
+            let mut client = Command::new(python);
+            client.args(["-c", CLIENT, &format!("ws://{}/{path}", proxy.addr(0)), "a"]);
+            succeeds(client);
+        }
+    }
+    await_count(&inner, "/closed/1000", 2);
+    await_count(&inner, "/proxied", 2);
+}
+
+#[test]
 fn nodes_client_gets_its_echo() {
     let Some(node) = program("node") else {
         return skip("node is not installed");

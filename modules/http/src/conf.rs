@@ -23,6 +23,8 @@ use anyproxy_module_api::*;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
+/// Milliseconds of a hundred years.
+const NEVER: u64 = 100 * 365 * 86_400_000;
 
 directive! {
     /// The server speaks HTTP: each request chooses its local by its host and path.
@@ -107,9 +109,12 @@ directive! {
 }
 
 directive! {
-    /// Ends a connection when a body stands still for so long: of the request, or of the answer at the client.
+    /// Ends a request whose bodies stand still for so long: that of the request, or of the answer, at the peer or the client.
+    /// With HTTP/2 it is the stream that ends, else the connection. It begins anew with each byte in either direction. Streams
+    /// that may be silent, as those of gRPC or server-sent events, want a local with a long time, or with 0: then only one of
+    /// the two sides ends them, or `http_total_timeout`.
     "http_body_timeout", Contexts::MSL,
-    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .args(&[ArgDesc::new("time", Kind::Time, "0: no limit").required().bounds(0, DAY)])
     .default("60s")
     .example("http_body_timeout \"30s\"")
 }
@@ -148,14 +153,15 @@ directive! {
 
 directive! {
     /// A peer must have begun its answer so long after it had the request. Otherwise the client gets 504.
+    /// So long, too, a request waits for room on connections of HTTP/2 that are full.
     "http_first_byte_timeout", Contexts::MSL,
-    .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
+    .args(&[ArgDesc::new("time", Kind::Time, "0: no limit").required().bounds(0, DAY)])
     .default("60s")
     .example("http_first_byte_timeout \"5s\"")
 }
 
 directive! {
-    /// Idle connections to one peer that a worker keeps.
+    /// Idle connections to one peer that a worker keeps. Of HTTP/2, where one is enough for many requests, 0 alone counts.
     "http_upstream_keepalive", Contexts::MSL,
     .args(&[ArgDesc::new("count", Kind::Int, "0: none").required().bounds(0, 100_000)])
     .default("64")
@@ -164,7 +170,7 @@ directive! {
 
 directive! {
     /// An idle connection to a peer is kept for so long: less than the peer itself keeps it, or requests meet its end.
-    /// A shorter time in the peer's own Keep-Alive header counts.
+    /// A shorter time in the peer's own Keep-Alive header counts. One of HTTP/2 is idle from the end of its last stream on.
     "http_upstream_keepalive_timeout", Contexts::MSL,
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
     .default("4s")
@@ -243,16 +249,18 @@ impl Conf {
     pub(crate) fn new(scope: &Scope<'_, Self>, problems: &mut Problems<'_>) -> Self {
         let number = |name: &str, default: i64| scope.node(name).and_then(|n| n.arg(0)).map_or(default, |v| v.num);
         let ms = |name: &str, seconds: i64| (number(name, seconds * SECOND) / 1_000_000).unsigned_abs();
+        // 0 is no limit: later than any process lives, and far from the end of what a time can hold.
+        let or_never = |ms: u64| if ms == 0 { NEVER } else { ms };
         let mut request_headers = headers::rules(scope, "http_request_header", problems);
         Self {
             header_size: number("http_header_size", 16 << 10) as usize,
             header_count: number("http_header_count", 100) as u16,
             body_size: number("http_body_size", 0).unsigned_abs(),
             header_ms: ms("http_header_timeout", 60),
-            body_ms: ms("http_body_timeout", 60),
+            body_ms: or_never(ms("http_body_timeout", 60)),
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
-            first_byte_ms: ms("http_first_byte_timeout", 60),
+            first_byte_ms: or_never(ms("http_first_byte_timeout", 60)),
             total_ms: total::limit(scope),
             http2_streams: number("http2_streams", 128) as u32,
             http2_window: number("http2_window", 256 << 10) as u32,

@@ -6,7 +6,7 @@ use crate::{
     buffer::Memory,
     exchange::{Request, Spare},
     files::Files,
-    http2::client::Peers,
+    http2::peers::Peers,
     upstream::Idle,
 };
 use anyproxy_module_api::{Action, sleep, spawn};
@@ -42,8 +42,6 @@ pub struct Worker {
     pub(crate) known: Known,
 }
 
-/// A connection of HTTP/2 to a peer without a request is kept for so long.
-const IDLE_MS: u64 = 60_000;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -58,7 +56,7 @@ impl Worker {
             for turn in 1_u64.. {
                 sleep(SWEEP).await;
                 swept.0.sweep();
-                swept.2.sweep(IDLE_MS);
+                swept.2.sweep();
                 if turn % 20 == 0 {
                     swept.1.sweep();
                 }

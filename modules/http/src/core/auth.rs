@@ -69,7 +69,7 @@ pub fn base64(text: &[u8], limit: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn sextet(digit: u8) -> Option<u8> {
+pub(super) fn sextet(digit: u8) -> Option<u8> {
     match digit {
         b'A'..=b'Z' => Some(digit - b'A'),
         b'a'..=b'z' => Some(digit - b'a' + 26),

@@ -28,6 +28,7 @@ pub mod query;
 pub mod range;
 pub mod redirect;
 pub mod rewrite;
+pub mod websocket;
 
 #[cfg(test)]
 mod auth_tests;
@@ -73,6 +74,8 @@ mod range_tests;
 mod redirect_tests;
 #[cfg(test)]
 mod rewrite_tests;
+#[cfg(test)]
+mod websocket_tests;
 
 /// `value` without spaces and tabs at both ends: the optional whitespace of RFC 9110 5.6.3.
 pub(crate) fn trim(mut value: &[u8]) -> &[u8] {

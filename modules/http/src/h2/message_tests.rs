@@ -256,3 +256,24 @@ fn a_response_without_content_may_say_a_length() {
     );
     assert_eq!(client.feed(&data(1, false, b"0123456789")).unwrap().len(), 1);
 }
+
+#[test]
+fn a_connect_that_is_declined_is_a_request_as_others() {
+    let connect = || {
+        let mut client = Side::client(Config::default());
+        let stream = client.connection.open().unwrap();
+        let mut request = client.connection.headers(stream, &mut client.out).unwrap();
+        let sent = request.request(b"CONNECT", Some(b"http"), Some(b"a"), Some(b"/"), Some(b"websocket"));
+        assert_eq!(sent, Ok(()));
+        request.finish(false);
+        client
+    };
+    let trailers = headers(1, true, &[("x", "y")]);
+    let mut declined = connect();
+    assert_eq!(declined.feed(&headers(1, false, &[(":status", "403")])), Ok(vec![head(1, false)]));
+    assert_eq!(declined.feed(&trailers), Ok(vec![Event::Trailers { stream: 1, key: 0 }]));
+    // A tunnel has none (RFC 9113 section 8.5).
+    let mut tunnel = connect();
+    assert_eq!(tunnel.feed(&headers(1, false, &[(":status", "200")])), Ok(vec![head(1, false)]));
+    assert_eq!(tunnel.feed(&trailers), Ok(vec![own_reset(1, Code::PROTOCOL_ERROR)]));
+}

@@ -194,8 +194,10 @@ impl Connection {
             return Ok(Some(Event::Head { stream: id, key, end }));
         }
         stream.received_head = true;
+        // Refused, it is a request like others, and its response may have trailers.
+        stream.is_connect &= status < 300;
         // What the length says of a response without content is not what comes (RFC 9110 section 8.6).
-        stream.expected = if stream.is_connect && status < 300 {
+        stream.expected = if stream.is_connect {
             UNKNOWN
         } else if stream.is_head || status == 204 || status == 304 {
             0

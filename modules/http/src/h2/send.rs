@@ -7,12 +7,22 @@ use super::frame::{self, END_STREAM, HEAD, MOST};
 use super::head::HeaderWriter;
 
 impl Connection {
+    /// Client: how many streams [`Connection::open`] would give now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.role != Role::Client || self.is_draining() {
+            return 0;
+        }
+        let allowed = (self.peer.max_streams as usize).saturating_sub(self.streams.len());
+        // Ids are odd; there are none beyond.
+        allowed.min((MOST.saturating_sub(self.last.max(1)) / 2) as usize)
+    }
+
     /// Client: a new stream, whose request is to be sent with [`Connection::headers`] before another is opened, for ids
     /// must come in order. `None` where the peer allows no more, or the ids are used up, or the connection is about to
     /// end: see [`Connection::is_draining`].
     pub fn open(&mut self) -> Option<u32> {
-        let allowed = self.role == Role::Client && !self.is_draining();
-        if !allowed || self.streams.len() >= self.peer.max_streams as usize || self.last >= MOST - 1 {
+        if self.room() == 0 {
             return None;
         }
         self.last = if self.last == 0 { 1 } else { self.last + 2 };

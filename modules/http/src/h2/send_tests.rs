@@ -165,9 +165,14 @@ fn resets_by_the_caller() {
 #[test]
 fn a_client_opens_what_it_may() {
     let mut client = Side::client(Config::default());
+    assert_eq!(client.connection.room(), 100);
     assert_eq!(client.feed(&settings(&[(3, 2)])), Ok(vec![]));
+    assert_eq!(client.connection.room(), 2);
     assert_eq!((client.request("GET", true), client.request("GET", true), client.connection.open()), (1, 3, None));
+    assert_eq!(client.feed(&settings(&[(3, 1)])), Ok(vec![]));
+    assert_eq!(client.connection.room(), 0, "fewer than there are");
     assert_eq!(client.feed(&settings(&[(3, 3)])), Ok(vec![Event::Writable { stream: 0, key: 0 }]));
+    assert_eq!(client.connection.room(), 1);
     assert_eq!(client.request("GET", true), 5);
     client.feed(&headers(1, true, &[(":status", "200")])).unwrap();
     client.take();
@@ -176,7 +181,8 @@ fn a_client_opens_what_it_may() {
     client.connection.reset(stream, Code::CANCEL, &mut client.out);
     assert!(client.out.is_empty());
     assert_eq!(client.connection.streams(), 2);
-    assert_eq!(Side::server(Config::default()).connection.open(), None);
+    let mut server = Side::server(Config::default());
+    assert_eq!((server.connection.room(), server.connection.open()), (0, None));
 }
 
 #[test]
@@ -190,7 +196,7 @@ fn a_client_hears_which_streams_were_left_out() {
     let left = |stream, key| Event::Reset { stream, key, code: Code::REFUSED_STREAM, own: true };
     let told = Event::GoAway { last: 1, code: Code::NO_ERROR };
     assert_eq!(client.feed(&goaway), Ok(vec![told, left(3, 13), left(5, 15)]));
-    assert!(client.connection.is_draining() && client.connection.open().is_none());
+    assert!(client.connection.is_draining() && client.connection.room() == 0 && client.connection.open().is_none());
     let done = Event::Head { stream: 1, key: 11, end: true };
     assert_eq!(client.feed(&headers(1, true, &[(":status", "200")])), Ok(vec![done]));
     assert_eq!(client.connection.streams(), 0);

@@ -2,32 +2,28 @@
 //! and sends what the streams have to say.
 
 use super::{
-    mux::{Broken, Entry, Link, Mux, Received},
-    stream::send_trailers,
+    entry::Entry,
+    mux::{Broken, Link, Mux, Received},
+    peers::Peers,
+    sending::send_trailers,
 };
 use crate::{
-    conn::Conn,
     h1::{self, Id},
-    h2::{BadField, Code, Config, Connection, Event, Role},
+    h2::{BadField, Code, Config, Event},
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Error, ErrorKind, now_ms, spawn, tracing};
+use anyproxy_module_api::{Error, ErrorKind, tracing};
 use std::{
-    cell::RefCell,
-    collections::HashMap,
     fmt,
     future::poll_fn,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
-
-/// Connections to one peer, a worker.
-const CONNECTIONS: usize = 16;
 
 /// What a peer is allowed. The windows of the streams bound what is held; one for all of them would let a few clients that
 /// do not read hold up all others.
-const CONFIG: Config = Config {
+pub(super) const CONFIG: Config = Config {
     max_streams: 0,
     window: 256 << 10,
     connection_window: u32::MAX >> 1,
@@ -41,176 +37,18 @@ const CONFIG: Config = Config {
     unsent: 256 << 10,
 };
 
-/// The connections of one worker, by the identity of the peer.
-#[derive(Default)]
-pub(crate) struct Peers(RefCell<HashMap<u64, Peer>>);
-
-#[derive(Default)]
-struct Peer {
-    links: Vec<Known>,
-    /// Somebody makes one: others wait for that.
-    connecting: bool,
-    /// How often nobody could.
-    failures: u64,
-    waiting: Vec<Waker>,
-}
-
-struct Known {
-    link: Link,
-    /// When it had no stream, first.
-    idle_since: u64,
-}
-
-impl Peer {
-    fn stream(&self) -> Option<Stream> {
-        // How many a new one takes is not known: the first request alone is on it until the peer has said so.
-        self.links.iter().filter(|k| !k.is_new()).find_map(|k| Stream::open(&k.link))
-    }
-}
-
-impl Known {
-    fn is_new(&self) -> bool {
-        let codec = &self.link.borrow().codec;
-        !codec.has_settings() && !codec.is_draining()
-    }
-}
-
-impl fmt::Debug for Peers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.borrow().iter().map(|(peer, p)| (peer, p.links.len()))).finish()
-    }
-}
-
-/// Somebody is to make a connection; dropping this tells all who wait for it that there is none.
-pub(crate) struct Turn {
-    peers: Rc<Peers>,
-    /// `None`: nobody waits for it.
-    peer: Option<u64>,
-    connected: bool,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let Some(peer) = self.peer else { return };
-        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
-            peer.connecting = false;
-            peer.failures += u64::from(!self.connected);
-            peer.waiting.drain(..).for_each(Waker::wake);
-        }
-    }
-}
-
-/// What a request gets.
-pub(crate) enum Got {
-    /// A stream, whose head is to be sent at once.
-    Stream(Stream),
-    /// The turn to make a connection.
-    Turn(Turn),
-    /// The connection that this request waited for could not be made.
-    Nothing,
-}
-
-impl Peers {
-    /// A stream on a connection that there is, if one has room.
-    pub(crate) fn stream(&self, peer: u64) -> Option<Stream> {
-        self.0.borrow().get(&peer)?.stream()
-    }
-
-    /// A stream on a connection that there is, or the turn to make one.
-    pub(crate) async fn get(self: &Rc<Self>, peer: u64) -> Got {
-        let mut failures = None;
-        poll_fn(|cx| {
-            let mut all = self.0.borrow_mut();
-            let this = all.entry(peer).or_default();
-            if let Some(stream) = this.stream() {
-                return Poll::Ready(Got::Stream(stream));
-            }
-            if *failures.get_or_insert(this.failures) != this.failures {
-                return Poll::Ready(Got::Nothing);
-            }
-            if this.connecting || this.links.len() >= CONNECTIONS || this.links.iter().any(Known::is_new) {
-                this.waiting.push(cx.waker().clone());
-                return Poll::Pending;
-            }
-            this.connecting = true;
-            Poll::Ready(Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false }))
-        })
-        .await
-    }
-
-    /// The turn to make a connection that is for one request.
-    pub(crate) fn alone(self: &Rc<Self>) -> Got {
-        Got::Turn(Turn { peers: Rc::clone(self), peer: None, connected: false })
-    }
-
-    /// Somebody may find a stream now.
-    fn wake(&self, peer: u64) {
-        if let Some(peer) = self.0.borrow_mut().get_mut(&peer) {
-            peer.waiting.drain(..).for_each(Waker::wake);
-        }
-    }
-
-    /// The connection is nobody's choice any more.
-    fn forget(&self, peer: u64, link: &Link, failed: bool) {
-        let mut all = self.0.borrow_mut();
-        if let Some(this) = all.get_mut(&peer) {
-            this.failures += u64::from(failed);
-            this.links.retain(|k| !Rc::ptr_eq(&k.link, link));
-            this.waiting.drain(..).for_each(Waker::wake);
-        }
-    }
-
-    /// Ends connections that nobody has used for so long.
-    pub(crate) fn sweep(&self, idle_ms: u64) {
-        let now = now_ms();
-        let mut all = self.0.borrow_mut();
-        for peer in all.values_mut() {
-            peer.links.retain_mut(|k| {
-                let mux = &mut *k.link.borrow_mut();
-                if mux.open > 0 || k.idle_since == 0 {
-                    k.idle_since = now;
-                } else if now >= k.idle_since + idle_ms {
-                    mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
-                    mux.wake();
-                    return false;
-                }
-                true
-            });
-        }
-        all.retain(|_, p| !p.links.is_empty() || p.connecting || !p.waiting.is_empty());
-    }
-}
-
-impl Turn {
-    /// The connection is made, to this peer: its first stream. `alone`: it has no other.
-    pub(crate) fn connected(mut self, peer: u64, alone: bool, conn: Conn) -> Option<Stream> {
-        let mut codec = Connection::new(Role::Client, CONFIG);
-        let mut conn = conn;
-        codec.start(&mut conn.out);
-        let mut mux = Mux::new(conn, codec);
-        mux.alone = alone;
-        let link = Rc::new(RefCell::new(mux));
-        let stream = Stream::open(&link);
-        self.connected = true;
-        let peers = Rc::clone(&self.peers);
-        if !alone {
-            let known = Known { link: Rc::clone(&link), idle_since: 0 };
-            peers.0.borrow_mut().entry(peer).or_default().links.push(known);
-        }
-        // Ends with the connection, or the generation.
-        drop(spawn(drive(link, peers, peer)));
-        stream
-    }
-}
-
 /// Runs a connection to its end.
-async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
+pub(super) async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
     poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
     // Who says nothing of HTTP/2 does not speak it: those who wait are not to try one after another.
     let failed = !link.borrow().codec.has_settings() && !link.borrow().alone;
     peers.forget(peer, &link, failed);
     let mux = &mut *link.borrow_mut();
     mux.waker = None;
+    mux.over = true;
+    if let Some(opener) = &mux.opener {
+        opener.wake_by_ref();
+    }
     for entry in mux.streams.iter_mut().flatten() {
         if !entry.ended && entry.reset.is_none() {
             entry.reset = Some(Code::INTERNAL_ERROR);
@@ -247,10 +85,14 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
         peers.wake(peer);
     }
     let mux = &mut *link.borrow_mut();
+    if let Some(opener) = mux.opener.as_ref().filter(|_| mux.codec.has_settings()) {
+        opener.wake_by_ref();
+    }
     if mux.send(cx).is_err() || over {
         return Poll::Ready(());
     }
-    if (mux.alone || mux.codec.is_draining()) && mux.open == 0 && mux.conn.pending() == 0 {
+    let idle = mux.open == 0 && mux.opener.is_none();
+    if (mux.alone || mux.codec.is_draining()) && idle && mux.conn.pending() == 0 {
         return Poll::Ready(());
     }
     Poll::Pending
@@ -299,7 +141,7 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    fn open(link: &Link) -> Option<Self> {
+    pub(super) fn open(link: &Link, keep_ms: u64) -> Option<Self> {
         let mux = &mut *link.borrow_mut();
         if mux.codec.is_draining() {
             return None;
@@ -307,14 +149,32 @@ impl Stream {
         let id = mux.codec.open()?;
         let key = mux.enter(Entry::new(id));
         mux.codec.set_key(id, key);
+        mux.keep_ms = keep_ms;
         Some(Self { link: Rc::clone(link), key, id })
     }
 
+    /// Where it is.
+    pub(super) const fn parts(&self) -> (&Link, u32, u32) {
+        (&self.link, self.key, self.id)
+    }
+
+    /// The same stream for another owner: this one has none any more.
+    pub(crate) fn hand_over(&mut self) -> Self {
+        let key = std::mem::replace(&mut self.key, u32::MAX);
+        Self { link: Rc::clone(&self.link), key, id: std::mem::take(&mut self.id) }
+    }
+
+    /// The peer takes extended CONNECT: it has said so (RFC 8441 section 3).
+    pub(crate) fn takes_tunnels(&self) -> bool {
+        self.link.borrow().codec.peer_extended_connect()
+    }
+
     /// Sends the head of a request, which is there as one of HTTP/1. `te`: trailers are understood. `end`: nothing follows.
+    /// `protocol`: it asks for that one by extended CONNECT (RFC 8441 section 4).
     ///
     /// # Errors
     /// What is no field.
-    pub(crate) fn send_head(&self, text: &[u8], te: bool, end: bool) -> Result<(), BadField> {
+    pub(crate) fn send_head(&self, text: &[u8], te: bool, protocol: Option<&[u8]>, end: bool) -> Result<(), BadField> {
         const LIMITS: h1::Limits = h1::Limits { line: 1 << 20, head: 2 << 20, headers: 4096 };
         let mut head = h1::Head::default();
         if !matches!(head.request(text, &LIMITS), Ok(h1::Step::Done(_))) {
@@ -326,7 +186,8 @@ impl Stream {
         let Some(mut writer) = codec.headers(self.id, &mut conn.out) else { return Ok(()) };
         let scheme: &[u8] = if secure { b"https" } else { b"http" };
         let host = head.fields().value(text, Id::Host);
-        writer.request(head.method_name(text), Some(scheme), host, Some(head.target(text)), None)?;
+        let method = if protocol.is_some() { b"CONNECT" } else { head.method_name(text) };
+        writer.request(method, Some(scheme), host, Some(head.target(text)), protocol)?;
         for line in head.fields().list() {
             let of_connection = matches!(
                 line.id,
@@ -338,7 +199,9 @@ impl Stream {
                     | Id::Upgrade
                     | Id::Te
             );
-            if !of_connection {
+            // A stream becomes the other protocol's, and no key is to show that (RFC 8441 section 5).
+            let of_upgrade = protocol.is_some() && matches!(line.id, Id::SecWebSocketKey | Id::ContentLength);
+            if !of_connection && !of_upgrade {
                 writer.field(line.name(text), line.value(text), line.id == Id::Authorization)?;
             }
         }

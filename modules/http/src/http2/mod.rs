@@ -7,11 +7,16 @@
 //! ```
 
 pub(crate) mod client;
+mod deadlines;
+mod entry;
 mod inbox;
 mod mux;
+pub(crate) mod peers;
 mod request;
+mod sending;
 mod stream;
-mod tunnel;
+pub(crate) mod tunnel;
+mod waiting;
 
 pub(crate) use stream::Body;
 
@@ -26,7 +31,8 @@ use crate::{
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, spawn, tracing,
 };
-use mux::{Broken, Entry, FULL, Link, Mux, Received};
+use entry::Entry;
+use mux::{Broken, FULL, Link, Mux, Received};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -37,8 +43,6 @@ use std::{
 /// What every client of HTTP/2 begins with (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How often the deadlines of streams are looked at.
-const TICK_MS: u64 = 200;
 /// A client that does not answer PING within this time hears the last word without it.
 const LAST_WORD_MS: u64 = 1000;
 /// How long the end may take.
@@ -68,7 +72,8 @@ pub(crate) async fn serve(session: Session<Http>, conn: Conn, secure: bool) -> R
     let mut codec = Connection::new(Role::Server, config(session.conf()));
     let mut conn = conn;
     codec.start(&mut conn.out);
-    let mux = Mux::new(conn, codec);
+    let mut mux = Mux::new(conn, codec);
+    mux.session = Some(Session::clone(&session));
     let now = now_ms();
     let mut life = Life {
         link: Rc::new(RefCell::new(mux)),
@@ -205,17 +210,9 @@ impl Life {
         let mut next = u64::MAX;
         if mux.open > 0 {
             self.idle_since = now;
-            for entry in mux.streams.iter().flatten() {
-                let Some(watch) = &entry.watch else { continue };
-                let deadline = watch.deadline_ms.get();
-                if deadline != 0 && deadline <= now && watch.fired.get() == 0 {
-                    watch.fired.set(1);
-                    if let Some(waker) = &entry.waker {
-                        waker.wake_by_ref();
-                    }
-                }
-            }
-            next = now + TICK_MS;
+            // Streams that set one tell of it: until the next one there is nothing to look for.
+            let known = session.deadline_ms.get();
+            next = if known > now { known } else { deadlines::expire(mux.deadlines(), now) };
         } else {
             session.idle.set(1);
             let conf = session.conf();

@@ -1,14 +1,18 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, inbox::Inbox, request};
+use super::{
+    PREFACE,
+    deadlines::Deadline,
+    entry::{Entry, SHARE},
+    request,
+};
 use crate::{
     Http,
     conn::Conn,
     h2::{Code, Connection, Event, Fatal},
-    message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Task, Who, ready_tasks};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms, ready_tasks};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -23,8 +27,6 @@ pub(super) const FULL: usize = 256 << 10;
 const DEAF: usize = 2 * FULL;
 /// Reads of a connection in one turn of its task, of up to 64 KiB each.
 const READS: u32 = 8;
-/// Bytes that a stream may send before others that wait.
-const SHARE: usize = 64 << 10;
 /// From so many tasks in one turn on, less than this waits for what other streams have to say.
 const TOGETHER: u64 = 4;
 const LITTLE: usize = 16 << 10;
@@ -58,8 +60,17 @@ pub(crate) struct Mux {
     pub(super) streams: Vec<Option<Entry>>,
     pub(super) free: Vec<u32>,
     pub(super) open: usize,
+    /// Of a server: the connection's, at whose deadline those of the streams are looked at.
+    pub(super) session: Option<Session<Http>>,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
+    /// Of a client: who opens its first stream once the peer has said what it allows.
+    pub(super) opener: Option<Waker>,
+    /// Of a client: its task has ended, and nothing is sent any more.
+    pub(super) over: bool,
+    /// Of a client: for how long it is kept when it has no stream, and since when it has none.
+    pub(super) keep_ms: u64,
+    pub(super) left_ms: u64,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent, in turn.
@@ -70,60 +81,6 @@ pub(crate) struct Mux {
     reads: u32,
 }
 
-/// A stream whose answer is under way.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) id: u32,
-    /// Its task's; set when that is polled first.
-    pub(super) waker: Option<Waker>,
-    pub(super) task: Option<Task>,
-    /// Of a server: its deadline and its end.
-    pub(super) watch: Option<Session<Http>>,
-    /// Of a client: heads of answers, the last one final.
-    pub(super) heads: VecDeque<Message>,
-    pub(super) received: Inbox,
-    pub(super) trailers: Vec<u8>,
-    /// Nothing more is received.
-    pub(super) ended: bool,
-    /// It is gone, and why.
-    pub(super) reset: Option<Code>,
-    /// Bytes that it may send before others, and whether it waits for some.
-    pub(super) share: usize,
-    pub(super) queued: bool,
-}
-
-impl Entry {
-    pub(super) fn new(id: u32) -> Self {
-        Self {
-            id,
-            waker: None,
-            task: None,
-            watch: None,
-            heads: VecDeque::new(),
-            received: Inbox::default(),
-            trailers: Vec::new(),
-            ended: false,
-            reset: None,
-            share: SHARE,
-            queued: false,
-        }
-    }
-
-    /// Its task has something to do.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// It is this task's.
-    pub(super) fn note(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-        }
-    }
-}
-
 impl Mux {
     pub(super) fn new(conn: Conn, codec: Connection) -> Self {
         Self {
@@ -132,7 +89,12 @@ impl Mux {
             streams: Vec::new(),
             free: Vec::new(),
             open: 0,
+            session: None,
             alone: false,
+            opener: None,
+            over: false,
+            keep_ms: 0,
+            left_ms: 0,
             waker: None,
             waiting: VecDeque::new(),
             deaf: false,
@@ -354,6 +316,29 @@ impl Mux {
         }
     }
 
+    /// Of a server: what its streams have to do with time.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Deadline<'_>> {
+        self.streams.iter().flatten().filter_map(|entry| {
+            let watch = entry.watch.as_ref()?;
+            Some(Deadline { at_ms: &watch.deadline_ms, fired: &watch.fired, waker: entry.waker.as_ref() })
+        })
+    }
+
+    /// Of a client: the peer has not said yet what it allows.
+    pub(super) fn is_new(&self) -> bool {
+        !self.codec.has_settings() && !self.codec.is_draining()
+    }
+
+    /// Of a client: nobody has had a use for it for longer than it is kept.
+    pub(super) fn is_left(&self, now_ms: u64) -> bool {
+        self.open == 0 && self.opener.is_none() && now_ms >= self.left_ms + self.keep_ms
+    }
+
+    /// Of a client: another stream may be opened on it, if there is room.
+    pub(super) fn is_usable(&self, now_ms: u64) -> bool {
+        !self.is_new() && !self.is_left(now_ms)
+    }
+
     pub(super) fn entry(&mut self, key: u32) -> Option<&mut Entry> {
         self.streams.get_mut(key as usize)?.as_mut()
     }
@@ -384,6 +369,9 @@ impl Mux {
         {
             self.open -= 1;
             self.free.push(key);
+            if self.open == 0 {
+                self.left_ms = now_ms();
+            }
         }
     }
 

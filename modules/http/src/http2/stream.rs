@@ -1,22 +1,23 @@
 //! One stream of HTTP/2: its exchange, from the request to the end of the answer.
 
 use super::{
+    deadlines,
     mux::{Link, Mux},
+    sending::Sending,
     tunnel,
 };
 use crate::{
     Http,
     exchange::known,
-    fault::Fault,
-    h1::{self, Fields, Id, Method},
+    h1::{self, Id, Method},
     h2::{Code, HeaderWriter},
     incoming::Incoming,
     message::{Message, is_bare},
-    reply::{self, Call, Client, Flat, Reply, Upgrade},
+    reply::{self, Call, Client, Reply, Upgrade},
     respond,
 };
-use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, CloseReason, Error, Exchange, Outcome, Session, Who, now, now_ms, unix_ms};
+use anyproxy_http_contract::Bytes;
+use anyproxy_module_api::{CloseReason, Error, Exchange, Outcome, Session, now, unix_ms};
 use std::{
     cell::Cell,
     fmt,
@@ -166,7 +167,13 @@ pub(super) async fn answer(
             // Reset by the client, or ended from outside.
             return Poll::Ready(());
         }
-        work.as_mut().poll(cx)
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending()
+            && let Some(connection) = &stream.link.borrow().session
+        {
+            deadlines::note(&connection.deadline_ms, watch.deadline_ms.get());
+        }
+        polled
     })
     .await;
     leave.1 = true;
@@ -285,14 +292,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
         return;
     }
     let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
-    let mut sending = Sending {
-        body: Flat::new(reply.body),
-        piece: None,
-        ended: false,
-        trailers: Vec::new(),
-        done: false,
-        moved: true,
-    };
+    let mut sending = Sending::new(reply.body);
     if let Err(fault) = sending.finish(call, stream, limit).await {
         call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
         let mux = &mut *stream.link.borrow_mut();
@@ -303,7 +303,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
 
 /// The stream is another protocol's.
 async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
-    let client = tunnel::stream(stream.reader());
+    let client = tunnel::stream(stream);
     let result = match upgrade {
         Upgrade::Module(upgraded) => upgraded.go_on(client).await,
         Upgrade::Peer(upstream, lease) => {
@@ -318,124 +318,4 @@ async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
         let mux = &mut *stream.link.borrow_mut();
         mux.codec.reset(stream.id, Code::CANCEL, &mut mux.conn.out);
     }
-}
-
-/// The sending of one body.
-struct Sending {
-    body: Flat,
-    /// To be sent next.
-    piece: Option<Bytes>,
-    /// Nothing comes after `piece`.
-    ended: bool,
-    trailers: Vec<u8>,
-    /// The end was sent.
-    done: bool,
-    /// Bytes moved since the deadline was set.
-    moved: bool,
-}
-
-impl Sending {
-    async fn finish(&mut self, call: &Call<'_>, stream: &Body, limit: u64) -> Result<(), Fault> {
-        let watch = call.watch;
-        watch.fired.set(0);
-        let mut uploaded = 0;
-        let r = poll_fn(|cx| {
-            let polled = self.poll(call, stream, cx);
-            if polled.is_ready() {
-                return polled;
-            }
-            // The request's body may go on while nothing of the answer comes.
-            let sent = call.exchange.upstream_sent.get();
-            self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
-            if std::mem::take(&mut self.moved) {
-                watch.deadline_ms.set(now_ms() + limit);
-            }
-            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
-                let stands = self.piece.is_some();
-                let fault = if stands { Fault::new(Who::Client, Cause::Timeout, 0) } else { self.body.body.stalled() };
-                return Poll::Ready(Err(fault));
-            }
-            Poll::Pending
-        });
-        let r = r.await;
-        watch.deadline_ms.set(0);
-        r
-    }
-
-    fn poll(&mut self, call: &Call<'_>, stream: &Body, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        loop {
-            // One ahead: the last frame of data says that it is the last.
-            let mut next = None;
-            if !self.ended {
-                match self.body.poll_next(call.exchange, cx)? {
-                    Poll::Ready(Some(Segment::Bytes(bytes))) => next = Some(bytes),
-                    Poll::Ready(Some(Segment::Trailers(lines))) => {
-                        self.trailers = lines.to_vec();
-                        self.ended = true;
-                    }
-                    Poll::Ready(Some(Segment::File(_)) | None) => self.ended = true,
-                    Poll::Pending if self.piece.is_none() => return Poll::Pending,
-                    Poll::Pending => {}
-                }
-            }
-            if self.piece.is_none() && !self.ended {
-                self.piece = next;
-                continue;
-            }
-            if !self.send(call, stream, next, cx)? {
-                self.body.body.drive(call.exchange, cx)?;
-                return Poll::Pending;
-            }
-            self.moved = true;
-            if self.done {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-
-    /// Sends what may be sent of the piece; false: the windows, or the connection, take no more. `next` comes after it.
-    fn send(&mut self, call: &Call<'_>, stream: &Body, next: Option<Bytes>, cx: &Context<'_>) -> Result<bool, Fault> {
-        let mux = &mut *stream.link.borrow_mut();
-        if mux.entry(stream.key).is_none_or(|e| e.reset.is_some()) || !mux.codec.is_open(stream.id) {
-            return Err(Fault::new(Who::Client, Cause::Reset, 0));
-        }
-        let end = self.ended && self.trailers.is_empty();
-        let Some(piece) = &mut self.piece else {
-            // Only the end is left.
-            let Mux { conn, codec, .. } = mux;
-            if end {
-                codec.data(stream.id, &[], true, &mut conn.out);
-            } else {
-                send_trailers(codec, stream.id, &self.trailers, &mut conn.out);
-            }
-            mux.wake();
-            self.done = true;
-            return Ok(true);
-        };
-        let before = piece.len();
-        let all = mux.put(stream.key, piece, end, cx);
-        let sent = before - piece.len();
-        call.exchange.client_sent.set(call.exchange.client_sent.get() + sent as u64);
-        self.moved |= sent > 0;
-        if all {
-            self.piece = next;
-            self.done = end;
-        } else if let Some(next) = next {
-            self.body.unread(next);
-        }
-        Ok(all)
-    }
-}
-
-/// Trailers, which end the stream (RFC 9113 section 8.1).
-pub(super) fn send_trailers(codec: &mut crate::h2::Connection, id: u32, lines: &[u8], out: &mut Vec<u8>) {
-    let mut fields = Fields::default();
-    let mut text = lines.to_vec();
-    text.extend_from_slice(b"\r\n");
-    let parsed = fields.parse(&text, 100).is_ok();
-    let Some(mut writer) = codec.headers(id, out) else { return };
-    for line in fields.list().iter().filter(|_| parsed) {
-        let _ = writer.field(line.name(&text), line.value(&text), false);
-    }
-    writer.finish(true);
 }

@@ -1,24 +1,43 @@
 //! A stream of HTTP/2 as a stream of bytes: another protocol over extended CONNECT (RFC 8441).
 
-use super::stream::Body;
+use super::{client, mux::Link, stream::Body};
 use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{Buf, Error, ErrorKind, Str, Stream, StreamImpl, StreamInfo};
-use std::task::{Context, Poll, ready};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
 /// Bytes that are put into frames at once.
 const PIECE: usize = 16 << 10;
 
-/// The stream as bytes.
-pub(super) fn stream(body: Body) -> Stream {
-    Stream::new(Tunnel { body, left: Bytes::default(), first: None })
+/// A client's stream as bytes. It is its task's: this one does not end it.
+pub(super) fn stream(body: &Body) -> Stream {
+    Stream::new(Tunnel::new(body.link(), body.key(), body.id(), None))
+}
+
+/// A stream at a peer as bytes, which ends with them.
+pub(crate) fn to_peer(stream: client::Stream) -> Stream {
+    let (link, key, id) = stream.parts();
+    Stream::new(Tunnel::new(&Rc::clone(link), key, id, Some(stream)))
 }
 
 struct Tunnel {
-    body: Body,
+    link: Link,
+    key: u32,
+    id: u32,
     /// Received and not read yet.
     left: Bytes,
     /// Put back in front.
     first: Option<Bytes>,
+    /// Dropped last: a stream that both sides have not ended is reset then.
+    _owned: Option<client::Stream>,
+}
+
+impl Tunnel {
+    fn new(link: &Link, key: u32, id: u32, owned: Option<client::Stream>) -> Self {
+        Self { link: Rc::clone(link), key, id, left: Bytes::default(), first: None, _owned: owned }
+    }
 }
 
 impl StreamImpl for Tunnel {
@@ -34,7 +53,7 @@ impl StreamImpl for Tunnel {
                 from.advance(n);
                 return Poll::Ready(Ok(n));
             }
-            match ready!(self.body.poll_next(cx))? {
+            match ready!(self.link.borrow_mut().poll_piece(self.key, cx))? {
                 Some(bytes) => self.left = bytes,
                 None => return Poll::Ready(Ok(0)),
             }
@@ -42,13 +61,14 @@ impl StreamImpl for Tunnel {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
-        let mux = &mut *self.body.link().borrow_mut();
-        if !mux.codec.is_open(self.body.id()) {
+        let mux = &mut *self.link.borrow_mut();
+        // One that the other side has ended hears nothing of the connection's end.
+        if mux.over || !mux.codec.is_open(self.id) {
             return Poll::Ready(Err(Error::bare(ErrorKind::BrokenPipe)));
         }
         let mut piece = Bytes::from(from[..from.len().min(PIECE)].to_vec());
         let len = piece.len();
-        mux.put(self.body.key(), &mut piece, false, cx);
+        mux.put(self.key, &mut piece, false, cx);
         match len - piece.len() {
             0 if len > 0 => Poll::Pending,
             sent => Poll::Ready(Ok(sent)),
@@ -60,14 +80,14 @@ impl StreamImpl for Tunnel {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mux = &mut *self.body.link().borrow_mut();
-        mux.codec.data(self.body.id(), &[], true, &mut mux.conn.out);
+        let mux = &mut *self.link.borrow_mut();
+        mux.codec.data(self.id, &[], true, &mut mux.conn.out);
         mux.wake();
         Poll::Ready(Ok(()))
     }
 
     fn info(&self) -> StreamInfo {
-        let info = self.body.link().borrow().conn.stream.info();
+        let info = self.link.borrow().conn.stream.info();
         StreamInfo { protocol: Str::new("http2"), ..info }
     }
 

@@ -7,10 +7,10 @@ use crate::{
     fault::Fault,
     h1::{self, Id, Keep, Method},
     headers,
-    http2::client::Stream,
+    http2::{client::Stream, tunnel},
     incoming::Incoming,
     message::Message,
-    reply::{Body, Call, Reply},
+    reply::{Body, Call, Reply, Upgrade},
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
@@ -49,13 +49,17 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    /// Sends the request's head; `None`: it is none.
+    /// Sends the request's head. `protocol`: it asks for that one, and the stream stays open.
+    ///
+    /// # Errors
+    /// What HTTP/2 cannot carry: the request's body is given back.
     pub(super) fn new(
         call: &Call<'_>,
         conf: &Conf,
         incoming: Incoming,
         stream: Stream,
         lease: Lease,
+        protocol: Option<&[u8]>,
     ) -> Result<Self, Incoming> {
         let mut lines = headers::render(&conf.request_headers, call.exchange);
         if let Some(name) = conf.request_id {
@@ -72,7 +76,7 @@ impl Download {
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };
         let uploaded = incoming.is_done() && incoming.trailers().is_empty();
-        if let Err(e) = stream.send_head(&text, te, uploaded) {
+        if let Err(e) = stream.send_head(&text, te && protocol.is_none(), protocol, uploaded && protocol.is_none()) {
             tracing::info!(session = call.exchange.id, "a request that HTTP/2 cannot carry: {e:?}");
             return Err(incoming);
         }
@@ -228,6 +232,20 @@ impl Download {
                 Reply::new(Body::Peer2(Box::new(self)), length)
             }
         }
+    }
+
+    /// The stream, as that of another protocol from now on. The head of the answer is the caller's.
+    pub(super) fn into_tunnel(mut self) -> Reply {
+        let stream = tunnel::to_peer(self.stream.hand_over());
+        let upgrade = self.lease.take().map(|lease| Upgrade::Peer(stream, lease));
+        Reply { upgrade, ..Reply::new(Body::Empty, None) }
+    }
+
+    /// The answer to a request for another protocol that the peer declines.
+    pub(super) fn declined(self, call: &Call<'_>) -> Reply {
+        // Nothing comes of the stream that it was to be.
+        self.stream.end(&[]);
+        self.into_reply(call)
     }
 
     /// The next piece of the answer's body.

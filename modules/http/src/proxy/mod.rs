@@ -1,6 +1,7 @@
 //! Passes a request to a peer and its answer back: both directions at once, nothing stored beyond a buffer of each.
 
 mod download;
+mod extended;
 mod head;
 pub(crate) mod http2;
 mod unwanted;
@@ -14,7 +15,7 @@ use crate::{
     exchange::State,
     fault::Fault,
     h1, hooks,
-    http2::client::{Got, Stream},
+    http2::{client::Stream, peers::Got},
     incoming::Incoming,
     multi_hop,
     reply::{Call, Client, Reply},
@@ -25,6 +26,7 @@ use anyproxy_http_contract::Response;
 use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
 };
+use extended::Asked;
 use std::{cell::Cell, future::Future, time::Duration};
 
 /// How often a request waits for a connection that somebody else makes.
@@ -90,19 +92,28 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
 
 /// The same to peers of HTTP/2.
 pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
-    if call.state.parts.borrow().upgrade().is_some() {
-        // What asks for another protocol goes the way of HTTP/1.
-        return pass(call, conf, incoming).await;
-    }
+    let asked = match Asked::of(call, &incoming) {
+        Ok(asked) => asked,
+        Err(why) => {
+            tracing::info!(session = call.exchange.id, "no WebSocket: {why}");
+            return refuse(call, 400);
+        }
+    };
     let mut again = 0;
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let (stream, lease) = match stream(call, conf, &mut tries).await {
+        let (stream, lease) = match stream(call, conf, &mut tries, asked.is_some()).await {
             Ok(got) => got,
             Err(e) => return unreachable(call, &e),
         };
+        if asked.is_some() && !stream.takes_tunnels() {
+            let fault = extended::not_taken(call, &lease.info());
+            lease.done(&UNUSED);
+            return failed(call, &fault);
+        }
         let id = lease.info().id;
-        let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease) else {
+        let protocol = asked.as_ref().map(|asked| &asked.protocol[..]);
+        let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease, protocol) else {
             return refuse(call, 400);
         };
         let fault = match download.head(call, conf).await {
@@ -111,7 +122,12 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
                 incoming.rewind();
                 continue;
             }
-            Ok(()) => return download.into_reply(call),
+            Ok(()) => {
+                return match &asked {
+                    Some(asked) => asked.reply(call, download),
+                    None => download.into_reply(call),
+                };
+            }
             Err(fault) => fault,
         };
         let (untouched, told) = (download.untouched, download.told);
@@ -130,22 +146,25 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     }
 }
 
-/// A stream to one of the local's peers, on a connection that there is or a new one.
-async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>) -> Result<(Stream, Lease), Error> {
+/// A stream to one of the local's peers, on a connection that there is or a new one. `told`: the
+/// peer has said what it allows.
+async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool) -> Result<(Stream, Lease), Error> {
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
+    let limit = Duration::from_millis(conf.first_byte_ms);
+    // Connections of HTTP/2 are few: whether any are kept is all that their number says.
+    let keep_ms = if conf.upstream_idle == 0 { 0 } else { conf.upstream_idle_ms };
     let mut left = ATTEMPTS;
     while left > 0 {
         let mut lease = pick(call, tries).await?;
         let PeerInfo { id, greeted, .. } = lease.info();
         let got = if greeted != 0 {
             peers.alone()
-        } else if let Some(stream) = peers.stream(id) {
+        } else if let Some(stream) = peers.stream(id, keep_ms) {
             Got::Stream(stream)
         } else {
             // All connections may be full, for long.
-            let limit = Duration::from_millis(conf.first_byte_ms);
-            timeout(limit, async { Ok(peers.get(id).await) }).await?
+            timeout(limit, async { Ok(peers.get(id, keep_ms).await) }).await?
         };
         match got {
             Got::Stream(stream) => {
@@ -170,12 +189,26 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>) -> Result<(
                     }
                 };
                 let PeerInfo { id, greeted, .. } = lease.info();
-                if let Some(stream) = turn.connected(id, greeted != 0, Conn::new(connected)) {
-                    return Ok((stream, lease));
+                let (alone, conn) = (greeted != 0, Conn::new(connected));
+                let opened = if told {
+                    timeout(limit, turn.connected_first(id, alone, conn, keep_ms).stream()).await
+                } else {
+                    Ok(turn.connected(id, alone, conn, keep_ms))
+                };
+                match opened {
+                    Ok(Some(stream)) => return Ok((stream, lease)),
+                    Ok(None) => lease.done(&UNUSED),
+                    Err(e) => {
+                        lease.done(&UNREACHABLE);
+                        if !tries.again_elsewhere(call, id, &e).await {
+                            return Err(e);
+                        }
+                        continue;
+                    }
                 }
             }
             // Whoever made it has told of the failure: another peer may be chosen now.
-            Got::Nothing => lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 }),
+            Got::Nothing => lease.done(&UNUSED),
         }
         left -= 1;
     }
@@ -189,6 +222,9 @@ async fn pick(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<Lease, Error> {
         None => call.exchange.pick_peer("").await,
     }
 }
+
+/// How the use of a peer went that was asked nothing.
+const UNUSED: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 };
 
 /// How the use of a peer went that could not be connected.
 const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 };

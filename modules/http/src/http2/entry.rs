@@ -1,0 +1,66 @@
+//! What a connection of HTTP/2 keeps of one of its streams.
+
+use super::inbox::Inbox;
+use crate::{Http, h2::Code, message::Message};
+use anyproxy_module_api::{Session, Task};
+use std::{
+    collections::VecDeque,
+    task::{Context, Waker},
+};
+
+/// Bytes that a stream may send before others that wait.
+pub(super) const SHARE: usize = 64 << 10;
+
+/// A stream whose answer is under way.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: u32,
+    /// Its task's; set when that is polled first.
+    pub(super) waker: Option<Waker>,
+    pub(super) task: Option<Task>,
+    /// Of a server: its deadline and its end.
+    pub(super) watch: Option<Session<Http>>,
+    /// Of a client: heads of answers, the last one final.
+    pub(super) heads: VecDeque<Message>,
+    pub(super) received: Inbox,
+    pub(super) trailers: Vec<u8>,
+    /// Nothing more is received.
+    pub(super) ended: bool,
+    /// It is gone, and why.
+    pub(super) reset: Option<Code>,
+    /// Bytes that it may send before others, and whether it waits for some.
+    pub(super) share: usize,
+    pub(super) queued: bool,
+}
+
+impl Entry {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            id,
+            waker: None,
+            task: None,
+            watch: None,
+            heads: VecDeque::new(),
+            received: Inbox::default(),
+            trailers: Vec::new(),
+            ended: false,
+            reset: None,
+            share: SHARE,
+            queued: false,
+        }
+    }
+
+    /// Its task has something to do.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// It is this task's.
+    pub(super) fn note(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+}
