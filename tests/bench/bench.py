@@ -2,7 +2,7 @@
 """Measures proxies side by side on 127.0.0.1 and prints tables of ratios. tests/bench/run prepares and calls it.
 
 One origin (nginx), the same number of workers for all, peers in turn within each round. CPU is that of a peer's whole
-process tree. Without -s: the layer-4 scenarios. Peers that are not there are named and left out.
+process tree. Without -s: those that the project set itself figures for. Peers that are not there are named and left out.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ from report import report
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('-p', '--peers', default=','.join(peers.PEERS), help='comma separated; default all')
-    a.add_argument('-s', '--scenarios', default=','.join(scenarios.LAYER4), help='comma separated; see --list')
+    a.add_argument('-s', '--scenarios', default=','.join(scenarios.LAYER4 + scenarios.HTTP), help='comma separated; see --list')
     a.add_argument('-r', '--rounds', type=int, default=5)
     a.add_argument('-d', '--duration', type=int, default=3, help='seconds of each load, 1 to 8')
     a.add_argument('--workers', type=int, default=2)

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Counts a proxy's user-space instructions an operation by callgrind: repeatable where time is not.
 
-  instr.py [--operations request,connection] nginx haproxy anyproxy     peers of bench.py as layer-4 relays, one worker
+  instr.py [--operations request,connection,http,http_all] nginx haproxy anyproxy   peers of bench.py, one worker
   instr.py anyproxy anyproxy-static                                     what the ABI costs: see static/
   instr.py mine 28009 -- path/proxy -c x.kdl                            any proxy in the foreground, from TCP port 28009 to
                                                                        127.0.0.1:19100
 
-request: GET of 64 bytes on one of 32 kept connections. connection: connect, the same request, close; 8 at a time.
+request: GET of 64 bytes on one of 32 kept connections, by layer 4. connection: connect, the same request, close; 8 at a
+time. http: the request by a bare HTTP proxy. http_all: a browser's request with everything on, see features.py.
 The dumps stay in $BENCH_DIR/instr for callgrind_annotate. Needs what setup.sh installed and built.
 """
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 
+import features
 import peers
 from procs import listening, tree
 
@@ -28,15 +30,17 @@ PORTS = {'nginx': 28001, 'haproxy': 28002, 'anyproxy': 28003, 'anyproxy-static':
 PEERS = {**peers.PEERS, **peers.BASELINES}
 # The most instructions that the same code may take behind the ABI, linked into one binary = 1.00.
 ABI_GOAL = 1.05
+# The most instructions that anyproxy may take.
+GOALS = {'http': 8000, 'http_all': 9000}
 
 
 def control(pids, *what):
     subprocess.run(['callgrind_control', *what, *map(str, pids)], capture_output=True, timeout=60)
 
 
-def requests(port, count, switch):
+def requests(port, count, switch, kind='bare'):
     """Kept connections: warmed up before the counting starts."""
-    client = subprocess.Popen([f'{peers.DIR}/bin/hclient', str(port), '32', '640', str(count), 'bare'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    client = subprocess.Popen([f'{peers.DIR}/bin/hclient', str(port), '32', '640', str(count), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if not client.stdout.readline().startswith('READY'):
             raise RuntimeError('the client got no good answer')
@@ -68,7 +72,8 @@ def connections(port, count, switch):
     return done
 
 
-OPERATIONS = dict(request=requests, connection=connections)
+OPERATIONS = dict(request=requests, connection=connections, http=requests, http_all=lambda *how: requests(*how, kind='browser'))
+HTTP = dict(http='bare', http_all='all')
 
 
 def measure(label, port, cmd, operation, count):
@@ -115,14 +120,14 @@ def total(dump):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--operations', default='request,connection')
+    a.add_argument('--operations', default=','.join(OPERATIONS))
     a.add_argument('-n', type=int, default=2000, help='operations counted')
     a.add_argument('what', nargs='+')
     argv = sys.argv[1:]
     own = argv[argv.index('--') + 1:] if '--' in argv else []
     args = a.parse_args(argv[:argv.index('--')] if own else argv)
     os.makedirs(OUT, exist_ok=True)
-    print('\n### user-space instructions an operation (layer 4, one worker, callgrind)')
+    print('\n### user-space instructions an operation (one worker, callgrind)')
     print('| peer | operation | instructions | nginx = 1.00 |\n|---|---|---|---|')
     seen = {}
     for operation in args.operations.split(','):
@@ -133,7 +138,9 @@ def main():
                     port, cmd = int(args.what[1]), own
                 else:
                     port = PORTS[label]
-                    cmd = PEERS[label]('l4', 1, port=port, to=f'127.0.0.1:{ORIGIN_PORT}').cmd
+                    to = f'127.0.0.1:{ORIGIN_PORT}'
+                    kind = HTTP.get(operation)
+                    cmd = features.command(label, kind, port, to) if kind else PEERS[label]('l4', 1, port=port, to=to).cmd
                 count = measure(label, port, cmd, operation, args.n)
             except (peers.Absent, RuntimeError, subprocess.TimeoutExpired) as why:
                 print(f'| {label} | {operation} | skipped: {why} | |', flush=True)
@@ -142,6 +149,7 @@ def main():
             seen[label, operation] = count
             print(f'| {label} | {operation} | {count:,.0f} | {f"{count / base:.2f}" if base else "-"} |', flush=True)
     abi(seen)
+    goals(seen)
 
 
 def abi(seen):
@@ -152,6 +160,14 @@ def abi(seen):
     for operation, behind, static in both:
         ratio = behind / static
         print(f'| {operation} | {ratio:.3f} | ≤ {ABI_GOAL:g} | {"reached" if ratio <= ABI_GOAL else "NOT reached"} |')
+
+
+def goals(seen):
+    mine = [(o, seen['anyproxy', o], bound) for o, bound in GOALS.items() if ('anyproxy', o) in seen]
+    if mine:
+        print('\n### instructions to reach\n| operation | anyproxy | goal | |\n|---|---|---|---|')
+    for operation, count, bound in mine:
+        print(f'| {operation} | {count:,.0f} | ≤ {bound:,} | {"reached" if count <= bound else "NOT reached"} |')
 
 
 if __name__ == '__main__':

@@ -236,7 +236,18 @@ def haproxy_many():
     return [installed('haproxy'), '-c', '-q', '-f', conf]
 
 
-PEERS = dict(nginx=nginx, haproxy=haproxy, anyproxy=anyproxy)
+# ---------------------------------------------------------------- the system calls alone
+def floor(role, workers, port=PORTS['l4'], to=ORIGIN):
+    """No proxy: what the system takes for the calls that every one makes. Whoever does something is above it."""
+    program = f'{DIR}/bin/floor'
+    if not os.path.exists(program):
+        raise Absent('tools/floor.c is not built')
+    key, how = ('l4', 'paired') if role == 'l4' else ('l7', 'pooled')
+    port = port if role == 'l4' else PORTS['l7']
+    return Spec([program, str(port), to.rsplit(':', 1)[1], str(workers), how], {key: port})
+
+
+PEERS = dict(nginx=nginx, haproxy=haproxy, anyproxy=anyproxy, floor=floor)
 # Measured by callgrind alone: time cannot tell so small a difference.
 BASELINES = {'anyproxy-static': anyproxy_static}
 MANY = dict(nginx=nginx_many, haproxy=haproxy_many, anyproxy=anyproxy_many)

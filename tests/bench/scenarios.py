@@ -55,7 +55,9 @@ ALL = {
     'static_10m': Scenario('static files, 10 MiB', 'gib', 'static', 'keep', 8, '/10m'),
     'idle_l7': Scenario('idle HTTP connections', 'idle', 'l7', 'hold', 10000),
 }
+# What the project set itself figures for.
 LAYER4 = ['l4_1k', 'l4_100k', 'l4_new', 'l4_bulk', 'idle_l4', 'startup', 'check1000', 'reload_new', 'reload_kept']
+HTTP = ['h1_1k', 'h1_100k', 'h1_new', 'h2c_1k', 'static_1k', 'static_10m', 'idle_l7']
 
 
 def measure(scenario, name, spec, org, seconds):

@@ -16,7 +16,7 @@ for file in 0b:0 1k:1024 100k:102400 1m:1048576 10m:10485760 100m:104857600; do
     name=$www/${file%:*}
     [ -f "$name" ] || { head -c "${file#*:}" /dev/urandom >"$name.new" && mv "$name.new" "$name"; }
 done
-for program in cload hclient horigin; do
+for program in cload floor hclient horigin; do
     source=$here/tools/$program.c
     [ "$dir/bin/$program" -nt "$source" ] || gcc -O2 -Wall -o "$dir/bin/$program" "$source" -lssl -lcrypto
 done
