@@ -7,16 +7,13 @@ use super::{
     pump::READS,
 };
 use crate::Tcp;
-use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, ready, ready_tasks};
+use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, ready};
 use std::task::{Context, Poll, ready};
 
 /// Reads in a row that fill the buffer before it grows.
 const FULL_TO_GROW: u32 = 2;
 /// Pieces that are spliced in one turn of the loop: each is up to a pipe's content, a megabyte.
 const PIECES: u32 = 4;
-/// From so many tasks in one turn on, small messages are written after all were read. Measured (`make bench`, l4_1k): 4 %
-/// less processor time a request with 64 connections, in the kernel; one more turn of the task costs a fifth of that.
-const TOGETHER: u64 = 4;
 /// After the other side spoke, a piece below this is no long transfer any more.
 const SHORT: usize = 16 << 10;
 
@@ -164,11 +161,6 @@ impl Flow {
             if self.poll_fill(cx, io)?.is_pending() {
                 self.buf = Buf::new();
                 self.poll_flush(cx, io)?;
-                return Poll::Pending;
-            }
-            if self.emptied && !self.buf.is_empty() && io.plain && ready_tasks() >= TOGETHER {
-                // The others read now, and all write then: the system's paths stay in the processor's caches.
-                io.put_off(cx);
                 return Poll::Pending;
             }
         }

@@ -30,8 +30,6 @@ pub(super) struct Marks {
     pub(super) done: bool,
     /// Bytes moved in this turn.
     pub(super) moved: bool,
-    /// What was read is written at this task's next turn, before which nothing can become ready.
-    pub(super) put_off: bool,
     /// A first byte was seen.
     pub(super) begun: bool,
     pub(super) longest_block_ms: u64,
@@ -114,12 +112,6 @@ impl Io<'_> {
             self.marks.longest_block_ms = self.marks.longest_block_ms.max(self.now.saturating_sub(self.marks.write_ms));
         }
         self.marks.write_ms = self.now;
-    }
-
-    /// The rest is for this task's next turn, before the worker looks at sockets again.
-    pub(super) fn put_off(&mut self, cx: &mut Context<'_>) {
-        self.marks.put_off = true;
-        cx.waker().wake_by_ref();
     }
 
     /// The source has nothing now.

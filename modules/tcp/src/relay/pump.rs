@@ -91,7 +91,6 @@ impl<F: Flow> Pump<F> {
             waiting: true,
             done: false,
             moved: false,
-            put_off: false,
             begun: false,
             longest_block_ms: 0,
             copied: 0,
@@ -290,12 +289,7 @@ impl<F: Flow> Pump<F> {
             return Some(end);
         }
         if self.lingering.is_none() {
-            let only = [self.marks[0].put_off, self.marks[1].put_off];
             for direction in [Direction::Upload, Direction::Download] {
-                if (only[0] || only[1]) && !std::mem::take(&mut self.marks[direction as usize].put_off) {
-                    // The other one was asked in the turn before, since when no socket was looked at.
-                    continue;
-                }
                 if let Err(fault) = self.turn(cx, direction, now) {
                     return Some(End::Fault(fault));
                 }
