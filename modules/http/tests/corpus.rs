@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-#[path = "../fuzz/checks.rs"]
+#[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
 /// Mutations of all seeds of a target together. With the seeds and their prefixes this keeps a target under a second in a
