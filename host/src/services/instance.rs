@@ -356,23 +356,6 @@ pub enum Balancer {
     Turns(Turns),
 }
 
-impl Balancer {
-    /// Picks.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
-        match self {
-            Self::Module(picker) => picker.pick(cx),
-            Self::Turns(turns) => turns.pick(cx),
-        }
-    }
-
-    /// A use ended.
-    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
-        if let Self::Module(picker) = self {
-            picker.done(peer, outcome);
-        }
-    }
-}
-
 /// A module's balancer's object.
 #[derive(Debug)]
 pub struct Picker {
@@ -388,12 +371,14 @@ impl Picker {
         (!object.is_null()).then_some(Self { point: *point, object })
     }
 
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    /// Picks.
+    pub fn pick(&mut self, cx: &PickCx) -> Pick {
         // SAFETY: the object of `create`; the question is lent for the call.
         unsafe { (self.point.pick)(self.object, ptr::from_ref(cx)) }
     }
 
-    fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
+    /// A use ended.
+    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
         // SAFETY: as above.
         unsafe { (self.point.done)(self.object, peer, ptr::from_ref(outcome)) }
     }
