@@ -218,6 +218,12 @@ impl Instance {
         if well { Ok(text) } else { Err(text) }
     }
 
+    /// See `HookPoint::applies`.
+    pub fn hook_applies(&self, point: &HookPoint, conf: Conf) -> bool {
+        // SAFETY: the module's own point and objects.
+        unsafe { (point.applies)(Place { conf: conf.as_ptr(), ..self.place() }) }
+    }
+
     /// The table of a contract that the module provides.
     pub fn contract(&self, point: &ProvidePoint) -> *const () {
         // SAFETY: the module's own point and object.
