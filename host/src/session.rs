@@ -79,7 +79,8 @@ pub struct Session {
     pub lease: RefCell<LeaseNote>,
     /// Wakes the session's task: deadline, kill.
     waker: RefCell<Option<Waker>>,
-    started: Duration,
+    /// By the loop's clock, nanoseconds.
+    started: u64,
     counted_client: Cell<bool>,
     /// The session that an exchange is of.
     of: Option<Rc<Self>>,
@@ -306,7 +307,7 @@ impl Session {
             slots: Slots::default(),
             lease: RefCell::default(),
             waker: RefCell::default(),
-            started: timers::now(),
+            started: timers::now_ns(),
             counted_client: Cell::new(false),
             of: None,
             exchanged: Cell::new(false),
@@ -350,7 +351,12 @@ impl Session {
 
     /// Time since it began.
     pub fn age(&self) -> Duration {
-        timers::now().saturating_sub(self.started)
+        Duration::from_nanos(self.age_ns())
+    }
+
+    /// The same in nanoseconds.
+    pub fn age_ns(&self) -> u64 {
+        timers::now_ns().saturating_sub(self.started)
     }
 
     /// Notes a stage, if any text of the configuration shows stages.
@@ -490,8 +496,11 @@ impl Session {
     pub fn choose_local(&self) -> Option<usize> {
         let server = &self.user()?.server;
         let scratch = &mut *self.worker.scratch.borrow_mut();
-        // Taken out: inputs may read what earlier matches captured.
-        let mut captures = self.peek(|t| t.captures.borrow().clone());
+        // A copy: inputs may read what earlier matches captured.
+        let mut captures = match server.rules.captures() {
+            true => self.peek(|t| t.captures.borrow().clone()),
+            false => CaptureValues::new(),
+        };
         let local = server.rules.choose(scratch, &mut captures, |input, out| {
             let template = server.rule_inputs[input];
             self.worker.cycle.templates[template as usize].render(self, out, Absent::Empty);
@@ -507,19 +516,20 @@ impl Session {
 
     /// Asks the hooks of a phase, of which most answer at once; the rest is what one of them wants to wait for.
     fn hooks(self: &Rc<Self>, phase: Phase) -> Ended<Option<Later<'_, ()>>> {
-        for (n, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate() {
+        let scope = self.scope.get();
+        for (n, (module, hook)) in self.worker.cycle.hooks(phase, scope).iter().enumerate() {
             match self.check(*module, hook) {
                 Verdict::Pass => {}
                 Verdict::Deny => return Err(DENIED),
-                Verdict::Ask => return Ok(Some(Box::pin(self.hooks_from(phase, n)))),
+                Verdict::Ask => return Ok(Some(Box::pin(self.hooks_from(phase, scope, n)))),
             }
         }
         Ok(None)
     }
 
-    /// The hooks from the n-th, which was asked and wants to wait.
-    pub(crate) async fn hooks_from(self: &Rc<Self>, phase: Phase, n: usize) -> Ended<()> {
-        for (m, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate().skip(n) {
+    /// The hooks of a block from the n-th, which was asked and wants to wait.
+    pub(crate) async fn hooks_from(self: &Rc<Self>, phase: Phase, scope: ScopeId, n: usize) -> Ended<()> {
+        for (m, (module, hook)) in self.worker.cycle.hooks(phase, scope).iter().enumerate().skip(n) {
             let verdict = if m == n { Verdict::Ask } else { self.check(*module, hook) };
             let passes = match verdict {
                 Verdict::Pass => true,
@@ -536,7 +546,7 @@ impl Session {
         Ok(())
     }
 
-    fn check(self: &Rc<Self>, module: u16, hook: &HookPoint) -> Verdict {
+    fn check(&self, module: u16, hook: &HookPoint) -> Verdict {
         let place = self.worker.place(module, self.worker.cycle.conf(self.scope.get(), module));
         let _who = enter(Current::in_session(self, module));
         instance::check(hook, place, self)
@@ -608,7 +618,7 @@ impl Session {
             process().clients.leave(ip);
         }
         let cycle = &self.worker.cycle;
-        for (module, hook) in cycle.hooks(Phase::Log) {
+        for (module, hook) in cycle.hooks(Phase::Log, self.scope.get()) {
             let place = self.worker.place(*module, cycle.conf(self.scope.get(), *module));
             let _who = enter(Current::in_session(self, *module));
             instance::check(hook, place, self);

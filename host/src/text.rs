@@ -45,7 +45,9 @@ pub fn number(n: impl Into<u64>, out: &mut Vec<u8>) {
 
 fn digits(n: u64, out: &mut Vec<u8>) {
     match u16::try_from(n) {
-        // Statuses, seconds, ports.
+        Ok(n @ 0..10) => out.push(b'0' + n as u8),
+        // Statuses.
+        Ok(n @ 100..1000) => out.extend_from_slice(&millis(n.into())),
         Ok(n) => {
             let (text, len) = few_digits(n);
             put(&text, len, out);
@@ -94,9 +96,15 @@ fn many_digits(mut n: u64, out: &mut Vec<u8>) {
 
 /// Appends seconds with milliseconds: `1.024`.
 pub fn seconds(time: Duration, out: &mut Vec<u8>) {
-    digits(time.as_secs(), out);
     let [hundreds, tens, ones] = millis(time.subsec_millis());
-    out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+    match time.as_secs() {
+        // How long most things take.
+        n @ 0..10 => out.extend_from_slice(&[b'0' + n as u8, b'.', hundreds, tens, ones]),
+        n => {
+            digits(n, out);
+            out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+        }
+    }
 }
 
 /// Three digits of a number below 1000.
@@ -107,7 +115,7 @@ pub fn millis(n: u32) -> [u8; 3] {
 
 /// Appends address and port, or `unix:` and the path.
 pub fn address(addr: &Addr, out: &mut Vec<u8>) {
-    if let Some(ip) = v4_of(addr) {
+    if let Some(ip) = addr.ipv4() {
         let (mut text, mut len) = v4_digits(ip);
         let (port, digits) = few_digits(addr.port());
         if let Some(to) = text.get_mut(len + 1..).and_then(<[u8]>::first_chunk_mut) {
@@ -133,15 +141,9 @@ pub fn address(addr: &Addr, out: &mut Vec<u8>) {
     number(v6.port(), out);
 }
 
-/// The bytes of an address of IPv4: without making a larger type of it first.
-fn v4_of(addr: &Addr) -> Option<[u8; 4]> {
-    // A path may have four bytes too.
-    addr.key().try_into().ok().filter(|_| addr.path().is_none())
-}
-
 /// Appends the address without its port. False: it has none.
 pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
-    if let Some(ip) = v4_of(addr) {
+    if let Some(ip) = addr.ipv4() {
         let (text, len) = v4_digits(ip);
         put(&text, len, out);
         return true;

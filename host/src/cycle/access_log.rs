@@ -16,12 +16,11 @@ use crate::{
     services::timers,
     session::Session,
     template::{Absent, Escape, Resolver, Template},
-    worker::{Worker, here},
+    worker::{Worker, with_here},
 };
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -50,27 +49,11 @@ enum Format {
 }
 
 /// Lines of one target with the same buffering share a buffer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// Of the rest: a path is not hashed again for each line.
-    hash: u64,
     target: Target,
     size: usize,
     flush: Option<Duration>,
-}
-
-impl Key {
-    fn new(target: Target, size: usize, flush: Option<Duration>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (&target, size, flush).hash(&mut hasher);
-        Self { hash: hasher.finish(), target, size, flush }
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
 }
 
 /// The access logs of a generation, by block.
@@ -87,6 +70,8 @@ pub struct Plans {
 
 /// One open access log.
 pub struct LogPlan {
+    /// Its place among the generation's.
+    number: usize,
     spec: Spec,
     line: Line,
     log: AccessLog,
@@ -159,7 +144,7 @@ impl Plans {
             let log = AccessLog::open(writer, spec.key.target.clone())
                 .map_err(|e| format!("access log {} cannot be opened: {e}", spec.key.target));
             match (line, log) {
-                (Ok(line), Ok(log)) => open.push(LogPlan { spec: spec.clone(), line, log }),
+                (Ok(line), Ok(log)) => open.push(LogPlan { number: open.len(), spec: spec.clone(), line, log }),
                 (Err(text), _) | (_, Err(text)) => errors.push((*span, text)),
             }
         }
@@ -174,7 +159,8 @@ impl Plans {
     /// The plans of a block; none before `open`.
     fn in_scope(&self, scope: ScopeId) -> impl Iterator<Item = &LogPlan> {
         let list = self.scopes.get(scope.0 as usize).and_then(|n| self.lists.get(*n as usize));
-        list.into_iter().flatten().filter_map(|n| self.all().get(*n as usize))
+        let (list, all) = (list.map_or(&[][..], |list| list), self.all());
+        list.iter().filter_map(|n| all.get(*n as usize))
     }
 
     /// All of them, for status.
@@ -208,11 +194,11 @@ impl Spec {
     fn of(node: &Node) -> Self {
         let default = Buffering::default();
         Self {
-            key: Arc::new(Key::new(
-                Target::new(word(node)),
-                node.prop("buffer").map_or(default.size, |v| v.size() as usize),
-                node.prop("flush").map_or(default.flush, |v| Some(v.time())),
-            )),
+            key: Arc::new(Key {
+                target: Target::new(word(node)),
+                size: node.prop("buffer").map_or(default.size, |v| v.size() as usize),
+                flush: node.prop("flush").map_or(default.flush, |v| Some(v.time())),
+            }),
             format: match (json_line::fields(node), node.prop("format")) {
                 (Some(fields), _) => Format::Json(fields),
                 (None, Some(format)) => Format::Template(format.num as u32),
@@ -276,17 +262,19 @@ impl LogPlan {
 /// Writes the session's lines: at its end, or while it is `open` those that have an interval. An open one shows `-` for
 /// `${close_reason}`.
 pub fn write(session: &Session, open: bool) {
-    let worker = here();
     let (status, close) = (session.shared.status.get(), session.shared.close_reason.get());
     for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(status, close, open)) {
         // As of this turn of the loop: a line a request is too often to ask the system.
         let now = process().instant(timers::now());
-        let logs = worker.as_ref().and_then(|w| w.logs.try_borrow_mut().ok());
-        match logs {
-            Some(mut logs) => logs.line(plan, now, |out| plan.render(session, out)),
+        let written = with_here(|worker| {
+            let mut logs = worker.logs.try_borrow_mut().ok()?;
+            logs.line(plan, now, |out| plan.render(session, out));
+            Some(())
+        });
+        if written.flatten().is_none() {
             // The worker is gone, or a variable of this very line ended another session: a buffer of its own, handed
             // over at once, so that nothing is lost.
-            None => plan.buffer().line(now, |out| plan.render(session, out)),
+            plan.buffer().line(now, |out| plan.render(session, out));
         }
     }
 }
@@ -297,52 +285,52 @@ fn is_due(interval: Duration, age: Duration, elapsed: Duration) -> bool {
     turns(age) > turns(age.saturating_sub(elapsed))
 }
 
-/// Takes the hash that a [`Key`] has.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        debug_assert!(bytes.is_empty(), "a key writes one number");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// The buffers of one worker. What they hold is handed over when they are dropped.
 #[derive(Default)]
 pub struct Buffers {
-    open: HashMap<Arc<Key>, Slot, BuildHasherDefault<Hashed>>,
+    open: Vec<Slot>,
+    /// By the number of a plan: where its slot was found last. Another generation's plan may have the number too.
+    places: Vec<usize>,
     scanned: Duration,
 }
 
 struct Slot {
+    key: Arc<Key>,
     buffer: Buffer,
     used: Instant,
 }
 
 impl std::fmt::Debug for Buffers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.open.keys()).finish()
+        f.debug_list().entries(self.open.iter().map(|slot| &slot.key)).finish()
     }
 }
 
 impl Buffers {
     fn line(&mut self, plan: &LogPlan, now: Instant, render: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(slot) = self.open.get_mut(&plan.spec.key) {
-            slot.used = now;
-            slot.buffer.line(now, render);
-            return;
-        }
-        let mut slot = Slot { buffer: plan.buffer(), used: now };
+        let place = self.places.get(plan.number).copied().filter(|&at| self.is_at(at, plan));
+        let at = place.unwrap_or_else(|| self.find(plan, now));
+        let slot = &mut self.open[at];
+        slot.used = now;
         slot.buffer.line(now, render);
-        self.open.insert(Arc::clone(&plan.spec.key), slot);
+    }
+
+    fn is_at(&self, at: usize, plan: &LogPlan) -> bool {
+        self.open.get(at).is_some_and(|slot| slot.key == plan.spec.key)
+    }
+
+    /// Once a plan, and after others were given up.
+    #[cold]
+    fn find(&mut self, plan: &LogPlan, now: Instant) -> usize {
+        let at = (0..self.open.len()).find(|&at| self.is_at(at, plan)).unwrap_or_else(|| {
+            self.open.push(Slot { key: Arc::clone(&plan.spec.key), buffer: plan.buffer(), used: now });
+            self.open.len() - 1
+        });
+        if self.places.len() <= plan.number {
+            self.places.resize(plan.number + 1, 0);
+        }
+        self.places[plan.number] = at;
+        at
     }
 
     /// Hands over what has waited long enough, and once a second writes the lines of sessions still open. To be called
@@ -370,7 +358,7 @@ impl Buffers {
     }
 
     fn flush_due(&mut self, now: Instant) {
-        self.open.retain(|_, slot| {
+        self.open.retain_mut(|slot| {
             slot.buffer.tick(now);
             slot.buffer.deadline().is_some() || now.saturating_duration_since(slot.used) < IDLE
         });
@@ -378,7 +366,7 @@ impl Buffers {
 
     /// Hands over everything.
     pub fn flush(&mut self) {
-        for slot in self.open.values_mut() {
+        for slot in &mut self.open {
             slot.buffer.flush();
         }
     }

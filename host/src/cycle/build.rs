@@ -1,7 +1,9 @@
 //! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
 
 use super::{
-    Cycle, CycleStats, access_log, json_line,
+    Cycle, CycleStats, access_log,
+    hooks::{Hooks, PHASES},
+    json_line,
     listener::{self, Listener, ListenerStats, LocalPlan, LocalStats, Parts, ServerPlan},
     settings::Settings,
     shared::Published,
@@ -266,7 +268,7 @@ impl Builder<'_> {
             published: Published::default(),
             metrics_owner,
             stats: CycleStats::default(),
-            hooks: self.hooks(&instances),
+            hooks: self.hooks(&tree, &confs, &instances),
             start_order,
             confs,
             owned,
@@ -515,10 +517,10 @@ impl Builder<'_> {
         out
     }
 
-    /// Hooks of each phase in the order that they state themselves.
-    fn hooks(&mut self, instances: &[Option<Instance>]) -> [Vec<(u16, HookPoint)>; 3] {
+    /// Hooks of each phase in the order that they state themselves, for each block those that have something to do there.
+    fn hooks(&mut self, tree: &Tree, confs: &[Conf], instances: &[Option<Instance>]) -> Hooks {
         let all = gathered(instances, |i| i.desc().hooks.as_slice().to_vec());
-        let mut out = [Vec::new(), Vec::new(), Vec::new()];
+        let mut out = [const { Vec::new() }; PHASES];
         for phase in [Phase::Access, Phase::Log, Phase::Routed] {
             let of_phase: Vec<_> = all.iter().filter(|(_, h)| h.phase == phase).copied().collect();
             match ordered(of_phase) {
@@ -526,7 +528,10 @@ impl Builder<'_> {
                 Err(text) => self.wrong.push(Diagnostic::error("hook", text)),
             }
         }
-        out
+        Hooks::new(out, tree.scopes().len(), |scope, module, hook| {
+            let conf = confs[scope.0 as usize * tree.modules.len() + usize::from(module)];
+            instances[usize::from(module)].as_ref().is_some_and(|i| i.hook_applies(hook, conf))
+        })
     }
 }
 

@@ -9,7 +9,6 @@ use crate::{
     session::Session,
     worker,
 };
-use std::time::Duration;
 
 /// By the first digit of the status.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -79,7 +78,7 @@ impl LocalStats {
     pub fn count(&self, session: &Session) {
         let shared = &session.shared;
         let status = outcome::status(shared.status.get(), shared.close_reason.get()).unwrap_or(200);
-        let (class, total) = (self.classes[class(status)], micros(session.age()));
+        let (class, total) = (self.classes[class(status)], session.age_ns() / 1000);
         let (received, sent) = (shared.client_received.get(), shared.client_sent.get());
         let first_byte_ns = session.lease.borrow().first_byte_ns;
         // Cells of a worker's own: no locked instruction.
@@ -126,11 +125,6 @@ impl LocalStats {
 /// Where a status is counted. A number that is no status counts as the nearest class.
 fn class(status: u32) -> usize {
     (status as usize / 100).clamp(1, CLASSES.len()) - 1
-}
-
-/// Without 128 bits.
-fn micros(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into())
 }
 
 #[cfg(test)]

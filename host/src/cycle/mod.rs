@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod build;
 pub mod holder;
+pub mod hooks;
 mod json_line;
 pub mod listener;
 pub mod listener_stats;
@@ -16,7 +17,10 @@ pub mod vars;
 use crate::{
     config::tree::{ScopeId, Tree},
     metrics,
-    services::instance::{Conf, Instance},
+    services::{
+        current::current,
+        instance::{Conf, Instance},
+    },
     template::Template,
     upstream::pool::Pool,
 };
@@ -62,7 +66,7 @@ pub struct Cycle {
     pub metrics_owner: metrics::Owner,
     /// Counters.
     pub stats: CycleStats,
-    hooks: [Vec<(u16, HookPoint)>; 3],
+    hooks: hooks::Hooks,
     start_order: Vec<u16>,
     confs: Vec<Conf>,
     owned: Vec<(u16, Conf)>,
@@ -94,7 +98,13 @@ impl Cycle {
 
     /// The number of the module whose instance this is; 0: none.
     pub fn module_of(&self, instance: *const ()) -> u16 {
-        let at = self.instances.iter().position(|i| i.as_ref().is_some_and(|i| std::ptr::eq(i.as_ptr(), instance)));
+        let is = |i: &Option<Instance>| i.as_ref().is_some_and(|i| std::ptr::eq(i.as_ptr(), instance));
+        // Mostly it asks for itself.
+        let runs = current().module;
+        if self.instances.get(usize::from(runs)).is_some_and(is) {
+            return runs;
+        }
+        let at = self.instances.iter().position(is);
         at.unwrap_or(0) as u16
     }
 
@@ -106,13 +116,13 @@ impl Cycle {
     /// A module's object for a block.
     #[inline]
     pub fn conf(&self, scope: ScopeId, module: u16) -> Conf {
-        self.confs[scope.0 as usize * self.tree.modules.len() + usize::from(module)]
+        self.confs[scope.0 as usize * self.instances.len() + usize::from(module)]
     }
 
-    /// Hooks of a phase, in order.
+    /// Hooks of a phase that have something to do in a block, in order.
     #[inline]
-    pub fn hooks(&self, phase: Phase) -> &[(u16, HookPoint)] {
-        &self.hooks[phase as usize]
+    pub fn hooks(&self, phase: Phase, scope: ScopeId) -> &[(u16, HookPoint)] {
+        self.hooks.of(phase, scope)
     }
 
     /// Modules in the order of start: providers of contracts before those that need them.

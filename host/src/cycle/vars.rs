@@ -126,6 +126,7 @@ fn capture(session: &Session, slot: u32, out: &mut Vec<u8>) -> Option<Written> {
 
 /// Provider 0 is the host, [`VarRef::CAPTURE`] the named groups of what matched, any other number a module.
 impl Values for Session {
+    #[inline]
     fn write(&self, var: VarRef, out: &mut Vec<u8>) -> Option<Written> {
         match var.provider {
             0 => (core::TABLE.get(var.slot as usize)?.write)(self, out),

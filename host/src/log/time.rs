@@ -1,12 +1,14 @@
 //! Local time as text: `2026-05-01T12:00:00.123+08:00` (RFC 3339). The calendar is asked once a second.
 
 use crate::text;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes times, best from one thread: the text of the last second is kept.
 #[derive(Debug, Default)]
 pub struct LocalTime {
     second: Option<i64>,
+    /// Since 1970, of the text: many lines are of one turn of the loop.
+    at_ms: u64,
     /// `2026-05-01T12:00:00.123+08:00`: of this second, and of the millisecond that was written last.
     text: Vec<u8>,
     /// Where its millisecond is.
@@ -16,12 +18,22 @@ pub struct LocalTime {
 impl LocalTime {
     /// Appends `time` to `out`, always 29 bytes for the years 1970 to 9999. Earlier ones are written as 1970.
     pub fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
-        self.write_since(time.duration_since(UNIX_EPOCH).unwrap_or_default(), out);
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.write_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), out);
     }
 
-    /// The same for a time since 1970.
-    pub fn write_since(&mut self, since: Duration, out: &mut Vec<u8>) {
-        let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    /// The same for milliseconds since 1970.
+    pub fn write_ms(&mut self, since_ms: u64, out: &mut Vec<u8>) {
+        if self.at_ms != since_ms || self.second.is_none() {
+            self.at_ms = since_ms;
+            self.set(since_ms);
+        }
+        out.extend_from_slice(&self.text);
+    }
+
+    #[inline(never)]
+    fn set(&mut self, since_ms: u64) {
+        let second = i64::try_from(since_ms / 1000).unwrap_or(i64::MAX);
         if self.second != Some(second) {
             self.second = Some(second);
             let stamp = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
@@ -32,15 +44,15 @@ impl LocalTime {
             self.text.extend_from_slice(zoned.strftime("%:z").to_string().as_bytes());
         }
         if let Some(millis) = self.text[self.millis..].first_chunk_mut() {
-            *millis = text::millis(since.subsec_millis());
+            *millis = text::millis((since_ms % 1000) as u32);
         }
-        out.extend_from_slice(&self.text);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn text_parses_back_to_the_same_millisecond() {

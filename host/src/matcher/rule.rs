@@ -63,6 +63,8 @@ pub struct RuleTable {
     /// The local without rules.
     last: Option<usize>,
     inputs: usize,
+    /// Some rule captures.
+    captures: bool,
 }
 
 /// Locals that are found by one input.
@@ -122,7 +124,9 @@ impl RuleTable {
         }
         let (groups, linear) = index(locals);
         let inputs = locals.iter().flatten().map(|rule| rule.input + 1).max().unwrap_or(0);
-        Ok(Self { locals: checks, groups, linear, last, inputs })
+        let captures =
+            checks.iter().flatten().any(|check| matches!(&check.test, Test::Regex(_, groups) if !groups.is_empty()));
+        Ok(Self { locals: checks, groups, linear, last, inputs, captures })
     }
 
     /// The first local whose rules all hold. `source` appends the value of an input and says whether there is one; an
@@ -135,6 +139,9 @@ impl RuleTable {
         mut source: impl FnMut(usize, &mut Vec<u8>) -> bool,
     ) -> Option<usize> {
         let chosen = self.find(scratch, &mut source)?;
+        if !self.captures {
+            return Some(chosen);
+        }
         for check in self.locals[chosen].iter().filter(|check| !check.not) {
             if let Test::Regex(regex, groups) = &check.test
                 && !groups.is_empty()
@@ -148,6 +155,11 @@ impl RuleTable {
     /// How many inputs the rules use: numbers below this are asked for.
     pub fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// Whether a choice may capture anything.
+    pub fn captures(&self) -> bool {
+        self.captures
     }
 
     /// True: there is no local.

@@ -98,7 +98,7 @@ static RUNNING: [Running; WATCHED] =
     [const { Running { what: AtomicU64::new(0), cycle: AtomicPtr::new(ptr::null_mut()) } }; WATCHED];
 
 thread_local! {
-    static WATCH: Cell<usize> = const { Cell::new(0) };
+    static WATCH: Cell<&'static Running> = const { Cell::new(&RUNNING[0]) };
 }
 
 const fn place_of(worker: u32) -> usize {
@@ -107,7 +107,7 @@ const fn place_of(worker: u32) -> usize {
 
 /// From now on the watchdog sees what runs on this thread, under the number of its worker.
 pub fn watch_this_thread(worker: u32) {
-    WATCH.set(place_of(worker));
+    WATCH.set(&RUNNING[place_of(worker)]);
 }
 
 /// What runs on a worker now: a value that changes whenever that does, and the number of the module (0: the host).
@@ -123,7 +123,7 @@ pub fn cycle_on(worker: u32) -> *const Cycle {
 
 #[inline]
 fn publish(now: &Current) {
-    let at = &RUNNING[WATCH.get()];
+    let at = WATCH.get();
     at.cycle.store(now.cycle.cast_mut(), Relaxed);
     // One writer a worker; what threads without a number write is looked at by nobody.
     at.what.store(((at.what.load(Relaxed) >> 16).wrapping_add(1) << 16) | u64::from(now.module), Relaxed);

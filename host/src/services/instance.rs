@@ -218,6 +218,12 @@ impl Instance {
         if well { Ok(text) } else { Err(text) }
     }
 
+    /// See `HookPoint::applies`.
+    pub fn hook_applies(&self, point: &HookPoint, conf: Conf) -> bool {
+        // SAFETY: the module's own point and objects.
+        unsafe { (point.applies)(Place { conf: conf.as_ptr(), ..self.place() }) }
+    }
+
     /// The table of a contract that the module provides.
     pub fn contract(&self, point: &ProvidePoint) -> *const () {
         // SAFETY: the module's own point and object.
@@ -356,23 +362,6 @@ pub enum Balancer {
     Turns(Turns),
 }
 
-impl Balancer {
-    /// Picks.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
-        match self {
-            Self::Module(picker) => picker.pick(cx),
-            Self::Turns(turns) => turns.pick(cx),
-        }
-    }
-
-    /// A use ended.
-    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
-        if let Self::Module(picker) = self {
-            picker.done(peer, outcome);
-        }
-    }
-}
-
 /// A module's balancer's object.
 #[derive(Debug)]
 pub struct Picker {
@@ -388,12 +377,14 @@ impl Picker {
         (!object.is_null()).then_some(Self { point: *point, object })
     }
 
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    /// Picks.
+    pub fn pick(&mut self, cx: &PickCx) -> Pick {
         // SAFETY: the object of `create`; the question is lent for the call.
         unsafe { (self.point.pick)(self.object, ptr::from_ref(cx)) }
     }
 
-    fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
+    /// A use ended.
+    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
         // SAFETY: as above.
         unsafe { (self.point.done)(self.object, peer, ptr::from_ref(outcome)) }
     }

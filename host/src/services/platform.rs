@@ -107,6 +107,25 @@ pub(crate) fn apply(s: &Socket, o: &SocketOptions) -> io::Result<()> {
     Ok(())
 }
 
+/// Receives. By the system call itself: the C library's function is a point where threads may be cancelled, and prepares
+/// for that each time.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) fn recv(fd: i64, to: &mut [u8]) -> io::Result<usize> {
+    let nobody = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: as many bytes as are lent.
+    let n = unsafe { libc::syscall(libc::SYS_recvfrom, fd, to.as_mut_ptr(), to.len(), 0, nobody, nobody) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends, as [`recv`] receives.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) fn send(fd: i64, from: &[u8]) -> io::Result<usize> {
+    let (nobody, flags) = (std::ptr::null::<libc::c_void>(), libc::MSG_NOSIGNAL);
+    // SAFETY: as many bytes as are lent.
+    let n = unsafe { libc::syscall(libc::SYS_sendto, fd, from.as_ptr(), from.len(), flags, nobody, 0) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
 /// Sends; what does not fill a packet may wait for what follows (MSG_MORE).
 pub(crate) fn send_more(s: &SockRef<'_>, from: &[u8]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]

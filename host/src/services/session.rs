@@ -177,12 +177,14 @@ pub(super) unsafe extern "C" fn exchange_route(s: *const SessionShared) -> i32 {
 }
 
 pub(super) unsafe extern "C" fn exchange_hooks(s: *const SessionShared, later: *mut LocalFuture<bool>) -> Verdict {
-    let exchange = hold(s);
-    let Some(first) = exchange.first_to_ask(Phase::Routed) else { return Verdict::Deny };
+    // SAFETY: see `of`.
+    let Some(first) = unsafe { of(s) }.first_to_ask(Phase::Routed) else { return Verdict::Deny };
     if first == Session::NOBODY {
         return Verdict::Pass;
     }
-    let wait = async move { exchange.hooks_from(Phase::Routed, first).await.is_ok() };
+    let exchange = hold(s);
+    let scope = exchange.scope.get();
+    let wait = async move { exchange.hooks_from(Phase::Routed, scope, first).await.is_ok() };
     // SAFETY: the caller's, written once.
     unsafe { later.write(LocalFuture::new(wait)) };
     Verdict::Ask

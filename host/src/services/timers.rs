@@ -49,18 +49,27 @@ pub fn now_ms() -> u64 {
 
 /// This thread's published time since the process began: as of this turn of the loop, no system call.
 pub fn now() -> Duration {
-    let ns = CLOCK.try_with(|c| c.now_ns.load(Relaxed)).unwrap_or(0);
-    if ns == 0 {
-        return crate::process::process().now();
+    Duration::from_nanos(now_ns())
+}
+
+/// The same in nanoseconds: for what is done with every request.
+pub fn now_ns() -> u64 {
+    match CLOCK.try_with(|c| c.now_ns.load(Relaxed)).unwrap_or(0) {
+        0 => crate::process::process().now().as_nanos() as u64,
+        ns => ns,
     }
-    Duration::from_nanos(ns)
 }
 
 /// Time since 1970, to the millisecond: as [`now`] of this turn of the loop, so on a worker's thread alone.
 pub fn wall() -> Duration {
+    Duration::from_millis(wall_ms())
+}
+
+/// The same in milliseconds.
+pub fn wall_ms() -> u64 {
     match CLOCK.try_with(|c| c.unix_ms.load(Relaxed)).unwrap_or(0) {
-        0 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-        ms => Duration::from_millis(ms),
+        0 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        ms => ms,
     }
 }
 

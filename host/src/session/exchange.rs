@@ -67,7 +67,7 @@ impl Session {
             self.listener = Rc::clone(listener);
         }
         self.local.set(NOT_CHOSEN);
-        self.started = timers::now();
+        self.started = timers::now_ns();
         self.parked.set(false);
     }
 
@@ -81,7 +81,9 @@ impl Session {
             texts.domain.get_mut().clear();
             texts.request_id.get_mut().clear();
             texts.replaced.get_mut().clear();
-            texts.captures.take();
+            if !texts.captures.get_mut().is_empty() {
+                texts.captures.take();
+            }
             texts.stages.get_mut().clear();
         }
         let worker = Rc::clone(&this.worker);
@@ -115,8 +117,8 @@ impl Session {
 
     /// Asks the hooks of a phase as far as they answer at once: the first that wants to wait, [`Session::NOBODY`], or `None`:
     /// one denies.
-    pub fn first_to_ask(self: &Rc<Self>, phase: Phase) -> Option<usize> {
-        for (n, (module, hook)) in self.worker.cycle.hooks(phase).iter().enumerate() {
+    pub fn first_to_ask(&self, phase: Phase) -> Option<usize> {
+        for (n, (module, hook)) in self.worker.cycle.hooks(phase, self.scope.get()).iter().enumerate() {
             match self.check(*module, hook) {
                 Verdict::Pass => {}
                 Verdict::Deny => return None,
@@ -130,7 +132,7 @@ impl Session {
     pub fn end_exchange(&self) {
         self.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done));
         let cycle = &self.worker.cycle;
-        for (module, hook) in cycle.hooks(Phase::Log) {
+        for (module, hook) in cycle.hooks(Phase::Log, self.scope.get()) {
             let place = self.worker.place(*module, cycle.conf(self.scope.get(), *module));
             let _who = enter(Current::in_session(self, *module));
             instance::check(hook, place, self);

@@ -166,8 +166,9 @@ pub struct Template {
     steps: Box<[Step]>,
 }
 
-/// One piece of a template.
+/// One piece of a template. With a tag of its own: it is read for every piece of every line.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(u8)]
 pub enum Step {
     /// Written as it is.
     Literal(Box<[u8]>),

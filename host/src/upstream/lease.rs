@@ -9,7 +9,8 @@ use crate::{
     process::process,
     services::{
         current::{Current, enter},
-        instance, timers,
+        instance::{self, Balancer},
+        timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -218,15 +219,18 @@ impl Lease {
     }
 
     fn tell_balancer(&self, outcome: &Outcome) {
+        if self.pool().balancer.is_none() {
+            return;
+        }
         let Some(state) = self.worker.pool(self.pool) else { return };
         // A lease that a balancer drops while it is asked: nothing to tell.
         let Ok(mut state) = state.try_borrow_mut() else { return };
-        if state.version != self.version {
+        if state.set.version != self.version {
             return;
         }
-        if let Some(b) = state.balancers[self.tier].as_mut() {
+        if let Some(Balancer::Module(picker)) = state.balancers[self.tier].as_mut() {
             let _who = enter(Current::on_worker(&self.worker, self.pool().balancer_module()));
-            b.done(self.index, outcome);
+            picker.done(self.index, outcome);
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct PeerLive {
     pub host: String,
     /// The address.
     pub addr: Addr,
+    /// The same as text: logs show it with every line.
+    pub addr_text: Box<str>,
     /// The connector's name.
     pub connector: String,
     /// Names its line: an operator's word holds until this changes.
@@ -121,6 +123,7 @@ impl Peers {
                 upstream: spec.upstream.to_owned(),
                 host: spec.host.to_owned(),
                 addr: spec.addr,
+                addr_text: spec.addr.to_string().into(),
                 connector: spec.connector.to_owned(),
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),

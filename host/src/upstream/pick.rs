@@ -43,7 +43,8 @@ pub struct PoolWorker {
     /// One balancer a tier.
     pub(super) balancers: [Option<Balancer>; 2],
     budget: RetryBudget,
-    pub(super) version: u64,
+    /// The peers as of the last pick here.
+    pub(super) set: Arc<PeerSet>,
 }
 
 impl PoolWorker {
@@ -53,7 +54,11 @@ impl PoolWorker {
             Some((module, point)) => Picker::create(point, cycle.instance(*module), random()).map(Balancer::Module),
             None => Some(Balancer::Turns(Turns::default())),
         };
-        Self { balancers: [make(), make()], budget: RetryBudget::new(pool.budget_percent, LEAST_RETRIES), version: 0 }
+        Self {
+            balancers: [make(), make()],
+            budget: RetryBudget::new(pool.budget_percent, LEAST_RETRIES),
+            set: pool.set.load_full(),
+        }
     }
 
     /// Gives the balancers up.
@@ -200,16 +205,18 @@ fn attempt_in(
     key: &[u8],
     tried: &[u64],
 ) -> Attempt {
-    let set = pool.set.load();
     let mut waits = false;
     let Some(state) = worker.pool(pool.index) else { return Attempt::None };
-    let mut state = state.borrow_mut();
-    state.version = set.version;
+    let PoolWorker { balancers, set, .. } = &mut *state.borrow_mut();
+    // A load; to hold what is shared costs more, and it changes seldom.
+    if set.version != pool.versions.load(Relaxed) {
+        *set = pool.set.load_full();
+    }
     for (tier, peers) in set.tiers.iter().enumerate() {
-        let Some(balancer) = state.balancers[tier].as_mut().filter(|_| !peers.refs.is_empty()) else { continue };
+        let Some(balancer) = balancers[tier].as_mut().filter(|_| !peers.refs.is_empty()) else { continue };
         // A peer may fill up between the question and the answer, by another worker: ask again, not for ever.
         for _ in 0..4 {
-            match ask(balancer, &set, tier, key, tried, worker, pool) {
+            match ask(balancer, set, tier, key, tried, worker, pool) {
                 Pick::Peer(n) => {
                     let Some(&m) = peers.members.get(n as usize) else { return Attempt::None };
                     let member = &set.members[m];
@@ -270,6 +277,10 @@ fn ask(
     pool: &Pool,
 ) -> Pick {
     let refs = &set.tiers[tier].refs;
+    let picker = match balancer {
+        Balancer::Turns(turns) => return turns.pick(refs, tried),
+        Balancer::Module(picker) => picker,
+    };
     let mut bits = [0_u64; 16];
     let mut many = Vec::new();
     let words = refs.len().div_ceil(64);
@@ -295,7 +306,7 @@ fn ask(
         now_ms: timers::now_ms(),
     };
     let _who = enter(Current::on_worker(worker, pool.balancer_module()));
-    balancer.pick(&cx)
+    picker.pick(&cx)
 }
 
 /// Waits for the first answer about a name that has none yet; false: there is none to wait for.

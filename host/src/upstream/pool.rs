@@ -147,7 +147,7 @@ pub struct Pool {
     pub unanswered: AtomicUsize,
     /// Told when `unanswered` changes.
     pub answered: Notify,
-    versions: AtomicU64,
+    pub(super) versions: AtomicU64,
 }
 
 impl std::fmt::Debug for Pool {

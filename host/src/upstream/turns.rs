@@ -1,7 +1,7 @@
 //! How a peer is chosen where the configuration names no balancer and there is one line to choose from: its addresses take
 //! turns. Knows no weights; a pool of several lines asks a module.
 
-use anyproxy_module_api::abi::upstream::{Pick, PickCx};
+use anyproxy_module_api::abi::upstream::{PeerRef, Pick};
 
 /// Its name in status and in `${upstream_balancer}`.
 pub const NAME: &str = "single";
@@ -13,33 +13,32 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// The next peer in the order of the list that can be picked.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
-        let len = cx.peers.len();
-        let next = self.next.min(len);
-        if let Some(n) = (next..len).chain(0..next).find(|n| cx.can_pick(*n)) {
+    /// The next peer in the order of the list that can be picked. `tried`: ids of those that were.
+    pub fn pick(&mut self, peers: &[PeerRef], tried: &[u64]) -> Pick {
+        let usable = |p: &PeerRef| p.state().is_usable() && !tried.contains(&p.state().id);
+        let can_pick = |p: &PeerRef| usable(p) && p.state().has_room();
+        let (before, after) = peers.split_at(self.next.min(peers.len()));
+        let found = match after.iter().position(can_pick) {
+            Some(n) => Some(before.len() + n),
+            None => before.iter().position(can_pick),
+        };
+        if let Some(n) = found {
             self.next = n + 1;
             return Pick::Peer(n as u32);
         }
-        let waits = |n: usize| cx.peers[n].state().is_usable() && !cx.was_tried(n);
-        if (0..len).any(waits) { Pick::Wait } else { Pick::None }
+        if peers.iter().any(usable) { Pick::Wait } else { Pick::None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyproxy_module_api::abi::{
-        bytes::Slice,
-        upstream::{PeerRef, PeerState, admin},
-    };
+    use anyproxy_module_api::abi::upstream::{PeerState, admin};
     use std::sync::atomic::Ordering::Relaxed;
 
     fn ask(turns: &mut Turns, peers: &[PeerState], tried: u64) -> Pick {
         let refs: Vec<_> = peers.iter().map(|p| PeerRef(p)).collect();
-        let tried = [tried];
-        let (key, tried) = (Slice::EMPTY, Slice::new(&tried));
-        turns.pick(&PickCx { peers: Slice::new(&refs), key, tried, version: 1, random: 0, now_ms: 0 })
+        turns.pick(&refs, &[tried])
     }
 
     fn peers(n: u64) -> Vec<PeerState> {

@@ -13,13 +13,15 @@ pub struct Window<const N: usize> {
     sums: [u64; N],
     /// Number of the current bucket since the origin of time.
     head: u64,
+    /// When it ends: until then there is nothing to forget, and nothing to divide.
+    head_ends_ns: u64,
 }
 
 impl<const N: usize> Window<N> {
     /// An empty window of the last `span`: at least nine tenths of it, at most all. Spans under 10 ns count as 10 ns.
     pub fn new(span: Duration) -> Self {
-        let span_ns = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Self { bucket_ns: (span_ns / BUCKETS as u64).max(1), buckets: [[0; N]; BUCKETS], sums: [0; N], head: 0 }
+        let bucket_ns = (nanos(span) / BUCKETS as u64).max(1);
+        Self { bucket_ns, buckets: [[0; N]; BUCKETS], sums: [0; N], head: 0, head_ends_ns: bucket_ns }
     }
 
     /// Counts `n` events of `kind`. A kind of `N` or more is ignored.
@@ -48,7 +50,11 @@ impl<const N: usize> Window<N> {
     }
 
     fn advance(&mut self, now: Duration) {
-        let bucket = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX) / self.bucket_ns;
+        let now = nanos(now);
+        if now < self.head_ends_ns {
+            return;
+        }
+        let bucket = now / self.bucket_ns;
         let steps = bucket.saturating_sub(self.head);
         if steps >= BUCKETS as u64 {
             self.clear();
@@ -61,7 +67,13 @@ impl<const N: usize> Window<N> {
             }
         }
         self.head += steps;
+        self.head_ends_ns = self.head.saturating_add(1).saturating_mul(self.bucket_ns);
     }
+}
+
+/// Without 128 bits.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 #[cfg(test)]

@@ -254,6 +254,9 @@ pub struct HookPoint {
     pub before: Slice<Str>,
     /// Runs after these.
     pub after: Slice<Str>,
+    /// Whether it has anything to do in a block: where not, it is not asked. Called once for each block of a configuration,
+    /// before it is prepared, off the workers.
+    pub applies: unsafe extern "C" fn(Place) -> bool,
     /// Decides at once, or asks for `run`.
     pub check: unsafe extern "C" fn(Place, *const SessionShared) -> Verdict,
     /// Decides in its own time. True: pass.

@@ -61,6 +61,13 @@ impl Addr {
         (self.family == 1).then(|| unsafe { &self.place.path }.as_str())
     }
 
+    /// The bytes of an IPv4 address, if it is one.
+    #[inline]
+    pub fn ipv4(&self) -> Option<[u8; 4]> {
+        let [a, b, c, d, ..] = *self.ip_bytes();
+        (self.family == 4).then_some([a, b, c, d])
+    }
+
     /// The address bytes that a hash should see: without the port.
     pub fn key(&self) -> &[u8] {
         match self.family {

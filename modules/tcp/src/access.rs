@@ -8,12 +8,21 @@ const fn deny(when: bool) -> Verdict {
     if when { Verdict::Deny } else { Verdict::Pass }
 }
 
+/// Whether the block has any line.
+fn applies(at: At<Tcp>) -> bool {
+    at.try_conf().is_some_and(|c| c.access.is_some())
+}
+
 /// Before a server is chosen: the block is the one that all servers of the address have in common.
 pub(crate) struct Before;
 
 impl Hook<Tcp> for Before {
     const NAME: &'static str = "tcp.access";
     const PHASE: Phase = Phase::Access;
+
+    fn applies(at: At<Tcp>) -> bool {
+        applies(at)
+    }
 
     fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
         let access = at.try_conf().and_then(|c| c.access.as_deref());
@@ -27,6 +36,10 @@ pub(crate) struct Routed;
 impl Hook<Tcp> for Routed {
     const NAME: &'static str = "tcp.access_routed";
     const PHASE: Phase = Phase::Routed;
+
+    fn applies(at: At<Tcp>) -> bool {
+        applies(at)
+    }
 
     fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
         let access = at.try_conf().and_then(|c| c.access.as_deref());

@@ -46,10 +46,12 @@ const fn open(name: &'static str, doc: &'static str) -> Core {
 /// All of them; the position is the slot.
 pub static TABLE: [Core; 51] = [
     var("local_time", "Now, in local time: `2026-05-01T12:00:00.123+08:00` (RFC 3339).", |_, out| {
-        iso(timers::wall(), out)
+        iso(timers::wall_ms(), out)
     }),
     var("msec", "Now, in seconds since 1970.", |_, out| seconds(timers::wall(), out)),
-    var("start_time", "When the connection was accepted, as `local_time`.", |s, out| iso(began(s), out)),
+    var("start_time", "When the connection was accepted, as `local_time`.", |s, out| {
+        iso(began(s).as_millis() as u64, out)
+    }),
     var("start_msec", "When the connection was accepted, in seconds since 1970.", |s, out| seconds(began(s), out)),
     var("session_time", "How long the session has lasted.", |s, out| seconds(s.age(), out)),
     var("session_id", "Number of the session, unique in the process.", |s, out| number(s.shared.id, out)),
@@ -86,7 +88,12 @@ pub static TABLE: [Core; 51] = [
         let line = s.lease.borrow().member.as_ref().map(|m| m.line);
         line.and_then(|n| with_pool(s, |p| p.lines.get(n).and_then(|line| text(&line.host, out))))
     }),
-    var("upstream_addr", "Address and port of the peer.", |s, out| with_peer(s, |p| addr(&p.addr, out))),
+    var("upstream_addr", "Address and port of the peer.", |s, out| {
+        with_peer(s, |p| {
+            out.extend_from_slice(p.addr_text.as_bytes());
+            Some(kind(&p.addr))
+        })
+    }),
     var("upstream_ip", "Address of the peer.", |s, out| with_peer(s, |p| ip(&p.addr, out))),
     var("upstream_port", "Port of the peer.", |s, out| with_peer(s, |p| port(&p.addr, out))),
     var("upstream_protocol", "How the peer is reached: the kind of connector.", |s, out| {
@@ -168,8 +175,12 @@ fn seconds(time: Duration, out: &mut Vec<u8>) -> Option<Written> {
 
 fn addr(value: &Addr, out: &mut Vec<u8>) -> Option<Written> {
     text::address(value, out);
-    // The path of a Unix socket is any text.
-    Some(if value.ip().is_some() { Written::Plain } else { Written::Any })
+    Some(kind(value))
+}
+
+/// The path of a Unix socket is any text.
+fn kind(value: &Addr) -> Written {
+    if value.path().is_none() { Written::Plain } else { Written::Any }
 }
 
 fn ip(value: &Addr, out: &mut Vec<u8>) -> Option<Written> {
@@ -177,14 +188,14 @@ fn ip(value: &Addr, out: &mut Vec<u8>) -> Option<Written> {
 }
 
 fn port(addr: &Addr, out: &mut Vec<u8>) -> Option<Written> {
-    addr.ip().and_then(|_| number(addr.port(), out))
+    addr.socket().and_then(|_| number(addr.port(), out))
 }
 
-fn iso(since_1970: Duration, out: &mut Vec<u8>) -> Option<Written> {
+fn iso(since_1970_ms: u64, out: &mut Vec<u8>) -> Option<Written> {
     thread_local! {
         static CLOCK: RefCell<LocalTime> = RefCell::default();
     }
-    CLOCK.try_with(|c| c.borrow_mut().write_since(since_1970, out)).ok().map(|()| Written::Plain)
+    CLOCK.try_with(|c| c.borrow_mut().write_ms(since_1970_ms, out)).ok().map(|()| Written::Plain)
 }
 
 fn began(s: &Session) -> Duration {

@@ -83,6 +83,10 @@ pub(super) enum Found<'a> {
 impl Members {
     /// Chunk and place in it.
     fn place(slot: usize) -> (usize, usize) {
+        if slot < FIRST {
+            // All, mostly.
+            return (0, slot);
+        }
         let chunk = (slot / FIRST + 1).ilog2() as usize;
         (chunk, slot - FIRST * ((1 << chunk) - 1))
     }

@@ -11,6 +11,7 @@ use std::{
     cell::{Cell, RefCell},
     io::{ErrorKind, Result},
     ops::Deref,
+    rc::Rc,
     task::{Context, Poll, Waker},
 };
 
@@ -47,14 +48,22 @@ const fn all(bit: u8) -> u8 {
     bit | ERROR | if bit == READ { READ_CLOSED } else { WRITE_CLOSED }
 }
 
-/// What is known of a registered socket, and who waits for it.
+/// What is known of a registered socket, and who waits for it. Shared by the loop, which finds it by its token, and the
+/// socket, which asks it all the time.
 #[derive(Default)]
 struct Slot {
-    ready: u8,
+    token: Cell<u32>,
+    ready: Cell<u8>,
+    known: Cell<Known>,
     /// Kept after it was woken: mostly the same task waits again.
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    known: Known,
+    reader: Cell<Option<Waker>>,
+    writer: Cell<Option<Waker>>,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slot({} {:#x})", self.token.get(), self.ready.get())
+    }
 }
 
 /// What the system knows of a socket.
@@ -69,16 +78,49 @@ enum Known {
     Not,
 }
 
-impl Slot {
-    fn is(&self, bit: u8) -> bool {
-        self.ready & all(bit) != 0
+/// What was known of a socket at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen(u8);
+
+impl Seen {
+    /// Whether a call in this direction is worth a try.
+    pub const fn is_ready(self, bit: u8) -> bool {
+        self.0 & all(bit) != 0
+    }
+
+    /// Whether nothing can be written any more, as far as the system has told: the other side is gone, or has reset it.
+    pub const fn has_failed(self) -> bool {
+        self.0 & (WRITE_CLOSED | ERROR) != 0
+    }
+
+    /// Whether the other side has ended, in order, and a read took its last bytes.
+    pub const fn has_ended(self) -> bool {
+        self.0 & (READ | READ_CLOSED | ERROR) == READ_CLOSED
+    }
+}
+
+#[cfg(test)]
+impl<S: Registered> Io<S> {
+    /// What the loop knows it by.
+    pub(super) fn token(&self) -> u32 {
+        self.slot.token.get()
     }
 }
 
 /// The sockets of a loop.
 pub(super) struct Slots {
     registry: mio::Registry,
-    slots: RefCell<Slab<Slot>>,
+    slots: RefCell<Slab<Rc<Slot>>>,
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // Nothing is told any more: a call tells what is wrong.
+        for (_, slot) in self.slots.get_mut().iter() {
+            slot.ready.set(READ | WRITE | ERROR);
+            drop((slot.reader.take(), slot.writer.take()));
+        }
+    }
 }
 
 impl Slots {
@@ -96,21 +138,29 @@ impl Slots {
     }
 
     fn note(&self, token: usize, bits: u8, others: &mut Vec<Waker>) {
-        let mut slots = self.slots.borrow_mut();
+        let slots = self.slots.borrow();
         // Gone, or another socket's by now: that one tries in vain, once.
-        let Some(slot) = slots.get_mut(token) else { return };
-        slot.ready |= bits;
-        let reader = slot.reader.as_ref().filter(|_| bits & all(READ) != 0);
-        let writer = slot.writer.as_ref().filter(|_| bits & all(WRITE) != 0);
-        for waker in reader.into_iter().chain(writer) {
-            if task::is_plain(waker) {
-                waker.wake_by_ref();
-            } else {
-                // It may run whatever, which may want the slots.
-                others.push(waker.clone());
-            }
+        let Some(slot) = slots.get(token) else { return };
+        slot.ready.set(slot.ready.get() | bits);
+        if bits & all(READ) != 0 {
+            wake(&slot.reader, others);
+        }
+        if bits & all(WRITE) != 0 {
+            wake(&slot.writer, others);
         }
     }
+}
+
+#[inline]
+fn wake(waiter: &Cell<Option<Waker>>, others: &mut Vec<Waker>) {
+    let Some(waker) = waiter.take() else { return };
+    if task::is_plain(&waker) {
+        waker.wake_by_ref();
+    } else {
+        // It may run whatever, which may want the slots.
+        others.push(waker.clone());
+    }
+    waiter.set(Some(waker));
 }
 
 /// Sockets that say nothing to anybody once they are closed: to deregister them would be a system call too many.
@@ -167,9 +217,7 @@ impl Registered for Borrowed {}
 #[derive(Debug)]
 pub struct Io<S: Registered> {
     source: Option<S>,
-    pub(super) slot: u32,
-    /// Not another thread's.
-    here: std::marker::PhantomData<Cell<()>>,
+    slot: Rc<Slot>,
 }
 
 impl<S: Registered> Io<S> {
@@ -194,9 +242,11 @@ impl<S: Registered> Io<S> {
         here(|here| {
             let mut all = here.ok_or_else(no_loop)?.slots.slots.borrow_mut();
             let entry = all.vacant_entry();
-            let slot = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?;
-            entry.insert(Slot { ready: READ | WRITE, known: Known::Not, ..Slot::default() });
-            Ok(Self { source: Some(source), slot, here: std::marker::PhantomData })
+            let token = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?.into();
+            let (ready, known) = (Cell::new(READ | WRITE), Cell::new(Known::Not));
+            let slot = Rc::new(Slot { token, ready, known, ..Slot::default() });
+            entry.insert(Rc::clone(&slot));
+            Ok(Self { source: Some(source), slot })
         })
     }
 
@@ -217,7 +267,7 @@ impl<S: Registered> Io<S> {
         here(|here| {
             let slots = &here.ok_or_else(no_loop)?.slots;
             let interest = Interest::READABLE | Interest::WRITABLE;
-            mio::unix::SourceFd(&fd).register(&slots.registry, Token(self.slot as usize), interest)
+            mio::unix::SourceFd(&fd).register(&slots.registry, Token(self.slot.token.get() as usize), interest)
         })
     }
 
@@ -230,75 +280,62 @@ impl<S: Registered> Io<S> {
             let slots = &here.ok_or_else(no_loop)?.slots;
             let mut all = slots.slots.borrow_mut();
             let entry = all.vacant_entry();
-            let slot = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?;
+            let token = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?.into();
             source.register(&slots.registry, Token(entry.key()), interest)?;
-            entry.insert(Slot::default());
-            Ok(Self { source: Some(source), slot, here: std::marker::PhantomData })
+            let slot = Rc::new(Slot { token, ..Slot::default() });
+            entry.insert(Rc::clone(&slot));
+            Ok(Self { source: Some(source), slot })
         })
     }
 
-    fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
-        here(|here| Some(f(here?.slots.slots.borrow_mut().get_mut(self.slot as usize)?)))
+    /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
+    #[inline]
+    pub fn poll_ready(&self, cx: &mut Context<'_>, bit: u8) -> Poll<()> {
+        if self.is_ready(bit) { Poll::Ready(()) } else { self.wait(cx, bit) }
     }
 
-    /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
-    pub fn poll_ready(&self, cx: &mut Context<'_>, bit: u8) -> Poll<()> {
-        let mut before = None;
-        let mut unknown = false;
-        let ready = self.slot(|slot| {
-            if slot.is(bit) {
-                return true;
-            }
-            unknown = slot.known == Known::Not;
-            if unknown {
-                slot.known = Known::Descriptor;
-            }
-            let waiter = if bit == READ { &mut slot.reader } else { &mut slot.writer };
-            if !waiter.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-                before = waiter.replace(cx.waker().clone());
-            }
-            false
-        });
-        // Without the slots: what a waker drops may have sockets.
-        drop(before);
+    /// It is not ready: the task is noted. Apart, so that what is ready needs none of its frame.
+    #[inline(never)]
+    fn wait(&self, cx: &mut Context<'_>, bit: u8) -> Poll<()> {
+        let waiter = if bit == READ { &self.slot.reader } else { &self.slot.writer };
+        let before = waiter.take().filter(|w| w.will_wake(cx.waker()));
+        waiter.set(Some(before.unwrap_or_else(|| cx.waker().clone())));
         #[cfg(unix)]
-        if unknown && self.make_known().is_err() {
-            // The next call tells what is wrong.
-            return Poll::Ready(());
+        if self.slot.known.get() == Known::Not {
+            self.slot.known.set(Known::Descriptor);
+            if self.make_known().is_err() {
+                // The next call tells what is wrong.
+                return Poll::Ready(());
+            }
         }
-        // Off its thread a call would tell what is wrong.
-        if ready.unwrap_or(true) { Poll::Ready(()) } else { Poll::Pending }
+        Poll::Pending
     }
 
     /// The same without waiting.
+    #[inline]
     pub fn is_ready(&self, bit: u8) -> bool {
-        self.slot(|slot| slot.is(bit)).unwrap_or(true)
+        self.seen().is_ready(bit)
+    }
+
+    /// What is known now.
+    #[inline]
+    pub fn seen(&self) -> Seen {
+        Seen(self.slot.ready.get())
     }
 
     /// Whether the other side has ended, or an error was noted.
     pub fn is_closed(&self) -> bool {
-        self.slot(|slot| slot.ready & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
-    }
-
-    /// Whether nothing can be written any more, as far as the system has told: the other side is gone, or has reset it.
-    pub fn has_failed(&self) -> bool {
-        self.slot(|slot| slot.ready & (WRITE_CLOSED | ERROR) != 0).unwrap_or(true)
-    }
-
-    /// Whether the other side has ended, in order, and a read took its last bytes.
-    pub fn has_ended(&self) -> bool {
-        self.slot(|slot| slot.ready & (READ | READ_CLOSED | ERROR) == READ_CLOSED).unwrap_or(false)
+        self.seen().0 & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0
     }
 
     /// A call said that there is no more. What is closed stays so.
     pub fn clear(&self, bit: u8) {
-        self.slot(|slot| slot.ready &= !bit);
+        self.slot.ready.set(self.slot.ready.get() & !bit);
     }
 
     /// Nobody waits any more.
     pub fn forget_waiters(&self) {
-        let waiters = self.slot(|slot| (slot.reader.take(), slot.writer.take()));
-        drop(waiters);
+        drop((self.slot.reader.take(), self.slot.writer.take()));
     }
 
     /// `f`'s result; "would block" clears the readiness and waits for the next.
@@ -322,7 +359,7 @@ impl<S: Registered> Io<S> {
     pub fn try_io<R>(&self, bit: u8, f: impl FnOnce(&S) -> Result<R>) -> Result<R> {
         let r = f(self);
         if matches!(&r, Err(e) if e.kind() == ErrorKind::WouldBlock) {
-            self.slot(|slot| slot.ready &= !all(bit));
+            self.clear(all(bit));
         }
         r
     }
@@ -367,11 +404,10 @@ impl<S: Registered> Io<S> {
     /// # Errors
     /// What the system says.
     pub fn into_inner(mut self) -> Result<S> {
-        let known = self.slot(|slot| slot.known).unwrap_or_default();
         let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
         here(|here| {
             let registry = &here.ok_or_else(no_loop)?.slots.registry;
-            match known {
+            match self.slot.known.get() {
                 Known::Not => Ok(()),
                 #[cfg(unix)]
                 Known::Descriptor => {
@@ -401,7 +437,7 @@ impl<S: Registered> Drop for Io<S> {
                 // A descriptor that was closed before is registered no more.
                 let _ = source.deregister(&slots.registry);
             }
-            slots.slots.borrow_mut().try_remove(self.slot as usize)
+            slots.slots.borrow_mut().try_remove(self.slot.token.get() as usize)
         });
         // Without the slots: what a waker drops may have sockets.
         drop(gone);

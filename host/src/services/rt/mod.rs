@@ -13,7 +13,7 @@ mod timers;
 pub use guest::attach;
 #[cfg(unix)]
 pub use io::Borrowed;
-pub use io::{Interest, Io, READ, Registered, WRITE};
+pub use io::{Interest, Io, READ, Registered, Seen, WRITE};
 pub use task::{TaskHandle, spawn, waker_vtable};
 pub use timers::{Sleep, sleep, within};
 

@@ -182,11 +182,11 @@ fn a_slot_is_used_again_and_what_was_said_of_it_before_is_forgotten() {
         drop(far);
         let mut to = [0; 8];
         assert_eq!(read(&io, &mut to).await.unwrap(), 0);
-        let slot = io.slot;
+        let slot = io.token();
         drop(io);
         let (_far, near) = pair();
         let io = Io::new(near).unwrap();
-        assert_eq!(io.slot, slot);
+        assert_eq!(io.token(), slot);
         assert!(!io.is_ready(READ) && !io.is_closed());
         let early = within(Duration::from_millis(5), read(&io, &mut to)).await;
         assert!(early.is_none());

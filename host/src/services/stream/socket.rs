@@ -8,7 +8,7 @@ use anyproxy_module_api::abi::{
 };
 use std::{
     future::poll_fn,
-    io::{self, ErrorKind as Kind, Read, Write},
+    io::{self, ErrorKind as Kind, Write},
     task::{Context, Poll},
 };
 
@@ -36,9 +36,19 @@ macro_rules! socket {
     ($type:ty, $protocol:literal) => {
         impl Socket for $type {
             const PROTOCOL: &'static str = $protocol;
+            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
             fn recv(&self, to: &mut [u8]) -> io::Result<usize> {
-                (&mut &*self).read(to)
+                platform::recv(self.fd(), to)
             }
+            #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+            fn recv(&self, to: &mut [u8]) -> io::Result<usize> {
+                io::Read::read(&mut &*self, to)
+            }
+            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+            fn send(&self, from: &[u8]) -> io::Result<usize> {
+                platform::send(self.fd(), from)
+            }
+            #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
             fn send(&self, from: &[u8]) -> io::Result<usize> {
                 (&mut &*self).write(from)
             }
@@ -109,17 +119,18 @@ fn err<T>(e: io::Error) -> Poll<Result<T, Error>> {
 impl<S: Socket> StreamImpl for HostStream<S> {
     fn state(&self) -> u8 {
         let Some(s) = &self.socket else { return ready::HUP };
+        let (seen, ahead) = (s.seen(), self.ahead.is_some());
         let mut bits = 0;
-        if self.ahead.is_some() || s.is_ready(READ) {
+        if ahead || seen.is_ready(READ) {
             bits |= ready::READ;
         }
-        if s.is_ready(WRITE) {
+        if seen.is_ready(WRITE) {
             bits |= ready::WRITE;
         }
-        if s.has_failed() {
+        if seen.has_failed() {
             bits |= ready::HUP;
         }
-        if self.ahead.is_none() && s.has_ended() {
+        if !ahead && seen.has_ended() {
             bits |= ready::END;
         }
         bits

@@ -139,6 +139,11 @@ pub trait Hook<M: Module> {
     const BEFORE: &'static [Str] = &[];
     /// Runs after these.
     const AFTER: &'static [Str] = &[];
+    /// Whether it has anything to do in this block: where not, it costs no session anything. Asked once for each block of a
+    /// configuration, where there is no worker yet.
+    fn applies(_at: At<M>) -> bool {
+        true
+    }
     /// Decides at once, or asks for `run`.
     fn check(at: At<M>, session: &Session<M>) -> Verdict;
     /// Decides in its own time. True: pass.
@@ -383,6 +388,10 @@ impl<M: Module> Registry<M> {
 
     /// A hook.
     pub fn hook<H: Hook<M>>(&mut self) -> &mut Self {
+        unsafe extern "C" fn applies<M: Module, H: Hook<M>>(p: Place) -> bool {
+            // SAFETY: see `listener`. A hook that panics is asked: it may guard something.
+            guard(|| unsafe { H::applies(At::new(p)) }).unwrap_or(true)
+        }
         unsafe extern "C" fn check<M: Module, H: Hook<M>>(p: Place, s: *const SessionShared) -> Verdict {
             // SAFETY: see `listener`. A hook that panics closes: it may guard something.
             guard(|| unsafe { H::check(At::new(p), &Session::lent(s, p)) }).unwrap_or(Verdict::Deny)
@@ -397,6 +406,7 @@ impl<M: Module> Registry<M> {
             phase: H::PHASE,
             before: Slice::new(H::BEFORE),
             after: Slice::new(H::AFTER),
+            applies: applies::<M, H>,
             check: check::<M, H>,
             run: Some(run::<M, H>),
         });

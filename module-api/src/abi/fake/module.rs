@@ -247,8 +247,13 @@ impl<M: Module> Driver<M> {
     }
 
     pub(crate) fn check(&self, name: &str, conf: *const (), s: &Rc<SessionObject>) -> Verdict {
+        let point = point!(self.hooks, name);
         // SAFETY: see above.
-        unsafe { (point!(self.hooks, name).check)(self.place(conf), s.pointer()) }
+        if unsafe { !(point.applies)(self.place(conf)) } {
+            return Verdict::Pass;
+        }
+        // SAFETY: see above.
+        unsafe { (point.check)(self.place(conf), s.pointer()) }
     }
 
     pub(crate) fn hook(&self, name: &str, conf: *const (), s: &Rc<SessionObject>) -> LocalFuture<bool> {

@@ -192,6 +192,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             phase: Phase,
             before: Slice<Str>,
             after: Slice<Str>,
+            applies: unsafe extern "C" fn(Place) -> bool,
             check: unsafe extern "C" fn(Place, *const SessionShared) -> Verdict,
             run: Option<unsafe extern "C" fn(Place, *const SessionShared) -> LocalFuture<bool>>,
         }
