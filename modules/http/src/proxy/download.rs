@@ -195,30 +195,32 @@ impl Download {
     /// Moves what can be moved, but for so many rounds. True: the head is there.
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
-            let mut now = self.upload(cx)?;
-            if self.take_head(call)? {
-                if self.pass_head(call)? {
-                    return Ok(true);
-                }
-                now = true;
-            } else {
-                match self.fill(cx) {
+            let sent = self.upload(cx)?;
+            let mut heard = self.take_head(call)?;
+            let mut came = heard;
+            if !heard {
+                came = match self.fill(cx) {
                     Poll::Ready(Ok(0)) => return Err(Fault::new(Who::Upstream, Cause::Closed, 502)),
-                    Poll::Ready(Ok(_)) => now = true,
+                    Poll::Ready(Ok(_)) => true,
                     Poll::Ready(Err(e)) => {
                         let cause = if e.kind == ErrorKind::Reset { Cause::Reset } else { Cause::Closed };
                         return Err(Fault::new(Who::Upstream, cause, 502));
                     }
-                    Poll::Pending => {}
-                }
+                    Poll::Pending => false,
+                };
+                heard = came && self.take_head(call)?;
+            }
+            if heard && self.pass_head(call)? {
+                return Ok(true);
             }
             if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
                 return Err(Fault::of_request(&e));
             }
-            if !now {
+            *moved |= sent || came;
+            // Once the request is sent, only the answer is waited for, and that has just been asked for.
+            if !came && (!sent || self.uploaded) {
                 return Ok(false);
             }
-            *moved = true;
         }
         cx.waker().wake_by_ref();
         Ok(false)
@@ -271,8 +273,8 @@ impl Download {
 
     /// Takes the head of an answer, if it is there.
     fn take_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
+        let Some(up) = self.up.as_mut().filter(|up| !up.unread().is_empty()) else { return Ok(false) };
         let response = &mut call.state.parts.borrow_mut().response;
-        let Some(up) = self.up.as_mut() else { return Ok(false) };
         match response.head.response(up.unread(), &HEAD) {
             Ok(Step::Done(len)) => {
                 response.take(&up.unread()[..len]);
