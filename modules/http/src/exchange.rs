@@ -148,14 +148,15 @@ impl Request {
             *path = None;
             return Ok(());
         }
-        let raw = match path::split_query(uri(request)).0 {
-            b"" => b"/",
-            raw => raw,
-        };
-        if path.as_mut().is_some_and(|p| p.set_plain(raw)) {
+        let target = uri(request);
+        if path.as_mut().is_some_and(|p| p.set_plain(target)) {
             return Ok(());
         }
         *path = None;
+        let raw = match path::split_query(target).0 {
+            b"" => b"/",
+            raw => raw,
+        };
         *path = Some(path::normalise(raw, true)?);
         Ok(())
     }

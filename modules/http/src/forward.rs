@@ -155,8 +155,8 @@ impl Forward {
         };
         if self.x {
             out.extend_from_slice(b"X-Forwarded-For: ");
-            for before in parts.request.lines().filter(|l| l.id == Id::XForwardedFor) {
-                out.extend_from_slice(before.value(bytes));
+            for before in parts.request.values(Id::XForwardedFor) {
+                out.extend_from_slice(before);
                 out.extend_from_slice(b", ");
             }
             out.extend_from_slice(client.as_bytes());
@@ -193,8 +193,7 @@ impl Forward {
     pub(crate) fn goes_round(&self, call: &Call<'_>) -> bool {
         let Some(via) = &self.via else { return false };
         let parts = call.state.parts.borrow();
-        let values = parts.request.lines().filter(|l| l.id == Id::Via).map(|l| l.value(&parts.request.bytes));
-        let round = loops(values, via.name, via.most);
+        let round = loops(parts.request.values(Id::Via), via.name, via.most);
         if round {
             tracing::warn!(session = call.exchange.id, via = via.name, "a request goes round in a loop");
         }

@@ -127,10 +127,8 @@ impl Message {
 
     /// The values of a header, joined by commas (RFC 9110 section 5.3); `None`: there is no such line.
     pub(crate) fn joined(&self, id: Id) -> Option<Vec<u8>> {
-        self.head.fields().first(id)?;
         let mut all: Option<Vec<u8>> = None;
-        for line in self.lines().filter(|l| l.id == id) {
-            let value = line.value(&self.bytes);
+        for value in self.values(id) {
             match &mut all {
                 None => all = Some(value.to_vec()),
                 Some(all) => {
@@ -140,6 +138,13 @@ impl Message {
             }
         }
         all
+    }
+
+    /// The values of the lines with `id` that count, in order.
+    pub(crate) fn values(&self, id: Id) -> impl Iterator<Item = &[u8]> {
+        // Nearly all heads have none.
+        let lines = self.head.fields().first(id).map(|_| self.lines());
+        lines.into_iter().flatten().filter(move |line| line.id == id).map(|line| line.value(&self.bytes))
     }
 
     /// The lines that count, in order.

@@ -3,6 +3,8 @@
 //! Escapes are decoded once, before `.` and `..` are resolved, so that no spelling of a dot or a slash is seen by one
 //! step and not by the next. What one decoding leaves, such as `%2e` from `%252e`, is an ordinary name.
 
+use crate::h1::block::{Block, SIZE, padded};
+
 /// Longest name of one component that [`Path::components`] lets through, in bytes.
 pub const MAX_COMPONENT: usize = 255;
 /// Longest decoded path that [`Path::components`] lets through, in bytes.
@@ -76,7 +78,7 @@ pub struct Path {
 /// what stands after it if there is one.
 #[must_use]
 pub fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b'?', target) {
+    match target.iter().position(|&byte| byte == b'?') {
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
         None => (target, None),
     }
@@ -123,48 +125,57 @@ pub fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Path, Error> {
 }
 
 impl Path {
-    /// Makes it the path `raw`, if that is decoded and normalised as it stands, as almost every path is; otherwise it
-    /// is left as it was. Allocates nothing that was not allocated before.
-    pub fn set_plain(&mut self, raw: &[u8]) -> bool {
-        let plain = raw.first() == Some(&b'/') && is_plain(raw);
+    /// Makes it the path of `target`, a request target in origin form, if that is decoded and normalised as it stands, as
+    /// almost every path is; otherwise it is left as it was. Allocates nothing that was not allocated before.
+    pub fn set_plain(&mut self, target: &[u8]) -> bool {
+        let end = plain_end(target);
+        let plain = target.first() == Some(&b'/') && matches!(target.get(end), None | Some(b'?'));
         if plain {
             self.bytes.clear();
-            self.bytes.extend_from_slice(raw);
+            self.bytes.extend_from_slice(target.get(..end).unwrap_or(target));
             (self.encoded_slash, self.backslash) = (false, false);
         }
         plain
     }
 }
 
-/// Bytes that are looked at at once.
-const BLOCK: usize = 16;
-
-/// Whether `path` has no byte that decoding or normalising it would change or refuse, and no backslash. Blocks of it,
-/// each beside the same bytes one further on: the compiler makes vector instructions of that.
-fn is_plain(path: &[u8]) -> bool {
-    let next = path.get(1..).unwrap_or_default();
-    // The last ones may be looked at twice, so that none but whole blocks are needed.
-    if let (Some(last), Some(last_next)) = (path.get(..next.len()).and_then(<[u8]>::last_chunk), next.last_chunk()) {
-        let (blocks, next_blocks) = (path.as_chunks().0, next.as_chunks().0);
-        return blocks.iter().zip(next_blocks).all(|(block, next)| is_plain_block(block, next))
-            && is_plain_block(last, last_next);
+/// Where the first byte of `target` is, but for its very first, that ends the path, or that decoding or normalising would
+/// change or refuse; the length where there is none.
+fn plain_end(target: &[u8]) -> usize {
+    let [first, next @ ..] = target else { return 0 };
+    if next.len() < SIZE {
+        let before = u128::from_le_bytes(padded(next, b'?')) << 8 | u128::from(*first);
+        let stop = find_stop(&before.to_le_bytes(), &padded(next, b'?'));
+        return stop.map_or(target.len(), |place| 1 + place);
     }
-    // Behind a slash at the end, the bytes it is filled up with are a name's.
-    let (mut block, mut block_next) = ([b'-'; BLOCK], [b'-'; BLOCK]);
-    block[..next.len()].copy_from_slice(&path[..next.len()]);
-    block_next[..next.len()].copy_from_slice(next);
-    is_plain_block(&block, &block_next)
+    // Each block beside the same bytes one further on. The last ones may be looked at twice, so that none but whole blocks
+    // are needed.
+    let mut at = 0;
+    loop {
+        let (Some(block), Some(behind)) = (target.get(at..).and_then(<[u8]>::first_chunk), next.get(at..)) else { break };
+        let Some(next_block) = behind.first_chunk() else { break };
+        if let Some(place) = find_stop(block, next_block) {
+            return at + 1 + place;
+        }
+        if behind.len() == SIZE {
+            break;
+        }
+        at += SIZE.min(behind.len() - SIZE);
+    }
+    target.len()
 }
 
-/// Whether none of the bytes of `next` is odd behind the one in its place in `block`. A call, so that it is compiled apart
-/// from what looks at single bytes, and to vector instructions.
+/// The first byte of `next` that ends a plain path, behind the one in its place in `block`. A call, so that it is compiled
+/// apart from what looks at single bytes, and to vector instructions.
 #[inline(never)]
-fn is_plain_block(block: &[u8; BLOCK], next: &[u8; BLOCK]) -> bool {
-    block.iter().zip(next).fold(true, |all, (&before, &byte)| {
-        let odd = (byte == b'%') | (byte == b'\\') | (byte == 0x7f) | (byte < 0x20);
-        let segment = (before == b'/') & ((byte == b'/') | (byte == b'.'));
-        all & !(odd | segment)
-    })
+fn find_stop(block: &[u8; SIZE], next: &[u8; SIZE]) -> Option<usize> {
+    let mut stops = [0; SIZE];
+    for ((stop, before), byte) in stops.iter_mut().zip(block).zip(next) {
+        let odd = (*byte == b'?') | (*byte == b'%') | (*byte == b'\\') | (*byte == 0x7f) | (*byte < 0x20);
+        let segment = (*before == b'/') & ((*byte == b'/') | (*byte == b'.'));
+        *stop = if odd | segment { u8::MAX } else { 0 };
+    }
+    Block(&stops).find(u8::MAX)
 }
 
 /// The decoded bytes, and whether an escape stood for a slash.

@@ -251,11 +251,12 @@ fn noise_never_escapes() {
 #[test]
 fn a_path_that_is_plain_is_what_normalising_makes_of_it() {
     let mut path = normalise(b"/", true).expect("a path");
-    let mut check = |raw: &[u8]| {
+    let mut check = |target: &[u8]| {
+        let (raw, _) = split_query(target);
         let pairs = raw.windows(2).any(|pair| matches!(pair, b"//" | b"/."));
         let odd = raw.iter().any(|byte| matches!(byte, b'%' | b'\\' | 0x7f | ..0x20));
         let before: Path = path.clone();
-        let plain = path.set_plain(raw);
+        let plain = path.set_plain(target);
         assert_eq!(plain, raw.first() == Some(&b'/') && !pairs && !odd, "{}", raw.escape_ascii());
         let same = if plain { normalise(raw, true) } else { Ok(before) };
         assert_eq!(Ok(&path), same.as_ref(), "{}", raw.escape_ascii());

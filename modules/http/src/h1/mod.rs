@@ -9,7 +9,7 @@
 
 mod authority;
 mod bad;
-mod block;
+pub(crate) mod block;
 mod body;
 mod chunked;
 mod fields;

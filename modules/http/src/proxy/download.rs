@@ -196,7 +196,7 @@ impl Download {
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
             let sent = self.upload(cx)?;
-            let mut heard = self.take_head(call)?;
+            let mut heard = self.has_unread() && self.take_head(call)?;
             let mut came = heard;
             if !heard {
                 came = match self.fill(cx) {
@@ -271,10 +271,14 @@ impl Download {
         }
     }
 
+    fn has_unread(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| !up.unread().is_empty())
+    }
+
     /// Takes the head of an answer, if it is there.
     fn take_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
-        let Some(up) = self.up.as_mut().filter(|up| !up.unread().is_empty()) else { return Ok(false) };
         let response = &mut call.state.parts.borrow_mut().response;
+        let Some(up) = self.up.as_mut() else { return Ok(false) };
         match response.head.response(up.unread(), &HEAD) {
             Ok(Step::Done(len)) => {
                 response.take(&up.unread()[..len]);
