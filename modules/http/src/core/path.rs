@@ -3,7 +3,7 @@
 //! Escapes are decoded once, before `.` and `..` are resolved, so that no spelling of a dot or a slash is seen by one
 //! step and not by the next. What one decoding leaves, such as `%2e` from `%252e`, is an ordinary name.
 
-use crate::h1::block::{Block, SIZE, padded};
+use crate::h1::block::{Block, SIZE};
 
 /// Longest name of one component that [`Path::components`] lets through, in bytes.
 pub const MAX_COMPONENT: usize = 255;
@@ -142,11 +142,12 @@ impl Path {
 /// Where the first byte of `target` is, but for its very first, that ends the path, or that decoding or normalising would
 /// change or refuse; the length where there is none.
 fn plain_end(target: &[u8]) -> usize {
-    let [first, next @ ..] = target else { return 0 };
+    let [_, next @ ..] = target else { return 0 };
     if next.len() < SIZE {
-        let before = u128::from_le_bytes(padded(next, b'?')) << 8 | u128::from(*first);
-        let stop = find_stop(&before.to_le_bytes(), &padded(next, b'?'));
-        return stop.map_or(target.len(), |place| 1 + place);
+        let mut ended = [b'?'; SIZE + 1];
+        ended[..target.len()].copy_from_slice(target);
+        let ([block @ .., _], [_, next @ ..]) = (&ended, &ended);
+        return find_stop(block, next).map_or(target.len(), |place| 1 + place);
     }
     // Each block beside the same bytes one further on. The last ones may be looked at twice, so that none but whole blocks
     // are needed.

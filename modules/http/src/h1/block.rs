@@ -80,7 +80,7 @@ impl Pattern {
 
 /// At most fifteen bytes, `then`, and zeros behind that. Of more bytes some are lost.
 #[inline]
-pub(crate) fn padded(bytes: &[u8], then: u8) -> [u8; SIZE] {
+pub(super) fn padded(bytes: &[u8], then: u8) -> [u8; SIZE] {
     let word = |word| u128::from(u64::from_le_bytes(word));
     let shift = 8 * bytes.len() % 128;
     let both = match (bytes.first_chunk(), bytes.last_chunk()) {

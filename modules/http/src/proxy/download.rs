@@ -149,7 +149,8 @@ impl Download {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
-            if std::mem::take(&mut moved) {
+            let still = !std::mem::take(&mut moved);
+            if !still {
                 let now = now_ms();
                 by = now + if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
                 watch.deadline_ms.set(if watched { by } else { by.min(now + PATIENCE_MS) });
@@ -164,7 +165,8 @@ impl Download {
                     watch.deadline_ms.set(by);
                 }
             }
-            if self.uploaded && self.incoming.is_gone() {
+            // While something moves there will be another look, at the latest when the client begins to be watched.
+            if (still || watched) && self.uploaded && self.incoming.is_gone() {
                 return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
             }
             if watched {
@@ -335,7 +337,7 @@ impl Download {
         if call.state.parts.borrow().response.status() == 101
             && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
-            let upgrade = Some(Upgrade::Peer(up.into_stream(), lease));
+            let upgrade = Some(Box::new(Upgrade::Peer(up.into_stream(), lease)));
             return Some(Reply { upgrade, ..Reply::new(Body::Empty, None) });
         }
         let body = match (body, &mut self.up) {
