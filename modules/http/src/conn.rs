@@ -44,7 +44,7 @@ pub(crate) struct Conn {
     /// All that came, and all that went.
     pub(crate) total_received: u64,
     pub(crate) total_sent: u64,
-    /// The last read took all there was: the next waits without a buffer.
+    /// The last read took all there was, and nothing was waited for since: the next one first waits without a buffer.
     emptied: bool,
     /// The last read filled its buffer.
     bulk: bool,
@@ -111,8 +111,10 @@ impl Conn {
 
     /// Receives more, behind what is there. Ready: how many bytes; 0: the end, or as much as `most` is there.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
-        if self.emptied && self.received.is_empty() {
-            ready!(self.stream.poll_ready(cx, ready::READ));
+        if self.emptied && self.received.is_empty() && self.stream.poll_ready(cx, ready::READ).is_pending() {
+            // Whoever is woken mostly finds something to read, which costs less than to ask once more.
+            self.emptied = false;
+            return Poll::Pending;
         }
         if self.received.capacity() == 0 {
             let size = if self.bulk { READ_BULK } else { READ };

@@ -47,7 +47,7 @@ pub(crate) struct Request {
     pub(crate) peer: String,
     /// `multi_hop`.
     pub(crate) way: Way,
-    /// Memory of `host`.
+    /// What `host` has made, of this request or an earlier one.
     host: String,
 }
 
@@ -110,11 +110,7 @@ impl Request {
 
     /// Path and query as they came, without scheme and host. May be empty.
     pub(crate) fn uri(&self) -> &[u8] {
-        match self.request.head.path(&self.request.bytes) {
-            b"" if self.request.head.method() == Method::Options => b"*",
-            b"" => b"/",
-            uri => uri,
-        }
+        uri(&self.request)
     }
 
     /// Whom it is for, with the port if there is one, as it came.
@@ -129,12 +125,16 @@ impl Request {
 
     /// The host that it is for, in lower case without the dot of a full name; empty: none.
     pub(crate) fn host(&mut self) -> &str {
-        let host = self.request.head.authority(&self.request.bytes).map_or(&b""[..], |a| a.host);
+        let Message { head, bytes, .. } = &self.request;
+        let host = head.plain_host(bytes).or_else(|| Some(head.authority(bytes)?.host)).unwrap_or_default();
         let host = host.strip_suffix(b".").unwrap_or(host);
-        self.host.clear();
-        // What is no text is no name of a server's either.
-        self.host.push_str(std::str::from_utf8(host).unwrap_or_default());
-        self.host.make_ascii_lowercase();
+        // Mostly it is that of the request before, as it was made then.
+        if self.host.as_bytes() != host {
+            self.host.clear();
+            // What is no text is no name of a server's either.
+            self.host.push_str(std::str::from_utf8(host).unwrap_or_default());
+            self.host.make_ascii_lowercase();
+        }
         &self.host
     }
 
@@ -143,19 +143,30 @@ impl Request {
     /// # Errors
     /// When it is malformed, or leaves the root.
     pub(crate) fn decode_path(&mut self) -> Result<(), path::Error> {
-        let mut path = self.path.take();
-        self.path = match self.request.head.form() {
-            Target::Authority | Target::Asterisk => None,
-            Target::Origin | Target::Absolute { .. } => {
-                let (raw, _) = path::split_query(self.uri());
-                let raw = if raw.is_empty() { b"/" } else { raw };
-                if !path.as_mut().is_some_and(|p| p.set_plain(raw)) {
-                    path = Some(path::normalise(raw, true)?);
-                }
-                path
-            }
+        let Self { request, path, .. } = self;
+        if matches!(request.head.form(), Target::Authority | Target::Asterisk) {
+            *path = None;
+            return Ok(());
+        }
+        let target = uri(request);
+        if path.as_mut().is_some_and(|p| p.set_plain(target)) {
+            return Ok(());
+        }
+        *path = None;
+        let raw = match path::split_query(target).0 {
+            b"" => b"/",
+            raw => raw,
         };
+        *path = Some(path::normalise(raw, true)?);
         Ok(())
+    }
+}
+
+fn uri(request: &Message) -> &[u8] {
+    match request.head.path(&request.bytes) {
+        b"" if request.head.method() == Method::Options => b"*",
+        b"" => b"/",
+        uri => uri,
     }
 }
 

@@ -4,11 +4,12 @@
 use crate::{
     core::{
         forwarded::{Element, Node},
-        forwarded_out::{append_forwarded, append_via, host, loops},
+        forwarded_out::{MAX_HOST, append_forwarded, append_via, host, loops, via_member},
     },
-    exchange::Request,
+    exchange::{Protocol, Request},
     h1::{Id, Ids, Version},
     headers::{self, Rule},
+    message::Message,
     reply::Call,
 };
 use anyproxy_module_api::*;
@@ -58,7 +59,31 @@ enum Host {
 #[derive(Debug)]
 struct Via {
     name: &'static str,
+    /// What it adds to messages that came by each version.
+    members: Members,
     most: usize,
+}
+
+#[derive(Debug)]
+struct Members {
+    http10: Box<str>,
+    http11: Box<str>,
+    http2: Box<str>,
+}
+
+impl Members {
+    fn new(name: &str) -> Option<Self> {
+        let of = |version: Protocol| via_member(version.name(), name);
+        Some(Self { http10: of(Protocol::Http10)?, http11: of(Protocol::Http11)?, http2: of(Protocol::Http2)? })
+    }
+
+    const fn of(&self, version: Protocol) -> &str {
+        match version {
+            Protocol::Http10 => &self.http10,
+            Protocol::Http11 => &self.http11,
+            Protocol::Http2 => &self.http2,
+        }
+    }
 }
 
 /// What a block says of that.
@@ -88,11 +113,11 @@ impl Forward {
         let via = scope.node("http_via").and_then(|node| {
             let value = node.arg(0)?;
             let name = value.text.as_str();
-            if append_via(None, "1.1", name).is_empty() {
+            let Some(members) = Members::new(name) else {
                 problems.error(&value.span, &format!("\"{name}\" cannot stand in a Via"), "a name, or host:port");
                 return None;
-            }
-            Some(Via { name, most: node.prop("most").map_or(1, |v| v.num as usize) })
+            };
+            Some(Via { name, members, most: node.prop("most").map_or(1, |v| v.num as usize) })
         });
         let either = |name| kind == name || kind == "both";
         Self { x: either("x"), rfc7239: either("rfc7239"), host, via }
@@ -122,12 +147,16 @@ impl Forward {
 
     /// Writes the lines for the peer.
     pub(crate) fn write(&self, parts: &Request, client: &str, out: &mut Vec<u8>) {
-        let bytes = &parts.request.bytes;
-        let named = host(parts.authority());
+        let Message { head, bytes, struck } = &parts.request;
+        // Only where it is struck does something else count as the host.
+        let named = match head.plain_host(bytes) {
+            Some(plain) if struck.is_empty() && plain.len() <= MAX_HOST => Some(plain),
+            _ => host(parts.authority()),
+        };
         if self.x {
             out.extend_from_slice(b"X-Forwarded-For: ");
-            for before in parts.request.lines().filter(|l| l.id == Id::XForwardedFor) {
-                out.extend_from_slice(before.value(bytes));
+            for before in parts.request.values(Id::XForwardedFor) {
+                out.extend_from_slice(before);
                 out.extend_from_slice(b", ");
             }
             out.extend_from_slice(client.as_bytes());
@@ -147,11 +176,16 @@ impl Forward {
             let proto = parts.scheme().as_bytes();
             let element = Element { from: Some(from), by: None, host: named, proto: Some(proto) };
             let value = append_forwarded(parts.request.joined(Id::Forwarded).as_deref(), &element);
-            line(b"Forwarded: ", &value, out);
+            if !value.is_empty() {
+                out.extend_from_slice(b"Forwarded: ");
+                out.extend_from_slice(&value);
+                out.extend_from_slice(b"\r\n");
+            }
         }
         if let Some(via) = &self.via {
-            let value = append_via(parts.request.joined(Id::Via).as_deref(), parts.protocol.name(), via.name);
-            line(b"Via: ", &value, out);
+            out.extend_from_slice(b"Via: ");
+            append_via(parts.request.joined(Id::Via).as_deref(), via.members.of(parts.protocol), out);
+            out.extend_from_slice(b"\r\n");
         }
     }
 
@@ -159,8 +193,7 @@ impl Forward {
     pub(crate) fn goes_round(&self, call: &Call<'_>) -> bool {
         let Some(via) = &self.via else { return false };
         let parts = call.state.parts.borrow();
-        let values = parts.request.lines().filter(|l| l.id == Id::Via).map(|l| l.value(&parts.request.bytes));
-        let round = loops(values, via.name, via.most);
+        let round = loops(parts.request.values(Id::Via), via.name, via.most);
         if round {
             tracing::warn!(session = call.exchange.id, via = via.name, "a request goes round in a loop");
         }
@@ -172,26 +205,25 @@ impl Forward {
         let Some(via) = &self.via else { return };
         let response = &mut call.state.parts.borrow_mut().response;
         let version = match response.head.version() {
-            _ if http2 => "2",
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
+            _ if http2 => Protocol::Http2,
+            Version::Http10 => Protocol::Http10,
+            Version::Http11 => Protocol::Http11,
         };
-        let value = append_via(response.joined(Id::Via).as_deref(), version, via.name);
-        let _ = response.set("Via", &value);
+        let member = via.members.of(version);
+        match response.joined(Id::Via) {
+            None => response.put_known(Id::Via, member.as_bytes()),
+            existing => {
+                let mut value = Vec::new();
+                append_via(existing.as_deref(), member, &mut value);
+                let _ = response.set("Via", &value);
+            }
+        }
     }
 }
 
 /// How a peer is called in a `Host`: what is no name of a host says nothing to it.
 pub(crate) fn host_of(peer: &str) -> &[u8] {
     if peer.starts_with("unix:") { b"localhost" } else { peer.as_bytes() }
-}
-
-fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    if !value.is_empty() {
-        out.extend_from_slice(name);
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// Whether one of these lines is a Host.

@@ -202,7 +202,7 @@ fn answered(call: &Call<'_>, answer: Answer) -> Reply {
     match answer {
         Answer::GoOn(body) | Answer::Respond(body) => reply(call, body),
         Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
-            Reply { upgrade: Some(Upgrade::Module(upgraded)), ..Reply::new(Body::Empty, None) }
+            Reply { upgrade: Some(Box::new(Upgrade::Module(upgraded))), ..Reply::new(Body::Empty, None) }
         }
         Answer::Upgrade(_) => {
             tracing::error!(

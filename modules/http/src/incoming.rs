@@ -24,8 +24,8 @@ pub(crate) type Shared = Rc<RefCell<Conn>>;
 pub(crate) struct Incoming {
     from: From,
     length: Option<u64>,
-    /// Read before, and put back.
-    back: Option<Bytes>,
+    /// Read before, and put back. Boxed, as what is rare: a body is moved several times before somebody reads it.
+    back: Option<Box<Bytes>>,
     /// Bytes of payload so far.
     seen: u64,
     /// Most bytes; 0: no limit.
@@ -140,7 +140,7 @@ impl Incoming {
             return;
         }
         self.seen = 0;
-        self.back = (!bytes.is_empty()).then(|| bytes.into());
+        self.back = (!bytes.is_empty()).then(|| Box::new(bytes.into()));
     }
 
     /// The lines behind it, once it is done.
@@ -223,7 +223,7 @@ impl Incoming {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         if let Some(back) = self.back.take() {
             self.seen += back.len() as u64;
-            return Poll::Ready(Ok(Some(back)));
+            return Poll::Ready(Ok(Some(*back)));
         }
         let piece = match &mut self.from {
             From::Module(made) => ready!(made.poll_next(cx))?,

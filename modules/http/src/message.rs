@@ -1,6 +1,6 @@
 //! A message's head: its bytes in the form of HTTP/1, whatever carried it, where their parts lie, and which lines count.
 
-use crate::h1::{self, Bad, Head, HeaderAt, Id, Struck};
+use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Struck};
 
 /// Heads up to so many bytes keep their memory for the next message.
 const KEPT: usize = 16 << 10;
@@ -70,6 +70,12 @@ impl Message {
         debug_assert!(added.is_ok(), "{name}");
     }
 
+    /// The same of a line with a known name.
+    pub(crate) fn put_known(&mut self, id: Id, value: &[u8]) {
+        let added = self.head.append_known(id, value, &mut self.bytes);
+        debug_assert!(added.is_ok(), "{}", id.name());
+    }
+
     /// Adds a line in place of those of its name.
     ///
     /// # Errors
@@ -84,6 +90,12 @@ impl Message {
     /// The lines of a name do not count any more.
     pub(crate) fn remove(&mut self, name: &str) {
         self.remove_before(name.as_bytes(), usize::MAX);
+    }
+
+    /// The same of a known name.
+    pub(crate) fn remove_known(&mut self, id: Id) {
+        debug_assert!(id != Id::Other);
+        self.struck.strike_ids(self.head.fields(), Ids::of(&[id]));
     }
 
     fn remove_before(&mut self, name: &[u8], end: usize) {
@@ -115,10 +127,8 @@ impl Message {
 
     /// The values of a header, joined by commas (RFC 9110 section 5.3); `None`: there is no such line.
     pub(crate) fn joined(&self, id: Id) -> Option<Vec<u8>> {
-        self.head.fields().first(id)?;
         let mut all: Option<Vec<u8>> = None;
-        for line in self.lines().filter(|l| l.id == id) {
-            let value = line.value(&self.bytes);
+        for value in self.values(id) {
             match &mut all {
                 None => all = Some(value.to_vec()),
                 Some(all) => {
@@ -128,6 +138,13 @@ impl Message {
             }
         }
         all
+    }
+
+    /// The values of the lines with `id` that count, in order.
+    pub(crate) fn values(&self, id: Id) -> impl Iterator<Item = &[u8]> {
+        // Nearly all heads have none.
+        let lines = self.head.fields().first(id).map(|_| self.lines());
+        lines.into_iter().flatten().filter(move |line| line.id == id).map(|line| line.value(&self.bytes))
     }
 
     /// The lines that count, in order.
@@ -148,8 +165,7 @@ impl Message {
             phrase => phrase,
         };
         // Parsed or made: a status has three digits, and no phrase a control byte.
-        let _ = h1::status_line(h1::Version::Http11, self.status(), phrase, out);
-        h1::headers(&self.head, &self.bytes, &self.struck, out);
+        let _ = h1::response(&self.head, &self.bytes, phrase, &self.struck, out);
     }
 }
 

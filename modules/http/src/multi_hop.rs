@@ -4,6 +4,7 @@
 use crate::{
     conf::Conf,
     core::domains::{self, Error},
+    h1::Id,
     reply::Call,
 };
 use anyproxy_module_api::*;
@@ -88,7 +89,7 @@ pub(crate) fn settle(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
     hear(call, conf)?;
     let parts = &mut *call.state.parts.borrow_mut();
     if !conf.multi_hop || !parts.way.taken {
-        parts.request.remove(NAME);
+        parts.request.remove_known(Id::AnyproxyDomains);
         parts.way.next.clear();
     }
     Ok(())

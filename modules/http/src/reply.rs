@@ -72,8 +72,8 @@ pub(crate) struct Reply {
     pub(crate) body: Body,
     /// Bytes of the body, where they are known and no header says so.
     pub(crate) length: Option<u64>,
-    /// The connection becomes another protocol's.
-    pub(crate) upgrade: Option<Upgrade>,
+    /// The connection becomes another protocol's. Boxed, as what is rare.
+    pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Conditions and ranges of the request were not applied yet, and may be.
     pub(crate) whole: bool,
     /// This proxy says no, and nothing of its own: a page may take its place.

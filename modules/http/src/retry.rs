@@ -104,6 +104,11 @@ impl<'a> Tries<'a> {
         self.how.is_some_and(|how| how.statuses.contains(&status))
     }
 
+    /// Whether some answer is one.
+    pub(crate) fn has_statuses(&self) -> bool {
+        self.how.is_some_and(|how| !how.statuses.is_empty())
+    }
+
     /// Has another peer asked in place of `peer`, if one may be.
     pub(crate) async fn again(&mut self, call: &Call<'_>, peer: u64, why: &dyn std::fmt::Display) -> bool {
         let Some(how) = self.how else { return false };
@@ -154,7 +159,7 @@ impl<'a> Tries<'a> {
         answered: bool,
         incoming: &Incoming,
     ) -> bool {
-        if self.how.is_none_or(|how| how.statuses.is_empty()) {
+        if !self.has_statuses() {
             return false;
         }
         let status = call.state.parts.borrow().response.status();

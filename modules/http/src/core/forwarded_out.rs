@@ -10,6 +10,8 @@ use super::{is_token, trim};
 pub const MAX_VALUE: usize = 8 << 10;
 /// Longest name in a `Via`.
 pub const MAX_NAME: usize = 255;
+/// Longest [`host`], in bytes.
+pub const MAX_HOST: usize = 255;
 
 /// The value of `Forwarded` to send on: what came in, if anything did, and `element`.
 ///
@@ -22,36 +24,35 @@ pub fn append_forwarded(existing: Option<&[u8]>, element: &Element<'_>) -> Vec<u
     forwarded::append_forwarded(existing.filter(|value| is_sound(value, b'"')), &element.text())
 }
 
-/// The value of `Host` if it has no bytes but those of a host and a port (RFC 9110 7.2), and is of 255 bytes at most.
+/// The value of `Host` if it has no bytes but those of a host and a port (RFC 9110 7.2), and is of [`MAX_HOST`] bytes at most.
 #[must_use]
 pub fn host(value: &[u8]) -> Option<&[u8]> {
     let value = trim(value);
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+=%".contains(byte);
-    ((1..=255).contains(&value.len()) && value.iter().all(known)).then_some(value)
+    ((1..=MAX_HOST).contains(&value.len()) && value.iter().all(known)).then_some(value)
 }
 
-/// The value of `Via` to send on: what came in, if anything did, and this hop's member, `1.1 name`.
+/// This hop's member of `Via`, `1.1 name`. `None` where it would be none.
 ///
-/// `version` is the one by which the message came: `1.0`, `1.1`, `2`, `3`. `name` is a pseudonym or a host with its
-/// port. If either would not fit in a member, what came in is returned alone. What came in is left out if it has a
-/// comment that is not closed, a control byte, or is longer than [`MAX_VALUE`].
+/// `version` is the one by which the message came: `1.0`, `1.1`, `2`, `3`. `name` is a pseudonym or a host with its port.
 #[must_use]
-pub fn append_via(existing: Option<&[u8]>, version: &str, name: &str) -> Vec<u8> {
-    let existing = trim(existing.filter(|value| is_sound(value, b'(')).unwrap_or_default());
-    // With what follows: its memory is asked for once.
-    let mut out = Vec::with_capacity(existing.len() + 2 + version.len() + 1 + name.len());
-    out.extend_from_slice(existing);
+pub fn via_member(version: &str, name: &str) -> Option<Box<str>> {
     let named = name.len() <= MAX_NAME && (is_token(name.as_bytes()) || host(name.as_bytes()).is_some());
-    if !is_token(version.as_bytes()) || !named {
-        return out;
-    }
-    if !out.is_empty() {
+    (named && is_token(version.as_bytes())).then(|| format!("{version} {name}").into())
+}
+
+/// Appends to `out` the value of `Via` to send on: what came in, if anything did, and this hop's `member`, which
+/// [`via_member`] made.
+///
+/// What came in is left out if it has a comment that is not closed, a control byte, or is longer than [`MAX_VALUE`].
+pub fn append_via(existing: Option<&[u8]>, member: &str, out: &mut Vec<u8>) {
+    if let Some(existing) = existing.filter(|value| is_sound(value, b'(')).map(trim)
+        && !existing.is_empty()
+    {
+        out.extend_from_slice(existing);
         out.extend_from_slice(b", ");
     }
-    out.extend_from_slice(version.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(name.as_bytes());
-    out
+    out.extend_from_slice(member.as_bytes());
 }
 
 /// Whether the values of `Via`, one a line, name this proxy more than `most` times: the request goes in circles, and

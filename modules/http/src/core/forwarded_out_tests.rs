@@ -1,5 +1,5 @@
 use super::forwarded::{Element, Node};
-use super::forwarded_out::{MAX_VALUE, append_forwarded, append_via, host, loops};
+use super::forwarded_out::{MAX_VALUE, append_forwarded, append_via, host, loops, via_member};
 use super::noise_tests::Noise;
 
 fn element() -> Element<'static> {
@@ -43,8 +43,14 @@ fn forwarded() {
     }
 }
 
+fn via(existing: Option<&[u8]>, version: &str, name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    append_via(existing, &via_member(version, name).expect("a member"), &mut out);
+    out
+}
+
 #[test]
-fn via() {
+fn a_member_of_via_is_appended() {
     for (existing, version, name, want) in [
         (None, "1.1", "anyproxy", "1.1 anyproxy"),
         (Some(""), "2", "a.example:8080", "2 a.example:8080"),
@@ -53,14 +59,12 @@ fn via() {
         (Some("1.1 a (open"), "1.1", "b", "1.1 b"),
         (Some("1.1 a (open\\)"), "1.1", "b", "1.1 b"),
         (Some("1.1 a\r\nx: y"), "1.1", "b", "1.1 b"),
-        (Some("1.1 a"), "1.1", "b c", "1.1 a"),
-        (Some("1.1 a"), "1.1", "b,c", "1.1 a"),
-        (Some("1.1 a"), "1.1", "", "1.1 a"),
-        (Some("1.1 a"), "1 1", "b", "1.1 a"),
-        (Some("1.1 a"), "1.1", &"b".repeat(256), "1.1 a"),
     ] {
-        let got = append_via(existing.map(str::as_bytes), version, name);
+        let got = via(existing.map(str::as_bytes), version, name);
         assert_eq!(String::from_utf8_lossy(&got), want, "{existing:?}");
+    }
+    for (version, name) in [("1.1", "b c"), ("1.1", "b,c"), ("1.1", ""), ("1 1", "b"), ("1.1", &"b".repeat(256))] {
+        assert_eq!(via_member(version, name), None);
     }
 }
 
@@ -85,7 +89,7 @@ fn finds_loops() {
     let mut value = Vec::new();
     for round in 0..10 {
         assert_eq!(loops([&value[..]], "me", 5), round > 5);
-        value = append_via(Some(&append_via(Some(&value), "1.1", "other")), "1.1", "me");
+        value = via(Some(&via(Some(&value), "1.1", "other")), "1.1", "me");
     }
 }
 
@@ -106,7 +110,7 @@ fn noise_never_swallows() {
             }
         }
         assert!(!quoted, "{}", got.escape_ascii());
-        let got = append_via(Some(&existing), "1.1", "me");
+        let got = via(Some(&existing), "1.1", "me");
         assert!(got.ends_with(b"1.1 me") && loops([&got[..]], "me", 0), "{}", got.escape_ascii());
     }
 }

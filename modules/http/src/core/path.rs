@@ -3,6 +3,8 @@
 //! Escapes are decoded once, before `.` and `..` are resolved, so that no spelling of a dot or a slash is seen by one
 //! step and not by the next. What one decoding leaves, such as `%2e` from `%252e`, is an ordinary name.
 
+use crate::h1::block::{Block, SIZE};
+
 /// Longest name of one component that [`Path::components`] lets through, in bytes.
 pub const MAX_COMPONENT: usize = 255;
 /// Longest decoded path that [`Path::components`] lets through, in bytes.
@@ -123,24 +125,58 @@ pub fn normalise(raw: &[u8], merge_slashes: bool) -> Result<Path, Error> {
 }
 
 impl Path {
-    /// Makes it the path `raw`, if that is decoded and normalised as it stands, as almost every path is; otherwise it
-    /// is left as it was. Allocates nothing that was not allocated before.
-    pub fn set_plain(&mut self, raw: &[u8]) -> bool {
-        let mut before = 0;
-        let plain = raw.first() == Some(&b'/')
-            && raw.iter().all(|&byte| {
-                let odd =
-                    matches!(byte, b'%' | b'\\' | 0x7f | ..0x20) || (before == b'/' && matches!(byte, b'/' | b'.'));
-                before = byte;
-                !odd
-            });
+    /// Makes it the path of `target`, a request target in origin form, if that is decoded and normalised as it stands, as
+    /// almost every path is; otherwise it is left as it was. Allocates nothing that was not allocated before.
+    pub fn set_plain(&mut self, target: &[u8]) -> bool {
+        let end = plain_end(target);
+        let plain = target.first() == Some(&b'/') && matches!(target.get(end), None | Some(b'?'));
         if plain {
             self.bytes.clear();
-            self.bytes.extend_from_slice(raw);
+            self.bytes.extend_from_slice(target.get(..end).unwrap_or(target));
             (self.encoded_slash, self.backslash) = (false, false);
         }
         plain
     }
+}
+
+/// Where the first byte of `target` is, but for its very first, that ends the path, or that decoding or normalising would
+/// change or refuse; the length where there is none.
+fn plain_end(target: &[u8]) -> usize {
+    let [_, next @ ..] = target else { return 0 };
+    if next.len() < SIZE {
+        let mut ended = [b'?'; SIZE + 1];
+        ended[..target.len()].copy_from_slice(target);
+        let ([block @ .., _], [_, next @ ..]) = (&ended, &ended);
+        return find_stop(block, next).map_or(target.len(), |place| 1 + place);
+    }
+    // Each block beside the same bytes one further on. The last ones may be looked at twice, so that none but whole blocks
+    // are needed.
+    let mut at = 0;
+    loop {
+        let (Some(block), Some(behind)) = (target.get(at..).and_then(<[u8]>::first_chunk), next.get(at..)) else { break };
+        let Some(next_block) = behind.first_chunk() else { break };
+        if let Some(place) = find_stop(block, next_block) {
+            return at + 1 + place;
+        }
+        if behind.len() == SIZE {
+            break;
+        }
+        at += SIZE.min(behind.len() - SIZE);
+    }
+    target.len()
+}
+
+/// The first byte of `next` that ends a plain path, behind the one in its place in `block`. A call, so that it is compiled
+/// apart from what looks at single bytes, and to vector instructions.
+#[inline(never)]
+fn find_stop(block: &[u8; SIZE], next: &[u8; SIZE]) -> Option<usize> {
+    let mut stops = [0; SIZE];
+    for ((stop, before), byte) in stops.iter_mut().zip(block).zip(next) {
+        let odd = (*byte == b'?') | (*byte == b'%') | (*byte == b'\\') | (*byte == 0x7f) | (*byte < 0x20);
+        let segment = (*before == b'/') & ((*byte == b'/') | (*byte == b'.'));
+        *stop = if odd | segment { u8::MAX } else { 0 };
+    }
+    Block(&stops).find(u8::MAX)
 }
 
 /// The decoded bytes, and whether an escape stood for a slash.

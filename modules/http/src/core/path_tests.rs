@@ -1,5 +1,5 @@
 use super::noise_tests::Noise;
-use super::path::{Error, MAX_COMPONENT, MAX_PATH, Refused, check_name, encode, normalise, split_query};
+use super::path::{Error, MAX_COMPONENT, MAX_PATH, Path, Refused, check_name, encode, normalise, split_query};
 
 fn plain(raw: &[u8]) -> Result<String, Error> {
     normalise(raw, true).map(|path| path.as_bytes().escape_ascii().to_string())
@@ -246,4 +246,38 @@ fn noise_never_escapes() {
         }
     }
     assert!(good > 10_000, "{good}");
+}
+
+#[test]
+fn a_path_that_is_plain_is_what_normalising_makes_of_it() {
+    let mut path = normalise(b"/", true).expect("a path");
+    let mut check = |target: &[u8]| {
+        let (raw, _) = split_query(target);
+        let pairs = raw.windows(2).any(|pair| matches!(pair, b"//" | b"/."));
+        let odd = raw.iter().any(|byte| matches!(byte, b'%' | b'\\' | 0x7f | ..0x20));
+        let before: Path = path.clone();
+        let plain = path.set_plain(target);
+        assert_eq!(plain, raw.first() == Some(&b'/') && !pairs && !odd, "{}", raw.escape_ascii());
+        let same = if plain { normalise(raw, true) } else { Ok(before) };
+        assert_eq!(Ok(&path), same.as_ref(), "{}", raw.escape_ascii());
+    };
+    check(b"");
+    for length in 1..50 {
+        let mut raw = vec![b'a'; length];
+        raw[0] = b'/';
+        check(&raw);
+        for at in 0..length {
+            for byte in 0..=255 {
+                let mut other = raw.clone();
+                other[at] = byte;
+                check(&other);
+                for next in [b'/', b'.', b'a'] {
+                    if let Some(to) = other.get_mut(at + 1) {
+                        *to = next;
+                        check(&other);
+                    }
+                }
+            }
+        }
+    }
 }

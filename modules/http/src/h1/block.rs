@@ -5,16 +5,16 @@
 //! where the bytes are not looked at one by one next to it: after a change here, count the instructions of a head.
 
 /// How many bytes a block has.
-pub(super) const SIZE: usize = 16;
+pub(crate) const SIZE: usize = 16;
 
 /// The bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block<'b>(pub(super) &'b [u8; SIZE]);
+pub(crate) struct Block<'b>(pub(crate) &'b [u8; SIZE]);
 
 impl Block<'_> {
     /// The first of the bytes that is `byte`.
     #[inline(always)]
-    pub(super) fn find(self, byte: u8) -> Option<usize> {
+    pub(crate) fn find(self, byte: u8) -> Option<usize> {
         // Every x86-64 processor has SSE2.
         #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
         return memchr::arch::x86_64::sse2::memchr::One::new(byte)?.find(self.0);

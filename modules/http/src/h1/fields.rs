@@ -51,7 +51,12 @@ impl HeaderAt {
     #[must_use]
     #[inline]
     pub fn value<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        Span { at: self.value_at, len: u32::from(self.value_len) }.of(buf)
+        self.value_span().of(buf)
+    }
+
+    #[inline]
+    pub(super) fn value_span(&self) -> Span {
+        Span { at: self.value_at, len: u32::from(self.value_len) }
     }
 
     /// The value and what follows it, where that makes a block.
@@ -156,8 +161,8 @@ impl Fields {
         Some(())
     }
 
-    /// Appends a line to `bytes`, which end with the line before, and notes it.
-    pub(super) fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+    /// Appends a line to `bytes`, which end with the line before, and notes it. `name` is a token with that `id`.
+    pub(super) fn append(&mut self, id: Id, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
         let value = scan::trim(value);
         let (Ok(name_len), Ok(value_len)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
             return Err(Bad::HeadTooLarge);
@@ -166,9 +171,9 @@ impl Fields {
         if self.list.len() >= usize::from(MOST_LINES) || at > MOST_BYTES {
             return Err(Bad::TooManyHeaders);
         }
-        super::write::field(name, value, bytes)?;
+        super::write::line(name, value, bytes)?;
         let value_at = (at + name.len() + 2) as u32;
-        self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id: Id::of(name) }, MOST_LINES);
+        self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id }, MOST_LINES);
         self.finish(bytes.len());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
 //! makes a head well-formed; knows nothing of bodies.
 
-use super::fields::{Fields, Span};
+use super::fields::{Fields, HeaderAt, Span};
 use super::framing::Listed;
 use super::line::{NoField, no_field};
 use super::name::Id;
@@ -60,6 +60,8 @@ pub struct Head {
     pub(super) second: Span,
     pub(super) target: Target,
     listed: Listed,
+    /// The value of `Host`, where it is a name of letters, digits, `-`, `.` and `_` only, as nearly always.
+    plain_host: Option<Span>,
     fields: Fields,
 }
 
@@ -70,6 +72,7 @@ impl Head {
         self.at = 0;
         self.scanned = 0;
         self.listed = Listed::default();
+        self.plain_host = None;
         self.fields.clear();
     }
 
@@ -146,9 +149,28 @@ impl Head {
     /// # Errors
     /// [`Bad::Name`] and [`Bad::Value`] as [`field`](super::field), or for one that is too long; nothing is appended.
     pub fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
-        self.fields.append(name, value, bytes)?;
+        let id = Id::of(name);
+        if id == Id::Other && !scan::is_token(name) {
+            return Err(Bad::Name);
+        }
+        self.append_as(id, name, value, bytes)
+    }
+
+    /// The same with the name that `id` has, which is not [`Id::Other`].
+    ///
+    /// # Errors
+    /// As [`Head::append`].
+    pub fn append_known(&mut self, id: Id, value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        if id == Id::Other {
+            return Err(Bad::Name);
+        }
+        self.append_as(id, id.name().as_bytes(), value, bytes)
+    }
+
+    fn append_as(&mut self, id: Id, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        self.fields.append(id, name, value, bytes)?;
         self.at = bytes.len() as u32;
-        if Id::of(name) == Id::Connection {
+        if id == Id::Connection {
             self.listed = Listed::of(&self.fields, bytes);
         }
         Ok(())
@@ -227,11 +249,15 @@ impl Head {
         Step::More
     }
 
-    fn check_host(&self, buf: &[u8]) -> Result<(), Bad> {
+    fn check_host(&mut self, buf: &[u8]) -> Result<(), Bad> {
         if self.fields.repeats(Id::Host) {
             return Err(Bad::ManyHosts);
         }
         match self.fields.value(buf, Id::Host) {
+            Some(host) if scan::is_words(host) => {
+                self.plain_host = self.fields.first(Id::Host).map(HeaderAt::value_span);
+                Ok(())
+            }
             Some(host) => authority(host).map(|_| ()).ok_or(Bad::Host),
             None if self.version == Version::Http11 => Err(Bad::NoHost),
             None => Ok(()),
@@ -263,12 +289,16 @@ impl Head {
         self.first.of(buf)
     }
 
-    /// The line of a request with its CRLF, where it is also what [`request_line`](super::request_line) writes.
-    pub(super) fn whole_line<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
-        if self.version != Version::Http11 || matches!(self.target, Target::Absolute { .. }) {
-            return None;
-        }
-        buf.get(self.first.at as usize..self.fields.start())
+    /// Where the line of a request begins, if it is also what [`request_line`](super::request_line) writes.
+    pub(super) fn whole_line_at(&self) -> Option<usize> {
+        let same = self.version == Version::Http11 && !matches!(self.target, Target::Absolute { .. });
+        same.then_some(self.first.at as usize)
+    }
+
+    /// The same of a response and [`status_line`](super::status_line), with the reason that the line has.
+    pub(super) fn whole_status_line_at(&self) -> Option<usize> {
+        // With a reason it has both spaces. A status that was changed has none.
+        (self.version == Version::Http11 && self.second.len > 0).then_some(0)
     }
 
     /// The form of a request's target.
@@ -301,6 +331,17 @@ impl Head {
             Target::Authority => self.target(buf),
             Target::Origin | Target::Asterisk => self.fields.value(buf, Id::Host)?,
         })
+    }
+
+    /// What [`Head::authority`] has for the host, if that is a name of letters, digits, `-`, `.` and `_` only, no port
+    /// follows, and it was noted when the head was read.
+    #[must_use]
+    #[inline]
+    pub fn plain_host<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
+        match self.target {
+            Target::Origin | Target::Asterisk => Some(self.plain_host?.of(buf)),
+            Target::Absolute { .. } | Target::Authority => None,
+        }
     }
 
     /// The status of a response, 100 to 999.

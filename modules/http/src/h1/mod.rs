@@ -9,7 +9,7 @@
 
 mod authority;
 mod bad;
-mod block;
+pub(crate) mod block;
 mod body;
 mod chunked;
 mod fields;
@@ -34,7 +34,7 @@ pub use name::{Id, Ids};
 pub use start::{Method, Target, Version};
 pub use strip::{Keep, Struck, strip_request, strip_response};
 pub use text::{Decimal, decimal, http_date};
-pub use write::{Sink, field, headers, request_line, status_line};
+pub use write::{Sink, field, headers, request, request_line, response, status_line};
 
 #[cfg(test)]
 mod body_tests;

@@ -1,6 +1,6 @@
 //! Classes of bytes, and searches for the first byte outside of one. Owns no rule about messages.
 
-use super::block::{Block, SIZE};
+use super::block::{Block, SIZE, padded};
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
 static TOKEN: [bool; 256] = {
@@ -102,6 +102,17 @@ pub(super) fn name_end(bytes: &[u8]) -> Option<usize> {
     }
     let end = token_end(bytes, 0);
     (end <= usize::from(u8::MAX) && bytes.get(end) == Some(&b':')).then_some(end)
+}
+
+/// Whether all bytes of `bytes` may stand in a field value.
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    let is_text = |block: &[u8; SIZE]| Block(block).find_outside(b' ', b'~').is_none();
+    // The last ones may be looked at twice, so that none but whole blocks are needed.
+    let all_text = match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().all(is_text) && is_text(last),
+        None => Block(&padded(bytes, 0)).find_outside(b' ', b'~') == Some(bytes.len()),
+    };
+    all_text || value_end(bytes, 0) == bytes.len()
 }
 
 /// The first byte of `bytes` that is not between SP and `~`; their length where there is none. Sooner than
@@ -225,6 +236,7 @@ mod tests {
                             let found = (value_end(bytes, at), target_end(bytes, at), token_end(bytes, at));
                             let expected = (plain(is_value_byte), plain(is_target_byte), plain(is_token_byte));
                             assert_eq!(found, expected, "{byte} at {place} of {length} from {at}");
+                            assert_eq!(is_value(&bytes[at..]), expected.0 == length);
                             let colon = plain(|byte| byte != b':');
                             let near = colon < at + if length - at < 32 { (length - at) / 16 * 16 } else { 32 };
                             let end = if near { colon } else { plain(is_token_byte) };

@@ -20,8 +20,8 @@ impl Sink for Vec<u8> {
 /// target loses scheme and authority, so the caller writes [`Head::authority`] as `Host`. `*` and the target of
 /// `CONNECT` stay.
 pub fn request_line(head: &Head, buf: &[u8], out: &mut impl Sink) {
-    if let Some(line) = head.whole_line(buf) {
-        return out.push(line);
+    if let Some(at) = head.whole_line_at() {
+        return copy(buf, at, head.fields().start(), out);
     }
     out.push(head.method_name(buf));
     out.push(b" ");
@@ -38,7 +38,7 @@ pub fn request_line(head: &Head, buf: &[u8], out: &mut impl Sink) {
 /// # Errors
 /// [`Bad::Status`], with nothing appended, where it has not, or `reason` holds a control byte.
 pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl Sink) -> Result<(), Bad> {
-    if !(100..=999).contains(&status) || scan::value_end(reason, 0) < reason.len() {
+    if !(100..=999).contains(&status) || !scan::is_value(reason) {
         return Err(Bad::Status);
     }
     let mut start = if version == Version::Http11 { *b"HTTP/1.1 xxx " } else { *b"HTTP/1.0 xxx " };
@@ -50,11 +50,44 @@ pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl 
     Ok(())
 }
 
+/// Appends a request line and header lines: [`request_line`], then [`headers`], at once where they may be.
+pub fn request(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
+    match head.whole_line_at() {
+        Some(at) => lines(at, head, buf, struck, out),
+        None => {
+            request_line(head, buf, out);
+            headers(head, buf, struck, out);
+        }
+    }
+}
+
+/// Appends a status line of HTTP/1.1 with that `reason`, the one of `head` or one in its place where it has none, and
+/// header lines: [`status_line`], then [`headers`], at once where they may be.
+///
+/// # Errors
+/// As [`status_line`].
+pub fn response(head: &Head, buf: &[u8], reason: &[u8], struck: &Struck, out: &mut impl Sink) -> Result<(), Bad> {
+    match head.whole_status_line_at() {
+        Some(at) => lines(at, head, buf, struck, out),
+        None => {
+            status_line(Version::Http11, head.status(), reason, out)?;
+            headers(head, buf, struck, out);
+        }
+    }
+    Ok(())
+}
+
 /// Appends the header lines of `head` as they were sent, but for the struck ones. Lines between two struck ones are
 /// copied at once. The empty line is left to the caller, who may append more lines before.
 pub fn headers(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
+    lines(head.fields().start(), head, buf, struck, out);
+}
+
+/// The same with what is before them, from the offset `start` on.
+#[inline]
+fn lines(start: usize, head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
     let fields = head.fields();
-    let mut from = fields.start();
+    let mut from = start;
     // `for_each` goes through the words of `struck` in a plain loop, which `for` over the same does not become.
     struck.iter().for_each(|index| {
         if let Some(header) = fields.list().get(index) {
@@ -81,7 +114,12 @@ pub fn field(name: &[u8], value: &[u8], out: &mut impl Sink) -> Result<(), Bad> 
     if !scan::is_token(name) {
         return Err(Bad::Name);
     }
-    if scan::value_end(value, 0) < value.len() {
+    line(name, value, out)
+}
+
+/// As [`field`], with a name that is a token.
+pub(super) fn line(name: &[u8], value: &[u8], out: &mut impl Sink) -> Result<(), Bad> {
+    if !scan::is_value(value) {
         return Err(Bad::Value);
     }
     out.push(name);

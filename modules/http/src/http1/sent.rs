@@ -101,7 +101,7 @@ pub(super) fn deliver(
         let chunked = write_head(call, &reply, &mut manner, &mut conn.borrow_mut().out);
         if let Some(upgrade) = reply.upgrade.take() {
             within(call.watch, BODY_MS, |cx| conn.borrow_mut().poll_send(cx, false)).await?;
-            return Ok(Done::Upgraded(upgrade));
+            return Ok(Done::Upgraded(*upgrade));
         }
         if manner.head_only || is_bare(status) {
             reply.body = Body::Empty;

@@ -275,7 +275,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
     };
     if let Some(upgrade) = reply.upgrade.take() {
         if send_head(call, stream, &reply, true, false) {
-            go_on(call, stream, upgrade).await;
+            go_on(call, stream, *upgrade).await;
         }
         return;
     }

@@ -149,7 +149,8 @@ impl Download {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
-            if std::mem::take(&mut moved) {
+            let still = !std::mem::take(&mut moved);
+            if !still {
                 let now = now_ms();
                 by = now + if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
                 watch.deadline_ms.set(if watched { by } else { by.min(now + PATIENCE_MS) });
@@ -164,7 +165,8 @@ impl Download {
                     watch.deadline_ms.set(by);
                 }
             }
-            if self.uploaded && self.incoming.is_gone() {
+            // While something moves there will be another look, at the latest when the client begins to be watched.
+            if (still || watched) && self.uploaded && self.incoming.is_gone() {
                 return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
             }
             if watched {
@@ -195,30 +197,32 @@ impl Download {
     /// Moves what can be moved, but for so many rounds. True: the head is there.
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>, moved: &mut bool) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
-            let mut now = self.upload(cx)?;
-            if self.take_head(call)? {
-                if self.pass_head(call)? {
-                    return Ok(true);
-                }
-                now = true;
-            } else {
-                match self.fill(cx) {
+            let sent = self.upload(cx)?;
+            let mut heard = self.has_unread() && self.take_head(call)?;
+            let mut came = heard;
+            if !heard {
+                came = match self.fill(cx) {
                     Poll::Ready(Ok(0)) => return Err(Fault::new(Who::Upstream, Cause::Closed, 502)),
-                    Poll::Ready(Ok(_)) => now = true,
+                    Poll::Ready(Ok(_)) => true,
                     Poll::Ready(Err(e)) => {
                         let cause = if e.kind == ErrorKind::Reset { Cause::Reset } else { Cause::Closed };
                         return Err(Fault::new(Who::Upstream, cause, 502));
                     }
-                    Poll::Pending => {}
-                }
+                    Poll::Pending => false,
+                };
+                heard = came && self.take_head(call)?;
+            }
+            if heard && self.pass_head(call)? {
+                return Ok(true);
             }
             if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
                 return Err(Fault::of_request(&e));
             }
-            if !now {
+            *moved |= sent || came;
+            // Once the request is sent, only the answer is waited for, and that has just been asked for.
+            if !came && (!sent || self.uploaded) {
                 return Ok(false);
             }
-            *moved = true;
         }
         cx.waker().wake_by_ref();
         Ok(false)
@@ -267,6 +271,10 @@ impl Download {
             Some(up) => up.poll_fill(cx, HEAD.head as usize),
             None => Poll::Ready(Ok(0)),
         }
+    }
+
+    fn has_unread(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| !up.unread().is_empty())
     }
 
     /// Takes the head of an answer, if it is there.
@@ -329,7 +337,7 @@ impl Download {
         if call.state.parts.borrow().response.status() == 101
             && let (Some(up), Some(lease)) = (self.up.take(), self.lease.take())
         {
-            let upgrade = Some(Upgrade::Peer(up.into_stream(), lease));
+            let upgrade = Some(Box::new(Upgrade::Peer(up.into_stream(), lease)));
             return Some(Reply { upgrade, ..Reply::new(Body::Empty, None) });
         }
         let body = match (body, &mut self.up) {

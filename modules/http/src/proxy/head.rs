@@ -56,20 +56,23 @@ pub(super) fn write_request(
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
     }
-    h1::request_line(head, bytes, out);
     let authority = authority.map(|a| a.of(bytes));
     let host = conf.forward.host(authority, parts.request.value(Id::Host), lines);
     let own = conf.forward.own();
     struck.strike_ids(fields, if host.is_some() { own.with(Id::Host) } else { own });
-    if let Some(host) = host {
-        out.extend_from_slice(b"Host: ");
-        match host {
-            Some(host) => out.extend_from_slice(host),
-            None => out.extend_from_slice(forward::host_of(lease.info().host.as_str())),
+    match host {
+        None => h1::request(head, bytes, struck, out),
+        Some(host) => {
+            h1::request_line(head, bytes, out);
+            out.extend_from_slice(b"Host: ");
+            match host {
+                Some(host) => out.extend_from_slice(host),
+                None => out.extend_from_slice(forward::host_of(lease.info().host.as_str())),
+            }
+            out.extend_from_slice(b"\r\n");
+            h1::headers(head, bytes, struck, out);
         }
-        out.extend_from_slice(b"\r\n");
     }
-    h1::headers(head, bytes, struck, out);
     out.extend_from_slice(lines);
     conf.forward.write(parts, client, out);
     if how.chunked {

@@ -238,7 +238,7 @@ impl Download {
     pub(super) fn into_tunnel(mut self) -> Reply {
         let stream = tunnel::to_peer(self.stream.hand_over());
         let upgrade = self.lease.take().map(|lease| Upgrade::Peer(stream, lease));
-        Reply { upgrade, ..Reply::new(Body::Empty, None) }
+        Reply { upgrade: upgrade.map(Box::new), ..Reply::new(Body::Empty, None) }
     }
 
     /// The answer to a request for another protocol that the peer declines.

@@ -60,7 +60,10 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
             let (id, reused) = (peer.id, peer.reused);
             let mut download = Download::new(call, conf, incoming, peer);
             let fault = match download.head(call, conf).await {
-                Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
+                Ok(())
+                    if tries.has_statuses()
+                        && tries.again_instead(call, id, download.told, &download.incoming).await =>
+                {
                     incoming = Box::pin(download.throw_away(call)).await;
                     incoming.rewind();
                     continue;
