@@ -112,7 +112,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
             if incoming.is_too_long() {
                 return refused(413);
             }
-            let reply = match answer(call, conf, incoming) {
+            let reply = match answer(call, conf, incoming, true) {
                 Begun::Reply(reply) => reply,
                 other => return other,
             };
@@ -156,7 +156,7 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
     let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
-    Ok(match answer(call, conf, incoming) {
+    Ok(match answer(call, conf, incoming, false) {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
@@ -172,13 +172,14 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     hooks::after(call, conf, Stage::Sent, reply).await
 }
 
-fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'c> {
+/// Has the request answered. `alone`: no hook is to see the whole of what can be cut.
+fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: bool) -> Begun<'c> {
     match &conf.answerer {
         Answerer::Static(files) => match statics::send_recent(call, conf, files) {
             Some(reply) => Begun::Reply(reply),
             None => Begun::Later(Box::pin(async move {
                 let reply = statics::send(call, conf, files).await;
-                if reply.whole { cut(call, reply) } else { reply }
+                if alone && reply.whole { cut(call, reply) } else { reply }
             })),
         },
         Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
