@@ -61,24 +61,6 @@ fn a_filter_changes_head_and_body_both_ways() {
 }
 
 #[test]
-fn a_file_that_a_filter_looks_at_is_cut_once() {
-    let Some(stamp) = module("http_stamp") else { return };
-    let dir = harness::TempDir::new();
-    dir.write("a.txt", "hello, world");
-    let text = format!("local {{ http_stamp \"seen\"; http_static \"{}\"; }}", dir.path().display());
-    let proxy = with(&[&stamp], &text).start();
-    // The second time the file is at hand, which is another way.
-    for _ in 0..2 {
-        let a = once(&proxy, "GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!((a.status, a.text().as_str()), (200, "HELLO, WORLD"));
-        assert_eq!(a.head.matches("Accept-Ranges").count(), 1, "{}", a.head);
-        let a = once(&proxy, "GET /a.txt HTTP/1.1\r\nHost: a\r\nRange: bytes=7-\r\n\r\n");
-        assert_eq!((a.status, a.text().as_str()), (206, "WORLD"), "{}", a.head);
-        assert_eq!(a.header("content-range"), Some("bytes 7-11/12"));
-    }
-}
-
-#[test]
 fn a_hook_of_access_answers_by_itself() {
     let Some(stamp) = module("http_stamp") else { return };
     let origin = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false);
