@@ -7,7 +7,7 @@
 
 use crate::{
     Http, buffer, conditions,
-    conf::{Answerer, Conf},
+    conf::{self, Answerer, Conf},
     core, direct, headers, hooks,
     incoming::Incoming,
     multi_hop, pages, proxy,
@@ -198,7 +198,7 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
             if let Some(t) = text {
                 call.exchange.render(*t, &mut rendered);
             }
-            if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
+            if conf::redirects(*status) && text.is_some() {
                 return Begun::Reply(redirect(call, *status, &rendered));
             }
             let mut reply = whole(call, *status, "text/plain", rendered);
