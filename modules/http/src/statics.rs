@@ -191,13 +191,7 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
     let (opened, name, coding) = match look(call.exchange, files, &path, accepts.as_deref()).await {
         Found::File { opened, name, coding } => (opened, name, coding),
         Found::Status(status) => return Ok(refuse(call, status)),
-        Found::Elsewhere(mut to) => {
-            if let Some(query) = path::split_query(call.state.parts.borrow().uri()).1 {
-                to.push(b'?');
-                to.extend_from_slice(query);
-            }
-            return Ok(redirect(call, 301, &to));
-        }
+        Found::Elsewhere(to) => return Ok(redirect(call, 301, &elsewhere(call, &path, to))),
         Found::Listing(body) => {
             let kind = if files.listing == Listing::Json { "application/json" } else { "text/html; charset=utf-8" };
             return Ok(whole(call, 200, kind, body));
@@ -218,6 +212,32 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
     }
     describe(&mut call.state.parts.borrow_mut().response, conf, files, &opened, &kind, &modified, coding);
     Ok(Reply { whole: true, ..Reply::new(Body::Segments([content].into()), Some(opened.len)) })
+}
+
+/// The address of a directory, `to`, with the query; or the one by which the client asked for it, if that has its name.
+fn elsewhere(call: &Call<'_>, path: &Path, mut to: Vec<u8>) -> Vec<u8> {
+    let parts = call.state.parts.borrow();
+    let mut target = parts.uri();
+    let name = |path: &Path| path.as_bytes().rsplit(|b| *b == b'/').next().map(<[u8]>::to_vec);
+    if let Ok(asked) = path::normalise(path::split_query(parts.asked()).0, true)
+        && name(&asked) == name(path)
+    {
+        target = parts.asked();
+        to = address(&asked);
+    }
+    if let Some(query) = path::split_query(target).1 {
+        to.push(b'?');
+        to.extend_from_slice(query);
+    }
+    to
+}
+
+/// The address of what is at this path as a directory.
+fn address(path: &Path) -> Vec<u8> {
+    let mut to = String::new();
+    path::encode(path.as_bytes(), &mut to);
+    to.push('/');
+    to.into_bytes()
 }
 
 /// What is in a file: its bytes at once, where they are few and wanted.
@@ -242,12 +262,7 @@ async fn look(session: &Session<Http>, files: &Static, path: &Path, accepts: Opt
     let name = || path.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default().to_vec();
     match open.find(&files.root, path, "", files.how).await {
         Err(missing) => Found::Status(status(missing)),
-        Ok(found) if found.is_dir && !path.is_directory() => {
-            let mut to = String::new();
-            path::encode(path.as_bytes(), &mut to);
-            to.push('/');
-            Found::Elsewhere(to.into_bytes())
-        }
+        Ok(found) if found.is_dir && !path.is_directory() => Found::Elsewhere(address(path)),
         Ok(found) if found.is_dir => {
             for index in &files.index {
                 match open.find(&files.root, path, &format!("/{index}"), files.how).await {
