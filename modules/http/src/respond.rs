@@ -16,7 +16,7 @@ use crate::{
     statics, total,
 };
 use anyproxy_http_contract::Stage;
-use anyproxy_module_api::{Asked, Exchange, Routed};
+use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage as At, Who};
 use std::{future::Future, pin::Pin};
 
 /// How the answer to a request begins.
@@ -42,6 +42,13 @@ pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: I
 
 /// Answers a request that is none, or that nobody could understand.
 pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
+    let cause = match status {
+        408 => Cause::Timeout,
+        413 | 414 | 431 => Cause::Limit,
+        501 | 505 => Cause::Protocol,
+        _ => Cause::Malformed,
+    };
+    call.exchange.close(CloseReason::new(Who::Client, At::Preread, cause));
     finish(call, refuse(call, status))
 }
 
