@@ -629,7 +629,10 @@ impl Session {
             user.server.stats.end();
         }
         self.count_in_local();
-        if !self.exchanged.get() {
+        // Nor has one anything to say that asked for nothing and ended in order: a load balancer's check, a browser's spare.
+        let in_order =
+            || CloseReason::new(Who::Client, Stage::Transfer, Cause::Done).code() == self.shared.close_reason.get();
+        if !self.exchanged.get() && !(self.has_exchanges() && in_order()) {
             crate::cycle::access_log::write(self, false);
         }
     }

@@ -360,10 +360,16 @@ fn a_tag_and_vary_of_the_peer_are_kept_right() {
         ("ETag: W/\"a\"\r\nVary: accept-encoding, Cookie\r\n", "accept-encoding, Cookie", "W/\"a\""),
         ("ETag: \"a\"\r\nVary: *\r\n", "*", "W/\"a\""),
     ] {
-        let origin = Scripted::new(answering(lines, &body), false);
+        let digests = "Content-MD5: a\r\nDigest: b\r\nContent-Digest: c\r\nRepr-Digest: d\r\n";
+        let origin = Scripted::new(answering(&format!("{lines}{digests}"), &body), false);
         let proxy = compressing(origin.addr(), "");
         let a = once(&proxy, taking("/", "gzip"));
         assert_eq!((a.header("vary"), a.header("etag")), (Some(vary), Some(tag)));
+        // These were of other bytes.
+        let left = ["content-md5", "digest", "content-digest", "repr-digest"].map(|name| a.header(name));
+        assert_eq!(left, [None; 4]);
+        let plain = once(&proxy, taking("/", "identity"));
+        assert_eq!((plain.header("etag").is_some(), plain.header("content-digest")), (true, Some("c")));
         let all = a.head.to_ascii_lowercase().matches("accept-encoding").count();
         assert_eq!(all, usize::from(vary != "*"), "{}", a.head);
         assert_eq!(a.head.to_ascii_lowercase().matches("\r\netag:").count(), 1, "{}", a.head);

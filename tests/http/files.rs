@@ -58,6 +58,37 @@ fn a_file_comes_with_type_length_and_validators() {
 }
 
 #[test]
+fn types_may_be_said() {
+    let dir = TempDir::new();
+    for name in ["a.log", "a.ts", "README"] {
+        dir.write(name, "x");
+    }
+    let root = dir.path().display();
+    // Two locals of the same files, which are kept at hand.
+    let proxy = server(&format!(
+        "local {{ rule \"${{http_request_host}}\" text=\"b\"; http_static \"{root}\" types=\"log=text/plain .ts=text/x-ts\" \
+         default_type=\"text/plain\"; }}\nlocal {{ http_static \"{root}\"; }}"
+    ))
+    .start();
+    for _ in 0..2 {
+        for (host, path, kind) in [
+            ("a", "/a.log", "text/plain; charset=utf-8"),
+            ("b", "/a.log", "text/plain; charset=utf-8"),
+            ("a", "/a.ts", "video/mp2t"),
+            ("b", "/a.ts", "text/x-ts; charset=utf-8"),
+            ("a", "/README", "application/octet-stream"),
+            ("b", "/README", "text/plain; charset=utf-8"),
+        ] {
+            let a = once(&proxy, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert_eq!(a.header("content-type"), Some(kind), "{host} {path}");
+        }
+    }
+    for (types, said) in [("ts", "\"ts\" is not name=type"), ("ts=x", "\"x\" is no media type")] {
+        server(&format!("local {{ http_static \".\" types=\"{types}\"; }}")).check().assert(1, &[said]);
+    }
+}
+
+#[test]
 fn a_directory_is_its_index_file_or_nothing() {
     let site = Site::new("index=\"index.html index.htm\"");
     assert_eq!(site.get("/", "").text(), "<h1>home</h1>");

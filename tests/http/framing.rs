@@ -47,6 +47,13 @@ fn ambiguous_requests_are_refused_and_the_connection_ends() {
     }
     assert!(origin.seen().is_empty(), "{:?}", origin.seen());
     assert_eq!(once(&proxy, get("/")).text(), "ok");
+    // The log says whose fault it was.
+    proxy.await_line(
+        "access.log",
+        "status=400 method=- path=- uri=- host=- up=- reason=client_preread_malformed",
+        harness::LIMIT,
+    );
+    proxy.await_line("access.log", "reason=client_preread_protocol", harness::LIMIT);
 }
 
 #[test]

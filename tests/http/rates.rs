@@ -38,6 +38,19 @@ fn a_burst_passes_and_then_429_says_when_to_come_again() {
 }
 
 #[test]
+fn a_rate_of_a_minute_or_a_day_is_none_of_a_second() {
+    for (rate, wait) in [("2/m", 30), ("3/h", 1200), ("1/d", 86_400)] {
+        let proxy = server(&format!("http_limit_requests \"{rate}\"\nlocal {{ return 200; }}")).start();
+        assert_eq!(once(&proxy, get("/")).status, 200);
+        let a = once(&proxy, get("/"));
+        let said: u64 = a.header("retry-after").and_then(|v| v.parse().ok()).expect("Retry-After");
+        assert!(a.status == 429 && (wait - wait / 4..=wait).contains(&said), "{rate}: {}", a.head);
+    }
+    let both = server("http_limit_requests \"2/m\" per=\"60s\"\nlocal { return 200; }");
+    both.check().assert(1, &["main.kdl:8:1", "two times for one rate"]);
+}
+
+#[test]
 fn a_refused_request_keeps_its_connection_and_its_body_is_passed_over() {
     let proxy = server(&format!("{RARE}\nlocal {{ http_echo; }}")).start();
     let mut stream = client::connect(proxy.addr(0));

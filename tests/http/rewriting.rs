@@ -25,9 +25,43 @@ fn an_internal_one_chooses_the_local_anew_and_peers_get_the_new_target() {
     assert!(head.starts_with("GET /profile/pictures?id=12 HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("Host: a.test\r\n") && head.contains("User-Agent: t\r\n"), "{head}");
     let log = proxy.await_line("access.log", "path=/profile/pictures", harness::LIMIT);
-    assert!(log.contains("uri=/profile/pictures?id=12 ") && log.contains("status=200"), "{log}");
+    // Which is what a log is for.
+    assert!(log.contains("uri=/user/12/pictures ") && log.contains("status=200"), "{log}");
     // What does not match stays as it is.
     assert_eq!(once(&proxy, get("/user/x/pictures")).text(), "/user/x/pictures /user/x/pictures");
+}
+
+#[test]
+fn a_local_may_take_its_prefix_off_and_answer_itself() {
+    let origin = Scripted::new(OK, false);
+    let dir = harness::TempDir::new();
+    dir.write("a.txt", "a file");
+    std::fs::create_dir(dir.join("sub")).expect("a fresh directory");
+    let text = format!(
+        r##"
+        local {{ rule "${{path}}" prefix="/app/"; http_rewrite "^/app(/.*)$" "$1" "break"; proxy_pass_tcp "{}"; }}
+        local {{ rule "${{path}}" prefix="/files/"; http_rewrite "^/files/(.*)$" "/$1" "break"; http_static "{}"; }}
+        local {{ return 404; }}
+        "##,
+        origin.addr(),
+        dir.path().display()
+    );
+    let proxy = server(&text).start();
+    assert_eq!(once(&proxy, get("/app/x/y?z")).text(), "ok");
+    assert_eq!(target(&origin), "/x/y?z");
+    proxy.await_line("access.log", "path=/x/y uri=/app/x/y?z ", harness::LIMIT);
+    // A path that would choose the local again is not changed twice.
+    once(&proxy, get("/app/app/x"));
+    assert_eq!(target(&origin), "/app/x");
+    assert_eq!(once(&proxy, get("/files/a.txt")).text(), "a file");
+    // Where clients are sent is where they came from.
+    assert_eq!(once(&proxy, get("/files/sub?q")).header("location"), Some("/files/sub/?q"));
+    // Only a directory's own name: anything else is no address of it.
+    let moved = server(&format!(
+        "local {{ http_rewrite \"^/docs$\" \"/sub\" \"break\"; http_static \"{}\"; }}",
+        dir.path().display()
+    ));
+    assert_eq!(once(&moved.start(), get("/docs")).header("location"), Some("/sub/"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn a_head_that_does_not_come_to_its_end_is_408() {
     let a = answer(&mut stream, "GET");
     assert_eq!((a.status, a.header("connection")), (408, Some("close")));
     assert_eq!(client::end(&stream), End::Closed);
+    proxy.await_line("access.log", "reason=client_preread_timeout", harness::LIMIT);
 }
 
 #[test]

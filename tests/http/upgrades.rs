@@ -47,6 +47,24 @@ fn both_directions_go_on_as_they_are() {
     });
 }
 
+/// Else a client would speak HTTP/2 to the peer itself, past all that stands in the configuration.
+#[test]
+fn http_is_no_protocol_to_change_to() {
+    let origin = crate::support::Scripted::new(crate::support::OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for name in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.0"] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {name}\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+        );
+        assert_eq!(ask(&mut stream, request).text(), "ok", "{name}");
+    }
+    for (head, _) in origin.seen() {
+        let head = head.to_ascii_lowercase();
+        assert!(!head.contains("upgrade") && !head.contains("http2-settings"), "{head}");
+    }
+}
+
 #[test]
 fn a_peer_that_declines_answers_as_ever() {
     let origin = crate::support::Scripted::new(crate::support::OK, false);

@@ -136,6 +136,18 @@ fn pages_of_other_origins_are_refused() {
 }
 
 #[test]
+fn files_beside_them_say_once_that_they_can_be_cut() {
+    let dir = harness::TempDir::new();
+    dir.write("a.txt", "a file");
+    let proxy = server(&format!("local {{ http_static \"{}\"; }}", dir.path().display()));
+    // The second time the file is at hand, which is another way.
+    for _ in 0..2 {
+        let head = ask(&mut client::connect(proxy.addr(0)), "GET /a.txt HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(head.matches("Accept-Ranges: bytes").count(), 1, "{head}");
+    }
+}
+
+#[test]
 fn mistakes_are_explained() {
     for (text, said) in [
         ("local { websocket_echo; websocket_static \"x\"; }", "\"websocket_echo\" is there already"),

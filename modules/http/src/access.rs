@@ -26,10 +26,10 @@ directive! {
     /// Lets so many requests through for each value of the key; others wait for their turn (`delay`), or get 429.
     /// Lines that say the same count together, wherever they stand; in one place they count once.
     "http_limit_requests", Contexts::MSL,
-    .args(&[ArgDesc::new("rate", Kind::Rate, "Requests a second, or a minute with `per=\"60s\"`.").required().bounds(1, 1_000_000)])
+    .args(&[ArgDesc::new("rate", Kind::Rate, "Requests a second, or `/m`, `/h`, `/d`: `\"10/m\"`.").required().bounds(1, 1_000_000)])
     .props(&[
         ArgDesc::new("key", Kind::Template, "What is counted by. Without a value a request is not counted.").default("${client_ip}"),
-        ArgDesc::new("per", Kind::Time, "The time that the rate is of.").default("1s").bounds(1_000_000, 86_400_000_000_000),
+        ArgDesc::new("per", Kind::Time, "The time that the rate is of, in place of its second: `\"10/s\" per=\"90s\"` is ten in 90 seconds.").default("1s").bounds(1_000_000, 86_400_000_000_000),
         ArgDesc::new("burst", Kind::Int, "Requests at once beyond the rate.").default("0").bounds(0, 1_000_000),
         ArgDesc::new("delay", Kind::Int, "Of the burst: so many pass at once, the rest waits for its turn. Without, all pass at once.")
             .bounds(0, 1_000_000),
@@ -41,7 +41,7 @@ directive! {
 }
 
 directive! {
-    /// Asks for a user and a password of this file (`htpasswd`: bcrypt, apr1, SHA-1, crypt). `off`: not here.
+    /// Asks for a user and a password of this file (`htpasswd`: bcrypt, apr1, SHA-1; `openssl passwd`: -1, -5, -6). `off`: not here.
     "http_auth_basic", Contexts::MSL,
     .args(&[ArgDesc::new("realm", Kind::Text, "What browsers show; `off`: nobody is asked.").required()])
     .props(&[ArgDesc::new("users", Kind::Path, "The file; read with the configuration.")])
@@ -60,6 +60,15 @@ directive! {
         ArgDesc::new("max_age", Kind::Time, "How long a browser may keep what it was told."),
     ])
     .example("http_cors \"https://app.example.com\" credentials=#true max_age=\"1h\"")
+}
+
+/// What a rate is in a second, exactly: of `10/m` the number alone would say 1, and let six times as many through.
+fn a_second(rate: &Value) -> f64 {
+    let seconds =
+        |per: &str| [("m", 60.0), ("h", 3600.0), ("d", 86_400.0)].iter().find(|(unit, _)| *unit == per).map(|u| u.1);
+    let exact =
+        rate.text.as_str().split_once('/').and_then(|(n, per)| Some(n.parse::<u32>().ok()? as f64 / seconds(per)?));
+    exact.unwrap_or(rate.num as f64)
 }
 
 /// Keys that are counted, in the process.
@@ -105,7 +114,11 @@ impl Access {
         let mut limits: Vec<Limit> = Vec::new();
         for node in scope.all("http_limit_requests") {
             let number = |name: &str, default| node.prop(name).map_or(default, |v| v.num);
-            let a_second = node.arg(0).map_or(0, |v| v.num) as f64 * 1e9 / number("per", 1_000_000_000) as f64;
+            let per = number("per", 1_000_000_000) as f64 / 1e9;
+            let a_second = node.arg(0).map_or(0.0, a_second) / per;
+            if node.prop("per").is_some() && node.arg(0).is_some_and(|v| !v.text.as_str().ends_with("/s")) {
+                problems.error(&node.span, "two times for one rate", "leave per= out, or write the rate with /s");
+            }
             let (burst, delay) = (number("burst", 0), node.prop("delay").map(|v| v.num as u32));
             let Some(rate) = Rate::per_second(a_second, burst as u32, delay) else {
                 problems.error(&node.span, "this is no rate", "from 1 in 24 hours to 1,000,000 in a second");

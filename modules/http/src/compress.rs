@@ -94,8 +94,10 @@ impl Compress {
         };
         let Ok(compressor) = Compressor::new(coding, level) else { return reply };
         let response = &mut parts.response;
-        response.remove("Content-Length");
-        response.remove("Accept-Ranges");
+        // With what is said of the bytes that were (digests: RFC 9530 sections 2 and 3, and the older ones).
+        for name in ["Content-Length", "Accept-Ranges", "Content-Digest", "Repr-Digest", "Digest", "Content-MD5"] {
+            response.remove(name);
+        }
         let _ = response.set("Content-Encoding", coding.name().as_bytes());
         // Another representation: only as good as the same (RFC 9110 section 8.8.1).
         if let Some(tag) = response.value(Id::ETag).filter(|t| t.starts_with(b"\"")).map(|t| [b"W/", t].concat()) {

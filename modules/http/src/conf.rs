@@ -299,6 +299,11 @@ fn request_id(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<&'
     Some(name.text.as_str())
 }
 
+/// Whether clients that get this status look at `Location` for where to go (RFC 9110 section 15.4).
+pub(crate) const fn redirects(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
 /// Of several the last in the file answers; that there are several is an error.
 fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
     let mut found = None;
@@ -310,10 +315,14 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 status: prop("status").map_or(200, |v| v.num as u16),
                 content_type: prop("content_type").map_or("text/plain", |v| v.text.as_str()),
             },
-            "return" => Answerer::Return {
-                status: node.arg(0).map_or(200, |v| v.num as u16),
-                text: node.arg(1).map(|v| v.num as u32),
-            },
+            "return" => {
+                let status = node.arg(0).map_or(200, |v| v.num as u16);
+                if redirects(status) && node.arg(1).is_none() {
+                    let help = format!("return {status} \"/where/to\"");
+                    problems.error(&node.span, "a redirection has a target", &help);
+                }
+                Answerer::Return { status, text: node.arg(1).map(|v| v.num as u32) }
+            }
             "http_proxy" => Answerer::Proxy { http2: prop("version").is_some_and(|v| v.text.as_str() == "2") },
             "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
             "http_purge" => match Purge::new(node) {

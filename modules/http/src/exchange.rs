@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) peer: String,
     /// `multi_hop`.
     pub(crate) way: Way,
+    /// Path and query as the client sent them, where they were changed since.
+    asked: Vec<u8>,
     /// What `host` has made, of this request or an earlier one.
     host: String,
 }
@@ -56,6 +58,7 @@ impl Request {
     pub(crate) fn clear(&mut self) -> bool {
         let kept = self.request.clear();
         self.way.clear();
+        self.asked.clear();
         self.response.clear() && kept
     }
 
@@ -98,8 +101,15 @@ impl Request {
                 return false;
             }
         }
+        let first = self.asked.is_empty();
+        if first {
+            self.asked = self.uri().to_vec();
+        }
         std::mem::swap(&mut self.request, &mut changed);
         if self.decode_path().is_err() {
+            if first {
+                self.asked.clear();
+            }
             self.request = changed;
             // As it was, which is well-formed.
             let _ = self.decode_path();
@@ -108,7 +118,12 @@ impl Request {
         true
     }
 
-    /// Path and query as they came, without scheme and host. May be empty.
+    /// Path and query as the client sent them, whatever they became since.
+    pub(crate) fn asked(&self) -> &[u8] {
+        if self.asked.is_empty() { self.uri() } else { &self.asked }
+    }
+
+    /// Path and query, without scheme and host. May be empty.
     pub(crate) fn uri(&self) -> &[u8] {
         uri(&self.request)
     }

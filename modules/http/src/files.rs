@@ -2,6 +2,7 @@
 
 use crate::core::{
     etag::FileTag,
+    mime::Types,
     path::{Path, Refused},
 };
 use anyproxy_http_contract::FileHandle;
@@ -53,6 +54,8 @@ pub(crate) struct Small {
     pub(crate) kind: String,
     pub(crate) charset: bool,
     pub(crate) modified: [u8; 29],
+    /// By what its type was found.
+    pub(crate) types: Arc<Types>,
 }
 
 /// A file that was asked for lately, by the path of the request.

@@ -7,7 +7,7 @@
 
 use crate::{
     Http, buffer, conditions,
-    conf::{Answerer, Conf},
+    conf::{self, Answerer, Conf},
     core, direct, headers, hooks,
     incoming::Incoming,
     multi_hop, pages, proxy,
@@ -16,7 +16,7 @@ use crate::{
     statics, total,
 };
 use anyproxy_http_contract::Stage;
-use anyproxy_module_api::{Asked, Exchange, Routed};
+use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage as At, Who};
 use std::{future::Future, pin::Pin};
 
 /// How the answer to a request begins.
@@ -42,6 +42,13 @@ pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: I
 
 /// Answers a request that is none, or that nobody could understand.
 pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
+    let cause = match status {
+        408 => Cause::Timeout,
+        413 | 414 | 431 => Cause::Limit,
+        501 | 505 => Cause::Protocol,
+        _ => Cause::Malformed,
+    };
+    call.exchange.close(CloseReason::new(Who::Client, At::Preread, cause));
     finish(call, refuse(call, status))
 }
 
@@ -112,7 +119,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
             if incoming.is_too_long() {
                 return refused(413);
             }
-            let reply = match answer(call, conf, incoming) {
+            let reply = match answer(call, conf, incoming, true) {
                 Begun::Reply(reply) => reply,
                 other => return other,
             };
@@ -156,7 +163,7 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
     let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
-    Ok(match answer(call, conf, incoming) {
+    Ok(match answer(call, conf, incoming, false) {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
@@ -172,13 +179,14 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     hooks::after(call, conf, Stage::Sent, reply).await
 }
 
-fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'c> {
+/// Has the request answered. `alone`: no hook is to see the whole of what can be cut.
+fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: bool) -> Begun<'c> {
     match &conf.answerer {
         Answerer::Static(files) => match statics::send_recent(call, conf, files) {
             Some(reply) => Begun::Reply(reply),
             None => Begun::Later(Box::pin(async move {
                 let reply = statics::send(call, conf, files).await;
-                if reply.whole { cut(call, reply) } else { reply }
+                if alone && reply.whole { cut(call, reply) } else { reply }
             })),
         },
         Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
@@ -197,7 +205,7 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming) -> Begun<'
             if let Some(t) = text {
                 call.exchange.render(*t, &mut rendered);
             }
-            if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_some() {
+            if conf::redirects(*status) && text.is_some() {
                 return Begun::Reply(redirect(call, *status, &rendered));
             }
             let mut reply = whole(call, *status, "text/plain", rendered);

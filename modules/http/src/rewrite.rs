@@ -12,7 +12,8 @@ use anyproxy_module_api::*;
 
 directive! {
     /// Changes the target of requests whose path matches a regular expression: `internal` goes on with the new one, by
-    /// which the local is chosen anew; the others send the client there: `redirect` (302), `permanent` (301), or a status.
+    /// which the local is chosen anew; `break` stays in the local, which answers for the new one, as when it takes its own
+    /// prefix off; the others send the client there: `redirect` (302), `permanent` (301), or a status.
     /// The target may have captures (`$1`, `${name}`) in path and query; a `?` at its end drops the request's query. Each
     /// rule changes a request at most once.
     "http_rewrite", Contexts::SERVER.or(Contexts::LOCAL),
@@ -28,6 +29,7 @@ directive! {
 
 const HOW: &[Str] = &[
     Str::new("internal"),
+    Str::new("break"),
     Str::new("redirect"),
     Str::new("permanent"),
     Str::new("301"),
@@ -70,7 +72,7 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
 
 /// What the rules make of a request.
 pub(crate) enum Rewritten {
-    /// Nothing: it goes on.
+    /// Nothing, or what makes no difference to where it goes on.
     No,
     /// Another target: its local is to be chosen anew.
     Internal,
@@ -96,10 +98,10 @@ pub(crate) fn apply(rules: &[Rule], applied: &mut Applied, call: &Call<'_>) -> R
         let Some(target) = target else { continue };
         match target.kind {
             To::Redirect(status) => return Rewritten::Reply(redirect(call, status, target.location.as_bytes())),
-            To::Internal => {
+            within => {
                 applied.0.push(rule.line);
                 if call.state.parts.borrow_mut().set_target(target.location.as_bytes()) {
-                    return Rewritten::Internal;
+                    return if within == To::Break { Rewritten::No } else { Rewritten::Internal };
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::{
         path::{self, Path},
     },
     files::{self, How, Links, Missing, Opened, Small},
-    h1::{Id, Method},
+    h1::{self, Id, Method},
     message::Message,
     reply::{Body, Call, Reply},
     respond::{redirect, refuse, whole},
@@ -34,6 +34,8 @@ directive! {
         ArgDesc::new("symlinks", Kind::Choice, "Which symbolic links are followed: all, those that stay below root, none.")
             .choices(&[Str::new("follow"), Str::new("beneath"), Str::new("deny")]).default("follow"),
         ArgDesc::new("precompressed", Kind::Text, "Files beside the one asked for that are sent instead to who takes them: `br`, `zstd`, `gzip`, in this order of preference. They end in .br, .zst and .gz."),
+        ArgDesc::new("types", Kind::Text, "Media types by the end of the name, before those that are known: `log=text/plain gltf=model/gltf+json`."),
+        ArgDesc::new("default_type", Kind::Text, "Media type of names that say nothing.").default("application/octet-stream"),
         ArgDesc::new("charset", Kind::Bool, "Whether text types say that they are UTF-8.").default("#true"),
         ArgDesc::new("open_files", Kind::Int, "Files that a worker keeps open; 0: none.").default("1000").bounds(0, 1_000_000),
         ArgDesc::new("directio", Kind::Size, "Files from this size on are read past the system's page cache, where their file system can: for files that are too large, or asked for too seldom, to be kept in it. 0: none.").default("0").bounds(0, 1 << 50),
@@ -63,6 +65,7 @@ pub(crate) struct Static {
     index: Vec<String>,
     listing: Listing,
     precompressed: Vec<Coding>,
+    types: Arc<mime::Types>,
     charset: bool,
     /// `directio`; 0: none.
     pub(crate) directio: u64,
@@ -91,7 +94,11 @@ impl Static {
                 _ => return Err(format!("\"{name}\" is none of br, zstd, gzip")),
             }
         }
+        let other = text("default_type").unwrap_or("application/octet-stream");
+        is_type(other)?;
+        let own = types(text("types").unwrap_or_default())?;
         Ok(Self {
+            types: Arc::new(mime::Types { own, other: other.to_owned() }),
             root: std::path::Path::new(node.arg(0).map_or(".", |v| v.text.as_str())).into(),
             index,
             listing: [Listing::Off, Listing::Html, Listing::Json][number("listing", 0) as usize],
@@ -105,6 +112,22 @@ impl Static {
             },
         })
     }
+}
+
+/// `name=type` in a list.
+fn types(list: &str) -> Result<Vec<(String, String)>, String> {
+    let mut all = Vec::new();
+    for one in list.split_whitespace() {
+        let (name, kind) = one.split_once('=').ok_or_else(|| format!("\"{one}\" is not name=type"))?;
+        is_type(kind)?;
+        all.push((name.trim_start_matches('.').to_owned(), kind.to_owned()));
+    }
+    Ok(all)
+}
+
+fn is_type(kind: &str) -> Result<(), String> {
+    let well = kind.contains('/') && h1::field(b"Content-Type", kind.as_bytes(), &mut Vec::new()).is_ok();
+    if well { Ok(()) } else { Err(format!("\"{kind}\" is no media type")) }
 }
 
 /// What is to be sent.
@@ -129,7 +152,7 @@ pub(crate) fn send_recent(call: &Call<'_>, conf: &Conf, files: &Static) -> Optio
         return None;
     }
     let opened = call.exchange.worker().files.recent(&files.root, parts.path.as_ref()?, files.how)?;
-    let small = opened.small.borrow().clone().filter(|s| s.charset == files.charset)?;
+    let small = opened.small.borrow().clone().filter(|s| s.charset == files.charset && s.types == files.types)?;
     describe(&mut parts.response, conf, files, &opened, &small.kind, &small.modified, Coding::Identity);
     Some(Reply { whole: true, ..Reply::new(Body::Small(Rc::clone(&small.content)), Some(opened.len)) })
 }
@@ -191,19 +214,13 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
     let (opened, name, coding) = match look(call.exchange, files, &path, accepts.as_deref()).await {
         Found::File { opened, name, coding } => (opened, name, coding),
         Found::Status(status) => return Ok(refuse(call, status)),
-        Found::Elsewhere(mut to) => {
-            if let Some(query) = path::split_query(call.state.parts.borrow().uri()).1 {
-                to.push(b'?');
-                to.extend_from_slice(query);
-            }
-            return Ok(redirect(call, 301, &to));
-        }
+        Found::Elsewhere(to) => return Ok(redirect(call, 301, &elsewhere(call, &path, to))),
         Found::Listing(body) => {
             let kind = if files.listing == Listing::Json { "application/json" } else { "text/html; charset=utf-8" };
             return Ok(whole(call, 200, kind, body));
         }
     };
-    let kind = mime::content_type::<&str>(&name, &[], "application/octet-stream", files.charset);
+    let kind = mime::content_type(&name, &files.types.own, &files.types.other, files.charset);
     let content = content(&opened, method == Method::Get).await?;
     let modified = date::format(opened.modified);
     if let (Segment::Bytes(bytes), Coding::Identity) = (&content, coding)
@@ -211,13 +228,44 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
         && bytes.len() <= SMALL
         && files.how.most > 0
     {
-        let small =
-            Small { content: Rc::from(&bytes[..]), kind: kind.clone().into_owned(), charset: files.charset, modified };
+        let small = Small {
+            content: Rc::from(&bytes[..]),
+            kind: kind.clone().into_owned(),
+            charset: files.charset,
+            modified,
+            types: Arc::clone(&files.types),
+        };
         opened.small.replace(Some(Rc::new(small)));
         call.exchange.worker().files.note(&files.root, &path, &opened);
     }
     describe(&mut call.state.parts.borrow_mut().response, conf, files, &opened, &kind, &modified, coding);
     Ok(Reply { whole: true, ..Reply::new(Body::Segments([content].into()), Some(opened.len)) })
+}
+
+/// The address of a directory, `to`, with the query; or the one by which the client asked for it, if that has its name.
+fn elsewhere(call: &Call<'_>, path: &Path, mut to: Vec<u8>) -> Vec<u8> {
+    let parts = call.state.parts.borrow();
+    let mut target = parts.uri();
+    let name = |path: &Path| path.as_bytes().rsplit(|b| *b == b'/').next().map(<[u8]>::to_vec);
+    if let Ok(asked) = path::normalise(path::split_query(parts.asked()).0, true)
+        && name(&asked) == name(path)
+    {
+        target = parts.asked();
+        to = address(&asked);
+    }
+    if let Some(query) = path::split_query(target).1 {
+        to.push(b'?');
+        to.extend_from_slice(query);
+    }
+    to
+}
+
+/// The address of what is at this path as a directory.
+fn address(path: &Path) -> Vec<u8> {
+    let mut to = String::new();
+    path::encode(path.as_bytes(), &mut to);
+    to.push('/');
+    to.into_bytes()
 }
 
 /// What is in a file: its bytes at once, where they are few and wanted.
@@ -242,12 +290,7 @@ async fn look(session: &Session<Http>, files: &Static, path: &Path, accepts: Opt
     let name = || path.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default().to_vec();
     match open.find(&files.root, path, "", files.how).await {
         Err(missing) => Found::Status(status(missing)),
-        Ok(found) if found.is_dir && !path.is_directory() => {
-            let mut to = String::new();
-            path::encode(path.as_bytes(), &mut to);
-            to.push('/');
-            Found::Elsewhere(to.into_bytes())
-        }
+        Ok(found) if found.is_dir && !path.is_directory() => Found::Elsewhere(address(path)),
         Ok(found) if found.is_dir => {
             for index in &files.index {
                 match open.find(&files.root, path, &format!("/{index}"), files.how).await {

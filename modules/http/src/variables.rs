@@ -77,8 +77,8 @@ variable!(
     |r, out| { r.path.as_ref().is_some_and(|p| put(out, p.as_bytes())) }
 );
 variable!(Method, "http_request_method", "Method of the request.", |r, out| put(out, r.method_name()));
-variable!(Uri, "http_request_uri", "Path and query of the request as they came.", |r, out| put(out, r.uri()));
-variable!(Query, "http_request_query", "Query of the request as it came, without the question mark.", |r, out| {
+variable!(Uri, "http_request_uri", "Path and query of the request as they came.", |r, out| put(out, r.asked()));
+variable!(Query, "http_request_query", "Query of the request, not decoded, without the question mark.", |r, out| {
     split_query(r.uri()).1.is_some_and(|q| put(out, q))
 });
 variable!(Host, "http_request_host", "Host and port that the request is for, as they came.", |r, out| {
@@ -91,11 +91,11 @@ variable!(
     "Version of HTTP that the client speaks: `1.0`, `1.1` or `2`.",
     |r, out| { put(out, r.protocol.name().as_bytes()) }
 );
-variable!(Url, "http_request_url", "Scheme, host, path and query of the request.", |r, out| {
+variable!(Url, "http_request_url", "Scheme, host, path and query of the request as they came.", |r, out| {
     out.push(r.scheme().as_bytes());
     out.push(b"://");
     out.push(r.authority());
-    put(out, r.uri())
+    put(out, r.asked())
 });
 
 variable!(User, "http_user", "User that the request's credentials name (Basic), verified or not.", |r, out| {

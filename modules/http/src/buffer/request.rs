@@ -14,7 +14,7 @@ use crate::{
     respond::refuse,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{CloseReason, Error, ErrorKind, tracing};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Stage, Who, tracing};
 use std::{
     fmt,
     future::Future,
@@ -117,6 +117,7 @@ fn no_room(call: &Call<'_>, e: &io::Error) -> Reply {
     if call.exchange.worker().buffers.tells(Kept::Request) {
         tracing::error!(session = call.exchange.id, status, "no file for the body of a request: {e}");
     }
+    call.exchange.close(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Internal));
     refuse(call, status)
 }
 

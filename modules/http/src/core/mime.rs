@@ -16,6 +16,23 @@ const TEXTUAL: [&str; 9] = [
     "image/svg+xml",
 ];
 
+/// Types that a configuration says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Types {
+    /// By extension, before those that are known.
+    pub own: Vec<(String, String)>,
+    /// Of names that say nothing.
+    pub other: String,
+}
+
+/// What the table of the crate has in an older or another way: RFC 9239 for JavaScript, RFC 8216 for streams.
+const OWN: [(&str, &str); 4] = [
+    ("mjs", "text/javascript"),
+    ("map", "application/json"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("ts", "video/mp2t"),
+];
+
 /// The extension of a file name: what stands after its last dot, if a name stands before the dot. `None` for `README`,
 /// `.profile` and `name.`, and if it is not UTF-8.
 #[must_use]
@@ -45,7 +62,10 @@ pub fn content_type<'a, S: AsRef<str>>(
         let own = overrides.iter().find(|(known, _)| known.as_ref().eq_ignore_ascii_case(extension));
         match own {
             Some((_, value)) => Some(value.as_ref()),
-            None => mime_guess::from_ext(extension).first_raw(),
+            None => {
+                let own = OWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+                own.map(|(_, value)| *value).or_else(|| mime_guess::from_ext(extension).first_raw())
+            }
         }
     });
     let value = found.unwrap_or(default);

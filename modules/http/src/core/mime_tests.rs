@@ -30,7 +30,7 @@ fn extensions() {
 #[test]
 fn types() {
     let overrides = [("html", "text/plain"), ("Foo", "application/foo; charset=koi8-r"), ("v", "text/x-v;Charset=a")];
-    let table: [Row<'_>; 16] = [
+    let table: [Row<'_>; 20] = [
         ("a.html", NO, false, "text/html"),
         ("a.html", NO, true, "text/html; charset=utf-8"),
         ("A.HTML", NO, true, "text/html; charset=utf-8"),
@@ -42,6 +42,10 @@ fn types() {
         ("a.xhtml", NO, true, "application/xhtml+xml; charset=utf-8"),
         ("a.png", NO, true, "image/png"),
         ("a.wasm", NO, true, "application/wasm"),
+        ("a.mjs", NO, true, "text/javascript; charset=utf-8"),
+        ("a.js.map", NO, true, "application/json; charset=utf-8"),
+        ("a.TS", NO, true, "video/mp2t"),
+        ("a.m3u8", NO, true, "application/vnd.apple.mpegurl"),
         ("a.unheard", NO, true, DEFAULT),
         ("README", NO, true, DEFAULT),
         ("a.html", &overrides, true, "text/plain; charset=utf-8"),

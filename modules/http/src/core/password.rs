@@ -8,8 +8,10 @@ use md5::{Digest, Md5};
 pub enum Hash {
     /// `$2y$…`: bcrypt.
     Bcrypt(String),
-    /// `$apr1$salt$hash`: MD5 a thousand times, as Apache does.
-    Apr1 {
+    /// `$apr1$salt$hash`: MD5 a thousand times, as Apache does; `$1$…` the same as crypt does.
+    Md5 {
+        /// What stands in front.
+        mark: &'static str,
         /// Up to 8 bytes.
         salt: String,
         /// 22 characters.
@@ -25,7 +27,7 @@ impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Bcrypt(_) => "bcrypt",
-            Self::Apr1 { .. } => "apr1",
+            Self::Md5 { .. } => "md5",
             Self::Sha2(_) => "sha2",
             Self::Sha1(_) => "sha1",
         })
@@ -36,10 +38,11 @@ impl Hash {
     /// Reads what stands behind the user in a line; `None`: a form that is not known, plain text among them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(rest) = text.strip_prefix("$apr1$") {
+        for mark in ["$apr1$", "$1$"] {
+            let Some(rest) = text.strip_prefix(mark) else { continue };
             let (salt, hash) = rest.split_once('$')?;
             let fits = (1..=8).contains(&salt.len()) && hash.len() == 22;
-            return fits.then(|| Self::Apr1 { salt: salt.to_owned(), hash: hash.to_owned() });
+            return fits.then(|| Self::Md5 { mark, salt: salt.to_owned(), hash: hash.to_owned() });
         }
         if let Some(rest) = text.strip_prefix("{SHA}") {
             return base64(rest.as_bytes(), 28).filter(|h| h.len() == 20).map(Self::Sha1);
@@ -56,7 +59,9 @@ impl Hash {
     pub fn is_of(&self, password: &[u8]) -> bool {
         match self {
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
-            Self::Apr1 { salt, hash } => constant_time_eq(apr1(password, salt.as_bytes()).as_bytes(), hash.as_bytes()),
+            Self::Md5 { mark, salt, hash } => {
+                constant_time_eq(md5(password, mark, salt.as_bytes()).as_bytes(), hash.as_bytes())
+            }
             Self::Sha2(hash) => {
                 let Ok(password) = std::str::from_utf8(password) else { return false };
                 if hash.starts_with("$5$") {
@@ -87,10 +92,10 @@ fn is_sha2(text: &str) -> bool {
     rest.split_once('$').is_some_and(|(salt, hash)| salt.len() <= 16 && hash.len() == length && digits(hash))
 }
 
-/// MD5 in the manner of crypt with Apache's mark, as text.
-fn apr1(password: &[u8], salt: &[u8]) -> String {
+/// MD5 in the manner of crypt with this mark, as text.
+fn md5(password: &[u8], mark: &str, salt: &[u8]) -> String {
     let inner = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();
-    let mut outer = Md5::new().chain_update(password).chain_update(b"$apr1$").chain_update(salt);
+    let mut outer = Md5::new().chain_update(password).chain_update(mark).chain_update(salt);
     let mut left = password.len();
     while left > 0 {
         outer.update(&inner[..left.min(16)]);

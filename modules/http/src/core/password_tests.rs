@@ -1,11 +1,12 @@
 use super::password::Hash;
 
 /// Made by `htpasswd` and `openssl passwd`.
-const LINES: [(&str, &str); 6] = [
+const LINES: [(&str, &str); 7] = [
     ("$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/", "myPassword"),
     ("{SHA}VBPuJHI7uixaa6LQGWx4s+5GKNE=", "myPassword"),
     ("$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC", "myPassword"),
     ("$apr1$abcdefgh$G8IsPsylW5ROvIKsQMRG61", "a"),
+    ("$1$saltsalt$1K7dkhtbTNVUwUicA5kOT1", "pass word"),
     ("$5$saltsalt$9Wp9Qw4Ze8Jxq5F1Z3UnS47KFhc8AqhCRyxFDa8e660", "pass word"),
     ("$6$saltsalt$cc1KsgmlKYtCcnNH8.sv7Fe8mca8fAso5fHlNrb1VZa5WYQ.L3ChTcx06ID.LoaXZAf9CZNraK43XCp7LxKHl1", "pass word"),
 ];

@@ -20,6 +20,8 @@ pub const MAX_TARGET: usize = 64 << 10;
 pub enum Kind {
     /// Go on with it in this server. It is to be normalised and matched anew, as if a client had sent it.
     Internal,
+    /// Go on with it where the rule stands: no other rule and no other place is looked for.
+    Break,
     /// Send the client there with this status: 301, 302, 303, 307 or 308.
     Redirect(u16),
 }
@@ -84,13 +86,14 @@ impl Rewrite {
     pub fn parse(pattern: &str, to: &str, flag: &str) -> Result<Self, String> {
         let kind = match flag {
             "internal" => Kind::Internal,
+            "break" => Kind::Break,
             "redirect" => Kind::Redirect(302),
             "permanent" => Kind::Redirect(301),
             _ => match flag.parse() {
                 Ok(status @ (301 | 302 | 303 | 307 | 308)) if flag.len() == 3 => Kind::Redirect(status),
                 _ => {
                     return Err(format!(
-                        "flag {flag:?}: expected internal, redirect, permanent, 301, 302, 303, 307 or 308"
+                        "flag {flag:?}: expected internal, break, redirect, permanent, 301, 302, 303, 307 or 308"
                     ));
                 }
             },
@@ -139,11 +142,12 @@ impl Template {
     fn parse(to: &str, pattern: &Regex, kind: Kind) -> Result<(Self, Args), String> {
         check_bytes(to)?;
         let (origin, rest) = split_origin(to)?;
-        if kind == Kind::Internal && !origin.is_empty() {
+        let within = !matches!(kind, Kind::Redirect(_));
+        if within && !origin.is_empty() {
             return Err("a scheme and a host: only a redirect leaves this server".to_owned());
         }
         let (rest, fragment) = match rest.find('#') {
-            Some(_) if kind == Kind::Internal => return Err("a # means nothing within this server".to_owned()),
+            Some(_) if within => return Err("a # means nothing within this server".to_owned()),
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };

@@ -39,6 +39,7 @@ fn paths_need_not_be_utf8() {
 fn kinds() {
     for (flag, kind) in [
         ("internal", Kind::Internal),
+        ("break", Kind::Break),
         ("redirect", Kind::Redirect(302)),
         ("permanent", Kind::Redirect(301)),
         ("301", Kind::Redirect(301)),

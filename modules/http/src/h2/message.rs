@@ -30,6 +30,10 @@ pub(super) fn request(block: &Block, extended_connect: bool) -> Option<Request> 
     if !complete || (asterisk && method != b"OPTIONS") {
         return None;
     }
+    // Both schemes that there are have an authority, and it has to be said somewhere (section 8.3.1).
+    if block.authority().is_none() && block.host().is_none() {
+        return None;
+    }
     // Two hosts would be two requests to whoever looks at the other one (section 8.3.1).
     if let (Some(host), Some(authority)) = (block.host(), block.authority())
         && !host.eq_ignore_ascii_case(authority)

@@ -4,7 +4,7 @@ use crate::{
     conf::Conf,
     exchange::Request,
     forward,
-    h1::{self, Id, Keep, Target},
+    h1::{self, Fields, Id, Keep, Target},
     headers,
     message::Message,
 };
@@ -23,6 +23,17 @@ pub(super) struct Manner {
     pub(super) chunked: bool,
     /// Another may follow it.
     pub(super) keeps: bool,
+}
+
+/// Whether there is a protocol that the peer may change to. HTTP itself is none, with TLS or without (RFC 9110 section 7.8
+/// lets a server ignore it; h2c is obsolete, RFC 9113 section 3.1): requests within a stream that is carried as it is would
+/// meet no rule of this proxy's.
+fn may_change(fields: &Fields, bytes: &[u8]) -> bool {
+    let is_http = |name: &[u8]| {
+        let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|n| n.eq_ignore_ascii_case(with));
+        begins(b"h2") || begins(b"http/") || begins(b"tls/")
+    };
+    fields.first(Id::Upgrade).is_some() && !fields.tokens(bytes, Id::Upgrade).any(is_http)
 }
 
 /// Writes the request's head as the peer gets it; whether it asks for another protocol.
@@ -46,7 +57,7 @@ pub(super) fn write_request(
     let struck = &mut parts.left_out;
     struck.clone_from(gone);
     let fields = head.fields();
-    let upgrade = h1::connection(head, bytes).upgrade && fields.first(Id::Upgrade).is_some();
+    let upgrade = h1::connection(head, bytes).upgrade && may_change(fields, bytes);
     let keep = Keep { upgrade, trailers: false };
     if h1::strip_request(head, bytes, keep, struck).is_err() {
         // More names than anybody means: none of the headers they may hide is passed on.
