@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use harness::client;
-use harness::{Builder, Proxy, eventually, pattern};
+use harness::{Builder, Origin, Proxy, eventually, pattern};
 
+use crate::h2::Peer;
 use crate::others::{await_one_generation, faults, module, replace, shipped, versions};
-use crate::support::{FORMAT, Scripted, ask, get, once};
+use crate::support::{FORMAT, Scripted, ask, get, head, once};
 
 fn loading(modules: &[&Path], text: &str) -> String {
     let load: String = modules.iter().map(|m| format!(" {:?}", m.display().to_string())).collect();
@@ -191,6 +192,47 @@ fn a_handler_is_named_by_its_module() {
     let wrong = loading(&[&shipped("http"), &store], "local { http_router \"thrice\"; }");
     proxy.reload_with(&wrong).assert(1, &["no module brings a handler \"thrice\"", "there is: purge, twice"]);
     assert_eq!(once(&proxy, get("/")).text(), "abcabc");
+}
+
+#[test]
+fn requests_of_a_modules_own_go_by_http2_where_the_local_says_so() {
+    let Some(store) = module("http_store") else { return };
+    let peer = Peer::start(|call| call.answer(b"abc"));
+    let proxied = "http_proxy version=\"2\"";
+    for text in [format!("http_router \"twice\"; {proxied}"), format!("{proxied}; http_router \"twice\"")] {
+        let text = format!("local {{ {text}; proxy_pass_tcp \"{}\"; }}", peer.addr());
+        let proxy = with(&[&store], &text).start();
+        let a = once(&proxy, get("/x"));
+        assert_eq!((a.status, a.text().as_str()), (200, "abcabc"));
+    }
+    // A connection of each proxy.
+    assert_eq!((peer.accepted(), peer.requests()), (2, 4));
+}
+
+#[test]
+fn requests_of_a_modules_own_are_repeated_as_http_retry_says() {
+    let Some(store) = module("http_store") else { return };
+    let ends = Origin::start(|mut conn| {
+        let _ = head(&mut conn);
+        Ok(())
+    });
+    let silent = Origin::start(|mut conn| {
+        while head(&mut conn).is_some() {}
+        Ok(())
+    });
+    let good = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false);
+    for (bad, retry) in [(ends.addr(), "http_retry \"reset\""), (silent.addr(), "http_retry \"timeout\"")] {
+        let text = format!(
+            "http_first_byte_timeout \"300ms\"; {retry}; local {{ http_router \"twice\"; proxy_pass_tcp \"{bad}\"; \
+             proxy_pass_tcp \"{}\" backup=#true; }}",
+            good.addr()
+        );
+        let a = once(&with(&[&store], &text).start(), get("/x"));
+        assert_eq!((a.status, a.text().as_str()), (200, "abcabc"), "{retry}");
+    }
+    // Without it the module is told, and here it has no other answer.
+    let text = format!("local {{ http_router \"twice\"; proxy_pass_tcp \"{}\"; }}", ends.addr());
+    assert_eq!(once(&with(&[&store], &text).start(), get("/x")).status, 500);
 }
 
 #[test]

@@ -60,7 +60,8 @@ directive! {
 
 directive! {
     /// Passes requests on to the local's peers and their answers back.
-    /// It is what a local does that names peers (`proxy_pass_…`) and nothing else.
+    /// It is what a local does that names peers (`proxy_pass_…`) and nothing else. Beside `http_router` it says how that handler's
+    /// own requests to the peers are made.
     "http_proxy", Contexts::LOCAL,
     .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1"), Str::new("2")]).default("1.1")])
     .inherit(Inherit::Never)
@@ -185,20 +186,13 @@ pub(crate) enum Answerer {
     /// A status, with a text or the target of a redirection.
     Return { status: u16, text: Option<u32> },
     /// The peers.
-    Proxy { http2: bool },
+    Proxy,
     /// Files.
     Static(Static),
     /// What another module registered under this name.
     Module(&'static str),
     /// Its handler "purge".
     Purge(Purge),
-}
-
-impl Answerer {
-    /// Peers that speak HTTP/2.
-    pub(crate) const fn is_http2(&self) -> bool {
-        matches!(self, Self::Proxy { http2: true })
-    }
 }
 
 /// What a block says.
@@ -227,6 +221,8 @@ pub struct Conf {
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
     pub(crate) answerer: Answerer,
+    /// The peers are asked by HTTP/2, whoever asks them.
+    pub(crate) peers_http2: bool,
     pub(crate) access: Access,
     pub(crate) compress: Option<Compress>,
     pub(crate) request_buffering: Option<Box<Buffering>>,
@@ -274,6 +270,10 @@ impl Conf {
             multi_hop: multi_hop::is_on(scope),
             request_id: request_id(scope, problems),
             answerer: answerer(scope, problems),
+            peers_http2: scope
+                .node("http_proxy")
+                .and_then(|n| n.prop("version"))
+                .is_some_and(|v| v.text.as_str() == "2"),
             access: Access::new(scope, problems),
             compress: Compress::new(scope),
             request_buffering: Buffering::new(scope, "http_request_buffering", 1 << 20, problems),
@@ -323,20 +323,20 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 }
                 Answerer::Return { status, text: node.arg(1).map(|v| v.num as u32) }
             }
-            "http_proxy" => Answerer::Proxy { http2: prop("version").is_some_and(|v| v.text.as_str() == "2") },
+            "http_proxy" => Answerer::Proxy,
             "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
             "http_purge" => match Purge::new(node) {
                 Ok(purge) => Answerer::Purge(purge),
                 Err(wrong) => {
                     problems.error(&node.span, &wrong, "");
-                    Answerer::Proxy { http2: false }
+                    Answerer::Proxy
                 }
             },
             "http_static" => match Static::new(node) {
                 Ok(files) => Answerer::Static(files),
                 Err(wrong) => {
                     problems.error(&node.span, &wrong, "");
-                    Answerer::Proxy { http2: false }
+                    Answerer::Proxy
                 }
             },
             _ => continue,
@@ -346,10 +346,18 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             let text = format!("\"{}\" answers requests, and this server relays sessions", node.name);
             problems.error(&node.span, &text, "write `http` into the server");
         }
-        if let Some((other, _)) = found.replace((node.name, answerer)) {
+        // A handler may ask the peers itself: then it is said how.
+        if matches!(found, Some((_, Answerer::Module(_)))) && matches!(answerer, Answerer::Proxy) {
+            continue;
+        }
+        let asks = matches!(answerer, Answerer::Module(_));
+        let before = found.replace((node.name, answerer));
+        if let Some((other, before)) = before
+            && !(asks && matches!(before, Answerer::Proxy))
+        {
             let text = format!("a local has one answer: \"{other}\" is there already");
             problems.error(&node.span, &text, "split it into two locals by rules");
         }
     }
-    found.map_or(Answerer::Proxy { http2: false }, |(_, a)| a)
+    found.map_or(Answerer::Proxy, |(_, a)| a)
 }

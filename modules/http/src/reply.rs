@@ -57,6 +57,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client: &'a Client,
     /// Of the block that it came to, once that is known.
     pub(crate) conf: &'a Cell<Option<&'a Conf>>,
+    /// Nobody looks after `watch`'s deadline: it is a module's own request.
+    pub(crate) alone: bool,
 }
 
 impl<'a> Call<'a> {

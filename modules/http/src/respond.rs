@@ -34,7 +34,7 @@ pub(crate) enum Begun<'a> {
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
     let reply = match begin(call, owned, incoming) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf, incoming) => answered(call, conf, proxy::pass(call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
     };
     finish(call, reply)
@@ -165,7 +165,7 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
     let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
     Ok(match answer(call, conf, incoming, false) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf, incoming) => answered(call, conf, proxy::pass(call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
     })
 }
@@ -191,14 +191,14 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
         },
         Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
         Answerer::Purge(purge) => Begun::Later(Box::pin(purge.answer(call, incoming))),
-        Answerer::Proxy { http2 } => {
+        Answerer::Proxy => {
             if conf.forward.goes_round(call) {
                 return Begun::Reply(refuse(call, 508));
             }
-            if !http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
+            if !conf.peers_http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
                 return Begun::Peer(conf, incoming);
             }
-            Begun::Later(Box::pin(pass(call, conf, incoming, *http2)))
+            Begun::Later(Box::pin(pass(call, conf, incoming)))
         }
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
@@ -230,33 +230,35 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
 }
 
 /// Asks a peer in a way that few do.
-async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool) -> Reply {
+async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
     if conf.request_buffering.is_some() {
         incoming = match Box::pin(buffer::receive(call, conf, incoming)).await {
             Ok(incoming) => incoming,
             Err(reply) => return reply,
         };
     }
-    let reply = match http2 {
-        _ if conf.total_ms > 0 => {
-            let asked = async {
-                match http2 {
-                    true => proxy::pass_http2(call, conf, incoming).await,
-                    false => proxy::pass(call, conf, incoming).await,
-                }
-            };
-            Box::pin(total::within(call, conf, asked)).await
-        }
-        true => proxy::pass_http2(call, conf, incoming).await,
-        false => proxy::pass(call, conf, incoming).await,
+    let asked = async {
+        let asked = match conf.peers_http2 {
+            true => proxy::pass_http2(call, conf, incoming).await,
+            false => proxy::pass(call, conf, incoming).await,
+        };
+        answered(call, conf, asked)
     };
-    passed(call, conf, reply)
+    if conf.total_ms > 0 { Box::pin(total::within(call, conf, asked)).await } else { asked.await }
+}
+
+/// What a peer's answer goes through, or what is said in its place.
+pub(crate) fn answered(call: &Call<'_>, conf: &Conf, asked: Result<Reply, proxy::Failure>) -> Reply {
+    match asked {
+        Ok(reply) => passed(call, conf, reply),
+        Err(why) => why.reply(call),
+    }
 }
 
 /// What a peer's answer goes through.
-pub(crate) fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
+fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     if !reply.refusal {
-        conf.forward.answered(call, conf.answerer.is_http2());
+        conf.forward.answered(call, conf.peers_http2);
         if let Some(redirects) = &conf.redirects {
             redirects.apply(call);
         }

@@ -120,7 +120,8 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.set_target)(self.table.provider, self.raw(), Slice::new(target)) }
     }
 
-    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF.
+    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF. By the version
+    /// of HTTP that the local's `http_proxy` names, and of another peer where `http_retry` says so.
     ///
     /// # Errors
     /// When no peer answers, with why; `Invalid`: the request is malformed.

@@ -45,7 +45,7 @@ impl Buffering {
             Body::Peer(_) | Body::Peer2(_) | Body::Timed(_) | Body::Compressed(_) | Body::Module(_)
         );
         let memory = &call.exchange.worker().buffers;
-        if !passed || !matches!(conf.answerer, Answerer::Proxy { .. }) || reply.upgrade.is_some() || memory.is_full() {
+        if !passed || !matches!(conf.answerer, Answerer::Proxy) || reply.upgrade.is_some() || memory.is_full() {
             return reply;
         }
         let parts = &mut *call.state.parts.borrow_mut();

@@ -153,7 +153,9 @@ fn plain_end(target: &[u8]) -> usize {
     // are needed.
     let mut at = 0;
     loop {
-        let (Some(block), Some(behind)) = (target.get(at..).and_then(<[u8]>::first_chunk), next.get(at..)) else { break };
+        let (Some(block), Some(behind)) = (target.get(at..).and_then(<[u8]>::first_chunk), next.get(at..)) else {
+            break;
+        };
         let Some(next_block) = behind.first_chunk() else { break };
         if let Some(place) = find_stop(block, next_block) {
             return at + 1 + place;

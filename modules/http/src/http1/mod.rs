@@ -253,7 +253,7 @@ async fn one(
     status: Option<u16>,
 ) -> Result<Done, Error> {
     let conf = Cell::new(None);
-    let call = Call { watch: session, exchange, state, client, conf: &conf };
+    let call = Call { watch: session, exchange, state, client, conf: &conf, alone: false };
     if let Some(status) = status {
         // What follows is heard and thrown away before the end.
         conn.borrow_mut().body = h1::Body::UntilClose;
@@ -293,7 +293,7 @@ async fn one(
     };
     let reply = match begun {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => respond::passed(&call, conf, proxy::pass(&call, conf, incoming).await),
+        Begun::Peer(conf, incoming) => respond::answered(&call, conf, proxy::pass(&call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
     };
     let reply = respond::finish(&call, reply);

@@ -17,11 +17,12 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::Segment;
-use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, timeout, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Most of a peer's head.
@@ -183,6 +184,17 @@ impl Download {
         let stale = self.reused && self.is_unanswered();
         self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !stale);
         r
+    }
+
+    /// The same for a request whose deadline nobody looks after.
+    pub(super) async fn head_alone(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
+        let limit = Duration::from_millis(conf.first_byte_ms);
+        let headed = timeout(limit, async { Ok(self.head(call, conf).await) }).await;
+        headed.unwrap_or_else(|_| {
+            let fault = self.timed_out();
+            self.failed.set(fault.who == Who::Upstream);
+            Err(fault)
+        })
     }
 
     /// A deadline that passed before the head was there: whose fault it is.

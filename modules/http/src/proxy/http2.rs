@@ -14,11 +14,12 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, timeout, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 /// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
@@ -116,6 +117,26 @@ impl Download {
         self.into_incoming()
     }
 
+    /// A deadline that passed before the head was there: whose fault it is.
+    fn timed_out(&mut self) -> Fault {
+        if self.uploaded || self.piece.is_some() {
+            self.stream.distrust();
+            return Fault::new(Who::Upstream, Cause::Timeout, 504);
+        }
+        Fault::new(Who::Client, Cause::Timeout, 408)
+    }
+
+    /// [`Download::head`] for a request whose deadline nobody looks after.
+    pub(super) async fn head_alone(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
+        let limit = Duration::from_millis(conf.first_byte_ms);
+        let headed = timeout(limit, async { Ok(self.head(call, conf).await) }).await;
+        headed.unwrap_or_else(|_| {
+            let fault = self.timed_out();
+            self.failed.set(fault.who == Who::Upstream);
+            Err(fault)
+        })
+    }
+
     /// To the head of the answer.
     pub(super) async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
         let watch = call.watch;
@@ -137,11 +158,7 @@ impl Download {
                 watch.deadline_ms.set(now_ms() + limit);
             }
             if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
-                if self.uploaded || self.piece.is_some() {
-                    self.stream.distrust();
-                    return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Timeout, 504)));
-                }
-                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Timeout, 408)));
+                return Poll::Ready(Err(self.timed_out()));
             }
             Poll::Pending
         });

@@ -2,30 +2,27 @@
 
 mod download;
 mod extended;
+mod failure;
 mod head;
 pub(crate) mod http2;
 mod unwanted;
 
 pub(crate) use download::Download;
+pub(crate) use failure::Failure;
 
 use crate::{
     Http,
     conf::Conf,
     conn::Conn,
     exchange::State,
-    fault::Fault,
     h1, hooks,
     http2::{client::Stream, peers::Got},
     incoming::Incoming,
-    multi_hop,
     reply::{Call, Client, Reply},
-    respond::refuse,
     retry::Tries,
 };
 use anyproxy_http_contract::Response;
-use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Stage, Who, timeout, tracing,
-};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Who, timeout, tracing};
 use extended::Asked;
 use std::{cell::Cell, future::Future, time::Duration};
 
@@ -45,7 +42,11 @@ struct Peer {
 
 /// Passes the request on and the answer back.
 #[expect(clippy::manual_async_fn, reason = "an async fn holds the request's body twice")]
-pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl Future<Output = Reply> {
+pub(crate) fn pass(
+    call: &Call<'_>,
+    conf: &Conf,
+    mut incoming: Incoming,
+) -> impl Future<Output = Result<Reply, Failure>> {
     async move {
         let mut fresh = false;
         let mut tries = Tries::new(conf.retry.as_deref());
@@ -54,12 +55,16 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
                 Some(peer) => peer,
                 None => match connect(call, fresh, &mut tries).await {
                     Ok(peer) => peer,
-                    Err(e) => return unreachable(call, &e),
+                    Err(e) => return Err(Failure::Peer(e)),
                 },
             };
             let (id, reused) = (peer.id, peer.reused);
             let mut download = Download::new(call, conf, incoming, peer);
-            let fault = match download.head(call, conf).await {
+            let headed = match call.alone {
+                false => download.head(call, conf).await,
+                true => Box::pin(download.head_alone(call, conf)).await,
+            };
+            let fault = match headed {
                 Ok(())
                     if tries.has_statuses()
                         && tries.again_instead(call, id, download.told, &download.incoming).await =>
@@ -70,10 +75,10 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
                 }
                 Ok(()) => {
                     // Where it is, and not where it would be moved to.
-                    return match download.at_hand(call) {
+                    return Ok(match download.at_hand(call) {
                         Some(reply) => reply,
                         None => download.into_reply(call),
-                    };
+                    });
                 }
                 Err(fault) => fault,
             };
@@ -87,19 +92,19 @@ pub(crate) fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> impl
                 continue;
             }
             if !tries.again_after(call, id, &fault, told, &mut incoming).await {
-                return failed(call, &fault);
+                return Err(Failure::Fault(fault));
             }
         }
     }
 }
 
 /// The same to peers of HTTP/2.
-pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
+pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Result<Reply, Failure> {
     let asked = match Asked::of(call, &incoming) {
         Ok(asked) => asked,
         Err(why) => {
             tracing::info!(session = call.exchange.id, "no WebSocket: {why}");
-            return refuse(call, 400);
+            return Err(Failure::Refused(400));
         }
     };
     let mut again = 0;
@@ -107,29 +112,33 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     loop {
         let (stream, lease) = match stream(call, conf, &mut tries, asked.is_some()).await {
             Ok(got) => got,
-            Err(e) => return unreachable(call, &e),
+            Err(e) => return Err(Failure::Peer(e)),
         };
         if asked.is_some() && !stream.takes_tunnels() {
             let fault = extended::not_taken(call, &lease.info());
             lease.done(&UNUSED);
-            return failed(call, &fault);
+            return Err(Failure::Fault(fault));
         }
         let id = lease.info().id;
         let protocol = asked.as_ref().map(|asked| &asked.protocol[..]);
         let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease, protocol) else {
-            return refuse(call, 400);
+            return Err(Failure::Refused(400));
         };
-        let fault = match download.head(call, conf).await {
+        let headed = match call.alone {
+            false => download.head(call, conf).await,
+            true => Box::pin(download.head_alone(call, conf)).await,
+        };
+        let fault = match headed {
             Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
                 incoming = download.throw_away(call);
                 incoming.rewind();
                 continue;
             }
             Ok(()) => {
-                return match &asked {
+                return Ok(match &asked {
                     Some(asked) => asked.reply(call, download),
                     None => download.into_reply(call),
-                };
+                });
             }
             Err(fault) => fault,
         };
@@ -145,7 +154,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             again += 1;
             continue;
         }
-        return failed(call, &fault);
+        return Err(Failure::Fault(fault));
     }
 }
 
@@ -232,34 +241,6 @@ const UNUSED: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, 
 /// How the use of a peer went that could not be connected.
 const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 };
 
-/// Nobody is there to be asked.
-fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
-    let (status, cause) = match e.kind {
-        ErrorKind::TimedOut => (504, Cause::Timeout),
-        ErrorKind::Refused => (502, Cause::Refused),
-        ErrorKind::NoPeer => (502, Cause::NoPeer),
-        ErrorKind::Limit => (503, Cause::Limit),
-        ErrorKind::Permission => (multi_hop::denied(call), Cause::Denied),
-        _ => (502, Cause::Unreachable),
-    };
-    tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
-    let who = if cause == Cause::Denied { Who::Proxy } else { Who::Upstream };
-    call.exchange.close(CloseReason::new(who, Stage::Connect, cause));
-    refuse(call, status)
-}
-
-/// Who was asked gave no answer.
-fn failed(call: &Call<'_>, fault: &Fault) -> Reply {
-    call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
-    let status = match (fault.status, fault.who) {
-        (0, Who::Upstream) => 502,
-        (0, Who::Proxy) => 503,
-        (0, _) => 400,
-        (status, _) => status,
-    };
-    refuse(call, status)
-}
-
 /// A connection to the peer whose turn it is, if one is kept: nothing is waited for. Otherwise it is the peer to be asked.
 fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
     let lease = tries.next.take().or_else(|| call.exchange.pick_peer_now())?;
@@ -321,30 +302,14 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
 pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incoming) -> Result<Response, Error> {
     let client = Client::new(&exchange);
     let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
-    let limit = Duration::from_millis(conf.first_byte_ms);
     let known = Cell::new(Some(conf));
-    let call = Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known };
-    let mut incoming = Some(incoming);
-    let mut fresh = false;
-    let download = loop {
-        let peer = timeout(limit, connect(&call, fresh, &mut Tries::new(None))).await?;
-        let reused = peer.reused;
-        let mut download = Download::new(&call, conf, incoming.take().unwrap_or(Incoming::NONE), peer);
-        let headed = timeout(limit, async { download.head(&call, conf).await.map_err(Error::from) }).await;
-        match headed {
-            Ok(()) => break download,
-            Err(e) => {
-                let again = !fresh && reused && download.is_unanswered();
-                let mut left = download.into_incoming();
-                if !again || !left.rewind() || e.kind == ErrorKind::TimedOut {
-                    return Err(e);
-                }
-                incoming = Some(left);
-                fresh = true;
-            }
-        }
+    let call =
+        Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known, alone: true };
+    let asked = match conf.peers_http2 {
+        true => pass_http2(&call, conf, incoming).await,
+        false => pass(&call, conf, incoming).await,
     };
-    let reply = download.into_reply(&call);
+    let reply = asked.map_err(Failure::error)?;
     if reply.upgrade.is_some() {
         return Err(Error::bare(ErrorKind::Unsupported));
     }
