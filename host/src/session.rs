@@ -14,7 +14,7 @@ mod preread;
 use crate::{
     config::tree::ScopeId,
     cycle::{
-        listener::{Listener, User},
+        listener::{Listener, ServerPlan, User},
         vars,
     },
     matcher::CaptureValues,
@@ -495,6 +495,13 @@ impl Session {
     /// Chooses the local by its rules; its index in the server.
     pub fn choose_local(&self) -> Option<usize> {
         let server = &self.user()?.server;
+        let local = server.rules.only().or_else(|| self.local_by_rules(server))?;
+        self.local.set(local as u32);
+        self.scope.set(server.locals[local].scope);
+        Some(local)
+    }
+
+    fn local_by_rules(&self, server: &ServerPlan) -> Option<usize> {
         let scratch = &mut *self.worker.scratch.borrow_mut();
         // A copy: inputs may read what earlier matches captured.
         let mut captures = match server.rules.captures() {
@@ -509,8 +516,6 @@ impl Session {
         if !captures.is_empty() {
             self.texts().captures.replace(captures);
         }
-        self.local.set(local as u32);
-        self.scope.set(server.locals[local].scope);
         Some(local)
     }
 

@@ -138,7 +138,7 @@ impl RuleTable {
         captures: &mut CaptureValues,
         mut source: impl FnMut(usize, &mut Vec<u8>) -> bool,
     ) -> Option<usize> {
-        let chosen = self.find(scratch, &mut source)?;
+        let chosen = self.only().or_else(|| self.find(scratch, &mut source))?;
         if !self.captures {
             return Some(chosen);
         }
@@ -157,6 +157,11 @@ impl RuleTable {
         self.inputs
     }
 
+    /// The local of a server that has one, without rules, as most do: nothing is to be chosen.
+    pub fn only(&self) -> Option<usize> {
+        self.last.filter(|_| self.locals.len() == 1)
+    }
+
     /// Whether a choice may capture anything.
     pub fn captures(&self) -> bool {
         self.captures
@@ -168,10 +173,6 @@ impl RuleTable {
     }
 
     fn find(&self, scratch: &mut Scratch, source: &mut dyn FnMut(usize, &mut Vec<u8>) -> bool) -> Option<usize> {
-        // Most servers have one local without rules.
-        if self.locals.len() == 1 && self.last == Some(0) {
-            return Some(0);
-        }
         scratch.reset(self.inputs);
         let mut best = self.last.unwrap_or(self.locals.len());
         for group in &self.groups {

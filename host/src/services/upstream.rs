@@ -88,9 +88,9 @@ pub(super) unsafe extern "C" fn lease_pick_now(s: *const SessionShared) -> Objec
     let session = hold(s);
     let lease = guard(|| {
         let client = session.shared.client.get();
-        pick::pick_now(pool(&session).ok()?, &session.worker, &session, client.key())
+        pick::pick_now(&session, pool(&session).ok()?, client.key(), object)
     });
-    lease.flatten().map_or(std::ptr::null_mut(), object)
+    lease.flatten().unwrap_or(std::ptr::null_mut())
 }
 
 pub(super) unsafe extern "C" fn lease_connect(lease: Object) -> LocalFuture<Outcome<Stream>> {

@@ -76,7 +76,7 @@ impl Session {
         let Some(this) = Rc::get_mut(&mut self) else { return };
         this.of = None;
         this.waker.take();
-        this.lease.take();
+        this.lease.get_mut().forget();
         if let Some(texts) = this.texts.get_mut() {
             texts.domain.get_mut().clear();
             texts.request_id.get_mut().clear();

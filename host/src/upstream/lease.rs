@@ -37,6 +37,16 @@ pub struct LeaseNote {
     pub tries: u32,
 }
 
+impl LeaseNote {
+    /// For another exchange.
+    pub fn forget(&mut self) {
+        self.member = None;
+        self.connect = None;
+        self.first_byte_ns = 0;
+        self.tries = 0;
+    }
+}
+
 /// One counted use of one peer.
 #[derive(Debug)]
 pub struct Lease {

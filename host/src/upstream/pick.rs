@@ -86,8 +86,8 @@ pub fn random() -> u64 {
     })
 }
 
-enum Attempt {
-    Lease(Lease),
+enum Attempt<T> {
+    Lease(T),
     Wait,
     None,
 }
@@ -105,7 +105,7 @@ pub async fn pick(
 ) -> Result<Lease, Error> {
     let mut until = None;
     loop {
-        match attempt(pool, worker, session, key, tried) {
+        match attempt(pool, worker, session, key, tried, |lease| lease) {
             Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => {
                 return Box::pin(render::render(l)).await;
             }
@@ -120,16 +120,20 @@ pub async fn pick(
     }
 }
 
-/// Chooses a peer where that takes no waiting.
-pub fn pick_now(pool: &Arc<Pool>, worker: &Rc<WorkerGen>, session: &Rc<Session>, key: &[u8]) -> Option<Lease> {
+/// Chooses a peer where that takes no waiting. `keep` is given the lease where it is made: with every request it would be
+/// moved a few times otherwise.
+pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: impl Fn(Lease) -> T) -> Option<T> {
     if pool.has_templates {
         return None;
     }
-    match attempt(pool, worker, Some(session), key, &[]) {
-        Attempt::Lease(l) => {
+    let noted = |lease: Lease| {
+        note(session, &lease);
+        keep(lease)
+    };
+    match attempt(pool, &session.worker, Some(session), key, &[], noted) {
+        Attempt::Lease(kept) => {
             earn(session, pool);
-            note(session, &l);
-            Some(l)
+            Some(kept)
         }
         Attempt::Wait | Attempt::None => None,
     }
@@ -158,7 +162,7 @@ async fn pick_other(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: 
     }
     pool.shared.retries.fetch_add(1, Relaxed);
     // Whether there are others is asked at once: nobody waits for one that has no room while the same one has.
-    match attempt(pool, worker, Some(session), key, tried) {
+    match attempt(pool, worker, Some(session), key, tried, |lease| lease) {
         Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => Box::pin(render::render(l)).await,
         Attempt::Lease(l) => Ok(l),
         Attempt::Wait | Attempt::None => pick(pool, worker, Some(session), key, &[]).await,
@@ -180,17 +184,18 @@ fn earn(session: &Session, pool: &Pool) {
     }
 }
 
-fn attempt(
+fn attempt<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
     session: Option<&Rc<Session>>,
     key: &[u8],
     tried: &[u64],
-) -> Attempt {
+    keep: impl Fn(Lease) -> T,
+) -> Attempt<T> {
     if !pool.shared.enter(pool.max_connections) {
         return Attempt::Wait;
     }
-    let result = attempt_in(pool, worker, session, key, tried);
+    let result = attempt_in(pool, worker, session, key, tried, keep);
     if !matches!(result, Attempt::Lease(_)) {
         // Nobody is let in by this: the place was taken a moment ago.
         pool.shared.in_flight.fetch_sub(1, Relaxed);
@@ -198,13 +203,15 @@ fn attempt(
     result
 }
 
-fn attempt_in(
+#[inline]
+fn attempt_in<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
     session: Option<&Rc<Session>>,
     key: &[u8],
     tried: &[u64],
-) -> Attempt {
+    keep: impl Fn(Lease) -> T,
+) -> Attempt<T> {
     let mut waits = false;
     let Some(state) = worker.pool(pool.index) else { return Attempt::None };
     let PoolWorker { balancers, set, .. } = &mut *state.borrow_mut();
@@ -224,7 +231,7 @@ fn attempt_in(
                         waits = true;
                         continue;
                     }
-                    return Attempt::Lease(Lease {
+                    return Attempt::Lease(keep(Lease {
                         pool: pool.index,
                         member: member.clone(),
                         worker: Rc::clone(worker),
@@ -239,7 +246,7 @@ fn attempt_in(
                         chosen: None,
                         bytes: session
                             .map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
-                    });
+                    }));
                 }
                 Pick::Wait => {
                     waits = true;
