@@ -46,6 +46,7 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
 }
 
 /// What every answer goes through, where a block is known.
+#[inline]
 pub(crate) fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
     let status = || call.state.parts.borrow().response.status().into();
     call.exchange.status.set(status());
@@ -246,6 +247,7 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
 }
 
 /// What a peer's answer goes through.
+#[inline]
 pub(crate) fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
     if !reply.refusal {
         conf.forward.answered(call, conf.answerer.is_http2());
