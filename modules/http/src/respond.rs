@@ -17,7 +17,7 @@ use crate::{
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Asked, Exchange, Routed};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, mem, pin::Pin};
 
 /// How the answer to a request begins.
 pub(crate) enum Begun<'a> {
@@ -32,49 +32,59 @@ pub(crate) enum Begun<'a> {
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
-    let reply = match begin(call, owned, incoming) {
+    let mut reply = match begin(call, owned, incoming) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf, incoming) => {
+            let reply = proxy::pass(call, conf, incoming).await;
+            passed(call, conf, &reply);
+            reply
+        }
         Begun::Later(reply) => reply.await,
     };
-    finish(call, reply)
+    finish(call, &mut reply);
+    reply
 }
 
 /// Answers a request that is none, or that nobody could understand.
 pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
-    finish(call, refuse(call, status))
+    let mut reply = refuse(call, status);
+    finish(call, &mut reply);
+    reply
 }
 
 /// What every answer goes through, where a block is known.
-#[inline]
-pub(crate) fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
+pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
     let status = || call.state.parts.borrow().response.status().into();
     call.exchange.status.set(status());
-    let Some(conf) = call.conf() else { return reply };
+    let Some(conf) = call.conf() else { return };
     if !conf.pages.is_empty() {
-        reply = pages::apply(&conf.pages, call, reply);
+        change(reply, |reply| pages::apply(&conf.pages, call, reply));
         call.exchange.status.set(status());
     }
     if let Answerer::Static(files) = &conf.answerer
         && files.directio > 0
     {
-        reply = direct::apply(files.directio, reply);
+        change(reply, |reply| direct::apply(files.directio, reply));
     }
     conf.access.finish(call);
     if let Some(compress) = &conf.compress {
-        reply = compress.apply(call, reply);
+        change(reply, |reply| compress.apply(call, reply));
     }
     // Behind all that makes a body: it is to be driven by whoever sends the answer.
     if let Some(buffering) = &conf.response_buffering {
-        reply = buffering.apply(conf, call, reply);
+        change(reply, |reply| buffering.apply(conf, call, reply));
     }
     if let Some(pace) = conf.pace {
-        reply = pace.apply(reply);
+        change(reply, |reply| pace.apply(reply));
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
     }
-    reply
+}
+
+/// Has `f` make another answer of it.
+fn change(reply: &mut Reply, f: impl FnOnce(Reply) -> Reply) {
+    *reply = f(mem::replace(reply, Reply::new(Body::Empty, None)));
 }
 
 /// Chooses who answers.
@@ -159,7 +169,11 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
     let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
     Ok(match answer(call, conf, incoming) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => passed(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf, incoming) => {
+            let reply = proxy::pass(call, conf, incoming).await;
+            passed(call, conf, &reply);
+            reply
+        }
         Begun::Later(reply) => reply.await,
     })
 }
@@ -243,19 +257,18 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming, http2: bool)
         true => proxy::pass_http2(call, conf, incoming).await,
         false => proxy::pass(call, conf, incoming).await,
     };
-    passed(call, conf, reply)
+    passed(call, conf, &reply);
+    reply
 }
 
 /// What a peer's answer goes through.
-#[inline]
-pub(crate) fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
+pub(crate) fn passed(call: &Call<'_>, conf: &Conf, reply: &Reply) {
     if !reply.refusal {
         conf.forward.answered(call, conf.answerer.is_http2());
         if let Some(redirects) = &conf.redirects {
             redirects.apply(call);
         }
     }
-    reply
 }
 
 /// An answer with all of its body at hand.
