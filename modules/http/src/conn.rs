@@ -294,9 +294,8 @@ pub(crate) async fn within<T>(
     ms: u64,
     mut f: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Error>>,
 ) -> Result<T, Error> {
-    let end = if ms == 0 { 0 } else { now_ms().saturating_add(ms) };
-    session.fired.set(0);
-    session.deadline_ms.set(end);
+    // The end of the wait, once there is one: mostly there is not.
+    let (mut waits, mut end) = (false, 0);
     let r = poll_fn(|cx| {
         if session.kill.get() != 0 {
             return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
@@ -304,12 +303,18 @@ pub(crate) async fn within<T>(
         if let Poll::Ready(r) = f(cx) {
             return Poll::Ready(r);
         }
-        if session.fired.replace(0) != 0 && end != 0 && now_ms() >= end {
+        if !std::mem::replace(&mut waits, true) {
+            end = if ms == 0 { 0 } else { now_ms().saturating_add(ms) };
+            session.fired.set(0);
+            session.deadline_ms.set(end);
+        } else if session.fired.replace(0) != 0 && end != 0 && now_ms() >= end {
             return Poll::Ready(Err(Error::bare(ErrorKind::TimedOut)));
         }
         Poll::Pending
     })
     .await;
-    session.deadline_ms.set(0);
+    if waits {
+        session.deadline_ms.set(0);
+    }
     r
 }

@@ -60,29 +60,47 @@ enum Host {
 struct Via {
     name: &'static str,
     /// What it adds to messages that came by each version.
-    members: Members,
+    lines: ByVersion,
     most: usize,
 }
 
 #[derive(Debug)]
-struct Members {
-    http10: Box<str>,
-    http11: Box<str>,
-    http2: Box<str>,
+struct ByVersion {
+    http10: ViaLine,
+    http11: ViaLine,
+    http2: ViaLine,
 }
 
-impl Members {
+impl ByVersion {
     fn new(name: &str) -> Option<Self> {
-        let of = |version: Protocol| via_member(version.name(), name);
+        let of = |version: Protocol| ViaLine::new(version, name);
         Some(Self { http10: of(Protocol::Http10)?, http11: of(Protocol::Http11)?, http2: of(Protocol::Http2)? })
     }
 
-    const fn of(&self, version: Protocol) -> &str {
+    const fn of(&self, version: Protocol) -> &ViaLine {
         match version {
             Protocol::Http10 => &self.http10,
             Protocol::Http11 => &self.http11,
             Protocol::Http2 => &self.http2,
         }
+    }
+}
+
+/// A line with nothing but the member of this proxy.
+#[derive(Debug)]
+struct ViaLine(Box<str>);
+
+impl ViaLine {
+    fn new(version: Protocol, name: &str) -> Option<Self> {
+        Some(Self(format!("Via: {}\r\n", via_member(version.name(), name)?).into()))
+    }
+
+    fn whole(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn member(&self) -> &str {
+        &self.0["Via: ".len()..self.0.len() - "\r\n".len()]
     }
 }
 
@@ -113,11 +131,11 @@ impl Forward {
         let via = scope.node("http_via").and_then(|node| {
             let value = node.arg(0)?;
             let name = value.text.as_str();
-            let Some(members) = Members::new(name) else {
+            let Some(lines) = ByVersion::new(name) else {
                 problems.error(&value.span, &format!("\"{name}\" cannot stand in a Via"), "a name, or host:port");
                 return None;
             };
-            Some(Via { name, members, most: node.prop("most").map_or(1, |v| v.num as usize) })
+            Some(Via { name, lines, most: node.prop("most").map_or(1, |v| v.num as usize) })
         });
         let either = |name| kind == name || kind == "both";
         Self { x: either("x"), rfc7239: either("rfc7239"), host, via }
@@ -183,9 +201,15 @@ impl Forward {
             }
         }
         if let Some(via) = &self.via {
-            out.extend_from_slice(b"Via: ");
-            append_via(parts.request.joined(Id::Via).as_deref(), via.members.of(parts.protocol), out);
-            out.extend_from_slice(b"\r\n");
+            let line = via.lines.of(parts.protocol);
+            match parts.request.joined(Id::Via) {
+                None => out.extend_from_slice(line.whole()),
+                existing => {
+                    out.extend_from_slice(b"Via: ");
+                    append_via(existing.as_deref(), line.member(), out);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
         }
     }
 
@@ -209,7 +233,7 @@ impl Forward {
             Version::Http10 => Protocol::Http10,
             Version::Http11 => Protocol::Http11,
         };
-        let member = via.members.of(version);
+        let member = via.lines.of(version).member();
         match response.joined(Id::Via) {
             None => response.put_known(Id::Via, member.as_bytes()),
             existing => {

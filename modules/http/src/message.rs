@@ -94,8 +94,10 @@ impl Message {
 
     /// The same of a known name.
     pub(crate) fn remove_known(&mut self, id: Id) {
-        debug_assert!(id != Id::Other);
-        self.struck.strike_ids(self.head.fields(), Ids::of(&[id]));
+        let fields = self.head.fields();
+        if fields.first(id).is_some() {
+            self.struck.strike_ids(fields, Ids::of(&[id]));
+        }
     }
 
     fn remove_before(&mut self, name: &[u8], end: usize) {
@@ -114,9 +116,10 @@ impl Message {
     /// The value of the first line with `id` that counts.
     pub(crate) fn value(&self, id: Id) -> Option<&[u8]> {
         let fields = self.head.fields();
-        let first = fields.first(id)?;
-        let mut lines = self.lines().filter(|l| l.id == id);
-        let line = if self.struck.is_empty() { first } else { lines.next()? };
+        let first = fields.first_at(id)?;
+        // Lines are struck by their names, mostly, and then none of that name is left or all are.
+        let line =
+            if self.struck.has(first) { self.lines().find(|l| l.id == id)? } else { fields.list().get(first)? };
         Some(line.value(&self.bytes))
     }
 

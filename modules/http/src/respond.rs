@@ -17,7 +17,7 @@ use crate::{
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage as At, Who};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, mem, pin::Pin};
 
 /// How the answer to a request begins.
 pub(crate) enum Begun<'a> {
@@ -32,12 +32,13 @@ pub(crate) enum Begun<'a> {
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
-    let reply = match begin(call, owned, incoming) {
+    let mut reply = match begin(call, owned, incoming) {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf, incoming) => answered(call, conf, proxy::pass(call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
     };
-    finish(call, reply)
+    finish(call, &mut reply);
+    reply
 }
 
 /// Answers a request that is none, or that nobody could understand.
@@ -49,38 +50,44 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
         _ => Cause::Malformed,
     };
     call.exchange.close(CloseReason::new(Who::Client, At::Preread, cause));
-    finish(call, refuse(call, status))
+    let mut reply = refuse(call, status);
+    finish(call, &mut reply);
+    reply
 }
 
 /// What every answer goes through, where a block is known.
-pub(crate) fn finish(call: &Call<'_>, mut reply: Reply) -> Reply {
+pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
     let status = || call.state.parts.borrow().response.status().into();
     call.exchange.status.set(status());
-    let Some(conf) = call.conf() else { return reply };
+    let Some(conf) = call.conf() else { return };
     if !conf.pages.is_empty() {
-        reply = pages::apply(&conf.pages, call, reply);
+        change(reply, |reply| pages::apply(&conf.pages, call, reply));
         call.exchange.status.set(status());
     }
     if let Answerer::Static(files) = &conf.answerer
         && files.directio > 0
     {
-        reply = direct::apply(files.directio, reply);
+        change(reply, |reply| direct::apply(files.directio, reply));
     }
     conf.access.finish(call);
     if let Some(compress) = &conf.compress {
-        reply = compress.apply(call, reply);
+        change(reply, |reply| compress.apply(call, reply));
     }
     // Behind all that makes a body: it is to be driven by whoever sends the answer.
     if let Some(buffering) = &conf.response_buffering {
-        reply = buffering.apply(conf, call, reply);
+        change(reply, |reply| buffering.apply(conf, call, reply));
     }
     if let Some(pace) = conf.pace {
-        reply = pace.apply(reply);
+        change(reply, |reply| pace.apply(reply));
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
     }
-    reply
+}
+
+/// Has `f` make another answer of it.
+fn change(reply: &mut Reply, f: impl FnOnce(Reply) -> Reply) {
+    *reply = f(mem::replace(reply, Reply::new(Body::Empty, None)));
 }
 
 /// Chooses who answers.
@@ -250,20 +257,22 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
 /// What a peer's answer goes through, or what is said in its place.
 pub(crate) fn answered(call: &Call<'_>, conf: &Conf, asked: Result<Reply, proxy::Failure>) -> Reply {
     match asked {
-        Ok(reply) => passed(call, conf, reply),
+        Ok(reply) => {
+            passed(call, conf, &reply);
+            reply
+        }
         Err(why) => why.reply(call),
     }
 }
 
 /// What a peer's answer goes through.
-fn passed(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
+fn passed(call: &Call<'_>, conf: &Conf, reply: &Reply) {
     if !reply.refusal {
         conf.forward.answered(call, conf.peers_http2);
         if let Some(redirects) = &conf.redirects {
             redirects.apply(call);
         }
     }
-    reply
 }
 
 /// An answer with all of its body at hand.

@@ -149,21 +149,18 @@ fn plain_end(target: &[u8]) -> usize {
         let ([block @ .., _], [_, next @ ..]) = (&ended, &ended);
         return find_stop(block, next).map_or(target.len(), |place| 1 + place);
     }
-    // Each block beside the same bytes one further on. The last ones may be looked at twice, so that none but whole blocks
-    // are needed.
-    let mut at = 0;
-    loop {
-        let (Some(block), Some(behind)) = (target.get(at..).and_then(<[u8]>::first_chunk), next.get(at..)) else {
-            break;
-        };
-        let Some(next_block) = behind.first_chunk() else { break };
+    // Each block beside the same bytes one further on.
+    let pairs = target.as_chunks().0.iter().zip(next.as_chunks().0).enumerate();
+    for (number, (block, next_block)) in pairs {
         if let Some(place) = find_stop(block, next_block) {
-            return at + 1 + place;
+            return number * SIZE + 1 + place;
         }
-        if behind.len() == SIZE {
-            break;
-        }
-        at += SIZE.min(behind.len() - SIZE);
+    }
+    // The last ones may be looked at twice, so that none but whole blocks are needed.
+    if let (Some(block), Some(next_block)) = (target[..next.len()].last_chunk(), next.last_chunk())
+        && let Some(place) = find_stop(block, next_block)
+    {
+        return target.len() - SIZE + place;
     }
     target.len()
 }

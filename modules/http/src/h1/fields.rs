@@ -223,7 +223,14 @@ impl Fields {
     #[must_use]
     #[inline]
     pub fn first(&self, id: Id) -> Option<&HeaderAt> {
-        if self.seen.has(id) { self.list.get(usize::from(self.first[id as usize])) } else { None }
+        self.list.get(self.first_at(id)?)
+    }
+
+    /// Where in the list that line is.
+    #[must_use]
+    #[inline]
+    pub fn first_at(&self, id: Id) -> Option<usize> {
+        self.seen.has(id).then(|| usize::from(self.first[id as usize]))
     }
 
     /// Where in the list the first line of each of `ids` is.

@@ -291,12 +291,12 @@ async fn one(
         let short = incoming.length().is_some_and(|n| n <= SHORT);
         (respond::begin(&call, exchange, incoming), short)
     };
-    let reply = match begun {
+    let mut reply = match begun {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf, incoming) => respond::answered(&call, conf, proxy::pass(&call, conf, incoming).await),
         Begun::Later(reply) => reply.await,
     };
-    let reply = respond::finish(&call, reply);
+    respond::finish(&call, &mut reply);
     {
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.

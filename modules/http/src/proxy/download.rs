@@ -247,18 +247,22 @@ impl Download {
         }
         let Some(up) = self.up.as_mut() else { return Ok(false) };
         let mut moved = false;
-        while !self.incoming.is_done() && up.pending() < AHEAD {
+        let mut done = self.incoming.is_done();
+        while !done && up.pending() < AHEAD {
             match self.incoming.poll_next(cx) {
                 Poll::Ready(Ok(Some(piece))) => {
                     up.put(piece, self.chunked);
                     moved = true;
                 }
-                Poll::Ready(Ok(None)) => break,
+                Poll::Ready(Ok(None)) => {
+                    done = self.incoming.is_done();
+                    break;
+                }
                 Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
                 Poll::Pending => break,
             }
+            done = self.incoming.is_done();
         }
-        let done = self.incoming.is_done();
         if done && self.chunked && !std::mem::replace(&mut self.ended, true) {
             ChunkedEncoder::last(&self.incoming.trailers(), &mut up.out);
         }
