@@ -86,3 +86,22 @@ fn each_request_is_one_line_of_the_log() {
     assert!(lines[1].starts_with("status=200 method=GET path=/two uri=/two?q host=a.test "), "{log}");
     assert!(lines[1].ends_with("agent=t"), "{log}");
 }
+
+/// They are over before a local is chosen, where they would say nothing.
+#[test]
+fn limits_of_connections_and_heads_are_none_of_locals() {
+    for limit in [
+        "http_header_size \"32KiB\"",
+        "http_header_count 10",
+        "http_header_timeout \"1s\"",
+        "http_keepalive_timeout \"1s\"",
+        "http_keepalive_requests 10",
+        "http2_streams 10",
+        "http2_window \"1MiB\"",
+    ] {
+        server(&format!("{limit}\nlocal {{ return 200; }}")).check().assert(0, &[]);
+        server(&format!("local {{ {limit}; return 200; }}"))
+            .check()
+            .assert(1, &["is allowed in net, server; not in local"]);
+    }
+}

@@ -79,7 +79,7 @@ directive! {
 directive! {
     /// Most bytes of a request's head.
     /// A longer one is answered with 431; a request line that is longer than half of it, or than 16 KiB, with 414.
-    "http_header_size", Contexts::MSL,
+    "http_header_size", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("size", Kind::Size, "bytes").required().bounds(1 << 10, 1 << 20)])
     .default("16KiB")
     .example("http_header_size \"32KiB\"")
@@ -87,7 +87,7 @@ directive! {
 
 directive! {
     /// Most header lines of a request.
-    "http_header_count", Contexts::MSL,
+    "http_header_count", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("count", Kind::Int, "lines").required().bounds(8, 1000)])
     .default("100")
     .example("http_header_count 200")
@@ -103,7 +103,7 @@ directive! {
 
 directive! {
     /// A request's head must have arrived so long after its first byte. A slower one is answered with 408.
-    "http_header_timeout", Contexts::MSL,
+    "http_header_timeout", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
     .default("60s")
     .example("http_header_timeout \"10s\"")
@@ -122,7 +122,7 @@ directive! {
 
 directive! {
     /// A connection without a request is kept for so long.
-    "http_keepalive_timeout", Contexts::MSL,
+    "http_keepalive_timeout", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("time", Kind::Time, "0: it is closed after each answer").required().bounds(0, DAY)])
     .default("75s")
     .example("http_keepalive_timeout \"15s\"")
@@ -130,7 +130,7 @@ directive! {
 
 directive! {
     /// Requests of one connection; the last one's answer says that it is closed.
-    "http_keepalive_requests", Contexts::MSL,
+    "http_keepalive_requests", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, 1 << 40)])
     .default("no limit")
     .example("http_keepalive_requests 10000")
@@ -138,7 +138,7 @@ directive! {
 
 directive! {
     /// Requests that a client of HTTP/2 may have under way at once.
-    "http2_streams", Contexts::MSL,
+    "http2_streams", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("count", Kind::Int, "requests").required().bounds(1, 10_000)])
     .default("128")
     .example("http2_streams 256")
@@ -146,7 +146,7 @@ directive! {
 
 directive! {
     /// Bytes of one request's body that a client of HTTP/2 may send before they are passed on; four times as many of all.
-    "http2_window", Contexts::MSL,
+    "http2_window", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("size", Kind::Size, "bytes").required().bounds(64 << 10, 64 << 20)])
     .default("256KiB")
     .example("http2_window \"1MiB\"")

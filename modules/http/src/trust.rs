@@ -11,7 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 
 directive! {
     /// Senders whose X-Forwarded-For says who the client is, and whose request id is taken over.
-    /// Of several addresses in the header the last one that is not trusted is the client's.
+    /// Of several addresses in the header the last one that is not trusted is the client's. A local that has one has it for
+    /// `multi_hop` alone: who the client is is known before a local is chosen.
     "http_trusted", Contexts::MSL,
     .args(&[ArgDesc::new("network", Kind::Cidr, "An address, a network or all.").required().repeated()])
     .default("nobody")

@@ -6,6 +6,8 @@ use std::path::Path;
 
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
+#[path = "../fuzz/values.rs"]
+mod values;
 
 /// Mutations of all seeds of a target together. With the seeds and their prefixes this keeps a target under a second in a
 /// debug build.
@@ -179,4 +181,24 @@ fn auth() {
 #[test]
 fn http2() {
     run("http2", anyproxy_http::h2::check, 19, 400);
+}
+
+#[test]
+fn hops() {
+    run("hops", values::hops, 3, 400);
+}
+
+#[test]
+fn redirect() {
+    run("redirect", values::redirect, 5, 400);
+}
+
+#[test]
+fn pairs() {
+    run("pairs", values::pairs, 3, 400);
+}
+
+#[test]
+fn origin() {
+    run("origin", values::origin, 2, 20);
 }
