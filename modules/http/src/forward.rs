@@ -7,7 +7,7 @@ use crate::{
         forwarded_out::{MAX_HOST, append_forwarded, append_via, host, loops, via_member},
     },
     exchange::{Protocol, Request},
-    h1::{Id, Ids, Version},
+    h1::{Id, Ids, Line, Version},
     headers::{self, Rule},
     message::Message,
     reply::Call,
@@ -64,43 +64,26 @@ struct Via {
     most: usize,
 }
 
+/// Lines with nothing but the member of this proxy.
 #[derive(Debug)]
 struct ByVersion {
-    http10: ViaLine,
-    http11: ViaLine,
-    http2: ViaLine,
+    http10: Line,
+    http11: Line,
+    http2: Line,
 }
 
 impl ByVersion {
     fn new(name: &str) -> Option<Self> {
-        let of = |version: Protocol| ViaLine::new(version, name);
+        let of = |version: Protocol| Line::new(Id::Via, via_member(version.name(), name)?.as_bytes()).ok();
         Some(Self { http10: of(Protocol::Http10)?, http11: of(Protocol::Http11)?, http2: of(Protocol::Http2)? })
     }
 
-    const fn of(&self, version: Protocol) -> &ViaLine {
+    const fn of(&self, version: Protocol) -> &Line {
         match version {
             Protocol::Http10 => &self.http10,
             Protocol::Http11 => &self.http11,
             Protocol::Http2 => &self.http2,
         }
-    }
-}
-
-/// A line with nothing but the member of this proxy.
-#[derive(Debug)]
-struct ViaLine(Box<str>);
-
-impl ViaLine {
-    fn new(version: Protocol, name: &str) -> Option<Self> {
-        Some(Self(format!("Via: {}\r\n", via_member(version.name(), name)?).into()))
-    }
-
-    fn whole(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
-    fn member(&self) -> &str {
-        &self.0["Via: ".len()..self.0.len() - "\r\n".len()]
     }
 }
 
@@ -203,10 +186,10 @@ impl Forward {
         if let Some(via) = &self.via {
             let line = via.lines.of(parts.protocol);
             match parts.request.joined(Id::Via) {
-                None => out.extend_from_slice(line.whole()),
+                None => out.extend_from_slice(line.as_bytes()),
                 existing => {
                     out.extend_from_slice(b"Via: ");
-                    append_via(existing.as_deref(), line.member(), out);
+                    append_via(existing.as_deref(), line.value(), out);
                     out.extend_from_slice(b"\r\n");
                 }
             }
@@ -233,12 +216,14 @@ impl Forward {
             Version::Http10 => Protocol::Http10,
             Version::Http11 => Protocol::Http11,
         };
-        let member = via.lines.of(version).member();
+        let line = via.lines.of(version);
         match response.joined(Id::Via) {
-            None => response.put_known(Id::Via, member.as_bytes()),
+            None => {
+                let _ = response.add_line(line);
+            }
             existing => {
                 let mut value = Vec::new();
-                append_via(existing.as_deref(), member, &mut value);
+                append_via(existing.as_deref(), line.value(), &mut value);
                 let _ = response.set("Via", &value);
             }
         }

@@ -101,11 +101,13 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
 }
 
 /// The lines that the rules set and add, in order. A value that would be more than a line is left out.
+#[inline]
 pub(crate) fn render(rules: &[Rule], session: &Session<Http>) -> Vec<u8> {
+    if rules.is_empty() { Vec::new() } else { render_all(rules, session) }
+}
+
+fn render_all(rules: &[Rule], session: &Session<Http>) -> Vec<u8> {
     let mut lines = Vec::new();
-    if rules.is_empty() {
-        return lines;
-    }
     let mut value = Vec::new();
     for (n, rule) in rules.iter().enumerate() {
         if rendered(rules, n, session, &mut value) && h1::field(rule.name.as_bytes(), &value, &mut lines).is_err() {

@@ -1,6 +1,6 @@
 //! A message's head: its bytes in the form of HTTP/1, whatever carried it, where their parts lie, and which lines count.
 
-use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Struck};
+use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Line, Struck};
 
 /// Heads up to so many bytes keep their memory for the next message.
 const KEPT: usize = 16 << 10;
@@ -70,10 +70,12 @@ impl Message {
         debug_assert!(added.is_ok(), "{name}");
     }
 
-    /// The same of a line with a known name.
-    pub(crate) fn put_known(&mut self, id: Id, value: &[u8]) {
-        let added = self.head.append_known(id, value, &mut self.bytes);
-        debug_assert!(added.is_ok(), "{}", id.name());
+    /// The same of a line that is known to be one.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) fn add_line(&mut self, line: &Line) -> Result<(), Bad> {
+        self.head.append_line(line, &mut self.bytes)
     }
 
     /// Adds a line in place of those of its name.

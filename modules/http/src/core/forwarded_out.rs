@@ -45,14 +45,14 @@ pub fn via_member(version: &str, name: &str) -> Option<Box<str>> {
 /// [`via_member`] made.
 ///
 /// What came in is left out if it has a comment that is not closed, a control byte, or is longer than [`MAX_VALUE`].
-pub fn append_via(existing: Option<&[u8]>, member: &str, out: &mut Vec<u8>) {
+pub fn append_via(existing: Option<&[u8]>, member: &[u8], out: &mut Vec<u8>) {
     if let Some(existing) = existing.filter(|value| is_sound(value, b'(')).map(trim)
         && !existing.is_empty()
     {
         out.extend_from_slice(existing);
         out.extend_from_slice(b", ");
     }
-    out.extend_from_slice(member.as_bytes());
+    out.extend_from_slice(member);
 }
 
 /// Whether the values of `Via`, one a line, name this proxy more than `most` times: the request goes in circles, and

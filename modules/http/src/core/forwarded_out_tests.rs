@@ -45,7 +45,7 @@ fn forwarded() {
 
 fn via(existing: Option<&[u8]>, version: &str, name: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    append_via(existing, &via_member(version, name).expect("a member"), &mut out);
+    append_via(existing, via_member(version, name).expect("a member").as_bytes(), &mut out);
     out
 }
 

@@ -4,7 +4,7 @@
 use super::block::SIZE;
 use super::line::{NoField, any, cold, no_field, usual};
 use super::name::{Id, Ids};
-use super::{Bad, scan};
+use super::{Bad, Line, scan};
 
 /// A part of the caller's buffer: offset and length in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,15 +167,29 @@ impl Fields {
         let (Ok(name_len), Ok(value_len)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
             return Err(Bad::HeadTooLarge);
         };
-        let at = bytes.len();
-        if self.list.len() >= usize::from(MOST_LINES) || at > MOST_BYTES {
-            return Err(Bad::TooManyHeaders);
-        }
+        let at = self.room(bytes)?;
         super::write::line(name, value, bytes)?;
         let value_at = (at + name.len() + 2) as u32;
         self.push(HeaderAt { name_at: at as u32, value_at, value_len, name_len, id }, MOST_LINES);
         self.finish(bytes.len());
         Ok(())
+    }
+
+    /// The same of a line that is known to be one.
+    pub(super) fn append_line(&mut self, line: &Line, bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        let at = self.room(bytes)?;
+        bytes.extend_from_slice(line.as_bytes());
+        let (name_len, value_at) = (line.id.name().len() as u8, (at + line.value_at()) as u32);
+        let header = HeaderAt { name_at: at as u32, value_at, value_len: line.value_len, name_len, id: line.id };
+        self.push(header, MOST_LINES);
+        self.finish(bytes.len());
+        Ok(())
+    }
+
+    /// Where another line would be.
+    fn room(&self, bytes: &[u8]) -> Result<usize, Bad> {
+        let full = self.list.len() >= usize::from(MOST_LINES) || bytes.len() > MOST_BYTES;
+        if full { Err(Bad::TooManyHeaders) } else { Ok(bytes.len()) }
     }
 
     /// Notes where the empty line is.

@@ -6,7 +6,7 @@ use super::framing::Listed;
 use super::line::{NoField, no_field};
 use super::name::Id;
 use super::start::target;
-use super::{Authority, Bad, Method, Target, Version, authority, scan};
+use super::{Authority, Bad, Line, Method, Target, Version, authority, scan};
 
 /// How much of a head is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,27 +153,26 @@ impl Head {
         if id == Id::Other && !scan::is_token(name) {
             return Err(Bad::Name);
         }
-        self.append_as(id, name, value, bytes)
+        self.fields.append(id, name, value, bytes)?;
+        self.appended(id, bytes);
+        Ok(())
     }
 
-    /// The same with the name that `id` has, which is not [`Id::Other`].
+    /// The same of a line that is known to be one.
     ///
     /// # Errors
-    /// As [`Head::append`].
-    pub fn append_known(&mut self, id: Id, value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
-        if id == Id::Other {
-            return Err(Bad::Name);
-        }
-        self.append_as(id, id.name().as_bytes(), value, bytes)
+    /// [`Bad::TooManyHeaders`]; nothing is appended.
+    pub fn append_line(&mut self, line: &Line, bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        self.fields.append_line(line, bytes)?;
+        self.appended(line.id, bytes);
+        Ok(())
     }
 
-    fn append_as(&mut self, id: Id, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
-        self.fields.append(id, name, value, bytes)?;
+    fn appended(&mut self, id: Id, bytes: &[u8]) {
         self.at = bytes.len() as u32;
         if id == Id::Connection {
             self.listed = Listed::of(&self.fields, bytes);
         }
-        Ok(())
     }
 
     /// Changes the status and the reason of a response.

@@ -16,6 +16,7 @@ mod fields;
 mod framing;
 mod head;
 mod line;
+mod made;
 mod name;
 mod scan;
 mod start;
@@ -30,6 +31,7 @@ pub use chunked::{ChunkLimits, ChunkedDecoder, ChunkedEncoder, Event, keep_trail
 pub use fields::{Fields, HeaderAt, Span, Tokens, tokens};
 pub use framing::{Connection, Framing, connection, keep_alive, request_framing, response_framing};
 pub use head::{Head, Limits, Step};
+pub use made::Line;
 pub use name::{Id, Ids};
 pub use start::{Method, Target, Version};
 pub use strip::{Keep, Struck, strip_request, strip_response};
