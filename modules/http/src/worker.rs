@@ -7,6 +7,7 @@ use crate::{
     exchange::{Request, Spare},
     files::Files,
     http2::peers::Peers,
+    totals::Totals,
     upstream::Idle,
 };
 use anyproxy_module_api::{Action, sleep, spawn};
@@ -24,6 +25,7 @@ use std::{
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) stats: Arc<Stats>,
+    totals: Rc<Totals>,
     /// Memory of requests that are over.
     pub(crate) spare: Rc<Spare>,
     /// Connections to peers without a request.
@@ -50,13 +52,16 @@ impl Worker {
         let idle = Rc::<Idle>::default();
         let files = Rc::<Files>::default();
         let peers = Rc::<Peers>::default();
+        let totals = Rc::new(Totals::new());
         let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers));
+        let told = (Rc::clone(&totals), Arc::clone(&stats));
         // Ends with the generation.
         drop(spawn(async move {
             for turn in 1_u64.. {
                 sleep(SWEEP).await;
                 swept.0.sweep();
                 swept.2.sweep();
+                told.0.tell(&told.1);
                 if turn % 20 == 0 {
                     swept.1.sweep();
                 }
@@ -64,6 +69,7 @@ impl Worker {
         }));
         Self {
             stats,
+            totals,
             spare: Rc::default(),
             idle,
             peers,
@@ -73,6 +79,11 @@ impl Worker {
             buffers: Rc::default(),
             known: Known::default(),
         }
+    }
+
+    /// Says the last of what was counted.
+    pub(crate) fn stop(&self) {
+        self.totals.tell(&self.stats);
     }
 
     /// An empty request, mostly with the memory of an earlier one.
@@ -103,6 +114,10 @@ impl Count {
     pub(crate) fn add(&self) {
         self.0.store(self.0.load(Relaxed) + 1, Relaxed);
     }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 impl Stats {
@@ -110,6 +125,11 @@ impl Stats {
         if let Some(n) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
             n.add();
         }
+    }
+
+    /// Answers of a class, 1 to 5.
+    pub(crate) fn of_class(&self, class: usize) -> u64 {
+        self.answers[class - 1].get()
     }
 }
 
@@ -122,14 +142,8 @@ impl Action<Http> for Status {
 
     fn run(module: &Http, _: &str) -> Result<String, String> {
         let all = module.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |of: fn(&Stats) -> &Count| all.iter().map(|s| of(s).0.load(Relaxed)).sum::<u64>();
-        let [a, b, c, d, e] = [
-            sum(|s| &s.answers[0]),
-            sum(|s| &s.answers[1]),
-            sum(|s| &s.answers[2]),
-            sum(|s| &s.answers[3]),
-            sum(|s| &s.answers[4]),
-        ];
+        let sum = |of: fn(&Stats) -> &Count| all.iter().map(|s| of(s).get()).sum::<u64>();
+        let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|class| all.iter().map(|s| s.of_class(class)).sum::<u64>());
         Ok(format!(
             "{{\"requests\":{},\"refused\":{},\"1xx\":{a},\"2xx\":{b},\"3xx\":{c},\"4xx\":{d},\"5xx\":{e},\
              \"upstream\":{{\"new\":{},\"reused\":{},\"retried\":{}}}}}",
