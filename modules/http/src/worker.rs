@@ -10,7 +10,7 @@ use crate::{
     totals::Totals,
     upstream::Idle,
 };
-use anyproxy_module_api::{Action, sleep, spawn};
+use anyproxy_module_api::{Action, now_ms, sleep, spawn};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -42,6 +42,8 @@ pub struct Worker {
     pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
+    /// When it was last said that nobody is there to be asked.
+    no_peer_ms: Cell<u64>,
 }
 
 /// How often idle connections are looked at.
@@ -78,7 +80,18 @@ impl Worker {
             compressing: Rc::default(),
             buffers: Rc::default(),
             known: Known::default(),
+            no_peer_ms: Cell::new(0),
         }
+    }
+
+    /// Whether it is to be said again that nobody is there to be asked: once a second, however many ask.
+    pub(crate) fn tells_no_peer(&self) -> bool {
+        let (now, told) = (now_ms(), &self.no_peer_ms);
+        let due = told.get() == 0 || now >= told.get() + 1000;
+        if due {
+            told.set(now);
+        }
+        due
     }
 
     /// Says the last of what was counted.
