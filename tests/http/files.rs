@@ -58,6 +58,12 @@ fn a_file_comes_with_type_length_and_validators() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_told_of() {
+    let none = server("local { http_static \"none\"; }").check();
+    none.assert(0, &["main.kdl:8:9: warning:", "/none is no directory: all is answered with 404"]);
+}
+
+#[test]
 fn types_may_be_said() {
     let dir = TempDir::new();
     for name in ["a.log", "a.ts", "README"] {

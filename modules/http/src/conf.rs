@@ -341,7 +341,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 }
             },
             "http_static" => match Static::new(node) {
-                Ok(files) => Answerer::Static(files),
+                Ok(files) => {
+                    if let Some(root) = files.missing() {
+                        // It may come to be later.
+                        problems.warn(&node.span, &format!("{root} is no directory: all is answered with 404"), "");
+                    }
+                    Answerer::Static(files)
+                }
                 Err(wrong) => {
                     problems.error(&node.span, &wrong, "");
                     Answerer::Proxy { http2: false }
