@@ -637,7 +637,7 @@ impl Session {
         // Nor has one anything to say that asked for nothing and ended in order: a load balancer's check, a browser's spare.
         let in_order =
             || CloseReason::new(Who::Client, Stage::Transfer, Cause::Done).code() == self.shared.close_reason.get();
-        if !self.exchanged.get() && !(self.has_exchanges() && in_order()) {
+        if !(self.exchanged.get() || self.has_exchanges() && in_order()) {
             crate::cycle::access_log::write(self, false);
         }
     }

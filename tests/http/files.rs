@@ -58,6 +58,27 @@ fn a_file_comes_with_type_length_and_validators() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_told_of() {
+    let none = server("local { http_static \"none\"; }").check();
+    none.assert(0, &["main.kdl:8:9: warning:", "/none is no directory: all is answered with 404"]);
+}
+
+#[test]
+fn the_example_serves_its_files() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/examples/http.kdl");
+    let checked = harness::command(["-c".as_ref(), file.as_os_str(), "-t".as_ref()]);
+    checked.assert(0, &["the configuration is well"]);
+    assert!(!checked.stderr.contains("warning"), "{}", checked.stderr);
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let html = file.with_file_name("../html");
+    let text = text.replace("../html", &html.display().to_string()).replace("127.0.0.1:8080", "127.0.0.1:0");
+    let proxy = Proxy::builder().config(&text).start();
+    let a = once(&proxy, "GET /static/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((a.status, a.header("content-type")), (200, Some("text/html; charset=utf-8")), "{}", a.head);
+    assert_eq!(once(&proxy, "GET /old HTTP/1.1\r\nHost: a\r\n\r\n").header("location"), Some("/new"));
+}
+
+#[test]
 fn types_may_be_said() {
     let dir = TempDir::new();
     for name in ["a.log", "a.ts", "README"] {

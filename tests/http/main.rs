@@ -43,5 +43,6 @@ mod silences;
 mod slow_clients;
 mod support;
 mod total_time;
+mod totals;
 mod upgrades;
 mod values;

@@ -116,3 +116,11 @@ fn clients_that_give_up_do_not_eject_it() {
     }
     eventually("it is ejected", || ejected().then_some(()));
 }
+
+/// Which may be a line that was forgotten: nothing else says so.
+#[test]
+fn a_local_without_peers_is_told_of() {
+    let proxy = server("local { expires \"1h\"; }").start();
+    assert_eq!(once(&proxy, get("/")).status, 502);
+    proxy.await_log("no peer: this place of the configuration names no upstream", harness::LIMIT);
+}

@@ -53,6 +53,40 @@ fn the_host_chooses_the_server_for_each_request() {
     assert_eq!(say("c.test").status, 421);
 }
 
+/// A connection may ask several servers, and each believes whom it trusts itself.
+#[test]
+fn who_asks_is_told_by_whom_the_requests_own_server_trusts() {
+    let port = client::free_port();
+    let one = |host: &str, trusts: &str| {
+        let closed = "local { rule \"${path}\" text=\"/closed\"; ip_deny \"127.0.0.0/8\"; return 200 \"in\"; }";
+        let open = "local { return 200 \"${client_ip} ${request_id} ${http_next_hop}\"; }";
+        format!(
+            "server {{ domain \"{host}\"; domain_listen_tcp \"127.0.0.1:{port}\"; http; http_request_id \"X-Id\"; multi_hop\n\
+             {trusts}\n{closed}\n{open}\n}}\n"
+        )
+    };
+    let proxy = net(&(one("open.test", "http_trusted \"all\"") + &one("strict.test", ""))).start();
+    for hosts in [["open.test", "strict.test"], ["strict.test", "open.test"]] {
+        let mut stream = client::connect(proxy.addr(0));
+        for host in hosts {
+            let mut say = |path: &str| {
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 192.0.2.9\r\nX-Id: mine\r\n\
+                     anyproxy_domains: a.test:1\r\n\r\n"
+                );
+                ask(&mut stream, request)
+            };
+            let (text, closed) = (say("/").text(), say("/closed").status);
+            if host == "open.test" {
+                assert_eq!((text.as_str(), closed), ("192.0.2.9 mine a.test:1", 200), "{hosts:?}");
+            } else {
+                assert!(text.starts_with("127.0.0.1 ") && !text.contains("mine") && !text.contains("a.test"), "{text}");
+                assert_eq!(closed, 403, "{hosts:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_local_returns_a_status_a_text_or_another_address() {
     let proxy = server(

@@ -84,8 +84,9 @@ pub struct Recycled<T>(NonNull<T>);
 impl<T> Recycled<T> {
     /// Boxes `value`.
     pub fn new(value: T) -> Self {
+        let value = std::mem::ManuallyDrop::new(value);
         let Some(class) = (const { class_of::<T>() }) else {
-            return Self(NonNull::from(Box::leak(Box::new(value))));
+            return Self(NonNull::from(Box::leak(Box::new(std::mem::ManuallyDrop::into_inner(value)))));
         };
         let kept = FREE.try_with(|free| free.0[class].take()).ok().flatten();
         let piece = kept.unwrap_or_else(|| {
@@ -94,7 +95,7 @@ impl<T> Recycled<T> {
         });
         let place = piece.cast::<T>();
         // SAFETY: large enough and aligned, by its class.
-        unsafe { place.write(value) };
+        unsafe { place.write(std::mem::ManuallyDrop::into_inner(value)) };
         Self(place)
     }
 

@@ -17,9 +17,10 @@ use crate::{
     rewrite,
     statics::Static,
     total,
-    trust::Trusted,
+    trust::{Hears, Trusted},
 };
 use anyproxy_module_api::*;
+use std::sync::Arc;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -216,10 +217,12 @@ pub struct Conf {
     pub(crate) expires_s: Option<u64>,
     pub(crate) request_headers: Vec<Rule>,
     pub(crate) response_headers: Vec<Rule>,
-    pub(crate) trusted: Trusted,
+    pub(crate) trusted: Arc<Trusted>,
     pub(crate) multi_hop: bool,
     /// `http_request_id`.
     pub(crate) request_id: Option<&'static str>,
+    /// What the block's server says of these three.
+    pub(crate) server: Hears,
     pub(crate) answerer: Answerer,
     /// The peers are asked by HTTP/2, whoever asks them.
     pub(crate) peers_http2: bool,
@@ -248,6 +251,10 @@ impl Conf {
         // 0 is no limit: later than any process lives, and far from the end of what a time can hold.
         let or_never = |ms: u64| if ms == 0 { NEVER } else { ms };
         let mut request_headers = headers::rules(scope, "http_request_header", problems);
+        let trusted = Arc::new(Trusted::new(scope, problems));
+        let (multi_hop, request_id) = (multi_hop::is_on(scope), request_id(scope, problems));
+        let own = || Hears { trusted: Arc::clone(&trusted), multi_hop, request_id };
+        let server = scope.parent().filter(|_| scope.kind() == ScopeKind::Local).map_or_else(own, |s| s.server.clone());
         Self {
             header_size: number("http_header_size", 16 << 10) as usize,
             header_count: number("http_header_count", 100) as u16,
@@ -266,9 +273,10 @@ impl Conf {
             forward: Forward::new(scope, &mut request_headers, problems),
             request_headers,
             response_headers: headers::rules(scope, "http_response_header", problems),
-            trusted: Trusted::new(scope, problems),
-            multi_hop: multi_hop::is_on(scope),
-            request_id: request_id(scope, problems),
+            trusted,
+            multi_hop,
+            request_id,
+            server,
             answerer: answerer(scope, problems),
             peers_http2: scope
                 .node("http_proxy")
@@ -333,7 +341,13 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 }
             },
             "http_static" => match Static::new(node) {
-                Ok(files) => Answerer::Static(files),
+                Ok(files) => {
+                    if let Some(root) = files.missing() {
+                        // It may come to be later.
+                        problems.warn(&node.span, &format!("{root} is no directory: all is answered with 404"), "");
+                    }
+                    Answerer::Static(files)
+                }
                 Err(wrong) => {
                     problems.error(&node.span, &wrong, "");
                     Answerer::Proxy

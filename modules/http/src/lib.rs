@@ -40,6 +40,7 @@ mod retry;
 mod rewrite;
 mod statics;
 mod total;
+mod totals;
 mod trust;
 mod upstream;
 mod variables;
@@ -128,5 +129,9 @@ impl Module for Http {
         let stats = Arc::<Stats>::default();
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stats));
         Worker::start(stats)
+    }
+
+    fn worker_stop(&self, worker: Worker) {
+        worker.stop();
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     core::domains::{self, Error},
     h1::Id,
     reply::Call,
+    trust::Trusted,
 };
 use anyproxy_module_api::*;
 
@@ -48,17 +49,17 @@ pub(crate) fn is_on<C>(scope: &Scope<'_, C>) -> bool {
     scope.node("multi_hop").is_some_and(|node| node.arg(0).is_none_or(|v| v.num != 0))
 }
 
-/// Takes the first hop off the list, where the block listens to its sender.
+/// Takes the first hop off the list, where it counts and its sender is trusted. Whether it did.
 ///
 /// # Errors
 /// What is wrong with the list.
-pub(crate) fn hear(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
-    if !conf.multi_hop {
-        return Ok(());
+pub(crate) fn hear(call: &Call<'_>, counts: bool, trusted: &Trusted) -> Result<bool, Error> {
+    if !counts {
+        return Ok(false);
     }
     let parts = &mut *call.state.parts.borrow_mut();
-    if parts.way.taken || !conf.trusted.is_trusted(call.client.sender()) {
-        return Ok(());
+    if parts.way.taken || !trusted.is_trusted(call.client.sender()) {
+        return Ok(false);
     }
     let request = &mut parts.request;
     let values: Vec<_> = request
@@ -67,7 +68,7 @@ pub(crate) fn hear(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
         .map(|l| l.value(&request.bytes))
         .collect();
     if values.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let list = values.join(&b", "[..]);
     let (hop, rest) = domains::split(&list)?;
@@ -81,7 +82,7 @@ pub(crate) fn hear(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
         // What came as a value is one.
         let _ = request.add(NAME, rest);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The same for the block that answers. What it does not listen to is taken off.
@@ -89,7 +90,7 @@ pub(crate) fn hear(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
 /// # Errors
 /// As [`hear`].
 pub(crate) fn settle(call: &Call<'_>, conf: &Conf) -> Result<(), Error> {
-    hear(call, conf)?;
+    hear(call, conf.multi_hop, &conf.trusted)?;
     let parts = &mut *call.state.parts.borrow_mut();
     if !conf.multi_hop || !parts.way.taken {
         parts.request.remove_known(Id::AnyproxyDomains);

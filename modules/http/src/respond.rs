@@ -92,24 +92,29 @@ fn change(reply: &mut Reply, f: impl FnOnce(Reply) -> Reply) {
 
 /// Chooses who answers.
 pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Begun<'c> {
-    let Call { watch, exchange, state, .. } = *call;
+    let Call { exchange, state, .. } = *call;
     let refused = |status| Begun::Reply(refuse(call, status));
     exchange.set_domain(state.parts.borrow_mut().host());
-    // Before the local is chosen: rules and lists of addresses look at the client.
-    watch.conf().trusted.hear(exchange, state, watch.conf().request_id);
-    if let Err(e) = multi_hop::hear(call, watch.conf()) {
-        return Begun::Reply(lost(call, e));
+    let mut routed = owned.choose();
+    // Who asks its own server says: it may be another one than the connection's. Rules and lists of addresses look at that.
+    if let Some(conf) = exchange.block().filter(|_| routed != Routed::NoServer) {
+        let hears = &conf.server;
+        let client = hears.trusted.hear(exchange, state, hears.request_id);
+        match multi_hop::hear(call, hears.multi_hop, &hears.trusted) {
+            Ok(hop) if client || hop => routed = owned.choose(),
+            Ok(_) => {}
+            Err(e) => return Begun::Reply(lost(call, e)),
+        }
     }
     let mut rewritten = Applied::default();
     let conf = loop {
-        let routed = owned.choose();
         if routed == Routed::NoServer {
             return refused(421);
         }
         // Where no local takes it, the server's rules may find one.
         let Some(conf) = exchange.block() else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
-            Rewritten::Internal => {}
+            Rewritten::Internal => routed = owned.choose(),
             Rewritten::Reply(reply) => return Begun::Reply(reply),
             Rewritten::No if routed == Routed::NoLocal => return refused(404),
             Rewritten::No => break conf,

@@ -114,6 +114,13 @@ impl Static {
     }
 }
 
+impl Static {
+    /// The directory, where there is none.
+    pub(crate) fn missing(&self) -> Option<std::path::Display<'_>> {
+        (!self.root.is_dir()).then(|| self.root.display())
+    }
+}
+
 /// `name=type` in a list.
 fn types(list: &str) -> Result<Vec<(String, String)>, String> {
     let mut all = Vec::new();

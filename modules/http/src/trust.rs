@@ -7,7 +7,10 @@ use crate::{
     h1::Id,
 };
 use anyproxy_module_api::*;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 directive! {
     /// Senders whose X-Forwarded-For says who the client is, and whose request id is taken over.
@@ -31,6 +34,14 @@ directive! {
 /// A network: its address, and how many bits of it count.
 #[derive(Clone, Copy, Debug)]
 struct Network(IpAddr, u8);
+
+/// What a server hears of who asks, before one of its locals is chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Hears {
+    pub(crate) trusted: Arc<Trusted>,
+    pub(crate) multi_hop: bool,
+    pub(crate) request_id: Option<&'static str>,
+}
 
 /// Whose word is taken.
 #[derive(Debug, Default)]
@@ -68,12 +79,13 @@ impl Trusted {
         sender.socket().is_some_and(|a| self.has(a.ip()))
     }
 
-    /// Takes over what the sender of a request says, if it is trusted.
-    pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State, id_header: Option<&str>) {
+    /// Takes over what the sender of a request says, if it is trusted. Whether anything was.
+    pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State, id_header: Option<&str>) -> bool {
         if self.is_empty() {
-            return;
+            return false;
         }
-        let Some(sender) = exchange.client.get().socket().filter(|a| self.has(a.ip())) else { return };
+        let Some(sender) = exchange.client.get().socket().filter(|a| self.has(a.ip())) else { return false };
+        let mut heard = false;
         let parts = state.parts.borrow();
         let (fields, bytes) = (parts.request.head.fields(), &parts.request.bytes);
         let values: Vec<_> = fields.all(Id::XForwardedFor).map(|l| l.value(bytes)).collect();
@@ -82,6 +94,7 @@ impl Trusted {
             if ip != sender.ip() {
                 // Whoever passed it on does not say from which port it came.
                 exchange.client.set(SocketAddr::new(ip, 0).into());
+                heard = true;
             }
         }
         let id = id_header.and_then(|name| {
@@ -90,7 +103,9 @@ impl Trusted {
         });
         if let Some(id) = id.filter(|id| is_request_id(id)) {
             exchange.set_request_id(&String::from_utf8_lossy(id));
+            heard = true;
         }
+        heard
     }
 }
 

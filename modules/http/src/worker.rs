@@ -7,9 +7,10 @@ use crate::{
     exchange::{Request, Spare},
     files::Files,
     http2::peers::Peers,
+    totals::Totals,
     upstream::Idle,
 };
-use anyproxy_module_api::{Action, sleep, spawn};
+use anyproxy_module_api::{Action, now_ms, sleep, spawn};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -24,6 +25,7 @@ use std::{
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) stats: Arc<Stats>,
+    totals: Rc<Totals>,
     /// Memory of requests that are over.
     pub(crate) spare: Rc<Spare>,
     /// Connections to peers without a request.
@@ -40,6 +42,8 @@ pub struct Worker {
     pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
+    /// When it was last said that nobody is there to be asked.
+    no_peer_ms: Cell<u64>,
 }
 
 /// How often idle connections are looked at.
@@ -50,13 +54,16 @@ impl Worker {
         let idle = Rc::<Idle>::default();
         let files = Rc::<Files>::default();
         let peers = Rc::<Peers>::default();
+        let totals = Rc::new(Totals::new());
         let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers));
+        let told = (Rc::clone(&totals), Arc::clone(&stats));
         // Ends with the generation.
         drop(spawn(async move {
             for turn in 1_u64.. {
                 sleep(SWEEP).await;
                 swept.0.sweep();
                 swept.2.sweep();
+                told.0.tell(&told.1);
                 if turn % 20 == 0 {
                     swept.1.sweep();
                 }
@@ -64,6 +71,7 @@ impl Worker {
         }));
         Self {
             stats,
+            totals,
             spare: Rc::default(),
             idle,
             peers,
@@ -72,7 +80,23 @@ impl Worker {
             compressing: Rc::default(),
             buffers: Rc::default(),
             known: Known::default(),
+            no_peer_ms: Cell::new(0),
         }
+    }
+
+    /// Whether it is to be said again that nobody is there to be asked: once a second, however many ask.
+    pub(crate) fn tells_no_peer(&self) -> bool {
+        let (now, told) = (now_ms(), &self.no_peer_ms);
+        let due = told.get() == 0 || now >= told.get() + 1000;
+        if due {
+            told.set(now);
+        }
+        due
+    }
+
+    /// Says the last of what was counted.
+    pub(crate) fn stop(&self) {
+        self.totals.tell(&self.stats);
     }
 
     /// An empty request, mostly with the memory of an earlier one.
@@ -103,6 +127,10 @@ impl Count {
     pub(crate) fn add(&self) {
         self.0.store(self.0.load(Relaxed) + 1, Relaxed);
     }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 impl Stats {
@@ -110,6 +138,11 @@ impl Stats {
         if let Some(n) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
             n.add();
         }
+    }
+
+    /// Answers of a class, 1 to 5.
+    pub(crate) fn of_class(&self, class: usize) -> u64 {
+        self.answers[class - 1].get()
     }
 }
 
@@ -122,14 +155,8 @@ impl Action<Http> for Status {
 
     fn run(module: &Http, _: &str) -> Result<String, String> {
         let all = module.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |of: fn(&Stats) -> &Count| all.iter().map(|s| of(s).0.load(Relaxed)).sum::<u64>();
-        let [a, b, c, d, e] = [
-            sum(|s| &s.answers[0]),
-            sum(|s| &s.answers[1]),
-            sum(|s| &s.answers[2]),
-            sum(|s| &s.answers[3]),
-            sum(|s| &s.answers[4]),
-        ];
+        let sum = |of: fn(&Stats) -> &Count| all.iter().map(|s| of(s).get()).sum::<u64>();
+        let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|class| all.iter().map(|s| s.of_class(class)).sum::<u64>());
         Ok(format!(
             "{{\"requests\":{},\"refused\":{},\"1xx\":{a},\"2xx\":{b},\"3xx\":{c},\"4xx\":{d},\"5xx\":{e},\
              \"upstream\":{{\"new\":{},\"reused\":{},\"retried\":{}}}}}",

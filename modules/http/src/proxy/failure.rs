@@ -49,7 +49,11 @@ fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
         ErrorKind::Permission => (multi_hop::denied(call), Cause::Denied),
         _ => (502, Cause::Unreachable),
     };
-    tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
+    if e.kind == ErrorKind::NoPeer && call.exchange.worker().tells_no_peer() {
+        tracing::warn!(session = call.exchange.id, status, "no peer: {e}");
+    } else {
+        tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
+    }
     let who = if cause == Cause::Denied { Who::Proxy } else { Who::Upstream };
     call.exchange.close(CloseReason::new(who, Stage::Connect, cause));
     refuse(call, status)
