@@ -9,6 +9,18 @@ use harness::{Origin, client, eventually};
 use crate::support::{OK, Scripted, get, head, once, server};
 
 #[test]
+fn answers_before_the_one_that_counts_are_few() {
+    for (number, status) in [(32, 200), (33, 502)] {
+        let early = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(number);
+        let origin = Scripted::new(format!("{early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), false);
+        let proxy = server(&format!("local {{ proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
+        // A client of 1.0 gets none of them.
+        let a = once(&proxy, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+        assert_eq!(a.status, status, "{number}");
+    }
+}
+
+#[test]
 fn another_peer_is_tried_when_one_refuses() {
     let origin = Scripted::new(OK, false);
     let dead = Origin::echo().stop();

@@ -2,7 +2,7 @@
 
 use super::{
     Peer,
-    head::{Manner, keep_alive_timeout, write_request},
+    head::{MOST_INTERIM, Manner, keep_alive_timeout, write_request},
 };
 use crate::{
     Http,
@@ -76,6 +76,8 @@ pub(crate) struct Download {
     most_idle: usize,
     /// The client has heard of an answer.
     pub(super) told: bool,
+    /// How many came before the one that counts.
+    interim: u8,
 }
 
 impl Download {
@@ -116,6 +118,7 @@ impl Download {
             keeps_ms: conf.upstream_idle_ms,
             most_idle,
             told: false,
+            interim: 0,
         }
     }
 
@@ -323,6 +326,11 @@ impl Download {
         h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
         if (100..200).contains(&status) && !upgrades {
             self.told |= status != 100;
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                tracing::info!(session = call.exchange.id, "answer refused: too many before it");
+                return Err(Fault::new(Who::Upstream, Cause::Limit, 502));
+            }
             self.incoming.interim(&parts.response);
             parts.response.clear();
             return Ok(false);

@@ -10,6 +10,10 @@ use crate::{
 };
 use anyproxy_module_api::Lease;
 
+/// Answers that a peer may send before the one that counts (1xx, RFC 9110 section 15.2): a client keeps reading as long as
+/// there are more.
+pub(super) const MOST_INTERIM: u8 = 32;
+
 /// `timeout=` of a Keep-Alive header, seconds.
 pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;

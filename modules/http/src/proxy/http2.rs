@@ -1,6 +1,6 @@
 //! One request at a peer of HTTP/2: from its head to the end of the answer's body.
 
-use super::head::{Manner, write_request};
+use super::head::{MOST_INTERIM, Manner, write_request};
 use crate::{
     Http,
     conf::Conf,
@@ -47,6 +47,8 @@ pub(crate) struct Download {
     pub(super) untouched: bool,
     /// The client has heard of an answer.
     pub(super) told: bool,
+    /// How many came before the one that counts.
+    interim: u8,
 }
 
 impl Download {
@@ -96,6 +98,7 @@ impl Download {
             due_ms: total::due_ms(call, conf),
             untouched: false,
             told: false,
+            interim: 0,
         })
     }
 
@@ -183,6 +186,11 @@ impl Download {
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
+                self.interim += 1;
+                if self.interim > MOST_INTERIM {
+                    tracing::info!(session = exchange.id, "answer refused: too many before it");
+                    return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Limit, 502)));
+                }
                 self.incoming.interim(&message);
                 continue;
             }
