@@ -61,10 +61,10 @@ mod tests {
     };
 
     fn hook(name: &'static str, phase: Phase) -> Entry {
-        unsafe extern "C" fn applies(_: Place) -> bool {
+        extern "C" fn applies(_: Place) -> bool {
             true
         }
-        unsafe extern "C" fn check(_: Place, _: *const SessionShared) -> Verdict {
+        extern "C" fn check(_: Place, _: *const SessionShared) -> Verdict {
             Verdict::Pass
         }
         let (before, after) = (Slice::EMPTY, Slice::EMPTY);

@@ -43,22 +43,8 @@ pub(super) fn note(connection_ms: &Cell<u64>, stream_ms: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicU64, Ordering::Relaxed},
-        },
-        task::Wake,
-    };
-
-    #[derive(Default)]
-    struct Count(AtomicU64);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
+    use crate::http2::counted::Count;
+    use std::sync::{Arc, atomic::Ordering::Relaxed};
 
     /// A stream and how often it was woken.
     #[derive(Default)]

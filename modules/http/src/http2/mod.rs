@@ -7,6 +7,8 @@
 //! ```
 
 pub(crate) mod client;
+#[cfg(test)]
+mod counted;
 mod deadlines;
 mod entry;
 mod inbox;

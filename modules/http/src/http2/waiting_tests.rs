@@ -1,19 +1,6 @@
 use super::*;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
-use std::task::Wake;
-
-/// How often it was woken.
-#[derive(Default)]
-struct Count(AtomicU64);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
+use crate::http2::counted::Count;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// One who waits.
 #[derive(Default)]
