@@ -1,10 +1,10 @@
 #!/bin/bash
-# make dist: what is shipped and measured (fat LTO), as one archive: host, modules, configuration, licence.
+# make dist: what is shipped and measured (fat LTO, a profile), as one archive: host, modules, configuration, licence.
 set -eu
 cd "$(dirname "$0")/.."
 .ci/need.sh build binutils
 target=${CARGO_TARGET_DIR:-target}
-cargo build --profile dist
+.ci/build-dist.sh
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 name=anyproxy-$version-$(rustc -vV | sed -n 's/^host: //p')
 out=$target/archive/$name

@@ -22,7 +22,7 @@ import time
 
 import features
 import peers
-from procs import listening, tree
+from procs import Process, listening, tree
 
 OUT = f'{peers.DIR}/instr'
 ORIGIN_PORT = 19100
@@ -74,6 +74,29 @@ def connections(port, count, switch):
 
 OPERATIONS = dict(request=requests, connection=connections, http=requests, http_all=lambda *how: requests(*how, kind='browser'))
 HTTP = dict(http='bare', http_all='all')
+
+
+def command(label, operation):
+    port, to, kind = PORTS[label], f'127.0.0.1:{ORIGIN_PORT}', HTTP.get(operation)
+    return features.command(label, kind, port, to) if kind else PEERS[label]('l4', 1, port=port, to=to).cmd
+
+
+def unmeasured(label, operations, count=20_000):
+    """The same loads on a peer as it is."""
+    for operation in operations:
+        origin = subprocess.Popen([f'{peers.DIR}/bin/horigin', str(ORIGIN_PORT)])
+        proxy = Process(label, command(label, operation))
+        try:
+            end = time.time() + 10
+            while not (listening(PORTS[label]) and listening(ORIGIN_PORT)):
+                if time.time() > end or not proxy.alive():
+                    raise RuntimeError(f'{label} did not start')
+                time.sleep(0.02)
+            OPERATIONS[operation](PORTS[label], count, lambda _: None)
+        finally:
+            proxy.stop()
+            origin.kill()
+            origin.wait()
 
 
 def measure(label, port, cmd, operation, count):
@@ -137,10 +160,7 @@ def main():
                 if own:
                     port, cmd = int(args.what[1]), own
                 else:
-                    port = PORTS[label]
-                    to = f'127.0.0.1:{ORIGIN_PORT}'
-                    kind = HTTP.get(operation)
-                    cmd = features.command(label, kind, port, to) if kind else PEERS[label]('l4', 1, port=port, to=to).cmd
+                    port, cmd = PORTS[label], command(label, operation)
                 count = measure(label, port, cmd, operation, args.n)
             except (peers.Absent, RuntimeError, subprocess.TimeoutExpired) as why:
                 print(f'| {label} | {operation} | skipped: {why} | |', flush=True)
