@@ -18,6 +18,9 @@ use std::{
 /// The token of the loop's own wake-ups.
 pub(super) const WAKE: Token = Token(usize::MAX);
 
+/// In place of its number, of a slot whose loop has ended: another loop of the thread may have one of that number.
+const GONE: u32 = u32::MAX;
+
 /// Bytes may be there, or the end, or an error.
 pub const READ: u8 = 1;
 /// A write may take some, or tell an error.
@@ -119,6 +122,7 @@ impl Drop for Slots {
         // Nothing is told any more: a call tells what is wrong.
         for (_, slot) in self.slots.get_mut().iter() {
             slot.ready.set(READ | WRITE | ERROR);
+            slot.token.set(GONE);
             drop((slot.reader.take(), slot.writer.take()));
         }
     }
@@ -264,6 +268,9 @@ impl<S: Registered> Io<S> {
     #[cfg(unix)]
     #[cold]
     fn make_known(&self) -> Result<()> {
+        if self.is_gone() {
+            return Err(no_loop());
+        }
         let fd = self.source.as_ref().and_then(Registered::descriptor).ok_or(ErrorKind::NotConnected)?;
         here(|here| {
             let slots = &here.ok_or_else(no_loop)?.slots;
@@ -287,6 +294,11 @@ impl<S: Registered> Io<S> {
             entry.insert(Rc::clone(&slot));
             Ok(Self { source: Some(source), slot })
         })
+    }
+
+    /// Whether its loop has ended, and what it was registered with: it is nowhere.
+    fn is_gone(&self) -> bool {
+        self.slot.token.get() == GONE
     }
 
     /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
@@ -406,6 +418,9 @@ impl<S: Registered> Io<S> {
     /// What the system says.
     pub fn into_inner(mut self) -> Result<S> {
         let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
+        if self.is_gone() {
+            return Ok(source);
+        }
         here(|here| {
             let registry = &here.ok_or_else(no_loop)?.slots.registry;
             match self.slot.known.get() {
@@ -434,10 +449,14 @@ impl<S: Registered> Drop for Io<S> {
     fn drop(&mut self) {
         let gone = here(|here| {
             let slots = &here?.slots;
-            if let Some(source) = self.source.as_mut().filter(|_| !S::ENDS_WITH_ITSELF) {
+            if !S::ENDS_WITH_ITSELF
+                && !self.is_gone()
+                && let Some(source) = &mut self.source
+            {
                 // A descriptor that was closed before is registered no more.
                 let _ = source.deregister(&slots.registry);
             }
+            // No loop has a slot of the number `GONE`.
             slots.slots.borrow_mut().try_remove(self.slot.token.get() as usize)
         });
         // Without the slots: what a waker drops may have sockets.
