@@ -7,17 +7,19 @@
 
 mod guest;
 mod io;
+mod slots;
 mod task;
 mod timers;
 
 pub use guest::attach;
 #[cfg(unix)]
 pub use io::Borrowed;
-pub use io::{Interest, Io, READ, Registered, Seen, WRITE};
+pub use io::{Interest, Io, Registered};
+pub use slots::{READ, Seen, WRITE};
 pub use task::{TaskHandle, spawn, waker_vtable};
 pub use timers::{Sleep, sleep, within};
 
-use io::Slots;
+use slots::Slots;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -217,7 +219,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
 ) {
     let made = mio::Poll::new().and_then(|poll| {
         let this = Loop::new(poll.registry().try_clone()?);
-        let waker = mio::Waker::new(poll.registry(), io::WAKE)?;
+        let waker = mio::Waker::new(poll.registry(), slots::WAKE)?;
         // Set once, here.
         let _ = this.shared.end_wait.set(EndWait::System(waker));
         Ok((poll, this))
@@ -252,7 +254,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
         }
         this.shared.sleeps.store(false, SeqCst);
         woke();
-        this.slots.dispatch(events.iter().map(io::bits_of));
+        this.slots.dispatch(events.iter().map(slots::bits_of));
         this.timers.fire();
     }
     this.end();
