@@ -9,7 +9,6 @@ use super::{
 };
 use mio::{Token, event::Source};
 use std::{
-    cell::Cell,
     io::{ErrorKind, Result},
     ops::Deref,
     rc::Rc,
@@ -96,7 +95,7 @@ impl<S: Registered> Io<S> {
             let mut all = here.ok_or_else(no_loop)?.slots.slots.borrow_mut();
             let entry = all.vacant_entry();
             let token = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?.into();
-            let (ready, known) = (Cell::new(READ | WRITE), Cell::new(Known::Not));
+            let (ready, known) = ((READ | WRITE).into(), Known::Not.into());
             let slot = Rc::new(Slot { token, ready, known, ..Slot::default() });
             entry.insert(Rc::clone(&slot));
             Ok(Self { source: Some(source), slot })
