@@ -1,6 +1,7 @@
 //! A client that never says its domain is cut when `preread_timeout` has passed. No peer is asked for it meanwhile.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
 
 use harness::client::tls::ClientHello;
 use harness::{Origin, client, eventually};
@@ -38,10 +39,15 @@ fn one_that_sends_bytes_for_ever_is_cut_too() {
     let proxy = servers(&server("domain \"a.test\"", "proxy_pass_tcp \"@A@\"")).set("A", origin.addr()).start();
     let mut stream = client::connect(proxy.addr(0));
     stream.write_all(b"GET /").expect("write");
+    stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
     // Each byte is progress, and none is an end: the limit is one of all together.
-    eventually("it is cut", || {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        stream.write_all(b"x").is_err().then_some(())
+    eventually("it is cut", || match stream.read(&mut [0]) {
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            // Cut in between: the next read says so.
+            let _ = stream.write_all(b"x");
+            None
+        }
+        _ => Some(()),
     });
     await_reason(&proxy, "client_preread_timeout");
 }

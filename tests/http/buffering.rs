@@ -129,6 +129,7 @@ fn a_client_of_medium_speed_gets_all_in_order_through_a_small_file() {
         impl Read for Slowed {
             fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
                 self.1 += 1;
+                // Slower than the peer, whatever the machine.
                 if self.1.is_multiple_of(20) {
                     std::thread::sleep(Duration::from_millis(2));
                 }

@@ -323,7 +323,7 @@ fn an_upload_that_goes_on_after_an_early_head_is_not_cut() {
         let client = Client::open(proxy.addr(0)).await;
         let (response, mut up) = client.begin(post("/"), false).await.expect("a stream");
         let response = response.await.expect("an early head");
-        // Three times as long as a body may stand still.
+        // Three times as long as a body may stand still, in steps of a tenth of that: it is time that has to pass.
         for n in 0..30 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             up.send_data(Bytes::from_static(b"piece"), n == 29).expect("open");

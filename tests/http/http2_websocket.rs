@@ -206,13 +206,10 @@ fn a_reset_gives_up_the_peer() {
         drop(reset);
         other.send(b"goes on").await;
         assert_eq!(other.read(7).await, b"goes on");
-        let mut tries = 0;
+        // Each echo is a turn of everybody; `run` ends it if it never comes.
         while open.load(Relaxed) != 1 {
-            tries += 1;
-            assert!(tries < 1000, "{} are open", open.load(Relaxed));
             other.send(b"y").await;
             assert_eq!(other.read(1).await, b"y");
-            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         }
     });
     eventually("none is left", || (open.load(Relaxed) == 0).then_some(()));

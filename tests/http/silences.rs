@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use harness::{LIMIT, Origin, Proxy, client, eventually};
 use http::Response;
+use tokio::sync::watch;
 
 use crate::h2::*;
 use crate::support::{chunks, get as get1, head, server};
@@ -21,36 +21,32 @@ fn before(directive: &str, version: &str, peer: std::net::SocketAddr) -> Proxy {
 }
 
 /// A peer of HTTP/2 that says a word, and the rest once it is told. `late`: not even the head before.
-fn slow_peer(go: &Arc<AtomicBool>, late: bool) -> Peer {
+fn slow_peer(go: &Arc<watch::Sender<bool>>, late: bool) -> Peer {
     let go = Arc::clone(go);
     Peer::start(move |mut call: Call| {
         let go = Arc::clone(&go);
         async move {
-            let told = async {
-                while !go.load(Relaxed) {
-                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-                }
-            };
+            let mut told = go.subscribe();
             if late {
-                told.await;
+                let _ = told.wait_for(|go| *go).await;
                 return call.answer(b"one, two").await;
             }
             let ok = Response::builder().body(()).expect("a head");
             let Ok(mut out) = call.respond.send_response(ok, false) else { return };
             let _ = out.send_data(Bytes::from_static(b"one, "), false);
-            told.await;
+            let _ = told.wait_for(|go| *go).await;
             let _ = out.send_data(Bytes::from_static(b"two"), true);
         }
     })
 }
 
 /// The same of HTTP/1.
-fn slow_origin(go: &Arc<AtomicBool>) -> Origin {
+fn slow_origin(go: &Arc<watch::Sender<bool>>) -> Origin {
     let go = Arc::clone(go);
     Origin::start(move |mut conn| {
         if head(&mut conn).is_some() {
             conn.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\none, \r\n")?;
-            eventually("it is told", || go.load(Relaxed).then_some(()));
+            eventually("it is told", || go.borrow().then_some(()));
             conn.write_all(b"3\r\ntwo\r\n0\r\n\r\n")?;
         }
         Ok(())
@@ -58,7 +54,7 @@ fn slow_origin(go: &Arc<AtomicBool>) -> Origin {
 }
 
 /// Streams that begin together: one is cut, and the other, as silent, is not.
-fn patience_outlives_the_limit(proxy: &Proxy, go: &AtomicBool) {
+fn patience_outlives_the_limit(proxy: &Proxy, go: &watch::Sender<bool>) {
     let mut patient = client::connect(proxy.addr(0));
     patient.write_all(get1("/patient").as_bytes()).expect("write");
     assert!(head(&mut patient).expect("a head").starts_with("HTTP/1.1 200 "));
@@ -70,7 +66,7 @@ fn patience_outlives_the_limit(proxy: &Proxy, go: &AtomicBool) {
         let (cut, _up) = client.begin(get("/cut"), true).await.expect("a stream");
         let cut = cut.await.expect("a head");
         assert!(receive(cut).await.expect_err("it is cut").is_reset());
-        go.store(true, Relaxed);
+        go.send_replace(true);
         up.send_data(Bytes::new(), true).expect("open");
         let patient = receive(patient.await.expect("a head")).await.expect("an answer");
         assert_eq!(patient.text(), "one, two");
@@ -83,14 +79,14 @@ fn patience_outlives_the_limit(proxy: &Proxy, go: &AtomicBool) {
 
 #[test]
 fn a_silent_answer_of_http2_lasts_as_long_as_its_local_says() {
-    let go = Arc::default();
+    let go = Arc::new(watch::Sender::new(false));
     let peer = slow_peer(&go, false);
     patience_outlives_the_limit(&before("http_body_timeout", "2", peer.addr()), &go);
 }
 
 #[test]
 fn and_one_of_http1() {
-    let go = Arc::default();
+    let go = Arc::new(watch::Sender::new(false));
     let origin = slow_origin(&go);
     patience_outlives_the_limit(&before("http_body_timeout", "1.1", origin.addr()), &go);
 }
@@ -114,14 +110,14 @@ fn a_client_that_stands_still_too() {
 
 #[test]
 fn a_peer_may_take_its_time_for_the_head_as_well() {
-    let go = Arc::default();
+    let go = Arc::new(watch::Sender::new(false));
     let peer = slow_peer(&go, true);
     let proxy = before("http_first_byte_timeout", "2", peer.addr());
     run(async {
         let client = Client::open(proxy.addr(0)).await;
         let (patient, _up) = client.begin(get("/patient"), true).await.expect("a stream");
         assert_eq!(client.get("/cut").await.expect("an answer").status, 504);
-        go.store(true, Relaxed);
+        go.send_replace(true);
         assert_eq!(receive(patient.await.expect("a head")).await.expect("an answer").text(), "one, two");
     });
 }

@@ -17,6 +17,7 @@ fn trickling(text: &'static str) -> Origin {
         while head(&mut conn).is_some() {
             conn.write_all(text.as_bytes())?;
             while conn.write_all(b"x").is_ok() {
+                // A byte before any limit of silence, and few in all.
                 sleep(Duration::from_millis(40));
             }
         }
@@ -113,6 +114,7 @@ fn what_the_peer_has_ended_waits_for_a_slow_client() {
     let proxy = proxy_to(origin.addr(), "http_total_timeout \"2s\"\nhttp_response_buffering #true");
     let mut stream = client::connect(proxy.addr(0));
     stream.write_all(get("/").as_bytes()).expect("write");
+    // Past the limit: nothing is to be seen of it meanwhile.
     sleep(Duration::from_millis(2500));
     assert!(answer(&mut stream, "GET").body == body);
     assert_eq!(once(&proxy, get("/")).body.len(), body.len());
@@ -122,6 +124,7 @@ fn what_the_peer_has_ended_waits_for_a_slow_client() {
 fn zero_is_none() {
     let origin = Origin::start(|mut conn| {
         let _ = head(&mut conn);
+        // Past the server's limit: nothing is to be seen of it.
         sleep(Duration::from_millis(700));
         conn.write_all(crate::support::OK)
     });

@@ -59,7 +59,7 @@ fn traffic_keeps_a_session() {
     let proxy = local(text).set("ORIGIN", origin.addr()).start();
     let mut stream = client::connect(proxy.addr(0));
     let began = std::time::Instant::now();
-    // Three times the limit, in steps of an eighth of it.
+    // Three times the limit, in steps of an eighth of it: it is time that has to pass.
     while began.elapsed().as_millis() < 1800 {
         stream.write_all(b"x").expect("write");
         client::read_exact(&stream, 1);

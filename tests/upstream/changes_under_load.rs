@@ -60,6 +60,7 @@ fn limits_hold_across_workers() {
         let mut byte = [0];
         conn.read_exact(&mut byte)?;
         seen.fetch_max(counted.fetch_add(1, SeqCst) + 1, SeqCst);
+        // So that the others would come meanwhile.
         std::thread::sleep(std::time::Duration::from_millis(1));
         counted.fetch_sub(1, SeqCst);
         conn.write_all(&byte)

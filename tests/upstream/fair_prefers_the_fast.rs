@@ -12,6 +12,7 @@ use crate::support::peer;
 fn answering_after(time: Duration, name: &'static str) -> Origin {
     Origin::start(move |mut conn| {
         conn.read_exact(&mut [0])?;
+        // Is what the balancer measures.
         std::thread::sleep(time);
         conn.write_all(name.as_bytes())?;
         conn.stream.shutdown(std::net::Shutdown::Write)

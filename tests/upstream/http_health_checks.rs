@@ -22,6 +22,7 @@ impl Says {
             let (answer, wait) = of.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // What comes through the proxy is answered at once, and shows that the port is open.
             if request.starts_with("GET /health") {
+                // The peer's own time, which the check's limit is about.
                 std::thread::sleep(wait);
                 return conn.write_all(answer.as_bytes());
             }

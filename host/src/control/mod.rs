@@ -2,30 +2,23 @@
 
 pub mod channel;
 pub mod commands;
+mod end;
 mod reload;
 pub mod socket;
+mod start;
 
 use crate::{
     cli::output::err,
-    config::{
-        diagnostic::{Diagnostics, Style},
-        dump::Standing,
-    },
-    cycle::{
-        Cycle,
-        prepare::{Failure, Sockets},
-        settings::Settings,
-    },
-    log,
+    config::dump::Standing,
+    cycle::{Cycle, prepare::Sockets},
     process::process,
-    services::{buffers, dns, jobs, platform, priority, rt, watchdog},
-    worker::{Message, WorkerHandle, accept::Sharing},
+    services::{platform, priority, rt, watchdog},
+    worker::{Message, WorkerHandle, share::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
-use reload::{built, prepared, start_workers};
 use std::{
     collections::{HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock, PoisonError, RwLock, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -174,148 +167,11 @@ pub fn run(options: Options) -> i32 {
     code
 }
 
-/// Whether a pid file is ours: who took over has written its own number there.
-fn names_this_process(pid_file: &Path) -> bool {
-    std::fs::read_to_string(pid_file).is_ok_and(|text| text.trim() == std::process::id().to_string())
-}
-
-fn report(diagnostics: &Diagnostics) {
-    err(format_args!("{}", diagnostics.render(Style::of_stderr())));
-}
-
-fn apply(settings: &Settings) -> std::io::Result<()> {
-    let targets: Vec<_> = settings.error_log.iter().map(|(t, l)| (log::Target::new(t), *l)).collect();
-    process().error_log.set_targets(&targets)?;
-    process().error_log.set_module_levels(settings.log_level.iter().cloned());
-    crate::services::log::refresh();
-    buffers::set_limit(settings.memory_limit);
-    dns::configure(&settings.resolver, settings.resolver_timeout);
-    jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
-    priority::allow_hurry();
-    let files = platform::raise_open_files(settings.max_open_file_limit);
-    if settings.max_open_file_limit > files {
-        tracing::warn!(
-            wanted = settings.max_open_file_limit,
-            got = files,
-            "max_open_file_limit: the system allows less"
-        );
-    }
-    if let Some(bytes) = settings.memlock_rlimit
-        && !platform::raise_locked_memory(bytes)
-    {
-        tracing::warn!(wanted = bytes, "memlock_rlimit: the system refused");
-    }
-    // A session that is passed on needs two descriptors; a few stay for files and logs.
-    let by_files = u32::try_from((files.saturating_sub(64) / 2).max(1)).unwrap_or(u32::MAX);
-    let max = if settings.max_connections == 0 { by_files } else { settings.max_connections };
-    process().max_sessions.store(max, Relaxed);
-    Ok(())
-}
-
 fn publish(workers: &[WorkerHandle]) {
     *MAILBOXES.write().unwrap_or_else(PoisonError::into_inner) = workers.iter().map(WorkerHandle::mailbox).collect();
 }
 
 impl Control {
-    /// Reads, prepares and starts; the exit code when it cannot.
-    async fn start(options: Options) -> Result<Self, i32> {
-        let built = match built(&options.config).await {
-            Ok(b) => b,
-            Err(d) => {
-                report(&d);
-                return Err(exit::CONFIG);
-            }
-        };
-        if !built.warnings.is_empty() {
-            report(&built.warnings);
-        }
-        let cycle = built.cycle;
-        let settings = &cycle.settings;
-        if let Err(e) = apply(settings) {
-            err(format_args!("anyproxy: error_log: {e}\n"));
-            return Err(exit::CONFIG);
-        }
-        let inherited = crate::upgrade::inherited(&options, &cycle).await.map_err(|e| {
-            err(format_args!("anyproxy: {e}\n"));
-            exit::RUNNING
-        })?;
-        let have = inherited.keys().copied().collect();
-        let mut sockets = match prepared(&cycle, have, settings.worker_threads).await {
-            Ok(s) => s,
-            Err(Failure::Bind(text)) => {
-                err(format_args!("anyproxy: {text}\n"));
-                return Err(exit::BIND);
-            }
-            Err(Failure::Module(d)) => {
-                report(&d);
-                return Err(exit::CONFIG);
-            }
-        };
-        sockets.extend(inherited);
-        // As who started it: the user that it becomes may not write there.
-        let control_path = socket::path(&options, settings);
-        let control = socket::bind(&control_path).map_err(|e| {
-            err(format_args!("anyproxy: control socket {}: {e}\n", control_path.display()));
-            exit::RUNNING
-        })?;
-        if let Some(path) = &settings.pid
-            && let Err(e) = std::fs::write(path, format!("{}\n", std::process::id()))
-        {
-            err(format_args!("anyproxy: pid {}: {e}\n", path.display()));
-            socket::remove(&control_path);
-            return Err(exit::RUNNING);
-        }
-        if let Err(text) = crate::privileges::drop_to(settings) {
-            err(format_args!("anyproxy: {text}\n"));
-            return Err(exit::RUNNING);
-        }
-        let workers = start_workers(settings).map_err(|e| {
-            err(format_args!("anyproxy: cannot start workers: {e}\n"));
-            exit::RUNNING
-        })?;
-        publish(&workers);
-        let mut me = Self {
-            options,
-            cycle: Arc::clone(&cycle),
-            workers,
-            leaving: Vec::new(),
-            sockets,
-            retired: HashMap::new(),
-            shared_accepts: HashMap::new(),
-            control_path,
-            standing: built.standing,
-            reloads: 0,
-            failed_reloads: 0,
-            last_error: None,
-            quitting: None,
-            stop_now: false,
-        };
-        me.go_live(&cycle).await;
-        socket::serve(control);
-        me.announce();
-        crate::upgrade::taken_over(&me.options).await;
-        crate::systemd::ready();
-        Ok(me)
-    }
-
-    fn announce(&self) {
-        let modules: Vec<_> = self.cycle.modules().map(|(_, i)| i.image.facts.id.clone()).collect();
-        let listeners: Vec<_> = self
-            .cycle
-            .listeners
-            .iter()
-            .map(|l| self.sockets.get(&l.key).map_or_else(|| l.label.clone(), |b| b.address.clone()))
-            .collect();
-        tracing::info!(
-            "anyproxy {} configuration {:016x}, modules {}, {} workers, listening on {}",
-            env!("CARGO_PKG_VERSION"),
-            self.cycle.hash,
-            modules.join(" "),
-            self.workers.len(),
-            listeners.join(" "),
-        );
-    }
-
     /// The loop.
     async fn serve(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut signals: crate::signal::Signals) -> i32 {
         let mut tick = tokio::time::interval(Duration::from_millis(200));
@@ -349,12 +205,6 @@ impl Control {
         drop(events);
         socket::answered().await;
         self.end().await
-    }
-
-    fn is_over(&self) -> bool {
-        self.stop_now
-            || (self.quitting.is_some()
-                && self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)).all(WorkerHandle::has_ended))
     }
 
     /// Deadlines of what was retired, the watchdog, systemd's watchdog.
@@ -447,70 +297,5 @@ impl Control {
             Ok(failed) => Err(failed.iter().map(|(t, e)| format!("{t}: {e}")).collect::<Vec<_>>().join("; ")),
             Err(e) => Err(e.to_string()),
         }
-    }
-
-    /// Accepts no more; ends when the last session has, or at `shutdown_timeout`. A second time: at once.
-    async fn quit(&mut self) {
-        if self.quitting.is_some() {
-            self.stop_now = true;
-            return;
-        }
-        crate::systemd::stopping();
-        tracing::info!(
-            "quitting: no new connections, sessions may end within {:?}",
-            self.cycle.settings.shutdown_timeout
-        );
-        self.quitting = Some(Instant::now() + self.cycle.settings.shutdown_timeout);
-        let sockets = std::mem::take(&mut self.sockets);
-        crate::upgrade::offer(&self.sockets, self.cycle.epoch);
-        // Who took over goes on with the sockets and what waits in them.
-        let kept: HashSet<_> =
-            if crate::upgrade::was_taken_over() { sockets.keys().copied().collect() } else { HashSet::new() };
-        for (key, share) in self.shared_accepts.drain() {
-            if kept.contains(&key) {
-                share.hand_over();
-            } else {
-                share.drain();
-            }
-        }
-        for (key, bound) in sockets {
-            if !kept.contains(&key) {
-                bound.give_up();
-            }
-        }
-        for w in &self.workers {
-            let kept = kept.clone();
-            // Asked and not told: whoever hears that the process quits may rely on no connection being taken any more.
-            w.ask(move |w| w.leave_when_done(&kept)).await;
-        }
-    }
-
-    async fn end(mut self) -> i32 {
-        crate::systemd::stopping();
-        self.shared_accepts.clear();
-        if !crate::upgrade::was_taken_over() {
-            self.sockets.drain().for_each(|(_, bound)| bound.give_up());
-        }
-        self.cycle.end_process_tasks();
-        let workers: Vec<_> = self.workers.drain(..).chain(self.leaving.drain(..).map(|(w, _)| w)).collect();
-        publish(&[]);
-        for w in &workers {
-            w.post(|w| w.stop());
-        }
-        // On a thread of its own: the runtime would wait for one of its pool, for ever if a worker hangs.
-        let (tell, joined) = oneshot::channel();
-        std::thread::spawn(move || {
-            workers.into_iter().for_each(WorkerHandle::join);
-            let _ = tell.send(());
-        });
-        if crate::services::timers::within(Duration::from_secs(5), joined).await.is_none() {
-            tracing::error!("a worker did not end; leaving it behind");
-        }
-        socket::remove(&self.control_path);
-        if let Some(pid) = self.cycle.settings.pid.as_deref().filter(|p| names_this_process(p)) {
-            let _ = std::fs::remove_file(pid);
-        }
-        tracing::info!("ended");
-        0
     }
 }

@@ -1,7 +1,7 @@
 //! How a generation comes into force: built off the loop, its sockets bound, started on every worker, and only then served.
 //! Whatever fails before the switch changes nothing.
 
-use super::{Control, Retired, apply, publish, runtime};
+use super::{Control, Retired, publish, runtime, start::apply};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Diagnostics, Style},
@@ -14,10 +14,7 @@ use crate::{
         settings::Settings,
     },
     services::{datagram, platform, priority, timers, watchdog},
-    worker::{
-        WorkerHandle,
-        accept::{Assigned, Sharing},
-    },
+    worker::{WorkerHandle, accept::Assigned, share::Sharing},
 };
 use std::{
     collections::HashSet,

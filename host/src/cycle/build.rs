@@ -1,45 +1,38 @@
 //! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
 
-use super::{
-    Cycle, CycleStats, access_log,
-    hooks::{Hooks, PHASES},
-    json_line,
-    listener::{self, Listener, ListenerStats, LocalPlan, LocalStats, Parts, ServerPlan},
-    settings::Settings,
-    shared::Published,
-    vars::VarTable,
-};
+mod images;
+mod listeners;
+mod order;
+mod servers;
+
+pub use images::{directives_of, images};
+
+use self::{listeners::finish_listener, order::gathered, servers::LocalMetrics};
+use super::{Cycle, CycleStats, access_log, json_line, settings::Settings, shared::Published, vars::VarTable};
 use crate::{
     config::{
-        self, ModuleDirectives, Tree,
+        self, Tree,
         diagnostic::{Diagnostic, Diagnostics, did_you_mean},
         document::{Document, Place},
         include,
-        tree::{LoadModule, Point, RuleTest, Server},
     },
     loader::Image,
-    matcher::{
-        CaptureNames,
-        rule::{Op, Rule, RuleTable},
-    },
-    metrics,
+    matcher::CaptureNames,
     process::process,
     services::{
         self,
-        instance::{self, Conf, Instance, Problem},
+        instance::{Conf, Instance, Problem},
     },
     template::Template,
-    upstream::pool::{Points, Pool},
+    upstream::{pool::Pool, registered::Points},
 };
 use anyproxy_module_api::abi::{
     bytes::Slice,
     conf::{ScopeView, Span},
-    module::{HandlerPoint, HookPoint, Phase},
 };
 use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    path::Path,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
 };
 
 /// A generation built, with what should be said about it.
@@ -70,111 +63,6 @@ pub fn build(path: &Path) -> Result<Built, Diagnostics> {
         }
         _ => Err(builder.wrong),
     }
-}
-
-/// A module's tables for the configuration.
-pub fn directives_of(image: &Image) -> ModuleDirectives {
-    let datagrams: Vec<_> = image.desc.datagrams.as_slice().iter().map(|d| d.name.as_str()).collect();
-    ModuleDirectives::new(&image.facts.id, image.desc.directives.as_slice()).datagram_points(&datagrams)
-}
-
-/// Loads what the document names.
-///
-/// # Errors
-/// One line a module.
-pub fn images(document: &Document) -> Result<Vec<Arc<Image>>, Diagnostics> {
-    let mut wrong = Diagnostics::new(document.sources.clone());
-    let dirs = module_dirs(config::modules_path(document));
-    let mut images: Vec<(Arc<Image>, LoadModule)> = Vec::new();
-    for m in config::pre_parse(document) {
-        let at = |text: String| Diagnostic::error("module", text).at(m.place);
-        match image_of(&m, &dirs) {
-            Ok((image, path)) => match images.iter().find(|(i, _)| i.facts.id == image.facts.id) {
-                Some((other, first)) => {
-                    let text = format!(
-                        "module {}: {} and {} have the same id",
-                        image.facts.id,
-                        other.path.display(),
-                        path.display()
-                    );
-                    wrong.push(at(text).label(first.place, "the first one is here"));
-                }
-                None => images.push((image, m)),
-            },
-            Err(text) => wrong.push(at(text)),
-        }
-    }
-    for (image, m) in &images {
-        for need in image.desc.requires.as_slice().iter().filter(|r| !r.optional) {
-            let text = match provider(&images, need.id.as_str()) {
-                None => format!(
-                    "module {} needs the contract {} {}.{}, and no loaded module provides it",
-                    image.facts.id, need.id, need.major, need.minor
-                ),
-                Some((other, p)) if p.major != need.major || p.minor < need.minor => format!(
-                    "module {} needs the contract {} {}.{}, module {other} provides {}.{}",
-                    image.facts.id, need.id, need.major, need.minor, p.major, p.minor
-                ),
-                Some(_) => continue,
-            };
-            wrong.push(Diagnostic::error("contract", text).at(m.place));
-        }
-    }
-    if wrong.has_errors() {
-        return Err(wrong);
-    }
-    Ok(images.into_iter().map(|(i, _)| i).collect())
-}
-
-/// The image that a line of the document names, and where it was found.
-fn image_of(m: &LoadModule, dirs: &[PathBuf]) -> Result<(Arc<Image>, PathBuf), String> {
-    let linked = if m.is_path { None } else { process().images.linked(&m.name) };
-    if let Some(image) = linked {
-        let path = image.path.clone();
-        return Ok((image, path));
-    }
-    let path = find(m, dirs)?;
-    match process().images.load(&path) {
-        Ok(image) => Ok((image, path)),
-        // By path the name is the path.
-        Err(text) if m.is_path => Err(format!("module {} {text}", path.display())),
-        Err(text) => Err(format!("module {}: {} {text}", m.name, path.display())),
-    }
-}
-
-fn provider<'a>(
-    images: &'a [(Arc<Image>, LoadModule)],
-    id: &str,
-) -> Option<(&'a str, &'static anyproxy_module_api::abi::module::ProvidePoint)> {
-    images.iter().find_map(|(i, _)| {
-        let p = i.desc.provides.as_slice::<'static>().iter().find(|p| p.id.as_str() == id)?;
-        Some((i.facts.id.as_str(), p))
-    })
-}
-
-fn module_dirs(more: Vec<PathBuf>) -> Vec<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned));
-    beside.into_iter().chain(more).collect()
-}
-
-fn find(m: &LoadModule, dirs: &[PathBuf]) -> Result<PathBuf, String> {
-    if m.is_path {
-        return Ok(PathBuf::from(&m.name));
-    }
-    let suffix = std::env::consts::DLL_SUFFIX;
-    let prefix = std::env::consts::DLL_PREFIX;
-    // Cargo cannot write a dash into a library's name.
-    let names = [
-        format!("{prefix}anyproxy_{}{suffix}", m.name),
-        format!("{prefix}anyproxy_{}{suffix}", m.name.replace('-', "_")),
-    ];
-    for dir in dirs {
-        if let Some(found) = names.iter().map(|n| dir.join(n)).find(|p| p.is_file()) {
-            return Ok(found);
-        }
-    }
-    let looked: Vec<_> = dirs.iter().map(|d| d.display().to_string()).collect();
-    Err(format!("module {}: there is no {} in {}", m.name, names[0], looked.join(", ")))
 }
 
 struct Builder<'a> {
@@ -307,35 +195,6 @@ impl Builder<'_> {
         }
     }
 
-    /// Providers before those that need them; the order of loading otherwise.
-    fn start_order(&mut self, instances: &[Option<Instance>]) -> Option<Vec<u16>> {
-        let mut left: Vec<u16> = (1..instances.len() as u16).collect();
-        let mut order = Vec::new();
-        let desc = |n: u16| instances[usize::from(n)].as_ref().map(Instance::desc);
-        while !left.is_empty() {
-            let ready = left.iter().position(|n| {
-                desc(*n).is_none_or(|d| {
-                    d.requires.as_slice().iter().all(|r| {
-                        !left.iter().any(|m| {
-                            m != n
-                                && desc(*m).is_some_and(|o| {
-                                    o.provides.as_slice().iter().any(|p| p.id.as_str() == r.id.as_str())
-                                })
-                        })
-                    })
-                })
-            });
-            let Some(at) = ready else {
-                let ids: Vec<_> = left.iter().filter_map(|n| desc(*n)).map(|d| d.id.as_str()).collect();
-                let text = format!("the modules {} need each other's contracts in a circle", ids.join(", "));
-                self.wrong.push(Diagnostic::error("contract", text));
-                return None;
-            };
-            order.push(left.remove(at));
-        }
-        Some(order)
-    }
-
     fn templates(&mut self, tree: &Tree, vars: &VarTable, names: &CaptureNames) -> Vec<Template> {
         let resolver = names.over(vars);
         let mut out = Vec::new();
@@ -403,233 +262,4 @@ impl Builder<'_> {
         }
         out
     }
-
-    fn servers(
-        &mut self,
-        tree: &Tree,
-        instances: &[Option<Instance>],
-        names: &mut CaptureNames,
-        counted: &mut Option<LocalMetrics<'_>>,
-    ) -> Vec<Vec<Arc<ServerPlan>>> {
-        let mut out = Vec::new();
-        for net in &tree.nets {
-            let plans = net.servers.iter().map(|s| Arc::new(self.server(s, instances, names, counted)));
-            out.push(plans.collect());
-        }
-        out
-    }
-
-    fn server(
-        &mut self,
-        server: &Server,
-        instances: &[Option<Instance>],
-        names: &mut CaptureNames,
-        counted: &mut Option<LocalMetrics<'_>>,
-    ) -> ServerPlan {
-        let mut inputs: Vec<u32> = Vec::new();
-        let mut locals = Vec::new();
-        for local in &server.locals {
-            let rules = local.rules.iter().map(|r| {
-                let input = inputs.iter().position(|i| *i == r.value).unwrap_or_else(|| {
-                    inputs.push(r.value);
-                    inputs.len() - 1
-                });
-                let (op, pattern) = match &r.test {
-                    RuleTest::Text(t) => (Op::Text, t.as_str()),
-                    RuleTest::Prefix(t) => (Op::Prefix, t.as_str()),
-                    RuleTest::Regex(x) => (Op::Regex, x.as_str()),
-                };
-                Rule { input, op, pattern, not: r.not }
-            });
-            locals.push(rules.collect::<Vec<_>>());
-        }
-        let rules = RuleTable::compile(&locals, names).unwrap_or_else(|errors| {
-            for e in errors {
-                let span = server.locals.get(e.local).map_or(server.span, |l| l.span);
-                self.error(&span, "rule", e.message, "");
-            }
-            // Not used: an error was reported.
-            RuleTable::compile(&[], names).unwrap_or_else(|_| unreachable!("no rules are no mistakes"))
-        });
-        let name = match server.domains.first() {
-            Some(d) => d.name.to_string(),
-            None => format!("{}:{}", server.span.file, server.span.line),
-        };
-        let mut places: Vec<String> = Vec::new();
-        let locals = server.locals.iter().map(|l| {
-            let own = l.handler.as_ref().or(server.handler.as_ref());
-            let handler = match own {
-                Some(p) => self.handler(instances, p),
-                None if l.upstream.is_some() => for_peers(instances),
-                None => None,
-            };
-            if handler.is_none() {
-                let text = if l.upstream.is_some() {
-                    "no loaded module can relay to peers".to_owned()
-                } else {
-                    "this local says not what to do with its sessions".to_owned()
-                };
-                self.error(&l.span, "local", text, "name a peer (proxy_pass_…), an upstream or a handler");
-            }
-            let local = if l.name.is_empty() { place_of(&l.span, &mut places) } else { l.name.as_str().to_owned() };
-            let stats = counted.as_mut().and_then(|c| c.of(&name, &local));
-            LocalPlan { scope: l.scope, handler, pool: l.upstream, name: local, stats }
-        });
-        let locals = locals.collect();
-        let own = server.handler.as_ref().and_then(|p| self.handler(instances, p));
-        let exchanges = own.filter(|(_, point)| point.exchanges);
-        let stats = stats_of(&format!("server {name}"));
-        ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, exchanges, stats }
-    }
-
-    fn handler(&mut self, instances: &[Option<Instance>], p: &Point) -> Option<(u16, HandlerPoint)> {
-        let desc = instances[usize::from(p.module)].as_ref()?.desc();
-        let found = desc.handlers.as_slice().iter().find(|h| h.name.as_str() == p.point.as_str());
-        if found.is_none() {
-            self.error(&p.node.span, "handler", format!("module {} has no handler \"{}\"", desc.id, p.point), "");
-        }
-        found.map(|h| (p.module, *h))
-    }
-
-    fn listeners(
-        &mut self,
-        tree: &Tree,
-        instances: &[Option<Instance>],
-        servers: &[Vec<Arc<ServerPlan>>],
-        names: &mut CaptureNames,
-    ) -> Vec<Listener> {
-        let parts = Parts { tree, instances, servers };
-        let mut seen: HashMap<(String, bool), usize> = HashMap::new();
-        let mut out = Vec::new();
-        for socket in &tree.sockets {
-            let n = seen.entry((socket.address.to_string(), socket.datagram)).or_insert(0);
-            let ordinal = std::mem::replace(n, *n + 1);
-            let stats = stats_of(&format!("listener {} {}#{ordinal}", socket.datagram, socket.address));
-            match listener::build(&parts, socket, ordinal, stats, names) {
-                Ok(l) => out.push(l),
-                Err(text) => {
-                    let u = &socket.users[0];
-                    let span = tree.nets[u.net].servers[u.server].span;
-                    self.error(&span, "listener", text, "");
-                }
-            }
-        }
-        out
-    }
-
-    /// Hooks of each phase in the order that they state themselves, for each block those that have something to do there.
-    fn hooks(&mut self, tree: &Tree, confs: &[Conf], instances: &[Option<Instance>]) -> Hooks {
-        let all = gathered(instances, |i| i.desc().hooks.as_slice().to_vec());
-        let mut out = [const { Vec::new() }; PHASES];
-        for phase in [Phase::Access, Phase::Log, Phase::Routed] {
-            let of_phase: Vec<_> = all.iter().filter(|(_, h)| h.phase == phase).copied().collect();
-            match ordered(of_phase) {
-                Ok(list) => out[phase as usize] = list,
-                Err(text) => self.wrong.push(Diagnostic::error("hook", text)),
-            }
-        }
-        Hooks::new(out, tree.scopes().len(), |scope, module, hook| {
-            let conf = confs[scope.0 as usize * tree.modules.len() + usize::from(module)];
-            instances[usize::from(module)].as_ref().is_some_and(|i| i.hook_applies(hook, conf))
-        })
-    }
-}
-
-/// Registers the counters of locals, as long as there is room.
-struct LocalMetrics<'a> {
-    owner: &'a metrics::Owner,
-    /// How many found none, and why.
-    full: Option<(usize, String)>,
-}
-
-impl<'a> LocalMetrics<'a> {
-    const fn new(owner: &'a metrics::Owner) -> Self {
-        Self { owner, full: None }
-    }
-
-    fn of(&mut self, server: &str, local: &str) -> Option<LocalStats> {
-        match LocalStats::new(self.owner, server, local) {
-            Ok(stats) => Some(stats),
-            Err(e) => {
-                self.full.get_or_insert_with(|| (0, e.to_string())).0 += 1;
-                None
-            }
-        }
-    }
-}
-
-/// Where a local without a name stands; the second on a line is another.
-fn place_of(span: &Span, taken: &mut Vec<String>) -> String {
-    let line = format!("{}:{}", span.file, span.line);
-    let n = taken.iter().filter(|t| **t == line).count();
-    let place = if n == 0 { line.clone() } else { format!("{line}#{}", n + 1) };
-    taken.push(line);
-    place
-}
-
-fn ordered(mut left: Vec<(u16, HookPoint)>) -> Result<Vec<(u16, HookPoint)>, String> {
-    let mut out = Vec::new();
-    let names = |list: Slice<anyproxy_module_api::Str>, name: &str| list.as_slice().iter().any(|n| n.as_str() == name);
-    while !left.is_empty() {
-        let ready = left.iter().position(|(_, h)| {
-            let name = h.name.as_str();
-            left.iter()
-                .all(|(_, o)| o.name.as_str() == name || (!names(h.after, o.name.as_str()) && !names(o.before, name)))
-        });
-        match ready {
-            Some(at) => out.push(left.remove(at)),
-            None => {
-                let names: Vec<_> = left.iter().map(|(_, h)| h.name.as_str()).collect();
-                return Err(format!("the hooks {} each want to be before another", names.join(", ")));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// Points of all modules with the module's number, in the order of loading.
-fn gathered<T>(instances: &[Option<Instance>], of: impl Fn(&Instance) -> Vec<T>) -> Vec<(u16, T)> {
-    let with = instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n as u16, i)));
-    with.flat_map(|(n, i)| of(i).into_iter().map(move |p| (n, p))).collect()
-}
-
-fn for_peers(instances: &[Option<Instance>]) -> Option<(u16, HandlerPoint)> {
-    gathered(instances, |i| i.desc().handlers.as_slice().to_vec()).into_iter().find(|(_, h)| h.for_peers)
-}
-
-/// Counters by name: a generation finds those of the one before.
-fn stats_of(name: &str) -> Arc<ListenerStats> {
-    let mut all = process().listeners.lock().unwrap_or_else(PoisonError::into_inner);
-    all.retain(|n, s| Arc::strong_count(s) > 1 || n == name);
-    Arc::clone(all.entry(name.to_owned()).or_default())
-}
-
-/// What needs modules' objects: which prereads a listener wants, and its socket's options.
-fn finish_listener(mut l: Listener, cycle: &Cycle) -> Listener {
-    let place = |module: u16| anyproxy_module_api::abi::module::Place {
-        conf: cycle.conf(l.users[0].server.scope, module).as_ptr(),
-        ..cycle.instance(module).place()
-    };
-    let mut headers = Vec::new();
-    let mut domains = Vec::new();
-    for (module, instance) in cycle.modules() {
-        for p in instance.desc().prereads.as_slice() {
-            let on = if p.header { true } else { l.by_domain && p.on_domain };
-            if on && instance::preread_wanted(p, place(module)) {
-                if p.header { headers.push((module, *p)) } else { domains.push((module, *p)) }
-            }
-        }
-    }
-    let mut options = l.options;
-    options.v6_only = cycle.settings.ipv6_only;
-    options.reuseport = cycle.settings.reuseport;
-    let (module, point) = &l.users[0].point;
-    instance::listener_options(point, place(*module), &mut options);
-    // Whoever looks at a client's first bytes has nothing to do before they are there.
-    let asks_first = l.users.iter().all(|u| u.server.exchanges.is_some());
-    options.defer_accept |= l.by_domain || !headers.is_empty() || asks_first;
-    l.options = options;
-    l.header_prereads = headers;
-    l.domain_prereads = domains;
-    l
 }

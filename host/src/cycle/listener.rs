@@ -7,7 +7,7 @@ use crate::{
         tree::{ScopeId, Socket, Tree},
     },
     matcher::{CaptureNames, CaptureValues, domain::DomainSet, rule::RuleTable},
-    services::instance::{self, Instance},
+    services::{instance::Instance, points},
 };
 use anyproxy_module_api::abi::{
     conf::Role,
@@ -150,7 +150,7 @@ pub fn build(
         let point = match point {
             Some(p) => p,
             // Sessions of a datagram listener are handed in by its module; their streams need no handshake.
-            None if listen.datagram => instance::plain_listener(listen.point),
+            None if listen.datagram => points::plain_listener(listen.point),
             None => return Err(format!("there is no listener \"{}\"", listen.point)),
         };
         users.push(User { server: Arc::clone(&parts.servers[u.net][u.server]), point: (listen.module, point) });

@@ -15,7 +15,8 @@ use crate::{
     config::tree::{ScopeId, Server, Tree},
     services::{
         current::{Current, enter},
-        instance::{self, Instance},
+        instance::Instance,
+        points,
     },
     session::Session,
     template::{Call, FuncRef, Resolver, Values, VarRef, Written},
@@ -110,7 +111,7 @@ fn ask(session: &Session, module: u16, point: &VariablePoint, rest: &str, out: &
     let worker = &session.worker;
     let place = worker.place(module, worker.cycle.conf(session.scope.get(), module));
     let _who = enter(Current::in_session(session, module));
-    instance::variable(point, place, session, rest, out)
+    points::variable(point, place, session, rest, out)
 }
 
 // Not inlined: the host's own variables, which are most, need no frame for it.
@@ -152,7 +153,7 @@ fn run(point: &FunctionPoint, call: &mut Call<'_>) -> bool {
         let texts: Vec<Cow<'_, str>> =
             (0..call.count()).map(|n| String::from_utf8_lossy(call.argument(n).unwrap_or_default())).collect();
         let args: Vec<Str> = texts.iter().map(|t| Str::new(t)).collect();
-        instance::function(point, &args, &mut result)
+        points::function(point, &args, &mut result)
     };
     call.push(&result);
     present

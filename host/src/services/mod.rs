@@ -1,6 +1,7 @@
 //! What modules ask the host for. Each file has one subject; `table` gathers their functions into the table that every
 //! image gets. The only place besides the loader where the host touches raw pointers.
 
+pub mod balancer;
 pub mod buffers;
 pub mod contracts;
 #[cfg_attr(not(unix), path = "crash_none.rs")]
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod module_jobs;
 pub mod net;
 pub mod platform;
+pub mod points;
 pub mod priority;
 pub mod rt;
 pub mod session;

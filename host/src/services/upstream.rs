@@ -2,8 +2,8 @@
 
 use super::{
     current::{Current, enter},
-    instance,
     net::{at_once, stopped},
+    points,
     session::hold,
 };
 use crate::{
@@ -182,8 +182,8 @@ pub(super) unsafe extern "C" fn relay(
         for (module, point) in &worker.cycle.relays {
             let place = worker.place(*module, worker.cycle.conf(session.scope.get(), *module));
             let _who = enter(Current::in_session(&session, *module));
-            if instance::relay_takes(point, place, &session, &client, &upstream) {
-                let future = instance::relay_run(point, place, &session, client, upstream);
+            if points::relay_takes(point, place, &session, &client, &upstream) {
+                let future = points::relay_run(point, place, &session, client, upstream);
                 if *module == asks {
                     // It runs in its module's name already.
                     return Ok(future);

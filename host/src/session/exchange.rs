@@ -4,21 +4,12 @@ use super::{NOT_CHOSEN, Session};
 use crate::{
     cycle::{access_log, listener::Listener},
     process::process,
-    services::{
-        current::{Current, enter},
-        instance, timers,
-    },
+    services::timers,
 };
-use anyproxy_module_api::abi::{
-    module::{Phase, Verdict},
-    session::{Cause, CloseReason, Stage, Who},
-};
+use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
 use std::{cell::Cell, rc::Rc};
 
 impl Session {
-    /// Of [`Session::first_to_ask`]: every hook answered at once.
-    pub const NOBODY: usize = usize::MAX;
-
     /// Whether its server's handler takes it as a whole, and chooses locals for each exchange.
     pub(super) fn has_exchanges(&self) -> bool {
         self.user().is_some_and(|u| u.server.exchanges.is_some())
@@ -115,28 +106,10 @@ impl Session {
         Some(self.choose_local())
     }
 
-    /// Asks the hooks of a phase as far as they answer at once: the first that wants to wait, [`Session::NOBODY`], or `None`:
-    /// one denies.
-    pub fn first_to_ask(&self, phase: Phase) -> Option<usize> {
-        for (n, (module, hook)) in self.worker.cycle.hooks(phase, self.scope.get()).iter().enumerate() {
-            match self.check(*module, hook) {
-                Verdict::Pass => {}
-                Verdict::Deny => return None,
-                Verdict::Ask => return Some(n),
-            }
-        }
-        Some(Self::NOBODY)
-    }
-
     /// Its books: it is logged, and what it moved is its session's.
     pub fn end_exchange(&self) {
         self.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done));
-        let cycle = &self.worker.cycle;
-        for (module, hook) in cycle.hooks(Phase::Log, self.scope.get()) {
-            let place = self.worker.place(*module, cycle.conf(self.scope.get(), *module));
-            let _who = enter(Current::in_session(self, *module));
-            instance::check(hook, place, self);
-        }
+        self.log_hooks();
         access_log::write(self, false);
         self.count_in_local();
         if let Some(of) = &self.of {

@@ -6,7 +6,7 @@ use crate::{
     services::{
         buffers,
         current::{Current, enter},
-        instance, timers,
+        points, timers,
     },
 };
 use anyproxy_module_api::abi::{
@@ -17,6 +17,37 @@ use anyproxy_module_api::abi::{
     stream::Stream,
 };
 use std::{future::poll_fn, pin::Pin, rc::Rc, sync::atomic::Ordering::Relaxed, task::Poll, time::Duration};
+
+impl Session {
+    pub(super) async fn preread_headers(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
+        let wanted: Vec<_> = self.listener.header_prereads.iter().collect();
+        let mut reader = Preread::new(self, stream);
+        // Each kind of header may come once, in any order (a hello in a PROXY connection).
+        let mut left = wanted;
+        while !left.is_empty() {
+            match reader.look(&left).await? {
+                Found::By(n, _) => {
+                    left.remove(n);
+                }
+                Found::Nobody(_) => break,
+            }
+        }
+        Ok(reader.into_stream())
+    }
+
+    pub(super) async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Option<&'static [u8]>)> {
+        if self.peek(|t| !t.domain.borrow().is_empty()) {
+            // A trusted header named it already.
+            return Ok((stream, None));
+        }
+        let all: Vec<_> = self.listener.domain_prereads.iter().collect();
+        let mut reader = Preread::new(self, stream);
+        let refusal = match reader.look(&all).await? {
+            Found::By(_, refusal) | Found::Nobody(refusal) => refusal,
+        };
+        Ok((reader.into_stream(), refusal))
+    }
+}
 
 /// What a preread found.
 pub(super) enum Found {
@@ -88,7 +119,7 @@ impl<'a> Preread<'a> {
         let worker = &self.session.worker;
         let place = worker.place(module, worker.cycle.conf(self.session.scope.get(), module));
         let _who = enter(Current::in_session(self.session, module));
-        instance::look(point, place, self.session, &self.bytes, out)
+        points::look(point, place, self.session, &self.bytes, out)
     }
 
     fn malformed(&self, point: &PrereadPoint, out: &LookOut) -> CloseReason {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     services::{
         current::{Current, enter},
-        instance, panicked,
+        panicked, points,
     },
     worker::generation::WorkerGen,
 };
@@ -39,9 +39,9 @@ pub(super) async fn ask(generation: &Rc<WorkerGen>, pool: &Pool, member: &Member
         match &line.probe {
             Some((_, probe)) => {
                 let request = connect::request(line, generation, member, ptr::null());
-                Some(instance::ask(probe, place, &request, stream))
+                Some(points::ask(probe, place, &request, stream))
             }
-            None => instance::check_peer(&line.connector, place, stream),
+            None => points::check_peer(&line.connector, place, stream),
         }
     };
     match future {

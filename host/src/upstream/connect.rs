@@ -1,10 +1,13 @@
 //! Connecting to a peer, whoever chose it: for sessions and for health checks.
 
-use super::pool::{CONNECT_TIMEOUT, Line, Member, Pool};
+use super::{
+    line::{CONNECT_TIMEOUT, Line},
+    pool::{Member, Pool},
+};
 use crate::{
     services::{
         current::{Current, enter},
-        instance, net, timers,
+        net, points, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -61,7 +64,7 @@ pub async fn connect(
     let request = request(line, worker, member, session);
     let future = {
         let _who = enter(Current::on_worker(worker, line.module));
-        instance::connect(&line.connector, place, &request)
+        points::connect(&line.connector, place, &request)
     };
     if let Some(future) = future {
         return future.await.into();
@@ -76,7 +79,7 @@ fn options<'a>(line: &'a Line, worker: &WorkerGen) -> &'a SocketOptions {
     line.options.get_or_init(|| {
         let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
         let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
-        instance::connector_options(&line.connector, place, &mut options);
+        points::connector_options(&line.connector, place, &mut options);
         options
     })
 }

@@ -3,14 +3,15 @@
 use super::{
     connect::{connect, connect_limit, request, within_session},
     eject::Reason,
-    pool::{Line, Member, Pool},
+    line::Line,
+    pool::{Member, Pool},
 };
 use crate::{
     process::process,
     services::{
+        balancer::Balancer,
         current::{Current, enter},
-        instance::{self, Balancer},
-        timers,
+        points, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
@@ -151,7 +152,7 @@ impl Lease {
         for (module, point) in &worker.cycle.greetings {
             let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
             let _who = enter(Current::in_session(session, *module));
-            if !instance::greet(point, place, &request, &mut bytes) {
+            if !points::greet(point, place, &request, &mut bytes) {
                 return Err(Error::new(
                     ErrorKind::Invalid,
                     format!("the greeting \"{}\" cannot be written", point.name),

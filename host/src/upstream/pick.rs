@@ -11,8 +11,8 @@ use crate::{
     cycle::Cycle,
     process::process,
     services::{
+        balancer::{Balancer, Picker},
         current::{Current, enter},
-        instance::{Balancer, Picker},
         timers,
     },
     session::Session,

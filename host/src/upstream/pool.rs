@@ -1,32 +1,29 @@
 //! One upstream in one generation: its peers as they stand now, and what its configuration says.
 
 use super::{
-    eject, health,
-    identity::{line_id, peer_id},
+    eject,
+    identity::peer_id,
+    line::Line,
     live::{PeerLive, PeerSpec},
-    rendered::Network,
-    resolve::Refresh,
+    registered::Points,
     shared::Shared,
     slow_start::FULL,
     turns,
 };
 use crate::{
-    config::tree::{ScopeId, Tree, UpstreamTree},
+    config::tree::{ScopeId, Tree},
     process::process,
-    services::instance::Instance,
 };
 use anyproxy_module_api::abi::{
-    bytes::Str,
-    conf::{Kind, Node},
-    module::{BalancerPoint, ConnectorPoint, ProbePoint},
-    net::{Addr, SocketOptions},
+    conf::Node,
+    module::BalancerPoint,
+    net::Addr,
     upstream::{PeerRef, health as upstream_health},
 };
 use arc_swap::ArcSwap;
 use std::{
-    net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -35,48 +32,6 @@ use tokio::sync::Notify;
 
 /// The balancer of several lines where nothing is said.
 const DEFAULT_BALANCER: &str = "weight";
-/// Limit of one connect where nothing is said.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// One line of the upstream: a peer as written, which may be several addresses.
-#[derive(Debug)]
-pub struct Line {
-    /// The module whose connector it is.
-    pub module: u16,
-    /// The connector.
-    pub connector: ConnectorPoint,
-    /// The block of its options.
-    pub scope: ScopeId,
-    /// As written, `host:port`.
-    pub text: String,
-    /// The host part.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// Whether the host is a name to resolve.
-    pub is_name: bool,
-    /// Of an address with variables: rendered for each session.
-    pub template: Option<u32>,
-    /// Where a rendered address may be.
-    pub allow: Vec<Network>,
-    /// Fingerprint of the line.
-    pub id: u64,
-    weight: u32,
-    max_connections: u32,
-    backup: bool,
-    /// Active checks.
-    pub heartbeat: Option<health::Policy>,
-    /// How they ask, and whose that is; `None`: as the connector does.
-    pub probe: Option<(u16, ProbePoint)>,
-    /// When its name is resolved again.
-    pub refresh: Refresh,
-    /// What the connector says of its sockets, once it was asked.
-    pub options: OnceLock<SocketOptions>,
-    /// Whether connections to it begin with a greeting: the answer for the block of the session that asked last.
-    pub greeted: AtomicU64,
-    /// Limit of one connect; `None`: the connector's own, or [`CONNECT_TIMEOUT`].
-    pub connect_timeout: Option<Duration>,
-}
 
 /// A peer in the set.
 #[derive(Clone, Debug)]
@@ -154,19 +109,6 @@ impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pool({})", self.name)
     }
-}
-
-fn prop(node: Option<&Node>, name: &str) -> Option<i64> {
-    node.and_then(|n| n.prop(name)).map(|v| v.num)
-}
-
-fn time(node: Option<&Node>, name: &str) -> Option<Duration> {
-    prop(node, name).map(|n| Duration::from_nanos(n.unsigned_abs()))
-}
-
-/// Parts in a million as whole percent, rounded up.
-fn percent(millionths: i64) -> u32 {
-    u32::try_from((millionths + 9_999) / 10_000).unwrap_or(u32::MAX)
 }
 
 impl Pool {
@@ -337,155 +279,15 @@ impl Pool {
     }
 }
 
-impl Line {
-    fn build(tree: &Tree, up: &UpstreamTree, peer: &crate::config::tree::Peer, connector: ConnectorPoint) -> Self {
-        let node = |name: &str| tree.core(peer.scope, name);
-        let text = peer.address.as_str().to_owned();
-        let (host, port) = split(&text);
-        // What stands in for it in the set is only chosen, never connected.
-        let template = peer.template;
-        let is_name = template.is_none() && !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err();
-        let heartbeat = node("heartbeat").filter(|_| template.is_none()).map(|n| health::Policy {
-            interval: time(Some(n), "interval").unwrap_or(Duration::from_secs(10)),
-            timeout: time(Some(n), "timeout").unwrap_or(Duration::from_secs(3)),
-            fail: prop(Some(n), "fail").map_or(3, |n| n as u32),
-            pass: prop(Some(n), "pass").map_or(1, |n| n as u32),
-        });
-        let refresh = node("dynamic_domain").map_or(Refresh::Once, |n| {
-            time(Some(n), "interval").map_or(
-                Refresh::Ttl { least: Duration::from_secs(1), most: Duration::from_secs(3600) },
-                Refresh::Interval,
-            )
-        });
-        let id = line_id([up.name.as_str(), &text_of(&peer.node)]);
-        Self {
-            module: peer.module,
-            connector,
-            scope: peer.scope,
-            host,
-            port,
-            is_name,
-            template,
-            allow: allowed(tree, peer.scope),
-            id,
-            weight: peer.weight.into(),
-            max_connections: peer.max_connections,
-            backup: peer.backup,
-            heartbeat,
-            probe: None,
-            refresh,
-            options: OnceLock::new(),
-            greeted: AtomicU64::new(0),
-            connect_timeout: node("connect_timeout").and_then(|n| n.arg(0)).map(|v| v.time()),
-            text,
-        }
-    }
-
-    /// The live state of a rendered address of this line.
-    pub fn rendered(&self, pool: &Pool, text: &str, addr: Addr) -> Arc<PeerLive> {
-        let connector = self.connector.name.as_str();
-        let live = process().peers.get(&PeerSpec {
-            id: peer_id(&pool.name, connector, &addr.to_string()),
-            line: self.id,
-            upstream: &pool.name,
-            host: text,
-            addr,
-            connector,
-            weight: self.weight,
-            max_connections: self.max_connections,
-            backup: self.backup,
-        });
-        pool.shared.rendered.used(&live);
-        live
-    }
-
-    fn literal(&self) -> Vec<Addr> {
-        if self.template.is_some() {
-            return vec![Addr::NONE];
-        }
-        if let Some(path) = self.text.strip_prefix("unix:") {
-            return vec![Addr::unix(crate::services::net::interned(Str::new(path)))];
-        }
-        self.text.parse::<SocketAddr>().map(|a| vec![a.into()]).unwrap_or_default()
-    }
+pub(super) fn prop(node: Option<&Node>, name: &str) -> Option<i64> {
+    node.and_then(|n| n.prop(name)).map(|v| v.num)
 }
 
-/// The networks of `peer_allow` in force in a block.
-fn allowed(tree: &Tree, scope: ScopeId) -> Vec<Network> {
-    let nodes = tree.nodes(scope, 0).iter().filter(|n| n.name.as_str() == "peer_allow");
-    nodes.flat_map(|n| n.args.as_slice()).filter_map(|v| Network::parse(v.text.as_str())).collect()
+pub(super) fn time(node: Option<&Node>, name: &str) -> Option<Duration> {
+    prop(node, name).map(|n| Duration::from_nanos(n.unsigned_abs()))
 }
 
-/// What a line says, for its fingerprint: everything but where it stands.
-fn text_of(node: &Node) -> String {
-    let mut out = node.name.as_str().to_owned();
-    let props = node.props.as_slice().iter().map(|p| (p.name, p.value));
-    for (name, v) in node.args.as_slice().iter().map(|v| (Str::EMPTY, *v)).chain(props) {
-        // The number of a template is a place in a list that other lines move.
-        let num = if v.kind == Kind::Template { 0 } else { v.num };
-        out.push_str(&format!(" {name}={num}:{}", v.text));
-    }
-    for child in node.children.as_slice() {
-        out.push_str(&format!("{{{}}}", text_of(child)));
-    }
-    out
-}
-
-fn split(text: &str) -> (String, u16) {
-    match text.rsplit_once(':') {
-        Some((host, port)) => {
-            (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port.parse().unwrap_or(0))
-        }
-        None => (text.to_owned(), 0),
-    }
-}
-
-/// What modules registered that pools need.
-#[derive(Clone, Copy, Debug)]
-pub struct Points<'a> {
-    /// Modules by number; the host itself has none.
-    pub instances: &'a [Option<Instance>],
-}
-
-impl Points<'_> {
-    fn connector(&self, module: u16, name: &str) -> Option<ConnectorPoint> {
-        let instance = self.instances[usize::from(module)].as_ref()?;
-        instance.desc().connectors.iter().find(|c| c.name.as_str() == name).copied()
-    }
-
-    fn probe(&self, module: u16, name: &str) -> Option<ProbePoint> {
-        let instance = self.instances[usize::from(module)].as_ref()?;
-        instance.desc().probes().iter().find(|p| p.name.as_str() == name).copied()
-    }
-
-    fn balancer(&self, name: &str) -> Option<(u16, BalancerPoint)> {
-        self.balancers().find(|(_, b)| b.name.as_str() == name)
-    }
-
-    fn balancers(&self) -> impl Iterator<Item = (u16, BalancerPoint)> + '_ {
-        self.instances
-            .iter()
-            .enumerate()
-            .filter_map(|(n, i)| i.as_ref().map(|i| (n, i)))
-            .flat_map(|(n, i)| i.desc().balancers.as_slice().iter().map(move |b| (n as u16, *b)))
-    }
-
-    /// That there is no such balancer, and what to do.
-    fn no_balancer(&self, name: &str, written: bool) -> (String, String) {
-        let names: Vec<_> = self.balancers().map(|(_, b)| b.name.as_str().to_owned()).collect();
-        let text = if written {
-            format!("unknown balancer \"{name}\"")
-        } else {
-            format!("several peers without a balancer are shared out by \"{name}\", which no loaded module offers")
-        };
-        let help = if names.is_empty() {
-            "no module that offers balancers is loaded; add load_module \"balancer\"".to_owned()
-        } else {
-            match crate::config::diagnostic::did_you_mean(name, names.iter().map(String::as_str)) {
-                Some(word) => format!("did you mean \"{word}\"?"),
-                None => format!("there are {}", names.join(", ")),
-            }
-        };
-        (text, help)
-    }
+/// Parts in a million as whole percent, rounded up.
+fn percent(millionths: i64) -> u32 {
+    u32::try_from((millionths + 9_999) / 10_000).unwrap_or(u32::MAX)
 }

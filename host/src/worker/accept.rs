@@ -1,33 +1,26 @@
 //! Accepting on one worker: sockets of the process, shared out to workers. At a limit or without descriptors accepting
 //! pauses, idle sessions go first, and what is shed is counted and logged once a second.
 
-use super::{Worker, here};
+use super::{
+    Worker,
+    door::{Accepted, Door, is_clients_fault},
+    here,
+    seat::{Seat, process_limit},
+};
 use crate::{
     cycle::listener::Listener,
     process::process,
     services::{
-        buffers,
         rt::{self, TaskHandle},
-        stream::{self, ListenSocket},
-        timers,
+        stream, timers,
     },
     session,
 };
 use anyproxy_module_api::abi::{net::Addr, stream::Stream};
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{cell::RefCell, io, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// While paused, look again after this long at the latest.
-const PAUSE: Duration = Duration::from_millis(100);
-/// More than a listen queue holds: the system cuts it to 65,535 at most.
-const MOST_QUEUED: u32 = 1 << 16;
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket given to a worker.
 #[derive(Debug)]
@@ -42,44 +35,8 @@ pub struct Assigned {
     pub datagram: bool,
 }
 
-/// A place among the sessions of the process, counted against `max_connections`. Given back when it is dropped, unless a
-/// session took it over.
-#[derive(Debug)]
-struct Seat(());
-
-impl Seat {
-    /// A place; `None` when all are taken.
-    fn take() -> Option<Self> {
-        let p = process();
-        let max = p.max_sessions.load(Relaxed);
-        let before = p.sessions.fetch_add(1, Relaxed);
-        let seat = Self(());
-        (max == 0 || before < max).then_some(seat)
-    }
-
-    /// A place whatever the limit says: the connection was established long ago.
-    fn force() -> Self {
-        process().sessions.fetch_add(1, Relaxed);
-        Self(())
-    }
-
-    /// From now on it is the session's, which gives it back at its end.
-    fn pass_on(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        process().sessions.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A connection that was accepted: not yet a stream of any thread's loop; its client, its own address.
-type Accepted = (socket2::Socket, Addr, Addr);
-
 /// A connection that was accepted and waits for a place. Kept outside the loop, so that it is served when that ends.
-type Held = Rc<RefCell<Option<Accepted>>>;
+pub(super) type Held = Rc<RefCell<Option<Accepted>>>;
 
 /// An accept loop. Dropping it ends the loop; the socket's queue stays for whoever else holds the socket.
 #[derive(Debug)]
@@ -94,70 +51,6 @@ pub struct Accepting {
 impl Drop for Accepting {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// The socket of an accept loop, shared with whoever ends the loop: it is closed then and there, not when the loop's task
-/// is dropped, because what the system accepted in between would be reset.
-#[derive(Debug)]
-struct Door(RefCell<Option<Socket>>);
-
-impl Door {
-    fn new(socket: socket2::Socket) -> io::Result<Rc<Self>> {
-        Ok(Rc::new(Self(RefCell::new(Some(Socket::new(socket)?)))))
-    }
-
-    /// Whether connections are handed out with their first bytes only.
-    fn defer(&self, on: bool) {
-        if let Some(socket) = &*self.0.borrow() {
-            socket.listening.defer(on);
-        }
-    }
-
-    /// The next connection; never, once it is shut.
-    async fn accept(&self) -> io::Result<Accepted> {
-        poll_fn(|cx| self.0.borrow().as_ref().map_or(Poll::Pending, |s| s.poll_accept(cx))).await
-    }
-
-    /// Hands out what waits in the queue, and closes the socket.
-    fn drain(&self, mut each: impl FnMut(Accepted)) {
-        if let Some(socket) = self.0.take() {
-            drain(&socket, &mut each);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Socket {
-    listening: ListenSocket,
-    /// Its address, unless that is a wildcard: then each connection's own is asked for.
-    at: Option<Addr>,
-}
-
-impl Socket {
-    fn new(socket: socket2::Socket) -> io::Result<Self> {
-        let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
-        Ok(Self { listening: ListenSocket::new(socket)?, at })
-    }
-
-    fn local_of(&self, socket: &socket2::Socket) -> Addr {
-        let ask = || socket.local_addr().ok().and_then(|a| a.as_socket()).map_or(Addr::NONE, Addr::from);
-        self.at.unwrap_or_else(ask)
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let accepted = ready!(self.listening.poll_accept(cx));
-        Poll::Ready(accepted.map(|(socket, peer)| {
-            let local = self.local_of(&socket);
-            (socket, peer, local)
-        }))
-    }
-
-    /// What waits in the queue now, without waiting for more.
-    fn accept_now(&self) -> io::Result<Accepted> {
-        let (socket, peer) = self.listening.accept_now()?;
-        let local = self.local_of(&socket);
-        Ok((socket, peer, local))
     }
 }
 
@@ -196,21 +89,6 @@ impl Accepting {
     }
 }
 
-/// Takes the queue's connections until there is none, a failure, or more than any queue holds.
-fn drain(socket: &Socket, each: &mut dyn FnMut(Accepted)) {
-    for _ in 0..MOST_QUEUED {
-        match socket.accept_now() {
-            Ok(accepted) => each(accepted),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-            Err(e) if is_clients_fault(&e) => {}
-            Err(e) => {
-                tracing::error!("accept: {e}; connections that waited at an address that is given up are lost");
-                return;
-            }
-        }
-    }
-}
-
 async fn accept_loop(worker: &Rc<Worker>, listener: u64, door: &Door, held: &RefCell<Option<Accepted>>) {
     loop {
         wait_for_room(worker, listener).await;
@@ -242,7 +120,7 @@ async fn wait_for_seat(worker: &Rc<Worker>) -> Seat {
 }
 
 /// A connection was accepted for a listener: it becomes a stream here, and its session begins.
-fn begin(worker: &Rc<Worker>, listener: u64, (socket, peer, local): Accepted, seat: Seat) {
+pub(super) fn begin(worker: &Rc<Worker>, listener: u64, (socket, peer, local): Accepted, seat: Seat) {
     let with_bytes = worker.current().is_some_and(|g| g.listener(listener).is_some_and(|l| l.options.defer_accept));
     let stream = if with_bytes {
         stream::from_socket_with_bytes(socket, peer, local)
@@ -297,15 +175,6 @@ fn limit_reached(worker: &Rc<Worker>, listener: u64) -> Option<&'static str> {
     generation.listener(listener)?.limit_reached()
 }
 
-fn process_limit() -> Option<&'static str> {
-    let p = process();
-    let max = p.max_sessions.load(Relaxed);
-    if max != 0 && p.sessions.load(Relaxed) >= max {
-        return Some("max_connections");
-    }
-    buffers::is_full().then_some("memory_limit")
-}
-
 async fn pause(worker: &Rc<Worker>) {
     worker.paused.set(true);
     tokio::select! {
@@ -313,11 +182,6 @@ async fn pause(worker: &Rc<Worker>) {
         () = rt::sleep(PAUSE) => timers::tick(),
     }
     worker.paused.set(false);
-}
-
-/// A client that gave up while it waited in the queue is no failure of ours.
-fn is_clients_fault(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
 }
 
 async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
@@ -335,131 +199,4 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
     }
     // Without descriptors the listening socket stays readable: trying again at once would be a busy loop.
     pause(worker).await;
-}
-
-/// One accept loop for all workers, on the process's loop. Dropping it ends the loop as dropping [`Accepting`] does.
-#[derive(Debug)]
-pub struct Sharing {
-    /// What the serving generation says of the listener.
-    plan: Rc<RefCell<Arc<Listener>>>,
-    door: Rc<Door>,
-    held: Held,
-    task: TaskHandle,
-}
-
-impl Drop for Sharing {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Sharing {
-    /// Without reuseport: accepts on the process's loop, which is one thread, and hands connections round.
-    ///
-    /// # Errors
-    /// When the socket cannot be registered.
-    pub fn start(listener: &Arc<Listener>, socket: socket2::Socket) -> io::Result<Self> {
-        let door = Door::new(socket)?;
-        door.defer(listener.options.defer_accept);
-        let plan = Rc::new(RefCell::new(Arc::clone(listener)));
-        let held = Held::default();
-        let (seen, at, holds) = (Rc::clone(&plan), Rc::clone(&door), Rc::clone(&held));
-        let task = rt::spawn(async move { share_loop(&seen, &at, &holds).await });
-        Ok(Self { plan, door, held, task })
-    }
-
-    /// From now on this is what the listener is.
-    pub fn switch_to(&self, listener: &Arc<Listener>) {
-        self.door.defer(listener.options.defer_accept);
-        *self.plan.borrow_mut() = Arc::clone(listener);
-    }
-
-    /// As [`Accepting::drain`]. To be called before the workers leave the generation that knows the listener.
-    pub fn drain(self) {
-        let (mut round, key) = (Round::default(), self.plan.borrow().key);
-        self.door.drain(|accepted| drop(round.hand_on(key, accepted, Seat::force())));
-        self.hand_over();
-    }
-
-    /// As [`Accepting::hand_over`].
-    pub fn hand_over(self) {
-        self.task.abort();
-        if let Some(accepted) = self.held.take() {
-            drop(Round::default().hand_on(self.plan.borrow().key, accepted, Seat::force()));
-        }
-    }
-}
-
-async fn share_loop(plan: &RefCell<Arc<Listener>>, door: &Door, held: &RefCell<Option<Accepted>>) {
-    let mut round = Round::default();
-    let limit = || process_limit().or_else(|| plan.borrow().limit_reached());
-    loop {
-        while let Some(limit) = limit() {
-            shed_everywhere(limit).await;
-        }
-        match door.accept().await {
-            Ok(accepted) => {
-                held.replace(Some(accepted));
-                let seat = loop {
-                    if let Some(seat) = Seat::take() {
-                        break seat;
-                    }
-                    shed_everywhere("max_connections").await;
-                };
-                if let Some(accepted) = held.take() {
-                    let (key, limited) = {
-                        let plan = plan.borrow();
-                        (plan.key, plan.max_connections != 0)
-                    };
-                    let begun = round.hand_on(key, accepted, seat);
-                    if limited {
-                        // The listener's count is known once the worker has begun; one that has ended drops the word.
-                        let _ = begun.await;
-                    }
-                }
-            }
-            Err(e) if is_clients_fault(&e) => {}
-            Err(e) => {
-                plan.borrow().stats.accept_errors.fetch_add(1, Relaxed);
-                shed_everywhere(&format!("accept: {e}")).await;
-            }
-        }
-    }
-}
-
-async fn shed_everywhere(why: &str) {
-    if let Some(more) = process().error_log.once_a_second(why) {
-        tracing::warn!(limit = why, more, "limit reached; accepting pauses");
-    }
-    for n in 0..crate::control::worker_count() {
-        if let Some(mailbox) = crate::control::worker_mailbox(n) {
-            // A worker that has ended sheds nothing.
-            let _ = mailbox.send(Box::new(|w| {
-                w.shed_idle(1);
-            }));
-        }
-    }
-    rt::sleep(PAUSE).await;
-}
-
-/// Whose turn it is.
-#[derive(Debug, Default)]
-struct Round(u32);
-
-impl Round {
-    /// Hands a connection to the next worker. The result ends when the session has begun there.
-    fn hand_on(&mut self, listener: u64, accepted: Accepted, seat: Seat) -> tokio::sync::oneshot::Receiver<()> {
-        let (tell, begun) = tokio::sync::oneshot::channel();
-        self.0 = self.0.wrapping_add(1);
-        let next = self.0 % crate::control::worker_count().max(1);
-        let Some(mailbox) = crate::control::worker_mailbox(next) else { return begun };
-        let begin_there = move |w: &Rc<Worker>| {
-            begin(w, listener, accepted, seat);
-            // Nobody listens for a listener without a limit.
-            let _ = tell.send(());
-        };
-        // A worker that has ended drops the message, and with it the connection and its place.
-        let _ = mailbox.send(Box::new(begin_there));
-        begun
-    }
 }

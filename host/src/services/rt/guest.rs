@@ -89,7 +89,7 @@ mod system {
     use super::{Context, Duration, Poll, Result};
     use crate::services::rt::{
         EVENTS,
-        io::{Slots, bits_of},
+        slots::{Slots, bits_of},
     };
     use std::os::fd::{AsRawFd, RawFd};
     use tokio::io::{Interest, unix::AsyncFd};
@@ -126,7 +126,7 @@ mod system {
     use super::{Context, Poll, Result};
     use crate::services::rt::{
         EVENTS,
-        io::{Slots, bits_of},
+        slots::{Slots, bits_of},
     };
     use tokio::sync::mpsc;
 

@@ -1,168 +1,19 @@
 //! Readiness of sockets: each is registered once, for both directions, by edges. What is known of it is kept until a call
 //! says that there is no more; nothing is asked of the system to learn that.
 
-use super::{here, no_loop, task};
-use mio::{
-    Token,
-    event::{Event, Source},
+pub use mio::Interest;
+
+use super::{
+    here, no_loop,
+    slots::{ERROR, GONE, Known, READ, READ_CLOSED, Seen, Slot, WRITE, WRITE_CLOSED, all},
 };
-use slab::Slab;
+use mio::{Token, event::Source};
 use std::{
-    cell::{Cell, RefCell},
     io::{ErrorKind, Result},
     ops::Deref,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
-
-/// The token of the loop's own wake-ups.
-pub(super) const WAKE: Token = Token(usize::MAX);
-
-/// Bytes may be there, or the end, or an error.
-pub const READ: u8 = 1;
-/// A write may take some, or tell an error.
-pub const WRITE: u8 = 2;
-/// The other side will send nothing more.
-const READ_CLOSED: u8 = 4;
-/// Writes will fail.
-const WRITE_CLOSED: u8 = 8;
-/// The system noted an error.
-const ERROR: u8 = 16;
-
-pub use mio::Interest;
-
-/// Whose an event is, and what it says.
-pub(super) fn bits_of(e: &Event) -> (usize, u8) {
-    let all = [
-        (e.is_readable(), READ),
-        (e.is_writable(), WRITE),
-        (e.is_read_closed(), READ_CLOSED),
-        (e.is_write_closed(), WRITE_CLOSED),
-        (e.is_error(), ERROR),
-    ];
-    (e.token().0, all.iter().fold(0, |bits, (is, bit)| if *is { bits | bit } else { bits }))
-}
-
-/// Everything that makes a call in one direction worth a try.
-const fn all(bit: u8) -> u8 {
-    bit | ERROR | if bit == READ { READ_CLOSED } else { WRITE_CLOSED }
-}
-
-/// What is known of a registered socket, and who waits for it. Shared by the loop, which finds it by its token, and the
-/// socket, which asks it all the time.
-#[derive(Default)]
-struct Slot {
-    token: Cell<u32>,
-    ready: Cell<u8>,
-    known: Cell<Known>,
-    /// Kept after it was woken: mostly the same task waits again.
-    reader: Cell<Option<Waker>>,
-    writer: Cell<Option<Waker>>,
-}
-
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Slot({} {:#x})", self.token.get(), self.ready.get())
-    }
-}
-
-/// What the system knows of a socket.
-#[derive(Clone, Copy, Default, PartialEq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "elsewhere every socket is registered first, by itself"))]
-enum Known {
-    /// It is registered, by itself.
-    #[default]
-    Socket,
-    /// It is registered, by its descriptor alone: the socket does not know.
-    Descriptor,
-    /// Nothing yet: what is ready is a guess.
-    Not,
-}
-
-/// What was known of a socket at one moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen(u8);
-
-impl Seen {
-    /// Whether a call in this direction is worth a try.
-    pub const fn is_ready(self, bit: u8) -> bool {
-        self.0 & all(bit) != 0
-    }
-
-    /// Whether nothing can be written any more, as far as the system has told: the other side is gone, or has reset it.
-    pub const fn has_failed(self) -> bool {
-        self.0 & (WRITE_CLOSED | ERROR) != 0
-    }
-
-    /// Whether the other side has ended, in order, and a read took its last bytes.
-    pub const fn has_ended(self) -> bool {
-        self.0 & (READ | READ_CLOSED | ERROR) == READ_CLOSED
-    }
-}
-
-#[cfg(test)]
-impl<S: Registered> Io<S> {
-    /// What the loop knows it by.
-    pub(super) fn token(&self) -> u32 {
-        self.slot.token.get()
-    }
-}
-
-/// The sockets of a loop.
-pub(super) struct Slots {
-    registry: mio::Registry,
-    slots: RefCell<Slab<Rc<Slot>>>,
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        // Nothing is told any more: a call tells what is wrong.
-        for (_, slot) in self.slots.get_mut().iter() {
-            slot.ready.set(READ | WRITE | ERROR);
-            drop((slot.reader.take(), slot.writer.take()));
-        }
-    }
-}
-
-impl Slots {
-    pub(super) fn new(registry: mio::Registry) -> Self {
-        Self { registry, slots: RefCell::default() }
-    }
-
-    /// Notes what the system says, and wakes who waits for it.
-    pub(super) fn dispatch(&self, events: impl Iterator<Item = (usize, u8)>) {
-        let mut others = Vec::new();
-        for (token, bits) in events {
-            self.note(token, bits, &mut others);
-        }
-        others.into_iter().for_each(Waker::wake);
-    }
-
-    fn note(&self, token: usize, bits: u8, others: &mut Vec<Waker>) {
-        let slots = self.slots.borrow();
-        // Gone, or another socket's by now: that one tries in vain, once.
-        let Some(slot) = slots.get(token) else { return };
-        slot.ready.set(slot.ready.get() | bits);
-        if bits & all(READ) != 0 {
-            wake(&slot.reader, others);
-        }
-        if bits & all(WRITE) != 0 {
-            wake(&slot.writer, others);
-        }
-    }
-}
-
-#[inline]
-fn wake(waiter: &Cell<Option<Waker>>, others: &mut Vec<Waker>) {
-    let Some(waker) = waiter.take() else { return };
-    if task::is_plain(&waker) {
-        waker.wake_by_ref();
-    } else {
-        // It may run whatever, which may want the slots.
-        others.push(waker.clone());
-    }
-    waiter.set(Some(waker));
-}
 
 /// Sockets that say nothing to anybody once they are closed: to deregister them would be a system call too many.
 pub trait Registered: Source {
@@ -244,7 +95,7 @@ impl<S: Registered> Io<S> {
             let mut all = here.ok_or_else(no_loop)?.slots.slots.borrow_mut();
             let entry = all.vacant_entry();
             let token = u32::try_from(entry.key()).map_err(|_| ErrorKind::OutOfMemory)?.into();
-            let (ready, known) = (Cell::new(READ | WRITE), Cell::new(Known::Not));
+            let (ready, known) = ((READ | WRITE).into(), Known::Not.into());
             let slot = Rc::new(Slot { token, ready, known, ..Slot::default() });
             entry.insert(Rc::clone(&slot));
             Ok(Self { source: Some(source), slot })
@@ -264,6 +115,9 @@ impl<S: Registered> Io<S> {
     #[cfg(unix)]
     #[cold]
     fn make_known(&self) -> Result<()> {
+        if self.is_gone() {
+            return Err(no_loop());
+        }
         let fd = self.source.as_ref().and_then(Registered::descriptor).ok_or(ErrorKind::NotConnected)?;
         here(|here| {
             let slots = &here.ok_or_else(no_loop)?.slots;
@@ -287,6 +141,11 @@ impl<S: Registered> Io<S> {
             entry.insert(Rc::clone(&slot));
             Ok(Self { source: Some(source), slot })
         })
+    }
+
+    /// Whether its loop has ended, and what it was registered with: it is nowhere.
+    fn is_gone(&self) -> bool {
+        self.slot.token.get() == GONE
     }
 
     /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
@@ -406,6 +265,9 @@ impl<S: Registered> Io<S> {
     /// What the system says.
     pub fn into_inner(mut self) -> Result<S> {
         let mut source = self.source.take().ok_or(ErrorKind::NotConnected)?;
+        if self.is_gone() {
+            return Ok(source);
+        }
         here(|here| {
             let registry = &here.ok_or_else(no_loop)?.slots.registry;
             match self.slot.known.get() {
@@ -434,13 +296,25 @@ impl<S: Registered> Drop for Io<S> {
     fn drop(&mut self) {
         let gone = here(|here| {
             let slots = &here?.slots;
-            if let Some(source) = self.source.as_mut().filter(|_| !S::ENDS_WITH_ITSELF) {
+            if !S::ENDS_WITH_ITSELF
+                && !self.is_gone()
+                && let Some(source) = &mut self.source
+            {
                 // A descriptor that was closed before is registered no more.
                 let _ = source.deregister(&slots.registry);
             }
+            // No loop has a slot of the number `GONE`.
             slots.slots.borrow_mut().try_remove(self.slot.token.get() as usize)
         });
         // Without the slots: what a waker drops may have sockets.
         drop(gone);
+    }
+}
+
+#[cfg(test)]
+impl<S: Registered> Io<S> {
+    /// What the loop knows it by.
+    pub(super) fn token(&self) -> u32 {
+        self.slot.token.get()
     }
 }

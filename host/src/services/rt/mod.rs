@@ -7,23 +7,26 @@
 
 mod guest;
 mod io;
+mod slots;
 mod task;
 mod timers;
 
 pub use guest::attach;
 #[cfg(unix)]
 pub use io::Borrowed;
-pub use io::{Interest, Io, READ, Registered, Seen, WRITE};
+pub use io::{Interest, Io, Registered};
+pub use slots::{READ, Seen, WRITE};
 pub use task::{TaskHandle, spawn, waker_vtable};
 pub use timers::{Sleep, sleep, within};
 
-use io::Slots;
+use slots::Slots;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::Future,
     io::Result,
     ptr,
+    rc::Rc,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -205,6 +208,9 @@ impl Loop {
 ///
 /// # Errors
 /// When the system gives no place to wait at. `ready` is told in any case, before anything runs.
+///
+/// # Panics
+/// When `root` panicked: the loop has ended then.
 pub fn run<F: Future<Output = ()> + 'static>(
     ready: impl FnOnce(Result<()>),
     root: impl FnOnce() -> F,
@@ -213,7 +219,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
 ) {
     let made = mio::Poll::new().and_then(|poll| {
         let this = Loop::new(poll.registry().try_clone()?);
-        let waker = mio::Waker::new(poll.registry(), io::WAKE)?;
+        let waker = mio::Waker::new(poll.registry(), slots::WAKE)?;
         // Set once, here.
         let _ = this.shared.end_wait.set(EndWait::System(waker));
         Ok((poll, this))
@@ -226,16 +232,17 @@ pub fn run<F: Future<Output = ()> + 'static>(
         Err(e) => return ready(Err(e)),
     };
     let _entered = Entered::new(&this);
-    let over = std::rc::Rc::new(Cell::new(false));
-    let (root, ends) = (root(), std::rc::Rc::clone(&over));
+    let end = Rc::new(End::default());
+    let (root, tell) = (root(), Tell(Rc::clone(&end)));
     spawn(async move {
+        let tell = tell;
         root.await;
-        ends.set(true);
+        tell.0.well.set(true);
     });
     let mut events = mio::Events::with_capacity(EVENTS);
     loop {
         let busy = this.run_ready(&mut turn);
-        if over.get() {
+        if end.over.get() {
             break;
         }
         let wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
@@ -247,10 +254,29 @@ pub fn run<F: Future<Output = ()> + 'static>(
         }
         this.shared.sleeps.store(false, SeqCst);
         woke();
-        this.slots.dispatch(events.iter().map(io::bits_of));
+        this.slots.dispatch(events.iter().map(slots::bits_of));
         this.timers.fire();
     }
     this.end();
+    // Without it the loop would go on, with nobody to end it.
+    assert!(end.well.get(), "the root of a loop panicked");
+}
+
+/// The end of a loop's root.
+#[derive(Default)]
+struct End {
+    over: Cell<bool>,
+    /// By itself, and not by a panic.
+    well: Cell<bool>,
+}
+
+/// Says, however the root ends, that it is over.
+struct Tell(Rc<End>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.over.set(true);
+    }
 }
 
 /// For a test that tokio runs: a process and a loop.

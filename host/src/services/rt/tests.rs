@@ -1,7 +1,6 @@
 use super::*;
 use std::{
     io::{Read, Write},
-    rc::Rc,
     sync::mpsc,
     time::Instant,
 };
@@ -195,6 +194,29 @@ fn a_slot_is_used_again_and_what_was_said_of_it_before_is_forgotten() {
         let io = Io::new(near).unwrap();
         assert!(within(Duration::from_millis(5), read(&io, &mut to)).await.is_none());
     });
+}
+
+#[test]
+fn a_socket_that_outlives_its_loop_touches_none_of_the_next_one() {
+    let left = Rc::new(RefCell::new(None));
+    let leaves = Rc::clone(&left);
+    let (_far, near) = pair();
+    on_a_loop(|| async move { *leaves.borrow_mut() = Some(Io::new(near).unwrap()) });
+    let (mut far, near) = pair();
+    on_a_loop(|| async move {
+        let io = Io::new(near).unwrap();
+        drop(left.take());
+        far.write_all(b"abc").unwrap();
+        let mut to = [0; 8];
+        let told = within(Duration::from_secs(10), read(&io, &mut to)).await;
+        assert_eq!(told.expect("its slot is there").unwrap(), 3);
+    });
+}
+
+#[test]
+#[should_panic(expected = "the root of a loop panicked")]
+fn a_root_that_panics_ends_its_loop_and_says_so() {
+    on_a_loop(|| async { panic!("on purpose") });
 }
 
 #[test]

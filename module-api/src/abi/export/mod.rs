@@ -1,17 +1,41 @@
 //! From a module author's types to the tables of `abi::module`. Each thunk stops panics at the edge of the image.
 
+mod action;
+mod at;
+mod balancer;
+mod connector;
+mod contract;
+mod crossing;
+mod datagram;
+mod exchange;
+mod greeting;
+mod handler;
+mod hook;
 mod life;
-mod points;
+mod listener;
+mod preread;
 mod probe;
+mod relay;
 mod session;
+mod template;
 
+pub use action::Action;
+pub use at::At;
+pub use balancer::BalancerImpl;
+pub use connector::{Connect, Connector};
+pub use contract::ContractTable;
+pub use datagram::{DatagramEndpoint, DatagramListener};
+pub use exchange::{Asked, Exchange, Routed};
+pub use greeting::Greeting;
+pub use handler::Handler;
+pub use hook::Hook;
 pub use life::{Module, Problems, Scope, init};
-pub use points::{
-    Action, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener, Function, Greeting,
-    Handler, Hook, Listener, Preread, Relay, Variable,
-};
+pub use listener::Listener;
+pub use preread::Preread;
 pub use probe::Probe;
-pub use session::{Asked, At, Exchange, Routed, Session};
+pub use relay::Relay;
+pub use session::Session;
+pub use template::{Function, Variable};
 
 use super::{bytes::Slice, conf::DirectiveDesc, module::*};
 use std::marker::PhantomData;

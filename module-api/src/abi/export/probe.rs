@@ -1,9 +1,6 @@
 //! Questions of health checks: the trait that their author writes, and the method of `Registry` that takes it.
 
-use super::{
-    At, Module, Registry,
-    points::{Connect, future},
-};
+use super::{At, Connect, Module, Registry, crossing::future};
 use crate::abi::{
     bytes::Str,
     error::{Error, Outcome},

@@ -1,76 +1,18 @@
-//! A module's own view of a call's place and of a session.
+//! A module's own view of a session.
 
+use super::{At, Exchange, Module};
 use crate::abi::{
     bytes::{Sink, Str},
     error::Error,
     host::HostVtable,
-    module::{Place, Verdict},
+    module::Place,
     recycled::Recycled,
     services::{Connecting, Lease, connect_session, host, pick, pick_now},
     session::{CloseReason, SessionShared},
     stream::Stream,
-    task::{Answer, LocalFuture},
+    task::Answer,
 };
-use std::{any::TypeId, fmt, marker::PhantomData, mem::ManuallyDrop, ops::Deref};
-
-use super::Module;
-
-/// The module's objects that a call concerns. Valid within the scope of the call or of the future made from it.
-pub struct At<M> {
-    place: Place,
-    module: PhantomData<M>,
-}
-
-impl<M> Clone for At<M> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<M> Copy for At<M> {}
-
-impl<M> fmt::Debug for At<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)
-    }
-}
-
-impl<M: Module> At<M> {
-    /// # Safety
-    /// The place holds objects of `M`, valid for the scope.
-    pub(crate) const unsafe fn new(place: Place) -> Self {
-        Self { place, module: PhantomData }
-    }
-
-    /// The generation's object.
-    pub fn module(&self) -> &M {
-        // SAFETY: by contract of `new`.
-        unsafe { &*self.place.inst.cast() }
-    }
-
-    /// This worker's object.
-    ///
-    /// # Panics
-    /// Off the workers, where there is none.
-    pub fn worker(&self) -> &M::Worker {
-        // SAFETY: by contract of `new`; null off the workers.
-        unsafe { self.place.worker.cast::<M::Worker>().as_ref() }.expect("this call is made on a worker")
-    }
-
-    /// The block's object.
-    ///
-    /// # Panics
-    /// Where the call concerns no block.
-    pub fn conf(&self) -> &M::Conf {
-        // SAFETY: by contract of `new`; null where there is none.
-        unsafe { self.place.conf.cast::<M::Conf>().as_ref() }.expect("this call concerns a block of the configuration")
-    }
-
-    /// The block's object, if the call concerns a block and the module has one for it.
-    pub fn try_conf(&self) -> Option<&M::Conf> {
-        // SAFETY: by contract of `new`; null where there is none.
-        unsafe { self.place.conf.cast::<M::Conf>().as_ref() }
-    }
-}
+use std::{any::TypeId, fmt, mem::ManuallyDrop, ops::Deref};
 
 /// A module's value in a session, with its type.
 #[repr(C)]
@@ -81,7 +23,7 @@ struct Slot<T> {
 
 /// A session held by a module: its open fields by `Deref`, the rest by methods. Stays on its worker.
 pub struct Session<M> {
-    raw: *const SessionShared,
+    pub(super) raw: *const SessionShared,
     at: At<M>,
 }
 
@@ -116,7 +58,7 @@ impl<M: Module> Session<M> {
         unsafe { Self::new(raw, (host().session_place)(raw, std::ptr::from_ref(module).cast())) }
     }
 
-    fn vt(&self) -> &'static HostVtable {
+    pub(super) fn vt(&self) -> &'static HostVtable {
         host()
     }
 
@@ -306,79 +248,6 @@ impl<M: Module> Session<M> {
         assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
         // SAFETY: of this type; lives as long as the session, which is retained.
         &unsafe { &*p.cast::<Slot<T>>() }.value
-    }
-}
-
-/// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routed {
-    /// To this local, by its number in the server.
-    Local(u32),
-    /// No local of the server takes it.
-    NoLocal,
-    /// No server that this handler serves has its domain.
-    NoServer,
-}
-
-/// What hooks say of an exchange.
-#[derive(Debug)]
-pub enum Asked {
-    /// Whether it passes.
-    Answered(bool),
-    /// One of them waits for something.
-    Later(LocalFuture<bool>),
-}
-
-/// One request and its answer: a session of its own within one that carries many. Dropping it ends it: it is logged, and
-/// its bytes are counted as its session's.
-#[derive(Debug)]
-pub struct Exchange<M: Module> {
-    /// Its reference is given back by `exchange_end`: the last one's memory is used again.
-    session: ManuallyDrop<Session<M>>,
-}
-
-impl<M: Module> Exchange<M> {
-    /// Chooses the server, by the domain that was set, and the local, by its rules.
-    pub fn choose(&self) -> Routed {
-        // SAFETY: a retained exchange.
-        match unsafe { (self.vt().exchange_route)(self.raw) } {
-            -1 => Routed::NoLocal,
-            n => u32::try_from(n).map_or(Routed::NoServer, Routed::Local),
-        }
-    }
-
-    /// Whether the hooks of `Phase::Routed` let it pass, once its local was chosen.
-    pub async fn is_allowed(&self) -> bool {
-        match self.ask_hooks() {
-            Asked::Answered(passes) => passes,
-            Asked::Later(answer) => answer.await,
-        }
-    }
-
-    /// The same without waiting, where they answer at once, as most do.
-    pub fn ask_hooks(&self) -> Asked {
-        let mut later = std::mem::MaybeUninit::uninit();
-        // SAFETY: a retained exchange; the future is written where the verdict is to ask it.
-        match unsafe { (self.vt().exchange_hooks)(self.raw, later.as_mut_ptr()) } {
-            Verdict::Pass => Asked::Answered(true),
-            Verdict::Deny => Asked::Answered(false),
-            // SAFETY: as above.
-            Verdict::Ask => Asked::Later(unsafe { later.assume_init() }),
-        }
-    }
-}
-
-impl<M: Module> Deref for Exchange<M> {
-    type Target = Session<M>;
-    fn deref(&self) -> &Session<M> {
-        &self.session
-    }
-}
-
-impl<M: Module> Drop for Exchange<M> {
-    fn drop(&mut self) {
-        // SAFETY: the reference of `exchange_begin`, given back once.
-        unsafe { (host().exchange_end)(self.session.raw) }
     }
 }
 

@@ -1,0 +1,153 @@
+//! The process's start: configuration, sockets, pid file, privileges, workers, in this order.
+
+use super::{
+    Control, Options, exit, publish,
+    reload::{built, prepared, start_workers},
+    socket,
+};
+use crate::{
+    cli::output::err,
+    config::diagnostic::{Diagnostics, Style},
+    cycle::{prepare::Failure, settings::Settings},
+    log,
+    process::process,
+    services::{buffers, dns, jobs, platform, priority},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+impl Control {
+    /// Reads, prepares and starts; the exit code when it cannot.
+    pub(super) async fn start(options: Options) -> Result<Self, i32> {
+        let built = match built(&options.config).await {
+            Ok(b) => b,
+            Err(d) => {
+                report(&d);
+                return Err(exit::CONFIG);
+            }
+        };
+        if !built.warnings.is_empty() {
+            report(&built.warnings);
+        }
+        let cycle = built.cycle;
+        let settings = &cycle.settings;
+        if let Err(e) = apply(settings) {
+            err(format_args!("anyproxy: error_log: {e}\n"));
+            return Err(exit::CONFIG);
+        }
+        let inherited = crate::upgrade::inherited(&options, &cycle).await.map_err(|e| {
+            err(format_args!("anyproxy: {e}\n"));
+            exit::RUNNING
+        })?;
+        let have = inherited.keys().copied().collect();
+        let mut sockets = match prepared(&cycle, have, settings.worker_threads).await {
+            Ok(s) => s,
+            Err(Failure::Bind(text)) => {
+                err(format_args!("anyproxy: {text}\n"));
+                return Err(exit::BIND);
+            }
+            Err(Failure::Module(d)) => {
+                report(&d);
+                return Err(exit::CONFIG);
+            }
+        };
+        sockets.extend(inherited);
+        // As who started it: the user that it becomes may not write there.
+        let control_path = socket::path(&options, settings);
+        let control = socket::bind(&control_path).map_err(|e| {
+            err(format_args!("anyproxy: control socket {}: {e}\n", control_path.display()));
+            exit::RUNNING
+        })?;
+        if let Some(path) = &settings.pid
+            && let Err(e) = std::fs::write(path, format!("{}\n", std::process::id()))
+        {
+            err(format_args!("anyproxy: pid {}: {e}\n", path.display()));
+            socket::remove(&control_path);
+            return Err(exit::RUNNING);
+        }
+        if let Err(text) = crate::privileges::drop_to(settings) {
+            err(format_args!("anyproxy: {text}\n"));
+            return Err(exit::RUNNING);
+        }
+        let workers = start_workers(settings).map_err(|e| {
+            err(format_args!("anyproxy: cannot start workers: {e}\n"));
+            exit::RUNNING
+        })?;
+        publish(&workers);
+        let mut me = Self {
+            options,
+            cycle: Arc::clone(&cycle),
+            workers,
+            leaving: Vec::new(),
+            sockets,
+            retired: HashMap::new(),
+            shared_accepts: HashMap::new(),
+            control_path,
+            standing: built.standing,
+            reloads: 0,
+            failed_reloads: 0,
+            last_error: None,
+            quitting: None,
+            stop_now: false,
+        };
+        me.go_live(&cycle).await;
+        socket::serve(control);
+        me.announce();
+        crate::upgrade::taken_over(&me.options).await;
+        crate::systemd::ready();
+        Ok(me)
+    }
+
+    fn announce(&self) {
+        let modules: Vec<_> = self.cycle.modules().map(|(_, i)| i.image.facts.id.clone()).collect();
+        let listeners: Vec<_> = self
+            .cycle
+            .listeners
+            .iter()
+            .map(|l| self.sockets.get(&l.key).map_or_else(|| l.label.clone(), |b| b.address.clone()))
+            .collect();
+        tracing::info!(
+            "anyproxy {} configuration {:016x}, modules {}, {} workers, listening on {}",
+            env!("CARGO_PKG_VERSION"),
+            self.cycle.hash,
+            modules.join(" "),
+            self.workers.len(),
+            listeners.join(" "),
+        );
+    }
+}
+
+pub(super) fn report(diagnostics: &Diagnostics) {
+    err(format_args!("{}", diagnostics.render(Style::of_stderr())));
+}
+
+pub(super) fn apply(settings: &Settings) -> std::io::Result<()> {
+    let targets: Vec<_> = settings.error_log.iter().map(|(t, l)| (log::Target::new(t), *l)).collect();
+    process().error_log.set_targets(&targets)?;
+    process().error_log.set_module_levels(settings.log_level.iter().cloned());
+    crate::services::log::refresh();
+    buffers::set_limit(settings.memory_limit);
+    dns::configure(&settings.resolver, settings.resolver_timeout);
+    jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
+    priority::allow_hurry();
+    let files = platform::raise_open_files(settings.max_open_file_limit);
+    if settings.max_open_file_limit > files {
+        tracing::warn!(
+            wanted = settings.max_open_file_limit,
+            got = files,
+            "max_open_file_limit: the system allows less"
+        );
+    }
+    if let Some(bytes) = settings.memlock_rlimit
+        && !platform::raise_locked_memory(bytes)
+    {
+        tracing::warn!(wanted = bytes, "memlock_rlimit: the system refused");
+    }
+    // A session that is passed on needs two descriptors; a few stay for files and logs.
+    let by_files = u32::try_from((files.saturating_sub(64) / 2).max(1)).unwrap_or(u32::MAX);
+    let max = if settings.max_connections == 0 { by_files } else { settings.max_connections };
+    process().max_sessions.store(max, Relaxed);
+    Ok(())
+}

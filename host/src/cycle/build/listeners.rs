@@ -1,0 +1,82 @@
+//! Listeners, one a socket: whose servers they are of, what their sockets are and who looks at first bytes.
+
+use super::Builder;
+use crate::{
+    config::Tree,
+    cycle::{
+        Cycle,
+        listener::{self, Listener, ListenerStats, Parts, ServerPlan},
+    },
+    matcher::CaptureNames,
+    process::process,
+    services::{instance::Instance, points},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
+
+impl Builder<'_> {
+    pub(super) fn listeners(
+        &mut self,
+        tree: &Tree,
+        instances: &[Option<Instance>],
+        servers: &[Vec<Arc<ServerPlan>>],
+        names: &mut CaptureNames,
+    ) -> Vec<Listener> {
+        let parts = Parts { tree, instances, servers };
+        let mut seen: HashMap<(String, bool), usize> = HashMap::new();
+        let mut out = Vec::new();
+        for socket in &tree.sockets {
+            let n = seen.entry((socket.address.to_string(), socket.datagram)).or_insert(0);
+            let ordinal = std::mem::replace(n, *n + 1);
+            let stats = stats_of(&format!("listener {} {}#{ordinal}", socket.datagram, socket.address));
+            match listener::build(&parts, socket, ordinal, stats, names) {
+                Ok(l) => out.push(l),
+                Err(text) => {
+                    let u = &socket.users[0];
+                    let span = tree.nets[u.net].servers[u.server].span;
+                    self.error(&span, "listener", text, "");
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Counters by name: a generation finds those of the one before.
+pub(super) fn stats_of(name: &str) -> Arc<ListenerStats> {
+    let mut all = process().listeners.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|n, s| Arc::strong_count(s) > 1 || n == name);
+    Arc::clone(all.entry(name.to_owned()).or_default())
+}
+
+/// What needs modules' objects: which prereads a listener wants, and its socket's options.
+pub(super) fn finish_listener(mut l: Listener, cycle: &Cycle) -> Listener {
+    let place = |module: u16| anyproxy_module_api::abi::module::Place {
+        conf: cycle.conf(l.users[0].server.scope, module).as_ptr(),
+        ..cycle.instance(module).place()
+    };
+    let mut headers = Vec::new();
+    let mut domains = Vec::new();
+    for (module, instance) in cycle.modules() {
+        for p in instance.desc().prereads.as_slice() {
+            let on = if p.header { true } else { l.by_domain && p.on_domain };
+            if on && points::preread_wanted(p, place(module)) {
+                if p.header { headers.push((module, *p)) } else { domains.push((module, *p)) }
+            }
+        }
+    }
+    let mut options = l.options;
+    options.v6_only = cycle.settings.ipv6_only;
+    options.reuseport = cycle.settings.reuseport;
+    let (module, point) = &l.users[0].point;
+    points::listener_options(point, place(*module), &mut options);
+    // Whoever looks at a client's first bytes has nothing to do before they are there.
+    let asks_first = l.users.iter().all(|u| u.server.exchanges.is_some());
+    options.defer_accept |= l.by_domain || !headers.is_empty() || asks_first;
+    l.options = options;
+    l.header_prereads = headers;
+    l.domain_prereads = domains;
+    l
+}

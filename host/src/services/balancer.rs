@@ -1,0 +1,53 @@
+//! What chooses peers for one pool on one worker: a module's object behind safe methods, or the host's own.
+
+use super::instance::Instance;
+use crate::upstream::turns::Turns;
+use anyproxy_module_api::abi::{
+    module::BalancerPoint,
+    upstream::{Outcome as PeerOutcome, Pick, PickCx},
+};
+use std::ptr;
+
+/// What chooses the peers of one pool on one worker.
+#[derive(Debug)]
+pub enum Balancer {
+    /// A module's.
+    Module(Picker),
+    /// The host's own.
+    Turns(Turns),
+}
+
+/// A module's balancer's object.
+#[derive(Debug)]
+pub struct Picker {
+    point: BalancerPoint,
+    object: *mut (),
+}
+
+impl Picker {
+    /// A new one; `None`: it panicked.
+    pub fn create(point: &BalancerPoint, instance: &Instance, seed: u64) -> Option<Self> {
+        // SAFETY: the point belongs to the instance's module.
+        let object = unsafe { (point.create)(instance.as_ptr(), seed) };
+        (!object.is_null()).then_some(Self { point: *point, object })
+    }
+
+    /// Picks.
+    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+        // SAFETY: the object of `create`; the question is lent for the call.
+        unsafe { (self.point.pick)(self.object, ptr::from_ref(cx)) }
+    }
+
+    /// A use ended.
+    pub fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
+        // SAFETY: as above.
+        unsafe { (self.point.done)(self.object, peer, ptr::from_ref(outcome)) }
+    }
+}
+
+impl Drop for Picker {
+    fn drop(&mut self) {
+        // SAFETY: given up once.
+        unsafe { (self.point.drop)(self.object) }
+    }
+}

@@ -1,0 +1,88 @@
+//! A worker as the rest of the process holds it: its thread and its mailbox.
+
+use super::{Message, Worker, run};
+use crate::services::{platform, timers};
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// The process's loop waits no longer than this for a worker: operators and signals must be heard whatever a worker does.
+const STUCK: Duration = Duration::from_secs(3);
+
+/// A worker as the rest of the process holds it.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    /// Its number among all that this process ever had.
+    pub id: u32,
+    /// Its number among those at work.
+    pub index: u32,
+    mailbox: mpsc::UnboundedSender<Message>,
+    thread: Option<JoinHandle<()>>,
+    /// Milliseconds (process clock) of its last turn, for the watchdog.
+    pub turn: Arc<AtomicU64>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be made.
+    pub fn start(index: u32, cpu: Option<usize>) -> std::io::Result<Self> {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let id = NEXT.fetch_add(1, Relaxed);
+        let (mailbox, inbox) = mpsc::unbounded_channel();
+        let turn = Arc::new(AtomicU64::new(0));
+        let published = Arc::clone(&turn);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            if let Some(cpu) = cpu {
+                platform::pin_thread(cpu);
+            }
+            // Who asked has given up when nobody hears it.
+            run(id, index, |r| drop(ready.send(r)), inbox, &published);
+        })?;
+        started.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker ended at once")))?;
+        Ok(Self { id, index, mailbox, thread: Some(thread), turn })
+    }
+
+    /// Runs `f` on the worker. False: it has ended.
+    pub fn post(&self, f: impl FnOnce(&Rc<Worker>) + Send + 'static) -> bool {
+        self.mailbox.send(Box::new(f)).is_ok()
+    }
+
+    /// Runs `f` on the worker and waits for what it says; `None`: the worker has ended, or is stuck. Then `f` still runs
+    /// once it goes on, in order with what else was posted.
+    pub async fn ask<R: Send + 'static>(&self, f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static) -> Option<R> {
+        let (tx, rx) = oneshot::channel();
+        self.post(move |w| {
+            // Whoever asked may have given up.
+            let _ = tx.send(f(w));
+        });
+        timers::within(STUCK, rx).await?.ok()
+    }
+
+    /// A sender for other threads.
+    pub fn mailbox(&self) -> mpsc::UnboundedSender<Message> {
+        self.mailbox.clone()
+    }
+
+    /// Whether its thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for its thread.
+    pub fn join(mut self) {
+        if let Some(t) = self.thread.take() {
+            // A panic there was reported by the hook.
+            let _ = t.join();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A worker's sessions: who is there, who is told to end, whose time is over.
+
+use super::{Worker, generation::WorkerGen};
+use crate::{
+    process::process,
+    services::{buffers, rt, timers},
+    session::Session,
+};
+use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
+use std::{rc::Rc, sync::atomic::Ordering::Relaxed};
+
+/// A session told to end gets this long before its task is dropped.
+const KILL_GRACE_MS: u64 = 3000;
+
+pub(super) struct Entry {
+    session: Rc<Session>,
+    task: Option<rt::TaskHandle>,
+    /// When it was told to end, worker clock; 0: it was not.
+    killed_ms: u64,
+}
+
+impl Worker {
+    /// Notes a new session; its key.
+    pub fn enter(&self, session: &Rc<Session>) -> usize {
+        let g = &session.worker;
+        g.sessions.set(g.sessions.get() + 1);
+        session.listener.stats.begin();
+        self.sessions.borrow_mut().insert(Entry { session: Rc::clone(session), task: None, killed_ms: 0 })
+    }
+
+    /// Notes the task of a session, to end it by force.
+    pub fn note_task(&self, key: usize, task: rt::TaskHandle) {
+        if let Some(e) = self.sessions.borrow_mut().get_mut(key) {
+            e.task = Some(task);
+        }
+    }
+
+    /// A session is over.
+    pub fn leave(&self, key: usize, session: &Session) {
+        let entry = self.sessions.borrow_mut().try_remove(key);
+        let g = &session.worker;
+        g.sessions.set(g.sessions.get().saturating_sub(1));
+        process().sessions.fetch_sub(1, Relaxed);
+        session.listener.stats.end();
+        if self.paused.get() {
+            self.room.notify_waiters();
+        }
+        drop(entry);
+        if g.retired.get() || self.leaving.get() {
+            self.reap();
+        }
+    }
+
+    /// Sessions here.
+    pub fn session_count(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// Calls `f` with each session here.
+    pub fn each_session(&self, mut f: impl FnMut(&Rc<Session>)) {
+        // Collected first: `f` may end a session.
+        let all: Vec<_> = self.sessions.borrow().iter().map(|(_, e)| Rc::clone(&e.session)).collect();
+        all.iter().for_each(&mut f);
+    }
+
+    /// Ends the sessions that `which` chooses; how many.
+    pub fn kill_sessions(&self, cause: Cause, which: impl Fn(&Session) -> bool) -> usize {
+        let mut n = 0;
+        self.each_session(|s| {
+            if which(s) {
+                s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
+                n += 1;
+            }
+        });
+        n
+    }
+
+    /// Tells those of a generation that it is retired.
+    pub(super) fn tell_retired(&self, generation: &Rc<WorkerGen>) {
+        for (_, e) in self.sessions.borrow().iter() {
+            if Rc::ptr_eq(&e.session.worker, generation) {
+                e.session.shared.draining.set(if self.leaving.get() { 2 } else { 1 });
+                e.session.wake();
+            }
+        }
+    }
+
+    /// Ends the tasks of all.
+    pub(super) fn abort_sessions(&self) {
+        let tasks: Vec<_> = self.sessions.borrow().iter().filter_map(|(_, e)| e.task.clone()).collect();
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    /// Ends idle sessions to make room: at most `most`; how many.
+    pub fn shed_idle(&self, most: usize) -> usize {
+        let mut idle: Vec<_> = self
+            .sessions
+            .borrow()
+            .iter()
+            .filter(|(_, e)| e.session.shared.is_idle() && e.killed_ms == 0)
+            .map(|(_, e)| Rc::clone(&e.session))
+            .collect();
+        idle.sort_by_key(|s| s.shared.started_ms);
+        idle.truncate(most);
+        for s in &idle {
+            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Limit));
+            s.listener.stats.shed.fetch_add(1, Relaxed);
+        }
+        idle.len()
+    }
+
+    /// Deadlines, sessions that do not obey, log buffers, memory waiters.
+    pub(super) fn sweep(&self) {
+        let now = timers::now_ms();
+        let mut fired = Vec::new();
+        for (_, e) in self.sessions.borrow_mut().iter_mut() {
+            let s = &e.session.shared;
+            let deadline = s.deadline_ms.get();
+            if deadline != 0 && deadline <= now && s.fired.get() == 0 {
+                s.fired.set(1);
+                fired.push(Rc::clone(&e.session));
+            }
+            if s.kill.get() != 0 {
+                if e.killed_ms == 0 {
+                    e.killed_ms = now.max(1);
+                } else if now > e.killed_ms + KILL_GRACE_MS
+                    && let Some(t) = e.task.take()
+                {
+                    t.abort();
+                }
+            }
+        }
+        for s in fired {
+            s.wake();
+        }
+        buffers::wake_waiting();
+        self.logs.borrow_mut().tick(self);
+        self.reap();
+    }
+}

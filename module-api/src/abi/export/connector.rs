@@ -1,0 +1,63 @@
+//! Connectors: ways to reach a peer: the trait that their author writes, and what of `Registry` takes it.
+
+use super::{At, Module, Registry, crossing::future};
+use crate::abi::{
+    bytes::Str,
+    error::{Error, ErrorKind, Outcome},
+    module::{ConnectRequest, ConnectorPoint, Place},
+    net::SocketOptions,
+    stream::Stream,
+    task::{LocalFuture, guard},
+};
+use std::future::Future;
+
+/// A way to reach a peer.
+pub trait Connector<M: Module> {
+    /// Name that directives refer to.
+    const NAME: &'static str;
+    /// Adjusts the socket, by the block of the peer's line. Asked once for each line and generation.
+    fn options(_at: At<M>, _options: &mut SocketOptions) {}
+    /// Connects. Not called for a connector registered as plain.
+    fn connect(_at: At<M>, _request: Connect) -> impl Future<Output = Result<Stream, Error>> + 'static {
+        async { Err(Error::bare(ErrorKind::Unsupported)) }
+    }
+}
+
+/// What a connector is asked.
+pub type Connect = ConnectRequest;
+
+impl<M: Module> Registry<M> {
+    /// A connector that is a plain socket, connected by the host.
+    pub fn plain_connector<C: Connector<M>>(&mut self) -> &mut Self {
+        self.connectors.push(ConnectorPoint {
+            name: Str::new(C::NAME),
+            options: connector_options::<M, C>,
+            connect: None,
+            check: None,
+        });
+        self
+    }
+
+    /// A connector of the module's own.
+    pub fn connector<C: Connector<M>>(&mut self) -> &mut Self {
+        unsafe extern "C" fn connect<M: Module, C: Connector<M>>(
+            p: Place,
+            request: *const ConnectRequest,
+        ) -> LocalFuture<Outcome<Stream>> {
+            // SAFETY: see `Registry::listener`; the request is copied.
+            future(|| C::connect(unsafe { At::new(p) }, unsafe { *request }))
+        }
+        self.connectors.push(ConnectorPoint {
+            name: Str::new(C::NAME),
+            options: connector_options::<M, C>,
+            connect: Some(connect::<M, C>),
+            check: None,
+        });
+        self
+    }
+}
+
+unsafe extern "C" fn connector_options<M: Module, C: Connector<M>>(p: Place, options: *mut SocketOptions) {
+    // SAFETY: see `Registry::connector`.
+    guard(|| unsafe { C::options(At::new(p), &mut *options) });
+}

@@ -1,0 +1,323 @@
+//! The extension points that a module may register, each a table of functions.
+
+use super::Place;
+use crate::abi::{
+    bytes::{Sink, Slice, Str},
+    error::Outcome,
+    host::Received,
+    net::{Addr, SocketOptions},
+    session::SessionShared,
+    stream::Stream,
+    task::LocalFuture,
+    upstream::{Outcome as PeerOutcome, Pick, PickCx},
+};
+
+/// A kind of listener over stream sockets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerPoint {
+    /// Name that directives refer to.
+    pub name: Str,
+    /// Adjusts the socket before it is bound, by the configuration of the listener's first server.
+    pub options: unsafe extern "C" fn(Place, *mut SocketOptions),
+    /// The protocol's own handshake; absent: the socket's stream is the session's.
+    pub accept: Option<unsafe extern "C" fn(Place, *const SessionShared, Stream) -> LocalFuture<Outcome<Stream>>>,
+}
+
+/// Who owns a datagram.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// 0: new here, 1: the owner named below, 2: drop it.
+    pub kind: u8,
+    /// Epoch of the owner's generation or process.
+    pub epoch: u32,
+    /// The owner's worker.
+    pub worker: u32,
+}
+
+impl Route {
+    /// It begins something new: the worker that received it takes it.
+    pub const NEW: Self = Self { kind: 0, epoch: 0, worker: 0 };
+    /// Nobody wants it.
+    pub const DROP: Self = Self { kind: 2, epoch: 0, worker: 0 };
+    /// It belongs to what `worker` of the generation with `epoch` began.
+    pub const fn owner(epoch: u32, worker: u32) -> Self {
+        Self { kind: 1, epoch, worker }
+    }
+}
+
+/// A kind of listener over datagrams. The host reads the socket in batches and delivers to the owner: another worker, an
+/// older image, or the process before `--hot`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct DatagramPoint {
+    /// Name that directives refer to.
+    pub name: Str,
+    /// Whose is this?
+    pub route: unsafe extern "C" fn(inst: *const (), *const u8, usize) -> Route,
+    /// Starts on this worker for one listener.
+    pub start: unsafe extern "C" fn(Place, listener: u32, local: Addr) -> *mut (),
+    /// Datagrams for this worker (one or a GRO run).
+    pub deliver: unsafe extern "C" fn(endpoint: *mut (), *const Received, *const u8),
+    /// Gives the endpoint up.
+    pub stop: unsafe extern "C" fn(endpoint: *mut ()),
+}
+
+/// Whom to connect to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectRequest {
+    /// The address.
+    pub addr: Addr,
+    /// The peer's name as written, without port.
+    pub host: Str,
+    /// The session it is for; null: a health check.
+    pub session: *const SessionShared,
+    /// Limit in milliseconds that the host enforces too.
+    pub timeout_ms: u32,
+}
+
+/// A way to reach a peer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectorPoint {
+    /// Name that directives refer to.
+    pub name: Str,
+    /// Adjusts the socket, by the peer's configuration.
+    pub options: unsafe extern "C" fn(Place, *mut SocketOptions),
+    /// Connects; absent: a plain socket, connected by the host.
+    pub connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest) -> LocalFuture<Outcome<Stream>>>,
+    /// Whether the peer is well, once connected; absent: to connect is enough.
+    pub check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
+}
+
+/// A question to a peer, by which its health checks tell whether it is well.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProbePoint {
+    /// Name that directives of `Role::Probe` refer to.
+    pub name: Str,
+    /// Asks over a stream that the peer's connector made; `Place::conf` is of the peer's block. The host sees to the limit of
+    /// time. An error's text is the reason that is shown.
+    pub ask: unsafe extern "C" fn(Place, *const ConnectRequest, Stream) -> LocalFuture<Outcome<()>>,
+}
+
+/// What goes to a peer in front of a session's bytes (a header that names the client), whatever the connector.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GreetingPoint {
+    /// Name.
+    pub name: Str,
+    /// Lower is sent first.
+    pub order: i32,
+    /// Writes it, by the peer's configuration. Nothing written: nothing sent. False: the peer cannot be used.
+    pub write: unsafe extern "C" fn(Place, *const ConnectRequest, *mut Sink) -> bool,
+}
+
+/// Takes an accepted stream and its session to the end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerPoint {
+    /// Name that directives refer to.
+    pub name: Str,
+    /// Serves locals that name peers and no handler.
+    pub for_peers: bool,
+    /// Named by a server it takes all of its sessions, before a local is chosen, and carries many exchanges in one: for each
+    /// it asks for an exchange and its local (`exchange_begin`, `exchange_route`).
+    pub exchanges: bool,
+    /// Runs it.
+    pub handle: unsafe extern "C" fn(Place, *const SessionShared, Stream) -> LocalFuture<Outcome<()>>,
+}
+
+/// What a preread says of the bytes so far.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// More bytes are needed.
+    More = 0,
+    /// Not this protocol.
+    NotMine = 1,
+    /// Found: `consumed` bytes are taken off the stream, the session knows the rest.
+    Found = 2,
+    /// This protocol, but wrong: close.
+    Malformed = 3,
+}
+
+/// Details of a `Look`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookOut {
+    /// Bytes to take off the stream.
+    pub consumed: usize,
+    /// Why it is malformed; a static text.
+    pub reason: Str,
+    /// Bytes to send back before closing when no server matches what was found; a static text, may be binary.
+    pub refusal: Slice<u8>,
+}
+
+/// Looks at the first bytes of a stream.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PrereadPoint {
+    /// Name that directives refer to.
+    pub name: Str,
+    /// Headers in front of the stream come before domains.
+    pub header: bool,
+    /// Whether it runs on every `domain` listener without a directive.
+    pub on_domain: bool,
+    /// Most bytes it may ask for.
+    pub max: u32,
+    /// Whether this listener's configuration wants it.
+    pub wanted: unsafe extern "C" fn(Place) -> bool,
+    /// Looks; may set the session's domain, client address and request id.
+    pub look: unsafe extern "C" fn(Place, *const SessionShared, *const u8, usize, *mut LookOut) -> Look,
+}
+
+/// Phases that hooks may join.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Before anything is read that is not a header in front of the stream.
+    Access = 0,
+    /// After the end.
+    Log = 1,
+    /// After server and local are chosen.
+    Routed = 2,
+}
+
+/// A hook's answer.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Go on.
+    Pass = 0,
+    /// Close.
+    Deny = 1,
+    /// Run the asynchronous part.
+    Ask = 2,
+}
+
+/// A step in a phase. Order is stated by the hooks themselves.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HookPoint {
+    /// Its own name: `module.name`.
+    pub name: Str,
+    /// The phase.
+    pub phase: Phase,
+    /// Runs before these.
+    pub before: Slice<Str>,
+    /// Runs after these.
+    pub after: Slice<Str>,
+    /// Whether it has anything to do in a block: where not, it is not asked. Called once for each block of a configuration,
+    /// before it is prepared, off the workers.
+    pub applies: unsafe extern "C" fn(Place) -> bool,
+    /// Decides at once, or asks for `run`.
+    pub check: unsafe extern "C" fn(Place, *const SessionShared) -> Verdict,
+    /// Decides in its own time. True: pass.
+    pub run: Option<unsafe extern "C" fn(Place, *const SessionShared) -> LocalFuture<bool>>,
+}
+
+/// Carries bytes between two streams to the end of both.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RelayPoint {
+    /// Name.
+    pub name: Str,
+    /// Higher is asked first.
+    pub priority: i32,
+    /// Whether it takes these two.
+    pub takes: unsafe extern "C" fn(Place, *const SessionShared, client: &Stream, upstream: &Stream) -> bool,
+    /// Runs it.
+    pub run:
+        unsafe extern "C" fn(Place, *const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>>,
+}
+
+/// An algorithm that picks peers. One object a worker and upstream.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BalancerPoint {
+    /// Name in `balancer "name"`.
+    pub name: Str,
+    /// One line of documentation.
+    pub doc: Str,
+    /// A new object; `seed` is random.
+    pub create: unsafe extern "C" fn(inst: *const (), seed: u64) -> *mut (),
+    /// Picks.
+    pub pick: unsafe extern "C" fn(*mut (), *const PickCx) -> Pick,
+    /// A use ended.
+    pub done: unsafe extern "C" fn(*mut (), peer: u32, *const PeerOutcome),
+    /// Gives the object up.
+    pub drop: unsafe extern "C" fn(*mut ()),
+}
+
+/// A variable `${name}`, or a family `${name<rest>}`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct VariablePoint {
+    /// Name, or what a family's names begin with.
+    pub name: Str,
+    /// One line of documentation.
+    pub doc: Str,
+    /// Whether it is a family.
+    pub prefix: bool,
+    /// Writes the value of this session. False: it has none.
+    pub write: unsafe extern "C" fn(Place, *const SessionShared, rest: Str, *mut Sink) -> bool,
+}
+
+/// A function `${name(…)}`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionPoint {
+    /// Name.
+    pub name: Str,
+    /// One line of documentation.
+    pub doc: Str,
+    /// Number of arguments.
+    pub arity: u8,
+    /// Writes the result.
+    pub call: unsafe extern "C" fn(args: Slice<Str>, *mut Sink) -> bool,
+}
+
+/// An action of the control socket, `anyproxy ctl <module> <name> …`, or with an empty name the module's status.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ActionPoint {
+    /// Name; empty: the module's entry in status.
+    pub name: Str,
+    /// One line of documentation.
+    pub doc: Str,
+    /// Takes a JSON text, writes a JSON text. False: what it wrote is the error.
+    pub run: unsafe extern "C" fn(inst: *const (), args: Str, *mut Sink) -> bool,
+}
+
+/// A contract that this module offers to others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProvidePoint {
+    /// Name, `module.subject`.
+    pub id: Str,
+    /// Changes when something released changed.
+    pub major: u16,
+    /// Grows with additions.
+    pub minor: u16,
+    /// Fingerprint of the table's released part.
+    pub layout: u64,
+    /// The table for one generation, valid as long as it.
+    pub table: unsafe extern "C" fn(inst: *const ()) -> *const (),
+}
+
+/// A contract that this module needs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RequirePoint {
+    /// Name.
+    pub id: Str,
+    /// The major that it was written for.
+    pub major: u16,
+    /// The least minor.
+    pub minor: u16,
+    /// Whether it can do without.
+    pub optional: bool,
+}
