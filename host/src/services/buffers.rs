@@ -4,7 +4,10 @@
 use anyproxy_module_api::abi::bytes::Buf;
 use std::{
     cell::{Cell, RefCell},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::Waker,
 };
 
@@ -13,19 +16,93 @@ pub const CLASSES: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
 /// Most free buffers a thread keeps of each.
 const KEEP: [usize; 3] = [256, 64, 4];
 
-/// Bytes handed out and not yet back, in the process.
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
+/// Most bytes that a thread keeps reserved for its next buffers, and which part of `memory_limit` at most: what all threads
+/// count together goes from core to core with every buffer.
+const AHEAD: usize = 1 << 20;
+const AHEAD_OF_LIMIT: usize = 256;
+
+/// Bytes handed out and not yet back, in the process, with those that threads keep reserved.
+static RESERVED: Alone = Alone(AtomicUsize::new(0));
+/// What each thread keeps reserved.
+static ALLOWANCES: Mutex<Vec<Arc<AtomicUsize>>> = Mutex::new(Vec::new());
 /// `memory_limit`; 0: none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// Times a buffer was refused.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
+/// On a line of memory of its own: those beside it are read with every buffer.
+#[repr(align(128))]
+struct Alone(AtomicUsize);
+
+/// What a thread has for its next buffers.
 struct Free {
     lists: [Vec<Box<[u8]>>; 3],
+    /// Bytes; written by this thread alone.
+    allowance: Option<Arc<AtomicUsize>>,
+}
+
+impl Free {
+    fn allowance(&mut self) -> &AtomicUsize {
+        self.allowance.get_or_insert_with(|| {
+            let new = Arc::default();
+            ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&new));
+            new
+        })
+    }
+
+    /// Takes `size` out of the allowance, or out of the limit with something for the next ones. False: there is no room.
+    fn reserve(&mut self, size: usize, limit: usize) -> bool {
+        let allowance = self.allowance();
+        let have = allowance.load(Relaxed);
+        let left = match have.checked_sub(size) {
+            Some(left) => left,
+            None if reserve(size + ahead(limit) / 2, limit) => have + ahead(limit) / 2,
+            None if reserve(size - have, limit) => 0,
+            None => return false,
+        };
+        allowance.store(left, Relaxed);
+        true
+    }
+
+    /// Puts it into the allowance, and what that has too much back.
+    fn release(&mut self, size: usize) {
+        let most = ahead(LIMIT.load(Relaxed));
+        let allowance = self.allowance();
+        let mut have = allowance.load(Relaxed) + size;
+        if have > most {
+            RESERVED.0.fetch_sub(have - most / 2, Relaxed);
+            have = most / 2;
+        }
+        allowance.store(have, Relaxed);
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        let Some(allowance) = self.allowance.take() else { return };
+        RESERVED.0.fetch_sub(allowance.load(Relaxed), Relaxed);
+        ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner).retain(|a| !Arc::ptr_eq(a, &allowance));
+    }
+}
+
+/// Most bytes of an allowance.
+const fn ahead(limit: usize) -> usize {
+    let part = limit / AHEAD_OF_LIMIT;
+    if limit == 0 || part > AHEAD { AHEAD } else { part }
+}
+
+/// Takes `size` out of the limit. False: there is no room.
+fn reserve(size: usize, limit: usize) -> bool {
+    let fits = RESERVED.0.fetch_add(size, Relaxed) + size <= limit || limit == 0;
+    if !fits {
+        RESERVED.0.fetch_sub(size, Relaxed);
+    }
+    fits
 }
 
 thread_local! {
-    static FREE: RefCell<Free> = const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()] }) };
+    static FREE: RefCell<Free> =
+        const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()], allowance: None }) };
     /// Tasks that wait for memory.
     static WAITING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
     static ANY_WAITING: Cell<bool> = const { Cell::new(false) };
@@ -38,13 +115,15 @@ pub fn set_limit(bytes: usize) {
 
 /// Bytes handed out, and times that a buffer was refused.
 pub fn usage() -> (usize, usize) {
-    (IN_USE.load(Relaxed), REFUSED.load(Relaxed))
+    let allowances = ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner);
+    let allowed = allowances.iter().map(|a| a.load(Relaxed)).sum();
+    (RESERVED.0.load(Relaxed).saturating_sub(allowed), REFUSED.load(Relaxed))
 }
 
 /// Whether the limit leaves no room for another ordinary buffer.
 pub fn is_full() -> bool {
     let limit = LIMIT.load(Relaxed);
-    limit != 0 && IN_USE.load(Relaxed) + CLASSES[0] > limit
+    limit != 0 && RESERVED.0.load(Relaxed) + CLASSES[0] > limit
 }
 
 /// A buffer of at least `size` bytes; without capacity when the limit is reached.
@@ -52,13 +131,16 @@ pub fn take(size: usize) -> Buf {
     let class = CLASSES.iter().position(|c| size <= *c);
     let cap = class.map_or(size, |c| CLASSES[c]);
     let limit = LIMIT.load(Relaxed);
-    if IN_USE.fetch_add(cap, Relaxed) + cap > limit && limit != 0 {
-        IN_USE.fetch_sub(cap, Relaxed);
+    let pooled = FREE.try_with(|free| {
+        let free = &mut *free.borrow_mut();
+        free.reserve(cap, limit).then(|| class.and_then(|c| free.lists[c].pop()))
+    });
+    // At the very end of a thread it has nothing of its own.
+    let Some(pooled) = pooled.unwrap_or_else(|_| reserve(cap, limit).then_some(None)) else {
         REFUSED.fetch_add(1, Relaxed);
         return Buf::new();
-    }
+    };
     // Zeroed pages come from the system untouched: a large buffer costs memory only where it is used.
-    let pooled = class.and_then(|c| FREE.try_with(|f| f.borrow_mut().lists[c].pop()).ok().flatten());
     let memory = pooled.unwrap_or_else(|| vec![0; cap].into_boxed_slice());
     let ptr = Box::into_raw(memory).cast::<u8>();
     // SAFETY: `cap` bytes of a box, given back once by `release`, from any thread.
@@ -68,16 +150,21 @@ pub fn take(size: usize) -> Buf {
 unsafe extern "C" fn release(_: *mut (), ptr: *mut u8, cap: usize) {
     // SAFETY: the box of `take`.
     let memory = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(ptr, cap)) };
-    IN_USE.fetch_sub(cap, Relaxed);
-    if let Some(class) = CLASSES.iter().position(|c| cap == *c) {
-        // At the very end of a thread its list is gone, and the memory is simply freed.
-        let _ = FREE.try_with(|f| {
-            let list = &mut f.borrow_mut().lists[class];
-            if list.len() < KEEP[class] {
-                list.push(memory);
-            }
-        });
+    let class = CLASSES.iter().position(|c| cap == *c);
+    let mut memory = Some(memory);
+    let kept = FREE.try_with(|free| {
+        let free = &mut *free.borrow_mut();
+        free.release(cap);
+        if let Some(class) = class.filter(|&c| free.lists[c].len() < KEEP[c]) {
+            free.lists[class].extend(memory.take());
+        }
+    });
+    if kept.is_err() {
+        // At the very end of a thread.
+        RESERVED.0.fetch_sub(cap, Relaxed);
     }
+    // Outside of what it may come from.
+    drop(memory);
     if ANY_WAITING.try_with(Cell::get) == Ok(true) {
         wake_waiting();
     }
@@ -98,5 +185,29 @@ pub fn wake_waiting() {
     ANY_WAITING.set(false);
     for w in WAITING.take() {
         w.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_reserves_ahead_what_the_limit_bears() {
+        assert_eq!([0, usize::MAX, 1 << 30, 1 << 20, 100].map(ahead), [AHEAD, AHEAD, AHEAD, 4096, 0]);
+        let mut free = Free { lists: Default::default(), allowance: None };
+        assert!(free.reserve(1000, 0));
+        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2);
+        assert!(free.reserve(AHEAD / 2 - 10, 0));
+        assert_eq!(free.allowance().load(Relaxed), 10);
+        // What there is counts, where there is no room for more.
+        assert!(!free.reserve(11, 1));
+        assert!(free.reserve(10, 1));
+        assert_eq!(free.allowance().load(Relaxed), 0);
+        assert!(free.reserve(AHEAD, 0));
+        free.release(AHEAD);
+        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2, "what is too much goes back");
+        free.release(1000 + AHEAD / 2);
+        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2, "what is too much goes back");
     }
 }

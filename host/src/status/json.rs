@@ -116,7 +116,7 @@ fn local(name: &str, counts: &Counts) -> Value {
 
 /// A peer.
 pub fn peer(peer: &PeerLive) -> Value {
-    let (state, counts) = (&peer.state, &peer.counts);
+    let (state, counts, used) = (&peer.state, &peer.counts, peer.uses.read());
     let ewma = state.ewma_ns.load(Relaxed);
     json!({
         // As text: the number has more digits than a JSON number keeps.
@@ -131,11 +131,11 @@ pub fn peer(peer: &PeerLive) -> Value {
         "in_flight": state.in_flight.load(Relaxed),
         "max_connections": state.max_connections.load(Relaxed),
         "response_time": (ewma > 0).then(|| ewma as f64 / 1e9),
-        "picked": counts.picked.load(Relaxed),
+        "picked": used.begun,
         "connect_failures": counts.connect_failures.load(Relaxed),
         "failures": counts.failures.load(Relaxed),
-        "sent": counts.sent.load(Relaxed),
-        "received": counts.received.load(Relaxed),
+        "sent": used.sent,
+        "received": used.received,
         "ejections": counts.ejections.load(Relaxed),
         "checks_passed": counts.checks_passed.load(Relaxed),
         "checks_failed": counts.checks_failed.load(Relaxed),
@@ -154,7 +154,7 @@ pub fn upstream(pool: &Pool) -> Value {
     json!({
         "name": pool.name,
         "balancer": pool.balancer_name,
-        "in_flight": pool.shared.in_flight.load(Relaxed),
+        "in_flight": pool.shared.in_flight(),
         "max_connections": pool.max_connections,
         "waiting": pool.shared.waiting.load(Relaxed),
         "retries": pool.shared.retries.load(Relaxed),

@@ -168,7 +168,7 @@ pub fn upstreams(out: &mut String, pools: &[&Pool]) {
             family.sample(&[("upstream", &pool.name)], value(pool));
         }
     };
-    each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.shared.in_flight.load(Relaxed).into());
+    each("anyproxy_upstream_in_flight", Kind::Gauge, "Uses now.", &|p| p.shared.in_flight());
     each("anyproxy_upstream_waiting", Kind::Gauge, "Sessions that wait for a peer.", &|p| {
         p.shared.waiting.load(Relaxed) as u64
     });
@@ -242,7 +242,7 @@ pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>
     });
     each("anyproxy_peer_in_flight", Kind::Gauge, "Uses now.", &|p| p.state.in_flight.load(Relaxed).into());
     each("anyproxy_peer_weight", Kind::Gauge, "Weight.", &|p| p.state.weight.load(Relaxed).into());
-    each("anyproxy_peer_picked_total", Kind::Counter, "Uses begun.", &|p| p.counts.picked.load(Relaxed));
+    each("anyproxy_peer_picked_total", Kind::Counter, "Uses begun.", &|p| p.uses.read().begun);
     each("anyproxy_peer_connect_failures_total", Kind::Counter, "Connects that failed.", &|p| {
         p.counts.connect_failures.load(Relaxed)
     });
@@ -254,9 +254,10 @@ pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>
     });
     let mut family = Family::new(out, "anyproxy_peer_bytes_total", Kind::Counter, "Bytes of uses that ended.");
     for (n, peer) in peers.iter().enumerate() {
-        for (direction, count) in [("sent", &peer.counts.sent), ("received", &peer.counts.received)] {
+        let used = peer.uses.read();
+        for (direction, count) in [("sent", used.sent), ("received", used.received)] {
             let [a, b, c] = labels(n);
-            family.sample(&[a, b, c, ("direction", direction)], count.load(Relaxed));
+            family.sample(&[a, b, c, ("direction", direction)], count);
         }
     }
     let mut family = Family::new(out, "anyproxy_peer_checks_total", Kind::Counter, "Health checks, by result.");

@@ -27,7 +27,7 @@ use std::{pin::pin, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 #[derive(Clone, Debug, Default)]
 pub struct LeaseNote {
     /// The peer.
-    pub member: Option<Member>,
+    pub member: Option<Rc<Member>>,
     /// Index of its pool in the generation.
     pub pool: usize,
     /// Time the connect took.
@@ -54,7 +54,7 @@ pub struct Lease {
     /// Index of the pool in the generation: shared counts of its references would go from worker to worker.
     pub(super) pool: usize,
     /// The peer.
-    pub member: Member,
+    pub member: Rc<Member>,
     /// The generation that uses it.
     pub worker: Rc<WorkerGen>,
     /// The session.
@@ -67,10 +67,12 @@ pub struct Lease {
     /// Index of the peer among all of the pool when it was chosen; `u32::MAX`: it is none of them.
     pub at: u32,
     pub(super) done: bool,
+    /// It has one of the places that the pool's limit gives.
+    pub(super) limited: bool,
     /// The connect failed before the peer was asked.
     pub(super) own_fault: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
-    pub(super) chosen: Option<Member>,
+    pub(super) chosen: Option<Rc<Member>>,
     pub(super) bytes: (u64, u64),
 }
 
@@ -177,15 +179,17 @@ impl Lease {
         if let Some(chosen) = &self.chosen {
             chosen.live.state.in_flight.fetch_sub(1, Relaxed);
         }
+        let (mut sent, mut received) = (0, 0);
         if let Some(s) = &self.session {
-            live.counts.sent.fetch_add(s.shared.upstream_sent.get() - self.bytes.0, Relaxed);
-            live.counts.received.fetch_add(s.shared.upstream_received.get() - self.bytes.1, Relaxed);
+            sent = s.shared.upstream_sent.get() - self.bytes.0;
+            received = s.shared.upstream_received.get() - self.bytes.1;
             if outcome.first_byte_ns > 0
                 && let Ok(mut note) = s.lease.try_borrow_mut()
             {
                 note.first_byte_ns = outcome.first_byte_ns;
             }
         }
+        live.uses.end(self.worker.worker, sent, received);
         let good = outcome.failure == 0;
         match outcome.failure {
             0 => {}
@@ -203,7 +207,7 @@ impl Lease {
         }
         self.report(outcome.failure);
         self.tell_balancer(outcome);
-        pool.shared.leave();
+        pool.shared.leave(self.worker.worker, self.limited);
     }
 
     fn report(&self, failure: u8) {

@@ -1,6 +1,6 @@
 //! The live state of peers: of the process, not of a generation. A peer is found again after a reload by its identity.
 
-use super::{identity::Overrides, recover, shared::Shared};
+use super::{identity::Overrides, recover, shared::Shared, uses::Uses};
 use anyproxy_module_api::abi::{
     net::Addr,
     upstream::{PeerState, admin, health},
@@ -43,21 +43,17 @@ pub struct PeerLive {
     ewma_at: AtomicU64,
     /// Counters for status.
     pub counts: Counts,
+    /// Those that change with every use.
+    pub uses: Uses,
 }
 
 /// What status shows of a peer.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Uses begun.
-    pub picked: AtomicU64,
     /// Connects that failed.
     pub connect_failures: AtomicU64,
     /// Uses that failed later.
     pub failures: AtomicU64,
-    /// Bytes to it.
-    pub sent: AtomicU64,
-    /// Bytes from it.
-    pub received: AtomicU64,
     /// Times it was ejected.
     pub ejections: AtomicU64,
     /// Health checks that passed.
@@ -132,6 +128,7 @@ impl Peers {
                 failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),
                 counts: Counts::default(),
+                uses: Uses::default(),
             });
             live.insert(spec.id, Arc::downgrade(&peer));
             // Addresses that clients choose come and go between reloads too.
@@ -209,9 +206,9 @@ impl PeerLive {
     pub fn observe(&self, now: Duration, sample_ns: u64) {
         const TAU: Duration = Duration::from_secs(10);
         let now_ns = now.as_nanos() as u64;
-        let at = self.ewma_at.swap(now_ns, Relaxed);
-        let elapsed = Duration::from_nanos(now_ns.saturating_sub(at));
         // Two workers may race; the average forgives a lost sample.
+        let elapsed = Duration::from_nanos(now_ns.saturating_sub(self.ewma_at.load(Relaxed)));
+        self.ewma_at.store(now_ns, Relaxed);
         let next = super::ewma::next(self.state.ewma_ns.load(Relaxed), sample_ns.max(1), elapsed, TAU);
         self.state.ewma_ns.store(next, Relaxed);
     }

@@ -27,6 +27,7 @@ pub mod resolve;
 pub mod shared;
 pub mod slow_start;
 pub mod turns;
+pub mod uses;
 pub mod window;
 
 use std::time::Duration;

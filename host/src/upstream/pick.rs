@@ -45,6 +45,9 @@ pub struct PoolWorker {
     budget: RetryBudget,
     /// The peers as of the last pick here.
     pub(super) set: Arc<PeerSet>,
+    /// Its members, to be held by leases of this worker: counts of what all workers hold would go from core to core with
+    /// every request.
+    members: Vec<Rc<Member>>,
 }
 
 impl PoolWorker {
@@ -57,7 +60,9 @@ impl PoolWorker {
         Self {
             balancers: [make(), make()],
             budget: RetryBudget::new(pool.budget_percent, LEAST_RETRIES),
-            set: pool.set.load_full(),
+            members: Vec::new(),
+            // Read by the first pick.
+            set: Arc::default(),
         }
     }
 
@@ -172,7 +177,7 @@ async fn pick_other(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: 
 /// Keeps what the session's variables say of its peer.
 fn note(session: &Session, lease: &Lease) {
     let note = &mut *session.lease.borrow_mut();
-    note.member = Some(lease.member.clone());
+    note.member = Some(Rc::clone(&lease.member));
     note.pool = lease.pool;
     note.tries += 1;
 }
@@ -192,13 +197,16 @@ fn attempt<T>(
     tried: &[u64],
     keep: impl Fn(Lease) -> T,
 ) -> Attempt<T> {
-    if !pool.shared.enter(pool.max_connections) {
+    let limited = pool.max_connections != 0;
+    if limited && !pool.shared.enter(pool.max_connections) {
         return Attempt::Wait;
     }
     let result = attempt_in(pool, worker, session, key, tried, keep);
-    if !matches!(result, Attempt::Lease(_)) {
+    match result {
+        Attempt::Lease(_) => pool.shared.uses.begin(worker.worker),
         // Nobody is let in by this: the place was taken a moment ago.
-        pool.shared.in_flight.fetch_sub(1, Relaxed);
+        _ if limited => _ = pool.shared.limited.fetch_sub(1, Relaxed),
+        _ => {}
     }
     result
 }
@@ -214,10 +222,11 @@ fn attempt_in<T>(
 ) -> Attempt<T> {
     let mut waits = false;
     let Some(state) = worker.pool(pool.index) else { return Attempt::None };
-    let PoolWorker { balancers, set, .. } = &mut *state.borrow_mut();
+    let PoolWorker { balancers, set, members, .. } = &mut *state.borrow_mut();
     // A load; to hold what is shared costs more, and it changes seldom.
     if set.version != pool.versions.load(Relaxed) {
         *set = pool.set.load_full();
+        *members = set.members.iter().cloned().map(Rc::new).collect();
     }
     for (tier, peers) in set.tiers.iter().enumerate() {
         let Some(balancer) = balancers[tier].as_mut().filter(|_| !peers.refs.is_empty()) else { continue };
@@ -226,14 +235,14 @@ fn attempt_in<T>(
             match ask(balancer, set, tier, key, tried, worker, pool) {
                 Pick::Peer(n) => {
                     let Some(&m) = peers.members.get(n as usize) else { return Attempt::None };
-                    let member = &set.members[m];
-                    if !enter_peer(member) {
+                    let Some(member) = members.get(m) else { return Attempt::None };
+                    if !enter_peer(member, worker.worker) {
                         waits = true;
                         continue;
                     }
                     return Attempt::Lease(keep(Lease {
                         pool: pool.index,
-                        member: member.clone(),
+                        member: Rc::clone(member),
                         worker: Rc::clone(worker),
                         session: session.cloned(),
                         connect_ns: 0,
@@ -242,6 +251,7 @@ fn attempt_in<T>(
                         index: n,
                         at: m as u32,
                         done: false,
+                        limited: pool.max_connections != 0,
                         own_fault: false,
                         chosen: None,
                         bytes: session
@@ -263,14 +273,14 @@ fn attempt_in<T>(
     Attempt::None
 }
 
-pub(super) fn enter_peer(member: &Member) -> bool {
+pub(super) fn enter_peer(member: &Member, worker: u32) -> bool {
     let s = &member.live.state;
     let max = s.max_connections.load(Relaxed);
     if s.in_flight.fetch_add(1, Relaxed) >= max && max != 0 {
         s.in_flight.fetch_sub(1, Relaxed);
         return false;
     }
-    member.live.counts.picked.fetch_add(1, Relaxed);
+    member.live.uses.begin(worker);
     true
 }
 

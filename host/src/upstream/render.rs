@@ -13,7 +13,7 @@ use anyproxy_module_api::abi::{
     net::Addr,
     upstream::Outcome,
 };
-use std::pin::pin;
+use std::{pin::pin, rc::Rc};
 
 /// Puts the address that the session's text names in the place of what was chosen.
 ///
@@ -22,7 +22,7 @@ use std::pin::pin;
 pub(super) async fn render(mut lease: Lease) -> Result<Lease, Error> {
     match rendered(&lease).await {
         Ok(member) => {
-            lease.chosen = Some(std::mem::replace(&mut lease.member, member));
+            lease.chosen = Some(std::mem::replace(&mut lease.member, Rc::new(member)));
             lease.at = u32::MAX;
             Ok(lease)
         }
@@ -73,7 +73,7 @@ async fn rendered(lease: &Lease) -> Result<Member, Error> {
     if !member.live.state.is_usable() {
         return Err(Error::new(ErrorKind::NoPeer, format!("peer {addr} is {}", member.live.condition())));
     }
-    if !enter_peer(&member) {
+    if !enter_peer(&member, lease.worker.worker) {
         return Err(Error::new(ErrorKind::Limit, format!("peer {addr} is at its limit")));
     }
     Ok(member)

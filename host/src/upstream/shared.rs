@@ -5,6 +5,7 @@ use super::{
     eject::{Ejection, Ejector, Policy},
     queue::{Ticket, WaitQueue},
     rendered::Rendered,
+    uses::Uses,
 };
 use anyproxy_module_api::abi::net::Addr;
 use std::{
@@ -20,8 +21,10 @@ use tokio::sync::oneshot;
 /// One upstream of the process.
 #[derive(Debug)]
 pub struct Shared {
-    /// Uses now.
-    pub in_flight: AtomicU32,
+    /// What its peers were used for.
+    pub uses: Uses,
+    /// Uses now that began under a limit. Without one nobody asks for their number, which all workers would write.
+    pub limited: AtomicU32,
     /// How many wait for a peer: looked at without the lock.
     pub waiting: AtomicUsize,
     /// Tries after the first.
@@ -44,7 +47,8 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            in_flight: AtomicU32::new(0),
+            uses: Uses::default(),
+            limited: AtomicU32::new(0),
             waiting: AtomicUsize::new(0),
             retries: AtomicU64::new(0),
             no_peer: AtomicU64::new(0),
@@ -118,15 +122,24 @@ impl Shared {
         self.waiting.store(queue.len(), Relaxed);
     }
 
-    /// Takes a use of the whole pool; false: `max` are under way. 0: no limit.
+    /// Takes one of `max` places of the whole pool; false: none is free.
     pub fn enter(&self, max: u32) -> bool {
-        let room = |n: u32| (max == 0 || n < max).then_some(n + 1);
-        self.in_flight.fetch_update(Relaxed, Relaxed, room).is_ok()
+        let room = |n: u32| (n < max).then_some(n + 1);
+        self.limited.fetch_update(Relaxed, Relaxed, room).is_ok()
     }
 
-    /// Gives a use back and lets the next waiter try.
-    pub fn leave(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+    /// Uses now.
+    pub fn in_flight(&self) -> u64 {
+        let used = self.uses.read();
+        used.begun.saturating_sub(used.ended)
+    }
+
+    /// A use is over; if it was `limited` its place is free. The next waiter may try.
+    pub fn leave(&self, worker: u32, limited: bool) {
+        self.uses.end(worker, 0, 0);
+        if limited {
+            self.limited.fetch_sub(1, Relaxed);
+        }
         self.wake_one();
     }
 
@@ -209,9 +222,7 @@ mod tests {
     fn the_pool_is_never_fuller_than_its_limit() {
         let shared = queue(0);
         assert!(shared.enter(2) && shared.enter(2) && !shared.enter(2));
-        assert!(shared.enter(0), "no limit");
-        shared.leave();
-        shared.leave();
+        shared.leave(0, true);
         assert!(shared.enter(2));
     }
 }
