@@ -1,4 +1,4 @@
-//! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
+//! From a file to a generation that is not live yet. Has no side effects but loading modules' images.
 
 use super::{
     Cycle, CycleStats, access_log,
@@ -13,7 +13,7 @@ use crate::{
     config::{
         self, ModuleDirectives, Tree,
         diagnostic::{Diagnostic, Diagnostics, did_you_mean},
-        document::{Document, Place},
+        document::{self, Document, Place},
         include,
         tree::{LoadModule, Point, RuleTest, Server},
     },
@@ -39,7 +39,10 @@ use anyproxy_module_api::abi::{
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// A generation built, with what should be said about it.
@@ -184,11 +187,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn place(&self, span: &Span) -> Option<Place> {
-        if span.line == 0 {
-            return None;
-        }
-        let file = self.document.sources.iter().position(|s| s.name == span.file.as_str())?;
-        Some(Place { file: file as u32, offset: span.offset, len: span.len })
+        document::place_of(&self.document.sources, span)
     }
 
     fn error(&mut self, span: &Span, code: &'static str, text: String, help: &str) {
@@ -272,6 +271,7 @@ impl Builder<'_> {
             start_order,
             confs,
             owned,
+            only_checked: AtomicBool::new(false),
             process_tasks: Mutex::default(),
             me: std::sync::Weak::new(),
             instances,

@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod build;
+pub mod check;
 pub mod holder;
 pub mod hooks;
 mod json_line;
@@ -25,7 +26,10 @@ use crate::{
     upstream::pool::Pool,
 };
 use anyproxy_module_api::abi::module::{GreetingPoint, HookPoint, Phase, RelayPoint};
-use std::sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64};
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 /// Counters of a generation.
 #[derive(Debug, Default)]
@@ -66,6 +70,8 @@ pub struct Cycle {
     pub metrics_owner: metrics::Owner,
     /// Counters.
     pub stats: CycleStats,
+    /// It will not go live: what its modules ask for is not taken from a generation that serves.
+    pub only_checked: AtomicBool,
     hooks: hooks::Hooks,
     start_order: Vec<u16>,
     confs: Vec<Conf>,
