@@ -228,6 +228,8 @@ pub struct Local {
     pub upstream: Option<usize>,
     /// Its stream handler, or the server's.
     pub handler: Option<Point>,
+    /// Exchanges have an answer here: a directive's, or that of peers.
+    pub answered: bool,
     /// Where it stands.
     pub span: Span,
 }

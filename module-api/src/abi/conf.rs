@@ -108,6 +108,22 @@ pub enum Role {
     Probe = 6,
 }
 
+/// What a directive does with the exchanges of its block: the host sees that somebody answers them, and one alone.
+#[repr(usize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// Nothing.
+    No = 0,
+    /// It answers them all, without peers. Nothing else that answers stands beside it.
+    Alone = 1,
+    /// It answers them all and may ask the block's peers: what is `ByPeers` may stand beside it.
+    WithPeers = 2,
+    /// The block's peers answer them: there must be some.
+    ByPeers = 3,
+    /// It answers some of them. Nobody else needs to.
+    Some = 4,
+}
+
 /// How a directive that stands twice in one block is read.
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,8 +261,10 @@ pub struct DirectiveDesc {
     pub inherit: Inherit,
     /// A change of it needs: 0 reload, 1 reinit, 2 restart.
     pub change: u8,
+    /// What it does with exchanges.
+    pub answers: Answers,
     /// Zero.
-    pub reserved: [usize; 4],
+    pub reserved: [usize; 3],
 }
 
 impl DirectiveDesc {
@@ -267,7 +285,8 @@ impl DirectiveDesc {
             repeat: Repeat::Error,
             inherit: Inherit::Replace,
             change: 0,
-            reserved: [0; 4],
+            answers: Answers::No,
+            reserved: [0; 3],
         }
     }
     /// Its arguments.
@@ -293,6 +312,12 @@ impl DirectiveDesc {
     pub const fn role(mut self, role: Role, point: &str) -> Self {
         self.role = role;
         self.point = Str::new(point);
+        self
+    }
+    /// What it does with exchanges.
+    #[must_use]
+    pub const fn answers(mut self, how: Answers) -> Self {
+        self.answers = how;
         self
     }
     /// All of several are kept.

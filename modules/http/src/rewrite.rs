@@ -24,6 +24,7 @@ directive! {
     ])
     .append()
     .inherit(Inherit::Append)
+    .answers(Answers::Some)
     .example("http_rewrite #\"^/user/([0-9]+)$\"# \"/profile?id=$1\" \"internal\"")
 }
 
