@@ -4,6 +4,7 @@ mod bodies;
 mod browser;
 mod buffering;
 mod buffering_requests;
+mod bytes_and_heads;
 mod compression;
 mod connections_to_peers;
 mod credentials;

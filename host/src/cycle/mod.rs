@@ -136,6 +136,11 @@ impl Cycle {
         &self.start_order
     }
 
+    /// Whether a text may name a variable that begins with `name`.
+    pub fn names(&self, name: &str) -> bool {
+        self.tree.templates.iter().any(|t| t.text.as_str().contains(name))
+    }
+
     /// Another hold on it.
     pub fn shared(&self) -> Option<Arc<Self>> {
         self.me.upgrade()

@@ -412,6 +412,10 @@ pub struct HostVtable {
     pub stopped: unsafe extern "C" fn(module: Str, version: Str),
     /// Wakes the task at the loop's next turn: after the sockets and the timers had theirs.
     pub defer: unsafe extern "C" fn(&FfiContext<'_>),
+
+    // ---- texts of the configuration.
+    /// Whether a text of the running generation may name a variable that begins with this.
+    pub names: unsafe extern "C" fn(Str) -> bool,
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

@@ -9,8 +9,9 @@ use crate::{
     http2::peers::Peers,
     totals::Totals,
     upstream::Idle,
+    variables::TO_PEER,
 };
-use anyproxy_module_api::{Action, now_ms, sleep, spawn};
+use anyproxy_module_api::{Action, is_named, now_ms, sleep, spawn};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -42,6 +43,8 @@ pub struct Worker {
     pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
+    /// A variable may show what peers got.
+    pub(crate) shows_heads: bool,
     /// When it was last said that nobody is there to be asked.
     no_peer_ms: Cell<u64>,
 }
@@ -80,6 +83,7 @@ impl Worker {
             compressing: Rc::default(),
             buffers: Rc::default(),
             known: Known::default(),
+            shows_heads: is_named(TO_PEER),
             no_peer_ms: Cell::new(0),
         }
     }

@@ -264,6 +264,7 @@ fn send_head(call: &Call<'_>, stream: &Body, reply: &Reply, tunnel: bool, end: b
     writer.finish(end);
     let sent = (conn.out.len() - before) as u64;
     call.exchange.client_sent.set(call.exchange.client_sent.get() + sent);
+    parts.heads.client_sent += sent;
     mux.wake();
     true
 }
