@@ -42,6 +42,7 @@ mod rewriting;
 mod routes;
 mod silences;
 mod slow_clients;
+mod stages;
 mod support;
 mod total_time;
 mod totals;

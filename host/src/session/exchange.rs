@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use anyproxy_module_api::abi::{
+    bytes::Str,
     module::{Phase, Verdict},
     session::{Cause, CloseReason, Stage, Who},
 };
@@ -131,6 +132,7 @@ impl Session {
     /// Its books: it is logged, and what it moved is its session's.
     pub fn end_exchange(&self) {
         self.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done));
+        self.stage(Str::new("end"));
         let cycle = &self.worker.cycle;
         for (module, hook) in cycle.hooks(Phase::Log, self.scope.get()) {
             let place = self.worker.place(*module, cycle.conf(self.scope.get(), *module));

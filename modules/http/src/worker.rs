@@ -45,6 +45,8 @@ pub struct Worker {
     pub(crate) known: Known,
     /// A variable may show what peers got.
     pub(crate) shows_heads: bool,
+    /// A variable may show the stages of a request.
+    pub(crate) shows_stages: bool,
     /// When it was last said that nobody is there to be asked.
     no_peer_ms: Cell<u64>,
 }
@@ -84,6 +86,7 @@ impl Worker {
             buffers: Rc::default(),
             known: Known::default(),
             shows_heads: is_named(TO_PEER),
+            shows_stages: is_named("stream_work_times"),
             no_peer_ms: Cell::new(0),
         }
     }

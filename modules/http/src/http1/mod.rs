@@ -205,6 +205,9 @@ async fn relay(
     let count =
         |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
     let before = count(session);
+    if session.worker().shows_stages {
+        exchange.stage("relay");
+    }
     let began = now();
     let result = session.relay(client, upstream).await;
     let total_ns = (now() - began).as_nanos() as u64;

@@ -308,6 +308,7 @@ async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
     let result = match upgrade {
         Upgrade::Module(upgraded) => upgraded.go_on(client).await,
         Upgrade::Peer(upstream, lease) => {
+            call.stage("relay");
             let began = now();
             let result = call.exchange.relay(client, upstream).await;
             let total_ns = (now() - began).as_nanos() as u64;

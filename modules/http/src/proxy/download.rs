@@ -347,6 +347,7 @@ impl Download {
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
         self.answered = now().as_nanos() as u64;
+        call.stage("answer");
         Ok(true)
     }
 

@@ -198,6 +198,7 @@ impl Download {
             }
             self.kept = None;
             self.answered = now().as_nanos() as u64;
+            call.stage("answer");
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response = message;
             let method = parts.method();
