@@ -46,6 +46,7 @@ pub(super) fn build(document: &Document, schema: &Schema) -> Built {
     builder.main(document);
     let Builder { t, mut tree, broken, .. } = builder;
     let place = t.file_names();
+    tree.captures = t.captures();
     tree.arena = t.arena;
     tree.templates = t.templates;
     Built { tree, wrong: t.wrong, broken, place }

@@ -28,6 +28,8 @@ pub struct Tree {
     pub load_modules: Vec<LoadModule>,
     /// Texts with variables, each once; `Value::num` of `Kind::Template` indexes it.
     pub templates: Vec<TemplateSource>,
+    /// Names of groups of the regular expressions, each once, in order.
+    pub captures: Vec<String>,
     /// Every address that is listened on, with who shares it, in file order.
     pub sockets: Vec<Socket>,
     pub(super) scopes: Vec<Scope>,

@@ -243,6 +243,9 @@ impl Builder<'_> {
             }
         };
         let listeners = self.listeners(&tree, &instances, &servers, &mut names);
+        for name in &tree.captures {
+            names.intern(name);
+        }
         let templates = self.templates(&tree, &vars, &names);
         let (confs, owned) = self.confs(&tree, &instances);
         let pools = self.pools(&tree, &instances);
@@ -258,6 +261,7 @@ impl Builder<'_> {
             settings,
             templates,
             vars,
+            captures: names,
             listeners: Vec::new(),
             pools,
             greetings: gathered(&instances, |i| i.desc().greetings.as_slice().to_vec()),

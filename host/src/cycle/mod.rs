@@ -17,6 +17,7 @@ pub mod vars;
 
 use crate::{
     config::tree::{ScopeId, Tree},
+    matcher::CaptureNames,
     metrics,
     services::{
         current::current,
@@ -52,6 +53,8 @@ pub struct Cycle {
     pub templates: Vec<Template>,
     /// Variables.
     pub vars: vars::VarTable,
+    /// Names of groups of regular expressions.
+    pub captures: CaptureNames,
     /// Listeners, in the order of the file.
     pub listeners: Vec<Arc<listener::Listener>>,
     /// Upstreams, by number.

@@ -128,6 +128,7 @@ pub fn host_table() -> &'static HostVtable {
         stopped: faults::stopped,
         defer: faults::defer,
         names,
+        session_capture: session::capture,
     };
     &HOST
 }

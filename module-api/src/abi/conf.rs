@@ -76,7 +76,8 @@ pub enum Kind {
     Address = 8,
     /// Text with `${variables}`; compiled by the host. `num`: template id for `Session::render`; `text`: the source.
     Template = 9,
-    /// A regular expression, checked when read. `text`: the source without the mark `~`.
+    /// A regular expression, checked when read. `text`: the source without the mark `~`. Its named groups are variables
+    /// `${re.name}`, whose values the module says (`Session::set_capture`).
     Regex = 10,
     /// An address, a CIDR or `all`. `text`.
     Cidr = 11,

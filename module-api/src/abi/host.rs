@@ -416,6 +416,8 @@ pub struct HostVtable {
     // ---- texts of the configuration.
     /// Whether a text of the running generation may name a variable that begins with this.
     pub names: unsafe extern "C" fn(Str) -> bool,
+    /// What a named group of a regular expression (`Kind::Regex`) matched in this session: `${re.name}` from now on.
+    pub session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

@@ -217,6 +217,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     stopped,
     defer,
     names,
+    session_capture: session::capture,
 };
 
 unsafe extern "C" fn worker() -> u32 {

@@ -187,6 +187,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             stopped: unsafe extern "C" fn(module: Str, version: Str),
             defer: unsafe extern "C" fn(&FfiContext<'_>),
             names: unsafe extern "C" fn(Str) -> bool,
+            session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
         }
     }
     enums! { out:

@@ -47,7 +47,7 @@ pub(crate) fn attach(host: &'static HostVtable, id: &'static str, version: &'sta
 }
 
 /// Whether the host's table has the field that ends at `end`: an older host's is shorter.
-fn has(host: &HostVtable, end: usize) -> bool {
+pub(crate) fn has(host: &HostVtable, end: usize) -> bool {
     host.size >= end
 }
 
