@@ -159,29 +159,24 @@ fn setup() -> std::io::Result<()> {
 }
 
 fn check(a: &Args, config: &Path) -> i32 {
-    match build::build(config) {
-        Ok(built) => {
-            if a.dump {
-                out(format_args!("{}", dump::dump(&built.cycle.tree)));
-                return 0;
-            }
+    let checked = if a.dump {
+        build::build(config).map(|built| out(format_args!("{}", dump::dump(&built.cycle.tree))))
+    } else {
+        control::check::run(config).map(|warnings| {
             if a.json {
-                out(format_args!("{}\n", built.warnings.to_json()));
-                return 0;
+                return out(format_args!("{}\n", warnings.to_json()));
             }
-            err(format_args!("{}", built.warnings.render(Style::of_stderr())));
-            err(format_args!("{}: the configuration is well\n", config.display()));
-            0
-        }
-        Err(d) => {
-            if a.json {
-                out(format_args!("{}\n", d.to_json()));
-            } else {
-                err(format_args!("{}", d.render(Style::of_stderr())));
-            }
-            exit::CONFIG
-        }
+            let text = warnings.render(Style::of_stderr());
+            err(format_args!("{text}{}: the configuration is well\n", config.display()));
+        })
+    };
+    let Err(d) = checked else { return 0 };
+    if a.json {
+        out(format_args!("{}\n", d.to_json()));
+    } else {
+        err(format_args!("{}", d.render(Style::of_stderr())));
     }
+    exit::CONFIG
 }
 
 fn version(config: Option<&Path>) -> i32 {

@@ -8,19 +8,45 @@ use crate::cycle::settings::Settings;
 /// In words.
 #[cfg(unix)]
 pub fn drop_to(settings: &Settings) -> Result<(), String> {
-    use nix::unistd::{Group, User, getuid, setgid, setuid};
+    use nix::unistd::{getuid, setgid, setuid};
     let Some(name) = &settings.user else { return Ok(()) };
     if !getuid().is_root() {
         tracing::warn!(user = name, "user: only root can become another user; going on as uid {}", getuid());
         return Ok(());
     }
+    let (user, gid) = looked_up(name, settings.group.as_deref())?;
+    keep_capabilities(true);
+    let c_name = std::ffi::CString::new(user.name.as_str()).map_err(|_| format!("user {name}: malformed name"))?;
+    join_groups(&c_name, gid).map_err(|e| format!("group of {name}: {e}"))?;
+    setgid(gid).map_err(|e| format!("group of {name}: {e}"))?;
+    setuid(user.uid).map_err(|e| format!("user {name}: {e}"))?;
+    keep_capabilities(false);
+    Ok(())
+}
+
+/// Whether there is whom the settings name.
+///
+/// # Errors
+/// In words.
+#[cfg(unix)]
+pub fn check(settings: &Settings) -> Result<(), String> {
+    match &settings.user {
+        // Others cannot become anybody, and go on as they are.
+        Some(name) if nix::unistd::getuid().is_root() => looked_up(name, settings.group.as_deref()).map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn looked_up(name: &str, group: Option<&str>) -> Result<(nix::unistd::User, nix::unistd::Gid), String> {
+    use nix::unistd::{Group, User};
     let user = match name.parse::<u32>() {
         Ok(n) => User::from_uid(n.into()),
         Err(_) => User::from_name(name),
     };
     let user =
         user.map_err(|e| format!("user {name}: {e}"))?.ok_or_else(|| format!("user {name}: there is no such user"))?;
-    let gid = match &settings.group {
+    let gid = match group {
         None => user.gid,
         Some(g) => {
             let group = match g.parse::<u32>() {
@@ -33,12 +59,15 @@ pub fn drop_to(settings: &Settings) -> Result<(), String> {
                 .gid
         }
     };
-    keep_capabilities(true);
-    let c_name = std::ffi::CString::new(user.name.as_str()).map_err(|_| format!("user {name}: malformed name"))?;
-    join_groups(&c_name, gid).map_err(|e| format!("group of {name}: {e}"))?;
-    setgid(gid).map_err(|e| format!("group of {name}: {e}"))?;
-    setuid(user.uid).map_err(|e| format!("user {name}: {e}"))?;
-    keep_capabilities(false);
+    Ok((user, gid))
+}
+
+/// Nobody is named elsewhere.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn check(_: &Settings) -> Result<(), String> {
     Ok(())
 }
 

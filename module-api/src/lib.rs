@@ -15,7 +15,9 @@ pub mod testing;
 pub use abi::services::Listener as SocketListener;
 pub use abi::{
     bytes::{Buf, IoVec, Sink, Slice, Str},
-    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value},
+    conf::{
+        Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value,
+    },
     error::{Error, ErrorKind},
     export::{
         Action, Asked, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener,

@@ -71,3 +71,25 @@ fn at_a_reload() {
     assert!(proxy.alive());
     proxy.reload_with(&config(&files, "echo")).assert(0, &[]);
 }
+
+#[test]
+fn at_a_check() {
+    let Some(faulty) = module("faulty") else { return };
+    for (mode, code, prepared, undone) in [
+        (
+            "echo",
+            0,
+            &["fault1", "fault2", "fault3", "fault4", "fault5"][..],
+            &["fault5", "fault4", "fault3", "fault2", "fault1"][..],
+        ),
+        ("error_prepare", 1, &["fault1", "fault2"], &["fault2", "fault1"]),
+        ("panic_prepare", 1, &["fault1", "fault2"], &["fault2", "fault1"]),
+    ] {
+        let builder = Proxy::builder();
+        let files = five(builder.dir(), &faulty);
+        let checked = builder.config(&config(&files, mode)).run(["-c", "main.kdl", "-t"]);
+        checked.assert(code, &[]);
+        assert_eq!(said(&checked.stderr, "prepared"), prepared, "{mode}: {}", checked.stderr);
+        assert_eq!(said(&checked.stderr, "undone"), undone, "{mode}: {}", checked.stderr);
+    }
+}

@@ -90,3 +90,54 @@ fn secrets_are_not_dumped() {
     dump.assert(0, &["hello"]);
     assert!(!dump.stdout.contains("sesame"), "{}", dump.stdout);
 }
+
+/// What only a start showed: modules prepare, logs are opened.
+#[test]
+fn what_a_start_would_find_is_found() {
+    let config = r#"
+load_module "tcp" "balancer" "http"
+common { pid "nowhere/run.pid"; error_log "nowhere/error.log"; }
+net {
+    access_log "nowhere/access.log"
+    server {
+        port_listen_tcp "127.0.0.1:0"
+        http
+        local { rule "${path}" prefix="/a"; http_router "nope"; }
+        local { rule "${path}" prefix="/b"; http_purge; }
+        local { return 200; }
+    }
+}
+"#;
+    let found = [
+        "main.kdl:3:14: error: pid: ",
+        "main.kdl:3:43: error: error_log: ",
+        "main.kdl:5:5: error: access log ",
+        "main.kdl:9:45: error: no module brings a handler \"nope\" (module http)",
+        "main.kdl:10:45: error: no module brings a handler \"purge\" (module http)",
+        "No such file or directory",
+    ];
+    Proxy::builder().config(config).run(["-c", "main.kdl", "-t"]).assert(1, &found);
+    let json = Proxy::builder().config(config).run(["-c", "main.kdl", "-t", "--json"]);
+    json.assert(1, &[]);
+    let list: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let list = list.as_array().expect("a list");
+    let lines: Vec<_> = list.iter().map(|d| d["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(3), Some(3), Some(5), Some(9), Some(10)], "{list:?}");
+    // A start says the same of the same place.
+    let routed =
+        config.replace("pid \"nowhere/run.pid\"; error_log \"nowhere/error.log\";", "").replace("nowhere/", "");
+    let failed = Proxy::builder().config(&routed).try_start().expect_err("no handler");
+    failed.assert(1, &found[3..5]);
+}
+
+#[test]
+fn a_running_process_checks_what_a_reload_would_find() {
+    let good = HELLO.replace("@COMMON@", "");
+    let proxy = Proxy::start(&good);
+    let write = |text: &str| std::fs::write(proxy.dir().join("main.kdl"), text).expect("own directory");
+    write(&good.replace("net {", "net { access_log \"nowhere/access.log\";"));
+    proxy.send("check").assert(1, &["access log ", "No such file or directory"]);
+    write(&good.replace("net {", "net { access_log \"access.log\";"));
+    proxy.send("check").assert(0, &["access_log needs reload"]);
+    assert!(!proxy.dir().join("access.log").exists(), "a check makes no file");
+}

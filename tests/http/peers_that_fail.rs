@@ -129,10 +129,11 @@ fn clients_that_give_up_do_not_eject_it() {
     eventually("it is ejected", || ejected().then_some(()));
 }
 
-/// Which may be a line that was forgotten: nothing else says so.
+/// Where a rule may answer, a peer may be missing for the others: nothing else says so.
 #[test]
 fn a_local_without_peers_is_told_of() {
-    let proxy = server("local { expires \"1h\"; }").start();
+    let proxy = server("local { http_rewrite \"^/old$\" \"/new\" \"permanent\"; }").start();
+    assert_eq!(once(&proxy, get("/old")).status, 301);
     assert_eq!(once(&proxy, get("/")).status, 502);
     proxy.await_log("no peer: this place of the configuration names no upstream", harness::LIMIT);
 }

@@ -1,6 +1,6 @@
 //! `http_rewrite`: another target within the server, or the client sent elsewhere.
 
-use crate::support::{OK, Scripted, get, once, proxy_to, server};
+use crate::support::{OK, Scripted, ask, get, once, proxy_to, server};
 
 /// The request line that a peer got, without method and version.
 fn target(origin: &Scripted) -> String {
@@ -266,9 +266,47 @@ fn hostile_paths_add_no_header_and_no_other_host() {
 }
 
 #[test]
+fn what_a_rule_captures_is_a_variable_of_the_request() {
+    let origin = Scripted::new(OK, false);
+    let text = format!(
+        r##"
+        http_rewrite #"^/(?<lang>[a-z]{{2}})/(?<rest>.*)$"# "/${{rest}}"
+        http_rewrite #"^/goto/(?<where>.*)$"# "https://b.test/${{where}}" "permanent"
+        http_request_header "set" "X-Lang" "${{re.lang}}"
+        http_response_header "set" "X-Where" "${{upper(re.where)}} ${{re.lang}}."
+        local {{ rule "${{re.lang}}" text="de"; http_echo body="Guten Tag, ${{re.rest}}"; }}
+        local {{ rule "${{path}}" prefix="/by/"; http_rewrite #"^/by/(?<port>[0-9]+)$"# "/" "break"
+                 peer_allow "127.0.0.1"; proxy_pass_tcp "127.0.0.1:${{re.port}}"; }}
+        local {{ proxy_pass_tcp "{}"; }}
+        "##,
+        origin.addr()
+    );
+    let proxy = server(&text).start();
+    assert_eq!(once(&proxy, get("/fr/x%20y")).header("x-where"), Some("fr."));
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.starts_with("GET /x%20y ") && head.contains("X-Lang: fr\r\n"), "{head}");
+    // A local is chosen by it.
+    assert_eq!(once(&proxy, get("/de/x%20y")).text(), "Guten Tag, x y");
+    let a = once(&proxy, get("/goto/away"));
+    assert_eq!((a.status, a.header("x-where")), (301, Some("AWAY .")));
+    // It is of one request: the next one of the connection has none.
+    let mut stream = harness::client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut stream, get("/fr/")).header("x-where"), Some("fr."));
+    assert_eq!(ask(&mut stream, get("/x")).header("x-where"), Some("."));
+    assert!(!origin.seen().pop().expect("a request").0.contains("X-Lang"));
+    // A peer's address may have it, too.
+    let before = origin.seen().len();
+    assert_eq!(once(&proxy, get(&format!("/by/{}", origin.addr().port()))).status, 200);
+    assert_eq!(origin.seen().len(), before + 1);
+    server("http_rewrite #\"^/(?<lang>..)$\"# \"/\"\nlocal { http_echo body=\"${re.lnag}\"; }")
+        .check()
+        .assert(1, &["; did you mean \"re.lang\"?"]);
+}
+
+#[test]
 fn a_mistake_is_told_with_file_and_line() {
     for (rule, what) in [
-        ("http_rewrite \"(\" \"/x\"", "pattern"),
+        ("http_rewrite \"(\" \"/x\"", "not a regular expression"),
         ("http_rewrite \"^/(a)$\" \"/$2\"", "no capture $2"),
         ("http_rewrite \"^/(a)$\" \"/${b}\"", "no capture named \"b\""),
         ("http_rewrite \"^/a$\" \"b\"", "must begin with /"),

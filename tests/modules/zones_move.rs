@@ -62,6 +62,25 @@ fn not_for_a_reload_that_fails() {
 }
 
 #[test]
+fn not_for_a_check() {
+    let Some([one, two]) = versions("zone_counter") else { return };
+    let builder = Proxy::builder();
+    let file = builder.dir().join("libanyproxy_zone_counter.so");
+    replace(&file, &one);
+    let proxy = builder.config(&text(&[&file], &["zone_counter"])).start();
+    let old = client::connect(proxy.addr(0));
+    assert_eq!(line(&old), "1 1");
+    for version in [&one, &two] {
+        replace(&file, version);
+        proxy.send("check").assert(0, &[]);
+    }
+    assert_eq!(again(&old), "2 1");
+    assert_eq!(line(&client::connect(proxy.addr(0))), "3 1");
+    proxy.reload().assert(0, &[]);
+    assert_eq!(line(&client::connect(proxy.addr(0))), "4 2", "nothing was lost on the way");
+}
+
+#[test]
 fn over_hot() {
     let Some(counter) = module("zone_counter") else { return };
     let text = text(&[&counter], &["zone_counter"]).replace("worker_threads 2;", "worker_threads 2; pid \"run.pid\"");

@@ -5,6 +5,7 @@ mod handshakes;
 mod limits;
 mod lives_through;
 mod malformed;
+mod metrics;
 mod proxied;
 mod real_peers;
 mod statics;

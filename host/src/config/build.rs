@@ -1,6 +1,7 @@
 //! Walks a document and assembles the tree: blocks become scopes, directives of a role become what they stand for.
 //! Knows the shape of the tree; checks across servers are `validate`'s.
 
+mod answers;
 mod pool;
 mod server;
 
@@ -45,6 +46,7 @@ pub(super) fn build(document: &Document, schema: &Schema) -> Built {
     builder.main(document);
     let Builder { t, mut tree, broken, .. } = builder;
     let place = t.file_names();
+    tree.captures = t.captures();
     tree.arena = t.arena;
     tree.templates = t.templates;
     Built { tree, wrong: t.wrong, broken, place }
@@ -122,7 +124,7 @@ impl Builder<'_> {
     fn net(&mut self, raw: &RawNode) {
         let block = self.block(Contexts::NET, raw.children.as_deref().unwrap_or_default(), &mut Seen::default());
         let scope = self.open_child(ScopeKind::Net, Tree::MAIN, Str::EMPTY, raw.place, &block.own);
-        let around = self.points(&block.own, server::Points::default());
+        let around = self.points(&block.own, server::Points::NONE);
         let index = self.tree.nets.len();
         self.tree.nets.push(Net { scope, servers: Vec::new() });
         for (_, raw, _) in &block.blocks {

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, io, path::Path};
 
-use anyproxy_module_api::abi::conf::{ArgDesc, DirectiveDesc, Inherit, Kind, Repeat, Role};
+use anyproxy_module_api::abi::conf::{Answers, ArgDesc, DirectiveDesc, Inherit, Kind, Repeat, Role};
 use serde_json::{Value, json};
 
 use super::{
@@ -45,6 +45,7 @@ fn directive_json(desc: &DirectiveDesc) -> Value {
         "default": desc.default.as_str(),
         "example": desc.example.as_str(),
         "role": role(desc.role),
+        "answers": answers(desc.answers),
         "point": desc.point.as_str(),
         "repeat": desc.repeat == Repeat::Append,
         "inherit": inherit(desc.inherit),
@@ -183,6 +184,16 @@ fn role(role: Role) -> &'static str {
         Role::Handler => "handler",
         Role::Preread => "preread",
         Role::Probe => "probe",
+    }
+}
+
+fn answers(how: Answers) -> Option<&'static str> {
+    match how {
+        Answers::No => None,
+        Answers::Alone => Some("alone"),
+        Answers::WithPeers => Some("with-peers"),
+        Answers::ByPeers => Some("by-peers"),
+        Answers::Some => Some("some"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the reader hands to the typing step: nodes with values and places, includes already expanded.
 //! Knows nothing of directives.
 
+use anyproxy_module_api::abi::conf::Span;
 use std::{path::PathBuf, sync::Arc};
 
 /// A file that was read.
@@ -16,6 +17,15 @@ pub struct Source {
 
 /// Every file of one configuration; a `Place` refers to them by index.
 pub type Sources = Vec<Arc<Source>>;
+
+/// The place of a span that names one of these files.
+pub fn place_of(sources: &Sources, span: &Span) -> Option<Place> {
+    if span.line == 0 {
+        return None;
+    }
+    let file = sources.iter().position(|s| s.name == span.file.as_str())?;
+    Some(Place { file: file as u32, offset: span.offset, len: span.len })
+}
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -2,7 +2,7 @@
 
 use anyproxy_module_api::abi::{
     bytes::Str,
-    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Role},
+    conf::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Role},
 };
 
 use super::{Tree, Warnings, diagnostic::Diagnostics, include, load, schema::ModuleDirectives};
@@ -75,9 +75,13 @@ pub(super) static HTTP: [DirectiveDesc; 5] = [
         .role(Role::ListenDomain, "quic"),
 ];
 
-pub(super) static OTHER: [DirectiveDesc; 3] = [
+pub(super) static OTHER: [DirectiveDesc; 7] = [
     DirectiveDesc::new("takes_all", "Another handler.", Contexts::SERVER.or(Contexts::LOCAL))
         .role(Role::Handler, "other"),
+    DirectiveDesc::new("answers", "Answers.", Contexts::SERVER.or(Contexts::LOCAL)).answers(Answers::Alone),
+    DirectiveDesc::new("may_ask", "Answers.", Contexts::LOCAL).answers(Answers::WithPeers),
+    DirectiveDesc::new("asks", "Passes on.", Contexts::LOCAL).answers(Answers::ByPeers),
+    DirectiveDesc::new("turns_away", "Answers some.", Contexts::LOCAL).answers(Answers::Some),
     DirectiveDesc::new("says_ping", "A question.", Contexts::UPSTREAM.or(Contexts::PEER))
         .args(&[ArgDesc::new("word", Kind::Text, "word")])
         .role(Role::Probe, "ping"),

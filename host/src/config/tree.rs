@@ -28,6 +28,8 @@ pub struct Tree {
     pub load_modules: Vec<LoadModule>,
     /// Texts with variables, each once; `Value::num` of `Kind::Template` indexes it.
     pub templates: Vec<TemplateSource>,
+    /// Names of groups of the regular expressions, each once, in order.
+    pub captures: Vec<String>,
     /// Every address that is listened on, with who shares it, in file order.
     pub sockets: Vec<Socket>,
     pub(super) scopes: Vec<Scope>,
@@ -228,6 +230,8 @@ pub struct Local {
     pub upstream: Option<usize>,
     /// Its stream handler, or the server's.
     pub handler: Option<Point>,
+    /// Exchanges have an answer here: a directive's, or that of peers.
+    pub answered: bool,
     /// Where it stands.
     pub span: Span,
 }

@@ -5,7 +5,10 @@ mod values;
 
 pub(super) use values::{bounds, words};
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+};
 
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
@@ -265,6 +268,12 @@ impl<'a> Typer<'a> {
         let built = built.ok();
         self.regexes.insert(text.to_owned(), built.clone());
         built
+    }
+
+    /// Names of groups of all regular expressions, each once, in order.
+    pub(super) fn captures(&self) -> Vec<String> {
+        let names = self.regexes.values().flatten().flat_map(|r| r.capture_names().flatten().map(str::to_owned));
+        names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn template(&mut self, entry: Entry, text: Str, place: Place, span: Span) -> u32 {

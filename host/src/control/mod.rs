@@ -1,6 +1,7 @@
 //! The process's own loop on the main thread: generations, workers and sockets, and what an operator asks for.
 
 pub mod channel;
+pub mod check;
 pub mod commands;
 mod end;
 mod reload;
@@ -133,21 +134,19 @@ pub struct Control {
 
 /// Runs the process until it is told to end; the exit code.
 pub fn run(options: Options) -> i32 {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match new_runtime() {
         Ok(r) => r,
         Err(e) => {
             err(format_args!("anyproxy: cannot start: {e}\n"));
             return exit::RUNNING;
         }
     };
-    let _ = RUNTIME.set(runtime.handle().clone());
     let (tell, events) = mpsc::unbounded_channel();
     let _ = EVENTS.set(tell);
     let code = runtime.block_on(async {
         // Before any module is loaded, and before anybody may take the process for one that knows its signals.
         let mut signals = crate::signal::Signals::new();
-        anyproxy_module_api::abi::task::note_task_waker(rt::waker_vtable());
-        if let Err(e) = rt::attach() {
+        if let Err(e) = attached() {
             err(format_args!("anyproxy: cannot start: {e}\n"));
             return exit::RUNNING;
         }
@@ -165,6 +164,20 @@ pub fn run(options: Options) -> i32 {
     drop(runtime);
     process().writer.stop();
     code
+}
+
+/// The runtime of the process's own loop.
+fn new_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Once a process.
+    let _ = RUNTIME.set(runtime.handle().clone());
+    Ok(runtime)
+}
+
+/// Makes this thread one on which modules' futures may run.
+fn attached() -> std::io::Result<()> {
+    anyproxy_module_api::abi::task::note_task_waker(rt::waker_vtable());
+    rt::attach()
 }
 
 fn publish(workers: &[WorkerHandle]) {

@@ -5,6 +5,7 @@ use super::{Control, Retired, publish, runtime, start::apply};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Diagnostics, Style},
+        document::Sources,
         dump::{Needs, Standing},
     },
     cycle::{
@@ -67,7 +68,7 @@ impl Control {
         let needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
         let have = self.sockets.keys().copied().collect();
         let workers = if reinit { cycle.settings.worker_threads } else { self.workers.len() };
-        let new = match prepared(&cycle, have, workers).await {
+        let new = match prepared(&cycle, built.warnings.sources().clone(), have, workers).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => return Err(text),
             Err(Failure::Module(d)) => return Err(d.render(Style::PLAIN)),
@@ -242,7 +243,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Why something was not done off the loop.
 #[derive(Debug)]
-enum NotDone {
+pub(super) enum NotDone {
     NoThread(std::io::Error),
     Panicked,
 }
@@ -258,7 +259,7 @@ impl std::fmt::Display for NotDone {
 
 /// Does what may take long on a thread of its own, with the services that modules have everywhere: timers, tasks, names.
 /// Beside workers it takes the time that they leave, and competes with them only when that was too little.
-async fn off_the_loop<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, NotDone> {
+pub(super) async fn off_the_loop<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, NotDone> {
     let (tx, mut rx) = oneshot::channel();
     let thread = Arc::new(AtomicI32::new(0));
     let me = Arc::clone(&thread);
@@ -301,10 +302,15 @@ pub(super) async fn built(path: &Path) -> Result<Built, Diagnostics> {
 }
 
 /// Binds what is new, and lets the modules prepare.
-pub(super) async fn prepared(cycle: &Arc<Cycle>, have: Vec<u64>, workers: usize) -> Result<Sockets, Failure> {
+pub(super) async fn prepared(
+    cycle: &Arc<Cycle>,
+    sources: Sources,
+    have: Vec<u64>,
+    workers: usize,
+) -> Result<Sockets, Failure> {
     let cycle = Arc::clone(cycle);
     let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
-    off_the_loop(move || prepare::prepare(&cycle, &have, workers)).await.unwrap_or_else(failed)
+    off_the_loop(move || prepare::prepare(&cycle, &sources, &have, workers)).await.unwrap_or_else(failed)
 }
 
 /// Puts a generation into force: there may be thousands of peers.

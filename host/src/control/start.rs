@@ -42,7 +42,8 @@ impl Control {
             exit::RUNNING
         })?;
         let have = inherited.keys().copied().collect();
-        let mut sockets = match prepared(&cycle, have, settings.worker_threads).await {
+        let sources = built.warnings.sources().clone();
+        let mut sockets = match prepared(&cycle, sources, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
                 err(format_args!("anyproxy: {text}\n"));

@@ -21,6 +21,7 @@ use crate::{
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -141,8 +142,7 @@ impl Plans {
         let mut errors = Vec::new();
         for (spec, span) in &self.specs {
             let line = Line::new(&spec.format, resolver);
-            let log = AccessLog::open(writer, spec.key.target.clone())
-                .map_err(|e| format!("access log {} cannot be opened: {e}", spec.key.target));
+            let log = AccessLog::open(writer, spec.key.target.clone()).map_err(|e| unopened(&spec.key.target, &e));
             match (line, log) {
                 (Ok(line), Ok(log)) => open.push(LogPlan { number: open.len(), spec: spec.clone(), line, log }),
                 (Err(text), _) | (_, Err(text)) => errors.push((*span, text)),
@@ -154,6 +154,15 @@ impl Plans {
         } else {
             Err(errors)
         }
+    }
+
+    /// What `open` would say; makes no file.
+    pub fn check(&self, resolver: &dyn Resolver) -> Vec<(Span, String)> {
+        let wrong = |spec: &Spec| {
+            Line::new(&spec.format, resolver)?;
+            spec.key.target.check().map_err(|e| unopened(&spec.key.target, &e))
+        };
+        self.specs.iter().filter_map(|(spec, span)| Some((*span, wrong(spec).err()?))).collect()
     }
 
     /// The plans of a block; none before `open`.
@@ -172,6 +181,10 @@ impl Plans {
     fn has_intervals(&self) -> bool {
         self.specs.iter().any(|(spec, _)| spec.interval.is_some())
     }
+}
+
+fn unopened(target: &Target, e: &io::Error) -> String {
+    format!("access log {target} cannot be opened: {e}")
 }
 
 fn word(node: &Node) -> &str {

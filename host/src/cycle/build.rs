@@ -1,4 +1,4 @@
-//! From a file to a generation that is not live yet. Has no side effects but loading modules' images: `-t` stops here.
+//! From a file to a generation that is not live yet. Has no side effects but loading modules' images.
 
 mod images;
 mod listeners;
@@ -13,7 +13,7 @@ use crate::{
     config::{
         self, Tree,
         diagnostic::{Diagnostic, Diagnostics, did_you_mean},
-        document::{Document, Place},
+        document::{self, Document, Place},
         include,
     },
     loader::Image,
@@ -32,7 +32,10 @@ use anyproxy_module_api::abi::{
 };
 use std::{
     path::Path,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// A generation built, with what should be said about it.
@@ -72,11 +75,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn place(&self, span: &Span) -> Option<Place> {
-        if span.line == 0 {
-            return None;
-        }
-        let file = self.document.sources.iter().position(|s| s.name == span.file.as_str())?;
-        Some(Place { file: file as u32, offset: span.offset, len: span.len })
+        document::place_of(&self.document.sources, span)
     }
 
     fn error(&mut self, span: &Span, code: &'static str, text: String, help: &str) {
@@ -132,6 +131,9 @@ impl Builder<'_> {
             }
         };
         let listeners = self.listeners(&tree, &instances, &servers, &mut names);
+        for name in &tree.captures {
+            names.intern(name);
+        }
         let templates = self.templates(&tree, &vars, &names);
         let (confs, owned) = self.confs(&tree, &instances);
         let pools = self.pools(&tree, &instances);
@@ -147,6 +149,7 @@ impl Builder<'_> {
             settings,
             templates,
             vars,
+            captures: names,
             listeners: Vec::new(),
             pools,
             greetings: gathered(&instances, |i| i.desc().greetings.as_slice().to_vec()),
@@ -160,6 +163,7 @@ impl Builder<'_> {
             start_order,
             confs,
             owned,
+            only_checked: AtomicBool::new(false),
             process_tasks: Mutex::default(),
             me: std::sync::Weak::new(),
             instances,

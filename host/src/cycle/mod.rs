@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod build;
+pub mod check;
 pub mod holder;
 pub mod hooks;
 mod json_line;
@@ -16,6 +17,7 @@ pub mod vars;
 
 use crate::{
     config::tree::{ScopeId, Tree},
+    matcher::CaptureNames,
     metrics,
     services::{
         current::current,
@@ -25,7 +27,10 @@ use crate::{
     upstream::pool::Pool,
 };
 use anyproxy_module_api::abi::module::{GreetingPoint, HookPoint, Phase, RelayPoint};
-use std::sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64};
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 /// Counters of a generation.
 #[derive(Debug, Default)]
@@ -48,6 +53,8 @@ pub struct Cycle {
     pub templates: Vec<Template>,
     /// Variables.
     pub vars: vars::VarTable,
+    /// Names of groups of regular expressions.
+    pub captures: CaptureNames,
     /// Listeners, in the order of the file.
     pub listeners: Vec<Arc<listener::Listener>>,
     /// Upstreams, by number.
@@ -66,6 +73,8 @@ pub struct Cycle {
     pub metrics_owner: metrics::Owner,
     /// Counters.
     pub stats: CycleStats,
+    /// It will not go live: what its modules ask for is not taken from a generation that serves.
+    pub only_checked: AtomicBool,
     hooks: hooks::Hooks,
     start_order: Vec<u16>,
     confs: Vec<Conf>,
@@ -128,6 +137,11 @@ impl Cycle {
     /// Modules in the order of start: providers of contracts before those that need them.
     pub fn start_order(&self) -> &[u16] {
         &self.start_order
+    }
+
+    /// Whether a text may name a variable that begins with `name`.
+    pub fn names(&self, name: &str) -> bool {
+        self.tree.templates.iter().any(|t| t.text.as_str().contains(name))
     }
 
     /// Another hold on it.

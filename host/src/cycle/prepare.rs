@@ -5,11 +5,13 @@ use super::{Cycle, holder};
 use crate::{
     config::{
         address::Address,
-        diagnostic::{Diagnostic, Diagnostics},
+        diagnostic::{Diagnostic, Diagnostics, Severity},
+        document::{Sources, place_of},
     },
     process::process,
     services::{instance::Problem, net},
 };
+use anyproxy_module_api::abi::conf::Span;
 use socket2::{Domain, Socket, Type};
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 
@@ -46,11 +48,12 @@ pub enum Failure {
     Module(Diagnostics),
 }
 
-/// Prepares the generation: binds what `have` lacks, then asks each module. The new sockets.
+/// Prepares the generation: binds what `have` lacks, then asks each module. The new sockets. `sources`: the files that it was
+/// read from, for what is said of them.
 ///
 /// # Errors
 /// The first failure; nothing of it remains.
-pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Sockets, Failure> {
+pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Sockets, Failure> {
     let mut new = Sockets::new();
     for l in &cycle.listeners {
         if have.contains(&l.key) {
@@ -62,15 +65,25 @@ pub fn prepare(cycle: &Arc<Cycle>, have: &[u64], workers: usize) -> Result<Socke
         })?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
     }
-    cycle.logs.open(&process().writer, &cycle.vars).map_err(|errors| {
-        let mut wrong = Diagnostics::default();
-        for (s, text) in errors {
-            wrong.push(Diagnostic::error("access_log", format!("{}:{}:{}: {text}", s.file, s.line, s.column)));
-        }
-        Failure::Module(wrong)
-    })?;
-    modules(cycle)?;
+    if let Err(errors) = cycle.logs.open(&process().writer, &cycle.vars) {
+        let mut wrong = Diagnostics::new(sources.clone());
+        wrong.extend(errors.into_iter().map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
+        return Err(Failure::Module(wrong));
+    }
+    let warnings = modules(cycle, sources).map_err(Failure::Module)?;
+    for w in warnings.iter() {
+        tracing::warn!("{}", warnings.headline(w));
+    }
     Ok(new)
+}
+
+/// An error at a place of the configuration.
+pub(super) fn said_at(code: &'static str, text: String, span: Option<&Span>, sources: &Sources) -> Diagnostic {
+    let d = Diagnostic::error(code, text);
+    match span.and_then(|s| place_of(sources, s)) {
+        Some(place) => d.at(place),
+        None => d,
+    }
 }
 
 fn bind(
@@ -158,42 +171,42 @@ fn who_we_are() -> String {
     String::new()
 }
 
-fn modules(cycle: &Arc<Cycle>) -> Result<(), Failure> {
+/// Lets each module prepare, and then settle. What they warn of.
+///
+/// # Errors
+/// What the first one said that failed; then everything is undone.
+pub(super) fn modules(cycle: &Arc<Cycle>, sources: &Sources) -> Result<Diagnostics, Diagnostics> {
     let order = cycle.start_order();
+    let mut said = Diagnostics::new(sources.clone());
     for (n, &module) in order.iter().enumerate() {
         let mut problems = Vec::new();
         let well = cycle.instance(module).prepare(cycle, module, &mut problems);
-        said(cycle, module, well, problems).inspect_err(|_| abort_modules(cycle, n))?;
+        said.extend(problems.into_iter().map(|p| problem(p, cycle.module_id(module), sources)));
+        if !well {
+            abort_modules(cycle, n);
+            return Err(said);
+        }
     }
+    let mut well = true;
     for &module in order {
         let mut problems = Vec::new();
-        let well = cycle.instance(module).settle(cycle, module, &mut problems);
-        said(cycle, module, well, problems).inspect_err(|_| abort_modules(cycle, order.len()))?;
+        well &= cycle.instance(module).settle(cycle, module, &mut problems);
+        said.extend(problems.into_iter().map(|p| problem(p, cycle.module_id(module), sources)));
     }
-    Ok(())
+    if well {
+        return Ok(said);
+    }
+    abort_modules(cycle, order.len());
+    Err(said)
 }
 
-/// What a module said: warnings, or why it is given up.
-fn said(cycle: &Cycle, module: u16, well: bool, problems: Vec<Problem>) -> Result<(), Failure> {
-    if well {
-        for p in problems {
-            tracing::warn!(module = cycle.module_id(module), "{}", p.message);
-        }
-        return Ok(());
+/// What a module said.
+fn problem(p: Problem, module: &str, sources: &Sources) -> Diagnostic {
+    let mut d = said_at("prepare", p.message, p.span.as_ref(), sources).module(module);
+    if p.warning {
+        d.severity = Severity::Warning;
     }
-    let mut wrong = Diagnostics::default();
-    for p in problems {
-        let text = match p.span.filter(|s| s.line > 0) {
-            Some(s) => format!("{}:{}:{}: {}", s.file, s.line, s.column, p.message),
-            None => p.message,
-        };
-        let mut d = Diagnostic::error("prepare", text).module(cycle.module_id(module));
-        if !p.help.is_empty() {
-            d = d.help(p.help);
-        }
-        wrong.push(d);
-    }
-    Err(Failure::Module(wrong))
+    if p.help.is_empty() { d } else { d.help(p.help) }
 }
 
 /// Undoes what the first `n` modules prepared, in reverse.
@@ -201,6 +214,7 @@ pub fn abort_modules(cycle: &Arc<Cycle>, n: usize) {
     for &module in cycle.start_order()[..n].iter().rev() {
         cycle.instance(module).abort(cycle, module);
     }
+    cycle.end_process_tasks();
     process().zones.undo();
 }
 

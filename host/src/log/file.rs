@@ -27,6 +27,19 @@ impl Target {
             path => Self::File(path.into()),
         }
     }
+
+    /// Whether it could be opened. A file that is not there is not made.
+    ///
+    /// # Errors
+    /// What opening it would say.
+    pub fn check(&self) -> io::Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        refuse_pipe(path)?;
+        match OpenOptions::new().append(true).open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => may_be_made(path),
+            other => other.map(drop),
+        }
+    }
 }
 
 impl fmt::Display for Target {
@@ -148,6 +161,24 @@ fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
     options.open(path)
+}
+
+/// Whether a file may be made there: its directory is, and can be written to.
+fn may_be_made(path: &Path) -> io::Result<()> {
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !std::fs::metadata(dir)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    #[cfg(unix)]
+    {
+        use nix::{
+            fcntl::AtFlags,
+            unistd::{AccessFlags, faccessat},
+        };
+        // As who opens it, who may not be who started the process.
+        faccessat(nix::fcntl::AT_FDCWD, dir, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

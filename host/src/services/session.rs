@@ -4,7 +4,7 @@
 use super::current::Current;
 use crate::session::{Session, Texts};
 use anyproxy_module_api::abi::{
-    bytes::{Sink, Str},
+    bytes::{Sink, Slice, Str},
     module::{Phase, Place, Verdict},
     session::SessionShared,
     stream::Stream,
@@ -101,6 +101,17 @@ pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str)
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     replace(s.texts(), &s.texts().request_id, id);
+}
+
+pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str, value: Slice<u8>) {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    // Borrowed while rules are tried, which ask modules for values and nothing else.
+    if let (Some(slot), Ok(mut captures)) =
+        (s.worker.cycle.captures.slot(name.as_str()), s.texts().captures.try_borrow_mut())
+    {
+        captures.set(slot, value.as_slice());
+    }
 }
 
 pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str) {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::worker;
 use anyproxy_module_api::abi::{
-    bytes::Buf,
+    bytes::{Buf, Str},
     host::HostVtable,
     note::ABI_MINOR,
     task::{Closure, FfiContext, guard, host_primary},
@@ -127,6 +127,8 @@ pub fn host_table() -> &'static HostVtable {
 
         stopped: faults::stopped,
         defer: faults::defer,
+        names,
+        session_capture: session::capture,
     };
     &HOST
 }
@@ -138,6 +140,11 @@ unsafe extern "C" fn worker() -> u32 {
 
 unsafe extern "C" fn workers() -> u32 {
     crate::control::worker_count()
+}
+
+unsafe extern "C" fn names(name: Str) -> bool {
+    let who = current();
+    guard(|| who.cycle().is_none_or(|cycle| cycle.names(name.as_str()))).unwrap_or(true)
 }
 
 unsafe extern "C" fn buf(size: usize) -> Buf {

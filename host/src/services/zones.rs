@@ -113,7 +113,10 @@ impl Zones {
         live.retain(|_, cell| Arc::strong_count(cell) > 1);
     }
 
-    fn take(&self, module: &str, image: &Arc<Image>, desc: &ZoneDesc) -> Result<Zone, Error> {
+    fn take(&self, module: &str, image: &Arc<Image>, desc: &ZoneDesc, only_checked: bool) -> Result<Zone, Error> {
+        if only_checked {
+            return detached(image, desc);
+        }
         let key = (module.to_owned(), desc.name.as_str().to_owned());
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let before = live.get(&key);
@@ -124,23 +127,36 @@ impl Zones {
             _ => {
                 let exported = before.map(|c| c.export());
                 let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                let data = make(desc, exported.or(handed));
-                if data.is_null() {
-                    return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
-                }
-                let cell = Arc::new(ZoneCell { image: Arc::clone(image), desc: *desc, data, frozen: AtomicU8::new(0) });
+                let cell = cell(image, desc, exported.or(handed))?;
                 if let Some(before) = live.insert(key.clone(), Arc::clone(&cell)) {
                     self.moved.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(before);
                 }
                 cell
             }
         };
-        let (data, frozen) = (cell.data, &raw const cell.frozen);
-        Ok(Zone { data, frozen, handle: Arc::into_raw(cell).cast_mut().cast() })
+        Ok(lent(cell))
     }
 }
 
-fn make(desc: &ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> *mut () {
+/// An empty one that nobody else finds: the one in use would have to be frozen for another image.
+fn detached(image: &Arc<Image>, desc: &ZoneDesc) -> Result<Zone, Error> {
+    cell(image, desc, None).map(lent)
+}
+
+fn cell(image: &Arc<Image>, desc: &ZoneDesc, bytes: Option<Handed>) -> Result<Arc<ZoneCell>, Error> {
+    let data = make(desc, bytes);
+    if data.is_null() {
+        return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
+    }
+    Ok(Arc::new(ZoneCell { image: Arc::clone(image), desc: *desc, data, frozen: AtomicU8::new(0) }))
+}
+
+fn lent(cell: Arc<ZoneCell>) -> Zone {
+    let (data, frozen) = (cell.data, &raw const cell.frozen);
+    Zone { data, frozen, handle: Arc::into_raw(cell).cast_mut().cast() }
+}
+
+fn make(desc: &ZoneDesc, bytes: Option<Handed>) -> *mut () {
     if let Some((schema, bytes)) = bytes {
         // SAFETY: the module's own function; the bytes are lent for the call.
         let data = unsafe { (desc.import)(schema, bytes.as_ptr(), bytes.len()) };
@@ -160,7 +176,8 @@ pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
     };
     // SAFETY: lent for the call.
     let desc = unsafe { &*desc };
-    crate::process::process().zones.take(cycle.module_id(who.module), &cycle.instance(who.module).image, desc).into()
+    let (id, image) = (cycle.module_id(who.module), &cycle.instance(who.module).image);
+    crate::process::process().zones.take(id, image, desc, cycle.only_checked.load(Ordering::Relaxed)).into()
 }
 
 pub(super) unsafe extern "C" fn zone_drop(handle: Object) {

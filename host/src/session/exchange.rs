@@ -6,7 +6,10 @@ use crate::{
     process::process,
     services::timers,
 };
-use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
+use anyproxy_module_api::abi::{
+    bytes::Str,
+    session::{Cause, CloseReason, Stage, Who},
+};
 use std::{cell::Cell, rc::Rc};
 
 impl Session {
@@ -109,6 +112,7 @@ impl Session {
     /// Its books: it is logged, and what it moved is its session's.
     pub fn end_exchange(&self) {
         self.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done));
+        self.stage(Str::new("end"));
         self.log_hooks();
         access_log::write(self, false);
         self.count_in_local();

@@ -3,7 +3,7 @@
 
 mod directive;
 
-pub use directive::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role};
+pub use directive::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role};
 
 use super::bytes::{Slice, Str};
 

@@ -223,6 +223,12 @@ pub struct HostVtable {
     pub stopped: unsafe extern "C" fn(module: Str, version: Str),
     /// Wakes the task at the loop's next turn: after the sockets and the timers had theirs.
     pub defer: unsafe extern "C" fn(&FfiContext<'_>),
+
+    // ---- texts of the configuration.
+    /// Whether a text of the running generation may name a variable that begins with this.
+    pub names: unsafe extern "C" fn(Str) -> bool,
+    /// What a named group of a regular expression (`Kind::Regex`) matched in this session: `${re.name}` from now on.
+    pub session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

@@ -49,6 +49,11 @@ impl FakeSession {
         self.0.request_id().to_owned()
     }
 
+    /// What the module said that a named group matched.
+    pub fn capture(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.captures.borrow().get(name).cloned()
+    }
+
     /// The stages that the module noted, in order.
     pub fn stages(&self) -> Vec<String> {
         self.0.stages.borrow().clone()

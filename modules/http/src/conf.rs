@@ -45,6 +45,7 @@ directive! {
         ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/plain"),
     ])
     .inherit(Inherit::Never)
+    .answers(Answers::Alone)
     .example("http_echo body=\"hello ${client_addr}\\n\"")
 }
 
@@ -56,6 +57,7 @@ directive! {
         ArgDesc::new("text", Kind::Template, "Body; for 301, 302, 303, 307 and 308 the value of Location."),
     ])
     .inherit(Inherit::Never)
+    .answers(Answers::Alone)
     .example("return 301 \"https://${domain}${http_request_uri}\"")
 }
 
@@ -66,6 +68,7 @@ directive! {
     "http_proxy", Contexts::LOCAL,
     .props(&[ArgDesc::new("version", Kind::Choice, "Of HTTP, to the peers.").choices(&[Str::new("1.1"), Str::new("2")]).default("1.1")])
     .inherit(Inherit::Never)
+    .answers(Answers::ByPeers)
     .example("http_proxy version=\"1.1\"")
 }
 
@@ -74,6 +77,7 @@ directive! {
     "http_router", Contexts::LOCAL,
     .args(&[ArgDesc::new("name", Kind::Text, "The handler's name.").required()])
     .inherit(Inherit::Never)
+    .answers(Answers::WithPeers)
     .example("http_router \"shop\"")
 }
 
@@ -312,7 +316,7 @@ pub(crate) const fn redirects(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// Of several the last in the file answers; that there are several is an error.
+/// Who answers: one, which the host sees to.
 fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
     let mut found = None;
     for node in scope.nodes() {
@@ -360,18 +364,10 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             let text = format!("\"{}\" answers requests, and this server relays sessions", node.name);
             problems.error(&node.span, &text, "write `http` into the server");
         }
-        // A handler may ask the peers itself: then it is said how.
-        if matches!(found, Some((_, Answerer::Module(_)))) && matches!(answerer, Answerer::Proxy) {
-            continue;
-        }
-        let asks = matches!(answerer, Answerer::Module(_));
-        let before = found.replace((node.name, answerer));
-        if let Some((other, before)) = before
-            && !(asks && matches!(before, Answerer::Proxy))
-        {
-            let text = format!("a local has one answer: \"{other}\" is there already");
-            problems.error(&node.span, &text, "split it into two locals by rules");
+        // Beside a handler it says how that one's own requests to the peers are made.
+        if found.is_none() || !matches!(answerer, Answerer::Proxy) {
+            found = Some(answerer);
         }
     }
-    found.map_or(Answerer::Proxy, |(_, a)| a)
+    found.unwrap_or(Answerer::Proxy)
 }

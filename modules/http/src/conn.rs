@@ -44,6 +44,8 @@ pub(crate) struct Conn {
     /// All that came, and all that went.
     pub(crate) total_received: u64,
     pub(crate) total_sent: u64,
+    /// Of it: heads, to a client.
+    pub(crate) heads_sent: u64,
     /// The last read took all there was, and nothing was waited for since: the next one first waits without a buffer.
     emptied: bool,
     /// The last read filled its buffer.
@@ -66,6 +68,7 @@ impl Conn {
             sent: 0,
             total_received: 0,
             total_sent: 0,
+            heads_sent: 0,
             emptied: true,
             bulk: false,
             body: Body::None,

@@ -29,6 +29,15 @@ impl Protocol {
     }
 }
 
+/// Bytes of the heads of one exchange, as they came and went; what is left of all bytes is bodies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heads {
+    pub(crate) client_received: u64,
+    pub(crate) client_sent: u64,
+    pub(crate) upstream_received: u64,
+    pub(crate) upstream_sent: u64,
+}
+
 /// A request and the head of its answer. Reused.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
@@ -47,6 +56,9 @@ pub(crate) struct Request {
     pub(crate) peer: String,
     /// `multi_hop`.
     pub(crate) way: Way,
+    pub(crate) heads: Heads,
+    /// The head that the last peer got, where a variable shows it.
+    pub(crate) to_peer: Vec<u8>,
     /// Path and query as the client sent them, where they were changed since.
     asked: Vec<u8>,
     /// What `host` has made, of this request or an earlier one.
@@ -59,6 +71,8 @@ impl Request {
         let kept = self.request.clear();
         self.way.clear();
         self.asked.clear();
+        self.heads = Heads::default();
+        self.to_peer.clear();
         self.response.clear() && kept
     }
 
@@ -68,6 +82,15 @@ impl Request {
 
     pub(crate) fn method_name(&self) -> &[u8] {
         self.request.head.method_name(&self.request.bytes)
+    }
+
+    /// A peer gets this head. `shown`: a variable may want it.
+    pub(crate) fn goes(&mut self, head: &[u8], shown: bool) {
+        self.heads.upstream_sent += head.len() as u64;
+        if shown {
+            self.to_peer.clear();
+            self.to_peer.extend_from_slice(head);
+        }
     }
 
     pub(crate) const fn scheme(&self) -> &'static str {

@@ -19,6 +19,8 @@ use std::{
 /// A client's connection: its server writes to it while whoever answers reads the request's body from it.
 pub(crate) type Shared = Rc<RefCell<Conn>>;
 
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The body of one request.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -165,7 +167,8 @@ impl Incoming {
         if let From::Http1(conn, _) = &self.from {
             let conn = &mut *conn.borrow_mut();
             if std::mem::take(&mut conn.expects) && conn.unread().is_empty() {
-                conn.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                conn.out.extend_from_slice(CONTINUE);
+                conn.heads_sent += CONTINUE.len() as u64;
             }
         }
     }
@@ -176,8 +179,10 @@ impl Incoming {
             From::Http1(conn, Version::Http11) => {
                 let conn = &mut *conn.borrow_mut();
                 conn.expects &= message.status() != 100;
+                let before = conn.out.len();
                 message.write_answer(&mut conn.out);
                 conn.out.extend_from_slice(b"\r\n");
+                conn.heads_sent += (conn.out.len() - before) as u64;
             }
             From::Http2(stream, expects) => {
                 expects.set(expects.get() && message.status() != 100);

@@ -15,6 +15,7 @@ directive! {
     "http_purge", Contexts::LOCAL,
     .props(&[ArgDesc::new("methods", Kind::Text, "Methods that purge, with spaces.").default("PURGE")])
     .inherit(Inherit::Never)
+    .answers(Answers::WithPeers)
     .example("http_purge methods=\"PURGE DELETE\"")
 }
 

@@ -66,6 +66,13 @@ impl<'a> Call<'a> {
     pub(crate) fn conf(&self) -> Option<&'a Conf> {
         self.conf.get().or_else(|| self.exchange.block())
     }
+
+    /// Notes a stage for `${stream_work_times}`, where that is shown.
+    pub(crate) fn stage(&self, name: &'static str) {
+        if self.exchange.worker().shows_stages {
+            self.exchange.stage(name);
+        }
+    }
 }
 
 /// An answer. Its status and header lines are in the exchange's state (`parts.response`), without what frames it.

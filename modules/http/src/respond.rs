@@ -121,6 +121,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         }
     };
     call.conf.set(Some(conf));
+    call.stage("route");
     if let Err(e) = multi_hop::settle(call, conf) {
         return Begun::Reply(lost(call, e));
     }
@@ -193,6 +194,7 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
 
 /// Has the request answered. `alone`: no hook is to see the whole of what can be cut.
 fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: bool) -> Begun<'c> {
+    call.stage("access");
     match &conf.answerer {
         Answerer::Static(files) => match statics::send_recent(call, conf, files) {
             Some(reply) => Begun::Reply(reply),

@@ -123,6 +123,7 @@ impl<'a> Tries<'a> {
                 call.exchange.worker().stats.upstream_retried.add();
                 let (session, to) = (call.exchange.id, lease.info().addr);
                 tracing::debug!(session, %to, try = self.tried.len() + 1, "another peer is asked: {why}");
+                call.stage("peer");
                 self.next = Some(lease);
                 true
             }

@@ -14,16 +14,17 @@ directive! {
     /// Changes the target of requests whose path matches a regular expression: `internal` goes on with the new one, by
     /// which the local is chosen anew; `break` stays in the local, which answers for the new one, as when it takes its own
     /// prefix off; the others send the client there: `redirect` (302), `permanent` (301), or a status.
-    /// The target may have captures (`$1`, `${name}`) in path and query; a `?` at its end drops the request's query. Each
-    /// rule changes a request at most once.
+    /// The target may have captures (`$1`, `${name}`) in path and query; a `?` at its end drops the request's query. Named ones
+    /// are `${re.name}` for what else is said of the request. Each rule changes a request at most once.
     "http_rewrite", Contexts::SERVER.or(Contexts::LOCAL),
     .args(&[
-        ArgDesc::new("pattern", Kind::Text, "Regular expression over the path of the request, decoded.").required(),
+        ArgDesc::new("pattern", Kind::Regex, "Regular expression over the path of the request, decoded.").required(),
         ArgDesc::new("target", Kind::Text, "Path and query, or an address for a redirection.").required(),
         ArgDesc::new("how", Kind::Choice, "What becomes of the target.").choices(HOW).default("internal"),
     ])
     .append()
     .inherit(Inherit::Append)
+    .answers(Answers::Some)
     .example("http_rewrite #\"^/user/([0-9]+)$\"# \"/profile?id=$1\" \"internal\"")
 }
 
@@ -93,7 +94,8 @@ pub(crate) fn apply(rules: &[Rule], applied: &mut Applied, call: &Call<'_>) -> R
         let target = {
             let parts = call.state.parts.borrow();
             let Some(path) = &parts.path else { return Rewritten::No };
-            rule.rewrite.apply(path.as_bytes(), split_query(parts.uri()).1)
+            let note = |name: &str, value: &[u8]| call.exchange.set_capture(name, value);
+            rule.rewrite.apply_noting(path.as_bytes(), split_query(parts.uri()).1, note)
         };
         let Some(target) = target else { continue };
         match target.kind {

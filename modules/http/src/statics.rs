@@ -18,7 +18,7 @@ use crate::{
     respond::{redirect, refuse, whole},
 };
 use anyproxy_http_contract::{FilePart, Segment};
-use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Node, Session, Str, directive, unix_ms};
+use anyproxy_module_api::{Answers, ArgDesc, Contexts, Inherit, Kind, Node, Session, Str, directive, unix_ms};
 use std::{rc::Rc, sync::Arc};
 
 directive! {
@@ -42,6 +42,7 @@ directive! {
         ArgDesc::new("open_files_valid", Kind::Time, "After so long a file is looked at again.").default("1s"),
     ])
     .inherit(Inherit::Never)
+    .answers(Answers::Alone)
     .example("http_static \"html\" index=\"index.html index.htm\" precompressed=\"br gzip\"")
 }
 

@@ -9,6 +9,8 @@ use crate::{
 };
 use anyproxy_module_api::{Registry, Session, Sink, Variable};
 
+mod bytes;
+
 pub(crate) fn register(registry: &mut Registry<Http>) {
     registry
         .variable::<PathVar>()
@@ -23,9 +25,15 @@ pub(crate) fn register(registry: &mut Registry<Http>) {
         .variable::<NextHop>()
         .variable::<Cookie>()
         .variable::<QueryPart>()
+        .variable::<IsUpstream>()
         .variable::<RequestHeader>()
+        .variable::<HeaderToPeer>()
         .variable::<ResponseHeader>();
+    bytes::register(registry);
 }
+
+/// What names of headers that peers got begin with.
+pub(crate) const TO_PEER: &str = "http_ups_request_";
 
 fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
     // A handler that holds it for writing asks for no variable meanwhile.
@@ -36,15 +44,18 @@ fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
 
 /// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
 fn header(message: &Message, name: &str, out: &mut Sink) -> bool {
+    joined(message.lines().map(|line| (line.name(&message.bytes), line.value(&message.bytes))), name, out)
+}
+
+fn joined<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str, out: &mut Sink) -> bool {
     let mut found = false;
-    for line in message.lines() {
+    for (sent, value) in lines {
         let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
-        let sent = line.name(&message.bytes);
         if sent.len() == name.len() && sent.iter().zip(name.bytes()).all(same) {
             if std::mem::replace(&mut found, true) {
                 out.push(b", ");
             }
-            out.push(line.value(&message.bytes));
+            out.push(value);
         }
     }
     found
@@ -109,6 +120,36 @@ variable!(
     "First hop of the request's list, `host:port`, where `multi_hop` listens to it.",
     |r, out| { !r.way.next().is_empty() && put(out, r.way.next().as_bytes()) }
 );
+
+struct IsUpstream;
+
+impl Variable<Http> for IsUpstream {
+    const NAME: &'static str = "http_is_upstream";
+    const DOC: &'static str = "`1` when a peer was asked for the answer, else `0`.";
+
+    fn write(session: &Session<Http>, _: &str, out: &mut Sink) -> bool {
+        of(session, |_| put(out, if session.upstream_sent.get() > 0 { b"1" } else { b"0" }))
+    }
+}
+
+struct HeaderToPeer;
+
+impl Variable<Http> for HeaderToPeer {
+    const NAME: &'static str = TO_PEER;
+    const DOC: &'static str = "A header of the request as the last peer got it, by its name with `_` for `-`.";
+    const PREFIX: bool = true;
+
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+        of(session, |r| {
+            // The first line is no header.
+            let lines = r.to_peer.split(|b| *b == b'\n').skip(1).filter_map(|line| {
+                let colon = line.iter().position(|b| *b == b':')?;
+                Some((&line[..colon], line[colon + 1..].trim_ascii()))
+            });
+            joined(lines, rest, out)
+        })
+    }
+}
 
 struct Cookie;
 

@@ -9,8 +9,9 @@ use crate::{
     http2::peers::Peers,
     totals::Totals,
     upstream::Idle,
+    variables::TO_PEER,
 };
-use anyproxy_module_api::{Action, now_ms, sleep, spawn};
+use anyproxy_module_api::{Action, is_named, now_ms, sleep, spawn};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -42,6 +43,10 @@ pub struct Worker {
     pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
     pub(crate) known: Known,
+    /// A variable may show what peers got.
+    pub(crate) shows_heads: bool,
+    /// A variable may show the stages of a request.
+    pub(crate) shows_stages: bool,
     /// When it was last said that nobody is there to be asked.
     no_peer_ms: Cell<u64>,
 }
@@ -80,6 +85,8 @@ impl Worker {
             compressing: Rc::default(),
             buffers: Rc::default(),
             known: Known::default(),
+            shows_heads: is_named(TO_PEER),
+            shows_stages: is_named("stream_work_times"),
             no_peer_ms: Cell::new(0),
         }
     }

@@ -1,7 +1,7 @@
 //! Directives, and what a block says by them.
 
 use crate::{handshake, origin::Allowed};
-use anyproxy_module_api::{ArgDesc, Contexts, Inherit, Kind, Problems, Role, Scope, directive};
+use anyproxy_module_api::{Answers, ArgDesc, Contexts, Inherit, Kind, Problems, Role, Scope, directive};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -13,6 +13,7 @@ directive! {
     "websocket_echo", Contexts::LOCAL,
     .inherit(Inherit::Never)
     .default("the local has another answer")
+    .answers(Answers::Alone)
     .example("websocket_echo")
 }
 
@@ -24,6 +25,7 @@ directive! {
     .props(&[ArgDesc::new("interval", Kind::Time, "From one message to the next; 0: there is one.").bounds(0, DAY).default("0")])
     .inherit(Inherit::Never)
     .default("the local has another answer")
+    .answers(Answers::Alone)
     .example("websocket_static \"${local_time}\" interval=\"1s\"")
 }
 
@@ -36,6 +38,7 @@ directive! {
     .role(Role::Handler, "websocket")
     .inherit(Inherit::Never)
     .default("handshakes are passed on as any request")
+    .answers(Answers::ByPeers)
     .example("websocket_proxy")
 }
 
@@ -130,34 +133,21 @@ impl Conf {
             let text = "clients that are quiet are closed before they are asked: websocket_timeout is not longer than websocket_ping";
             problems.warn(&node.span, text, "");
         }
-        Self {
-            does: does(scope, problems),
-            limits,
-            protocols: protocols(scope, problems),
-            origins: origins(scope, problems),
-        }
+        Self { does: does(scope), limits, protocols: protocols(scope, problems), origins: origins(scope, problems) }
     }
 }
 
-/// That there are several is an error.
-fn does(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<Does> {
-    let mut found = None;
-    for node in scope.nodes() {
-        let does = match node.name.as_str() {
-            "websocket_echo" => Does::Echo,
-            "websocket_static" => Does::Static {
-                text: node.arg(0).map_or(0, |v| v.num as u32),
-                every_ms: node.prop("interval").map_or(0, |v| (v.num / 1_000_000).unsigned_abs()),
-            },
-            "websocket_proxy" => Does::Proxy,
-            _ => continue,
-        };
-        if let Some((other, _)) = found.replace((node.name, does)) {
-            let text = format!("a local answers handshakes in one way: \"{other}\" is there already");
-            problems.error(&node.span, &text, "split it into two locals by rules");
-        }
-    }
-    found.map(|(_, does)| does)
+/// At most one is there, which the host sees to.
+fn does(scope: &Scope<'_, Conf>) -> Option<Does> {
+    scope.nodes().iter().find_map(|node| match node.name.as_str() {
+        "websocket_echo" => Some(Does::Echo),
+        "websocket_static" => Some(Does::Static {
+            text: node.arg(0).map_or(0, |v| v.num as u32),
+            every_ms: node.prop("interval").map_or(0, |v| (v.num / 1_000_000).unsigned_abs()),
+        }),
+        "websocket_proxy" => Some(Does::Proxy),
+        _ => None,
+    })
 }
 
 fn protocols(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Vec<&'static str> {

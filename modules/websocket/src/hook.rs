@@ -5,6 +5,7 @@ use crate::{
     conf::Does,
     handshake::{self, Refused, Request},
     serve,
+    stats::Books,
 };
 use anyproxy_http_contract::{Answer, Body, Exchange, Hook, Part, Stage, Upgraded, Which};
 use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Handler, Session, Stage as At, Stream, Who, tracing};
@@ -23,17 +24,17 @@ impl Hook<WebSockets> for Open {
         let Some((conf, does)) = exchange.block().and_then(|conf| Some((conf, conf.does?))) else {
             return Ok(Answer::GoOn(body));
         };
-        let stats = &exchange.module().stats;
+        let books = Books::of(&exchange);
         let agreed = match handshake::check(&request(&exchange, &body), conf) {
             Ok(agreed) => agreed,
             Err(refused) => {
                 tracing::debug!(session = exchange.id, status = refused.status(), "{}", refused.text());
-                stats.refused(refused.status());
+                books.refused(refused.status());
                 return Ok(Answer::Respond(refuse(&exchange, refused)));
             }
         };
         if does == Does::Proxy {
-            stats.proxied();
+            books.proxied();
             return Ok(Answer::GoOn(body));
         }
         exchange.respond(101);

@@ -27,7 +27,7 @@ pub struct WebSockets {
 
 impl Module for WebSockets {
     type Conf = Conf;
-    type Worker = ();
+    type Worker = stats::Metrics;
 
     fn register(registry: &mut Registry<Self>) {
         registry.require(ID, VERSION.0, VERSION.1, false).handler::<hook::WithoutHttp>().action::<stats::Status>();
@@ -49,5 +49,7 @@ impl Module for WebSockets {
         http.hook::<Self, hook::Open>(self)
     }
 
-    fn worker_start(&self, _: u32) {}
+    fn worker_start(&self, _: u32) -> stats::Metrics {
+        stats::Metrics::new()
+    }
 }

@@ -4,6 +4,7 @@ use crate::{
     WebSockets,
     conf::{Does, Limits},
     io::Io,
+    stats::Books,
     talk::{Says, Talk, Turn, Wire},
 };
 use anyproxy_http_contract::Exchange;
@@ -33,7 +34,7 @@ pub(crate) async fn serve(
         Does::Static { text, every_ms } => (Says::Text { every_ms }, text),
         Does::Echo | Does::Proxy => (Says::Echo, 0),
     };
-    exchange.module().stats.opened();
+    Books::of(&exchange).opened();
     let talk = Talk::new(Io::new(stream), says, limits, now_ms());
     let mut open = Open { talk: Some(talk), exchange, template, timer: None, timer_ms: 0, booked: (0, 0) };
     loop {
@@ -41,7 +42,7 @@ pub(crate) async fn serve(
             Turn::Over(end) => {
                 let Some(talk) = open.talk.take() else { return Ok(()) };
                 let exchange = &open.exchange;
-                exchange.module().stats.closed(end.code);
+                Books::of(exchange).closed(end.code);
                 if let Some((who, cause)) = end.why {
                     exchange.close(CloseReason::new(who, Stage::Transfer, cause));
                 }
@@ -109,7 +110,7 @@ impl Open {
             String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
         });
         let (received, sent) = talk.take_messages();
-        exchange.module().stats.moved(received, sent);
+        Books::of(exchange).moved(received, sent);
         let moved = talk.wire().moved();
         let add = |to: &Cell<u64>, n: u64| to.set(to.get() + n);
         add(&exchange.client_received, moved.0 - self.booked.0);
@@ -141,7 +142,7 @@ impl Drop for Open {
         // Ended by force, by an operator or with the process: the client is to know that it is not its fault.
         talk.wire().begin(&Context::from_waker(Waker::noop()));
         talk.leave();
-        self.exchange.module().stats.closed(1001);
+        Books::of(&self.exchange).closed(1001);
         self.exchange.close(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Killed));
     }
 }

@@ -1,7 +1,7 @@
-//! What is counted, and the module's entry in the status.
+//! What is counted: for the module's entry in the status, and as metrics.
 
 use crate::WebSockets;
-use anyproxy_module_api::Action;
+use anyproxy_module_api::{Action, Counter, Gauge, Session};
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,38 +24,106 @@ pub(crate) struct Stats {
     sent: AtomicU64,
 }
 
+/// The same as metrics, of one worker. All are there from the beginning: those that a generation adds later end with it.
+#[derive(Debug)]
+pub struct Metrics {
+    opened: Counter,
+    open: Gauge,
+    proxied: Counter,
+    refused: [Counter; REFUSALS.len()],
+    /// By code, from 1000; the last one for others.
+    closed: [Counter; CODES + 1],
+    received: Counter,
+    sent: Counter,
+}
+
+const CLOSED: &str = "WebSockets that ended here, by close code; those of applications together.";
+const MESSAGES: &str = "Messages of WebSockets that end here.";
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let refused = |status| {
+            Counter::new("refused_total", "Handshakes that were refused, by status.", &format!("status={status}"))
+        };
+        let closed = |n: usize| {
+            let code = if n == CODES { "other".to_owned() } else { (1000 + n).to_string() };
+            Counter::new("closed_total", CLOSED, &format!("code={code}"))
+        };
+        let messages = |way| Counter::new("messages_total", MESSAGES, way);
+        Self {
+            opened: Counter::new("opened_total", "WebSockets that were opened and end here.", ""),
+            open: Gauge::new("open", "WebSockets that are open and end here.", ""),
+            proxied: Counter::new("proxied_total", "Handshakes that were passed on to peers.", ""),
+            refused: REFUSALS.map(refused),
+            closed: std::array::from_fn(closed),
+            received: messages("way=in"),
+            sent: messages("way=out"),
+        }
+    }
+}
+
+/// Where what happens in one session is counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Books<'a> {
+    stats: &'a Stats,
+    metrics: &'a Metrics,
+}
+
+impl<'a> Books<'a> {
+    pub(crate) fn of(session: &'a Session<WebSockets>) -> Self {
+        Self { stats: &session.module().stats, metrics: session.worker() }
+    }
+
+    pub(crate) fn opened(self) {
+        self.stats.opened();
+        self.metrics.opened.add(1);
+        self.metrics.open.add(1);
+    }
+
+    pub(crate) fn proxied(self) {
+        one(&self.stats.proxied);
+        self.metrics.proxied.add(1);
+    }
+
+    pub(crate) fn refused(self, status: u16) {
+        if let Some(n) = REFUSALS.iter().position(|s| *s == status) {
+            one(&self.stats.refused[n]);
+            self.metrics.refused[n].add(1);
+        }
+    }
+
+    pub(crate) fn closed(self, code: u16) {
+        self.metrics.open.add(-1);
+        self.metrics.closed[self.stats.closed(code)].add(1);
+    }
+
+    /// Messages.
+    pub(crate) fn moved(self, received: u64, sent: u64) {
+        let Self { stats, metrics } = self;
+        // Most turns of a connection move none.
+        for (n, all, metric) in [(received, &stats.received, metrics.received), (sent, &stats.sent, metrics.sent)] {
+            if n > 0 {
+                all.fetch_add(n, Relaxed);
+                metric.add(n);
+            }
+        }
+    }
+}
+
 fn one(n: &AtomicU64) {
     n.fetch_add(1, Relaxed);
 }
 
 impl Stats {
-    pub(crate) fn opened(&self) {
+    fn opened(&self) {
         one(&self.opened);
     }
 
-    pub(crate) fn proxied(&self) {
-        one(&self.proxied);
-    }
-
-    pub(crate) fn refused(&self, status: u16) {
-        if let Some(n) = REFUSALS.iter().position(|s| *s == status) {
-            one(&self.refused[n]);
-        }
-    }
-
-    pub(crate) fn closed(&self, code: u16) {
-        one(self.closed.get(usize::from(code).wrapping_sub(1000)).unwrap_or(&self.closed_other));
-    }
-
-    /// Messages.
-    pub(crate) fn moved(&self, received: u64, sent: u64) {
-        // Most turns of a connection move none.
-        if received > 0 {
-            self.received.fetch_add(received, Relaxed);
-        }
-        if sent > 0 {
-            self.sent.fetch_add(sent, Relaxed);
-        }
+    /// Where it is counted among the metrics.
+    fn closed(&self, code: u16) -> usize {
+        let n = usize::from(code).wrapping_sub(1000).min(CODES);
+        one(self.closed.get(n).unwrap_or(&self.closed_other));
+        n
     }
 
     /// As JSON.
@@ -108,8 +176,9 @@ mod tests {
         for code in [1000, 1000, 1006, 1015, 1016, 4999, 0] {
             stats.closed(code);
         }
-        stats.refused(403);
-        stats.moved(2, 3);
+        one(&stats.refused[1]);
+        stats.received.store(2, Relaxed);
+        stats.sent.store(3, Relaxed);
         assert_eq!(
             stats.show(),
             "{\"opened\":8,\"open\":1,\"proxied\":0,\"messages_in\":2,\"messages_out\":3,\

@@ -2,7 +2,7 @@
 
 use anyproxy_module_api::abi::{
     bytes::Str,
-    conf::{Contexts, Inherit, Kind, Node, Role, ScopeKind, Value},
+    conf::{Answers, Contexts, Inherit, Kind, Node, Role, ScopeKind, Value},
 };
 
 use super::{
@@ -14,20 +14,28 @@ use super::{
         tree::{Domain, DomainName, Listen, Local, Own, Point, Rule, RuleTest, ScopeId, Server, UpstreamKind},
         typed::Seen,
     },
-    Block, Builder,
+    Block, Builder, answers,
 };
 
 /// The extension points that directives of blocks around have chosen.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Points {
     handler: Option<Point>,
     prereads: Vec<Point>,
+    /// What answers exchanges in the blocks within.
+    answers: Answers,
+}
+
+impl Points {
+    /// Around everything.
+    pub(super) const NONE: Self = Self { handler: None, prereads: Vec::new(), answers: Answers::No };
 }
 
 impl Builder<'_> {
     /// `around` with what the directives of a block choose.
     pub(super) fn points(&mut self, own: &[Own], around: Points) -> Points {
         let mut points = around;
+        points.answers = answers::passed(own, points.answers);
         let mut chosen: Option<&Own> = None;
         for o in own {
             // A switch that is off takes back what a block around chose.
@@ -162,15 +170,17 @@ impl Builder<'_> {
                 None => broken = true,
             }
         }
-        let points = self.points(&block.own, points.clone());
         let upstream = self.target(&block, scope, raw.place);
         let aims = !block.peers.is_empty() || block.own.iter().any(is_target);
+        let answers = self.answers(&block.own, points.answers, aims || broken);
+        let points = self.points(&block.own, points.clone());
         let span = self.t.span(raw.place);
         if !aims && points.handler.is_none() && !broken {
             let text = "sessions of this local are closed: it has neither an upstream nor a handler";
             self.t.wrong.push(Diagnostic::warning("idle-local", text).at(raw.place));
         }
-        let local = Local { scope, name, rules, upstream, handler: points.handler, span };
+        let answered = aims || broken || answers != Answers::No;
+        let local = Local { scope, name, rules, upstream, handler: points.handler, answered, span };
         (local, broken)
     }
 

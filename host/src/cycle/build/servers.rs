@@ -92,6 +92,10 @@ impl Builder<'_> {
         let locals = locals.collect();
         let own = server.handler.as_ref().and_then(|p| self.handler(instances, p));
         let exchanges = own.filter(|(_, point)| point.exchanges);
+        for l in server.locals.iter().filter(|l| exchanges.is_some() && !l.answered) {
+            let help = "name a peer (proxy_pass_…), an upstream or an answer";
+            self.error(&l.span, "no-answer", "nobody answers in this local".to_owned(), help);
+        }
         let stats = stats_of(&format!("server {name}"));
         ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, exchanges, stats }
     }

@@ -135,7 +135,7 @@ pub static TABLE: [Core; 51] = [
     }),
     var(
         "stream_work_times",
-        "Stages of the session with their offsets: `accept@0.000 route@0.001 connect@0.002`.",
+        "Stages of the session or request with their offsets: `accept@0.000 route@0.001 connect@0.002`.",
         stages,
     ),
     var("worker", "Number of the worker.", |s, out| number(s.worker.worker, out)),

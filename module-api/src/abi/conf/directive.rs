@@ -32,8 +32,10 @@ pub struct DirectiveDesc {
     pub inherit: Inherit,
     /// A change of it needs: 0 reload, 1 reinit, 2 restart.
     pub change: u8,
+    /// What it does with exchanges.
+    pub answers: Answers,
     /// Zero.
-    pub reserved: [usize; 4],
+    pub reserved: [usize; 3],
 }
 
 impl DirectiveDesc {
@@ -54,7 +56,8 @@ impl DirectiveDesc {
             repeat: Repeat::Error,
             inherit: Inherit::Replace,
             change: 0,
-            reserved: [0; 4],
+            answers: Answers::No,
+            reserved: [0; 3],
         }
     }
     /// Its arguments.
@@ -80,6 +83,12 @@ impl DirectiveDesc {
     pub const fn role(mut self, role: Role, point: &str) -> Self {
         self.role = role;
         self.point = Str::new(point);
+        self
+    }
+    /// What it does with exchanges.
+    #[must_use]
+    pub const fn answers(mut self, how: Answers) -> Self {
+        self.answers = how;
         self
     }
     /// All of several are kept.
@@ -278,7 +287,8 @@ pub enum Kind {
     Address = 8,
     /// Text with `${variables}`; compiled by the host. `num`: template id for `Session::render`; `text`: the source.
     Template = 9,
-    /// A regular expression, checked when read. `text`: the source without the mark `~`.
+    /// A regular expression, checked when read. `text`: the source without the mark `~`. Its named groups are variables
+    /// `${re.name}`, whose values the module says (`Session::set_capture`).
     Regex = 10,
     /// An address, a CIDR or `all`. `text`.
     Cidr = 11,
@@ -308,6 +318,22 @@ pub enum Role {
     Preread = 5,
     /// Stands beside `heartbeat`: the checks of these peers ask by the probe `point`, which reads this directive.
     Probe = 6,
+}
+
+/// What a directive does with the exchanges of its block: the host sees that somebody answers them, and one alone.
+#[repr(usize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// Nothing.
+    No = 0,
+    /// It answers them all, without peers. Nothing else that answers stands beside it.
+    Alone = 1,
+    /// It answers them all and may ask the block's peers: what is `ByPeers` may stand beside it.
+    WithPeers = 2,
+    /// The block's peers answer them: there must be some.
+    ByPeers = 3,
+    /// It answers some of them. Nobody else needs to.
+    Some = 4,
 }
 
 /// How a directive that stands twice in one block is read.

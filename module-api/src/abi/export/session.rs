@@ -2,17 +2,22 @@
 
 use super::{At, Exchange, Module};
 use crate::abi::{
-    bytes::{Sink, Str},
+    bytes::{Sink, Slice, Str},
     error::Error,
     host::HostVtable,
     module::Place,
     recycled::Recycled,
-    services::{Connecting, Lease, connect_session, host, pick, pick_now},
+    services::{Connecting, Lease, connect_session, has, host, pick, pick_now},
     session::{CloseReason, SessionShared},
     stream::Stream,
     task::Answer,
 };
-use std::{any::TypeId, fmt, mem::ManuallyDrop, ops::Deref};
+use std::{
+    any::TypeId,
+    fmt,
+    mem::{ManuallyDrop, offset_of},
+    ops::Deref,
+};
 
 /// A module's value in a session, with its type.
 #[repr(C)]
@@ -116,6 +121,15 @@ impl<M: Module> Session<M> {
     pub fn set_request_id(&self, id: &str) {
         // SAFETY: as in `set_domain`.
         unsafe { (self.vt().session_set_request_id)(self.raw, Str::new(id)) }
+    }
+
+    /// What a named group matched of a regular expression that a directive of this module holds (`Kind::Regex`): the value of
+    /// `${re.name}` from now on. A host without captures of modules' own has none.
+    pub fn set_capture(&self, name: &str, value: &[u8]) {
+        if has(self.vt(), offset_of!(HostVtable, session_capture) + size_of::<usize>()) {
+            // SAFETY: a retained session; name and value are copied.
+            unsafe { (self.vt().session_capture)(self.raw, Str::new(name), Slice::new(value)) }
+        }
     }
 
     /// Notes a stage for `${stream_work_times}`.

@@ -216,6 +216,8 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     sessions: &raw const SESSIONS,
     stopped,
     defer,
+    names,
+    session_capture: session::capture,
 };
 
 unsafe extern "C" fn worker() -> u32 {
@@ -242,6 +244,11 @@ unsafe extern "C" fn epoch() -> u32 {
 
 /// What a host logs and counts, a test sees by `task::take_stopped`.
 unsafe extern "C" fn stopped(_: Str, _: Str) {}
+
+/// What is kept for a variable is kept in every test.
+unsafe extern "C" fn names(_: Str) -> bool {
+    true
+}
 
 unsafe extern "C" fn defer(cx: &super::task::FfiContext<'_>) {
     guard(|| cx.with_context(|cx| cx.waker().wake_by_ref()));

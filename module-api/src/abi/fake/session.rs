@@ -2,7 +2,7 @@
 
 use super::here;
 use crate::abi::{
-    bytes::{Sink, Str},
+    bytes::{Sink, Slice, Str},
     module::{Place, Verdict},
     net::Addr,
     session::SessionShared,
@@ -11,6 +11,7 @@ use crate::abi::{
 };
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     future::Future,
     rc::Rc,
 };
@@ -26,6 +27,7 @@ pub(crate) struct SessionObject {
     domains: RefCell<Vec<Box<str>>>,
     request_ids: RefCell<Vec<Box<str>>>,
     pub(crate) stages: RefCell<Vec<String>>,
+    pub(crate) captures: RefCell<BTreeMap<String, Vec<u8>>>,
     slots: RefCell<Vec<Slot>>,
     retained: Cell<usize>,
     /// The waker of the session's task, for the deadline.
@@ -61,6 +63,7 @@ impl SessionObject {
             domains: RefCell::default(),
             request_ids: RefCell::default(),
             stages: RefCell::default(),
+            captures: RefCell::default(),
             slots: RefCell::default(),
             retained: Cell::new(0),
             waker: RefCell::default(),
@@ -170,6 +173,12 @@ pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, text: St
     // SAFETY: see above.
     unsafe { session(s) }.request_ids.borrow_mut().push(text.as_str().into());
 }
+pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str, value: Slice<u8>) {
+    // SAFETY: as in `session`; name and value are lent for the call.
+    let s = unsafe { session(s) };
+    s.captures.borrow_mut().insert(name.as_str().to_owned(), value.as_slice().to_vec());
+}
+
 pub(super) unsafe extern "C" fn stage(s: *const SessionShared, text: Str) {
     // SAFETY: see above.
     unsafe { session(s) }.stages.borrow_mut().push(text.as_str().to_owned());

@@ -186,6 +186,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             sessions: *const AtomicU32,
             stopped: unsafe extern "C" fn(module: Str, version: Str),
             defer: unsafe extern "C" fn(&FfiContext<'_>),
+            names: unsafe extern "C" fn(Str) -> bool,
+            session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
         }
     }
     enums! { out:

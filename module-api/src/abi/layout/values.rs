@@ -4,7 +4,8 @@ use super::{enums, structs};
 use crate::abi::{
     bytes::{Buf, IoVec, Sink, Slice, Str},
     conf::{
-        ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span, Value,
+        Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span,
+        Value,
     },
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions, Where},
@@ -121,7 +122,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             repeat: Repeat,
             inherit: Inherit,
             change: u8,
-            reserved: [usize; 4],
+            answers: Answers,
+            reserved: [usize; 3],
         }
         Span {
             file: Str,
@@ -161,6 +163,7 @@ pub(super) fn list(out: &mut Vec<String>) {
         ErrorKind { Other, Refused, Reset, TimedOut, UnexpectedEof, Limit, NotFound, Permission, AddrInUse, Unsupported, Cancelled, Panicked, Invalid, NoPeer, BrokenPipe, Unreachable, Exists, StorageFull, WouldBlock }
         Kind { Bool, Int, Text, Size, Time, Rate, Choice, Path, Address, Template, Regex, Cidr, Float, Percent, Listen }
         Role { Value, ListenPort, ListenDomain, Peer, Handler, Preread, Probe }
+        Answers { No, Alone, WithPeers, ByPeers, Some }
         Repeat { Error, Append }
         Inherit { Never, Replace, Append }
         ScopeKind { Main, Net, Server, Local, Upstream, Peer }

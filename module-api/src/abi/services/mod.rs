@@ -47,7 +47,7 @@ pub(crate) fn attach(host: &'static HostVtable, id: &'static str, version: &'sta
 }
 
 /// Whether the host's table has the field that ends at `end`: an older host's is shorter.
-fn has(host: &HostVtable, end: usize) -> bool {
+pub(crate) fn has(host: &HostVtable, end: usize) -> bool {
     host.size >= end
 }
 
@@ -146,6 +146,14 @@ pub fn unix_ms() -> u64 {
 pub fn intern(text: &str) -> &'static str {
     // SAFETY: the text is borrowed for the call; the result lives as long as the process.
     unsafe { (host().intern)(Str::new(text)) }.as_str()
+}
+
+/// Whether a text of this generation may name a variable that begins with `name`: what only such a variable shows is kept for
+/// it alone. In `prepare`, on a worker or in `worker_start`; elsewhere, and with a host that cannot tell, it is so.
+pub fn is_named(name: &str) -> bool {
+    let host = host();
+    // SAFETY: the text is borrowed for the call.
+    !has(host, offset_of!(HostVtable, names) + size_of::<usize>()) || unsafe { (host.names)(Str::new(name)) }
 }
 
 /// A pooled buffer with room for at least `size` bytes, or `None` while `memory_limit` is reached.

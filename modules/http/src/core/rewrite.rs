@@ -111,6 +111,12 @@ impl Rewrite {
     /// match or the target would be longer than [`MAX_TARGET`].
     #[must_use]
     pub fn apply(&self, path: &[u8], query: Option<&[u8]>) -> Option<Target> {
+        self.apply_noting(path, query, |_, _| {})
+    }
+
+    /// [`Rewrite::apply`], which tells what the named groups matched when there is a target.
+    #[must_use]
+    pub fn apply_noting(&self, path: &[u8], query: Option<&[u8]>, mut note: impl FnMut(&str, &[u8])) -> Option<Target> {
         let captures = self.pattern.captures(path)?;
         let mut location = self.to.origin.clone();
         push_path(&expand(&self.to.path, &captures)?, &mut location);
@@ -127,7 +133,15 @@ impl Rewrite {
         }
         push_query(theirs.unwrap_or_default(), &mut location);
         location.push_str(&self.to.fragment);
-        (location.len() <= MAX_TARGET).then_some(Target { kind: self.kind, location })
+        if location.len() > MAX_TARGET {
+            return None;
+        }
+        for (n, name) in self.pattern.capture_names().enumerate() {
+            if let (Some(name), Some(found)) = (name, captures.get(n)) {
+                note(name, found.as_bytes());
+            }
+        }
+        Some(Target { kind: self.kind, location })
     }
 }
 

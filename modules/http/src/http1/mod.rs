@@ -140,7 +140,7 @@ async fn turn(
     let exchange = session.exchange();
     let before = {
         let conn = conn.borrow();
-        (conn.total_received - conn.unread().len() as u64, conn.total_sent)
+        (conn.total_received - conn.unread().len() as u64, conn.total_sent, conn.heads_sent)
     };
     let (status, head) = {
         let request = &mut *request.borrow_mut();
@@ -160,6 +160,8 @@ async fn turn(
         let conn = &mut *conn.borrow_mut();
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
         exchange.client_sent.set(conn.total_sent - before.1);
+        let heads = &mut state.parts.borrow_mut().heads;
+        (heads.client_received, heads.client_sent) = (received, conn.heads_sent - before.2);
         conn.rest();
         conn.body.is_done() && conn.unread().is_empty()
     };
@@ -203,6 +205,9 @@ async fn relay(
     let count =
         |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
     let before = count(session);
+    if session.worker().shows_stages {
+        exchange.stage("relay");
+    }
     let began = now();
     let result = session.relay(client, upstream).await;
     let total_ns = (now() - began).as_nanos() as u64;

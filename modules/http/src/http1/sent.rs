@@ -98,7 +98,13 @@ pub(super) fn deliver(
 ) -> impl Future<Output = Result<Done, Error>> {
     async move {
         let status = call.state.parts.borrow().response.status();
-        let chunked = write_head(call, &reply, &mut manner, &mut conn.borrow_mut().out);
+        let chunked = {
+            let conn = &mut *conn.borrow_mut();
+            let before = conn.out.len();
+            let chunked = write_head(call, &reply, &mut manner, &mut conn.out);
+            conn.heads_sent += (conn.out.len() - before) as u64;
+            chunked
+        };
         if let Some(upgrade) = reply.upgrade.take() {
             within(call.watch, BODY_MS, |cx| conn.borrow_mut().poll_send(cx, false)).await?;
             return Ok(Done::Upgraded(*upgrade));

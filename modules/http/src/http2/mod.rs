@@ -182,7 +182,9 @@ impl Life {
         let made = request::make(mux.codec.block(), &mut parts.borrow_mut(), self.secure);
         let status = refused.or_else(|| made.err());
         let length = if end { Some(0) } else { mux.codec.block().content_length() };
-        exchange.client_received.set(parts.borrow().request.bytes.len() as u64);
+        let received = parts.borrow().request.bytes.len() as u64;
+        exchange.client_received.set(received);
+        parts.borrow_mut().heads.client_received = received;
         exchange.slot(|| State::new(parts, &session.worker().spare));
         let entry = Entry { ended: end, watch: Some(Session::clone(&exchange)), ..Entry::new(id) };
         let key = mux.enter(entry);

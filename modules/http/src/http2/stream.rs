@@ -264,6 +264,7 @@ fn send_head(call: &Call<'_>, stream: &Body, reply: &Reply, tunnel: bool, end: b
     writer.finish(end);
     let sent = (conn.out.len() - before) as u64;
     call.exchange.client_sent.set(call.exchange.client_sent.get() + sent);
+    parts.heads.client_sent += sent;
     mux.wake();
     true
 }
@@ -307,6 +308,7 @@ async fn go_on(call: &Call<'_>, stream: &Body, upgrade: Upgrade) {
     let result = match upgrade {
         Upgrade::Module(upgraded) => upgraded.go_on(client).await,
         Upgrade::Peer(upstream, lease) => {
+            call.stage("relay");
             let began = now();
             let result = call.exchange.relay(client, upstream).await;
             let total_ns = (now() - began).as_nanos() as u64;

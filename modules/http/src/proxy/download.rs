@@ -95,7 +95,9 @@ impl Download {
         // What begins with a client's greeting carries nobody else's request.
         let most_idle = if peer.greeted { 0 } else { conf.upstream_idle };
         let how = Manner { chunked, keeps: most_idle > 0 };
+        let before = up.out.len();
         let upgrade = write_request(parts, call.client.address(), conf, how, &peer.lease, &lines, &mut up.out);
+        parts.goes(&up.out[before..], call.exchange.worker().shows_heads);
         Self {
             incoming,
             received_before: carried.1,
@@ -316,6 +318,8 @@ impl Download {
         let parts = &mut *call.state.parts.borrow_mut();
         let method = parts.method();
         let Message { bytes, head, struck } = &mut parts.response;
+        // The last line end was not kept.
+        parts.heads.upstream_received += bytes.len() as u64 + 2;
         let status = head.status();
         let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call.exchange, why))?;
         let upgrades = status == 101;
@@ -343,6 +347,7 @@ impl Download {
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
         self.answered = now().as_nanos() as u64;
+        call.stage("answer");
         Ok(true)
     }
 

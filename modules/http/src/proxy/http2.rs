@@ -75,6 +75,7 @@ impl Download {
             parts.response.clear();
             let how = Manner { chunked: false, keeps: true };
             write_request(parts, call.client.address(), conf, how, &lease, &lines, &mut text);
+            parts.goes(&text, call.exchange.worker().shows_heads);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
         };
@@ -184,6 +185,7 @@ impl Download {
             };
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
+            call.state.parts.borrow_mut().heads.upstream_received += bytes;
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.interim += 1;
@@ -196,6 +198,7 @@ impl Download {
             }
             self.kept = None;
             self.answered = now().as_nanos() as u64;
+            call.stage("answer");
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response = message;
             let method = parts.method();

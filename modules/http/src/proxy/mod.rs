@@ -200,6 +200,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                         exchange.connect_upstream().await?
                     }
                 };
+                call.stage("connect");
                 let PeerInfo { id, greeted, .. } = lease.info();
                 let (alone, conn) = (greeted != 0, Conn::new(connected));
                 let opened = if told {
@@ -231,7 +232,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
 async fn pick(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<Lease, Error> {
     match tries.next.take() {
         Some(lease) => Ok(lease),
-        None => call.exchange.pick_peer("").await,
+        None => call.exchange.pick_peer("").await.inspect(|_| call.stage("peer")),
     }
 }
 
@@ -243,7 +244,8 @@ const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns
 
 /// A connection to the peer whose turn it is, if one is kept: nothing is waited for. Otherwise it is the peer to be asked.
 fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
-    let lease = tries.next.take().or_else(|| call.exchange.pick_peer_now())?;
+    let picked = || call.exchange.pick_peer_now().inspect(|_| call.stage("peer"));
+    let lease = tries.next.take().or_else(picked)?;
     match idle(call, fresh, lease) {
         Ok(peer) => Some(peer),
         Err(lease) => {
@@ -277,7 +279,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
         let PeerInfo { id, greeted, .. } = lease.info();
         let greeted = greeted != 0;
         stats.upstream_new.add();
-        let e = match lease.connect().await {
+        let e = match lease.connect().await.inspect(|_| call.stage("connect")) {
             Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
             Err(e) => e,
         };
@@ -285,6 +287,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
         if !tries.connects() {
             // Others, as the upstream's `retry` says.
             let (stream, lease) = exchange.connect_upstream().await?;
+            call.stage("connect");
             let PeerInfo { id, greeted, .. } = lease.info();
             let greeted = greeted != 0;
             return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
