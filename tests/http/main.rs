@@ -1,5 +1,6 @@
 //! HTTP/1 and HTTP/2: the server, routing by request, the proxy. One behaviour a file.
 
+mod addresses;
 mod bodies;
 mod browser;
 mod buffering;

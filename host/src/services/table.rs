@@ -127,6 +127,8 @@ pub fn host_table() -> &'static HostVtable {
 
         stopped: faults::stopped,
         defer: faults::defer,
+
+        session_exchanges: session::exchanges,
     };
     &HOST
 }

@@ -412,6 +412,11 @@ pub struct HostVtable {
     pub stopped: unsafe extern "C" fn(module: Str, version: Str),
     /// Wakes the task at the loop's next turn: after the sockets and the timers had theirs.
     pub defer: unsafe extern "C" fn(&FfiContext<'_>),
+
+    // ---- sessions, continued.
+    /// Whether it carries exchanges, which are judged each for itself: its server's handler makes some, or, before a server
+    /// is chosen, that of one that may be. Absent: not known, and taken as false.
+    pub session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

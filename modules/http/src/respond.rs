@@ -115,8 +115,8 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         let Some(conf) = exchange.block() else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
             Rewritten::Internal => routed = owned.choose(),
-            Rewritten::Reply(reply) => return Begun::Reply(reply),
-            Rewritten::No if routed == Routed::NoLocal => return refused(404),
+            Rewritten::Reply(reply) => return if_admitted(call, owned, || reply),
+            Rewritten::No if routed == Routed::NoLocal => return if_admitted(call, owned, || refuse(call, 404)),
             Rewritten::No => break conf,
         }
     };
@@ -140,6 +140,18 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         Asked::Answered(true) => Begun::Later(Box::pin(admitted(call, conf, incoming))),
         Asked::Later(answer) => Begun::Later(Box::pin(async move {
             if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
+        })),
+    }
+}
+
+/// Answers before a local does, if the block that the request came to lets its client in.
+fn if_admitted<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, reply: impl FnOnce() -> Reply + 'c) -> Begun<'c> {
+    match owned.ask_hooks() {
+        Asked::Answered(true) => Begun::Reply(reply()),
+        Asked::Answered(false) => Begun::Reply(refuse(call, 403)),
+        Asked::Later(answer) => Begun::Later(Box::pin(async move {
+            let admitted = answer.await;
+            if admitted { reply() } else { refuse(call, 403) }
         })),
     }
 }

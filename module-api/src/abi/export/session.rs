@@ -11,7 +11,13 @@ use crate::abi::{
     stream::Stream,
     task::{Answer, LocalFuture},
 };
-use std::{any::TypeId, fmt, marker::PhantomData, mem::ManuallyDrop, ops::Deref};
+use std::{
+    any::TypeId,
+    fmt,
+    marker::PhantomData,
+    mem::{ManuallyDrop, offset_of},
+    ops::Deref,
+};
 
 use super::Module;
 
@@ -245,6 +251,15 @@ impl<M: Module> Session<M> {
     pub fn relay(&self, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + use<M> {
         // SAFETY: a retained session; the streams are given away.
         Answer(unsafe { (self.vt().relay)(self.raw, client, upstream) })
+    }
+
+    /// Whether it carries exchanges, each with a client of its own and judged by the hooks of `Phase::Routed`: its server has
+    /// a handler with `EXCHANGES`, or, before a server is chosen (`Phase::Access`), one that may be chosen has.
+    pub fn has_exchanges(&self) -> bool {
+        let vt = self.vt();
+        let known = vt.size >= offset_of!(HostVtable, session_exchanges) + size_of::<usize>();
+        // SAFETY: a retained session.
+        known && unsafe { (vt.session_exchanges)(self.raw) }
     }
 
     /// An exchange of this session: a session of its own for one request and its answer, of which there may be many, one

@@ -216,6 +216,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     sessions: &raw const SESSIONS,
     stopped,
     defer,
+    session_exchanges: session::exchanges,
 };
 
 unsafe extern "C" fn worker() -> u32 {

@@ -186,6 +186,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             sessions: *const AtomicU32,
             stopped: unsafe extern "C" fn(module: Str, version: Str),
             defer: unsafe extern "C" fn(&FfiContext<'_>),
+            session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
         }
     }
     enums! { out:
