@@ -32,7 +32,7 @@ fn without_one_the_client_gets_what_it_reads() {
         ("image/png", "text/plain; charset=utf-8", "404 Not Found\n"),
     ] {
         let a = ask(&mut stream, accepting("/none", accept));
-        assert_eq!((a.status, kind(&a)), (404, is), "{accept}");
+        assert_eq!((a.status, kind(&a), a.header("vary")), (404, is, Some("Accept")), "{accept}");
         assert!(a.text().contains(has), "{accept}: {}", a.text());
     }
     let a = ask(&mut stream, get("/none"));
@@ -60,6 +60,7 @@ fn a_text_with_variables_and_a_file_take_the_place() {
     assert_eq!((a.status, kind(&a), a.text().as_str()), (404, "text/plain", "no /none x for GET\n"));
     let a = ask(&mut stream, get("/closed"));
     assert_eq!((a.status, kind(&a), a.text().as_str()), (403, "text/html; charset=utf-8", "<h1>sorry</h1>"));
+    assert_eq!(a.header("vary"), None, "whatever the client asks for");
     let a = ask(&mut stream, "HEAD /closed HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!((a.status, a.header("content-length")), (403, Some("14")));
     let a = ask(&mut stream, get("/own/none"));

@@ -3,7 +3,7 @@
 use crate::{
     core::error_page::{body_of, choose},
     h1::Id,
-    message::reason,
+    message::{Message, reason},
     reply::{Body, Call, Reply},
 };
 use anyproxy_http_contract::Bytes;
@@ -149,4 +149,12 @@ pub(crate) fn apply(pages: &[Page], call: &Call<'_>, reply: Reply) -> Reply {
 pub(crate) fn default(call: &Call<'_>, status: u16) -> (Vec<u8>, &'static str) {
     let kind = choose(call.state.parts.borrow().request.joined(Id::Accept).as_deref());
     (body_of(kind, status, reason(status), "").into_bytes(), kind.content_type())
+}
+    if matches!(page.content, Content::Default) {
+        vary(message);
+    }
+
+/// Says that a page is the one that the client's `Accept` asks for (RFC 9110 section 12.5.5).
+pub(crate) fn vary(message: &mut Message) {
+    message.put("Vary", b"Accept");
 }

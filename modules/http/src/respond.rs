@@ -327,3 +327,4 @@ pub(crate) fn refuse(call: &Call<'_>, status: u16) -> Reply {
     reply.refusal = true;
     reply
 }
+    pages::vary(&mut call.state.parts.borrow_mut().response);
