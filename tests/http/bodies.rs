@@ -146,6 +146,24 @@ fn a_client_that_waits_for_100_gets_it() {
     assert_eq!(answer(&mut stream, "POST").text(), "body");
 }
 
+/// RFC 9110 section 10.1.1.
+#[test]
+fn a_client_of_http_1_0_does_not_wait_whatever_it_says() {
+    let origin = Scripted::new(OK, false);
+    let peers = [proxy_to(origin.addr(), ""), proxy_to(origin.addr(), "http_request_buffering #true")];
+    let echo = server("local { http_echo; }").start();
+    let request = "POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody";
+    for (proxy, text) in [(&peers[0], "ok"), (&peers[1], "ok"), (&echo, "body")] {
+        let a = once(proxy, request);
+        assert_eq!((a.status, a.text().as_str()), (200, text), "{}", a.head);
+    }
+    let seen = origin.seen();
+    assert_eq!(seen.len(), 2);
+    for (head, body) in seen {
+        assert!(!head.to_ascii_lowercase().contains("expect") && body == b"body", "{head}");
+    }
+}
+
 #[test]
 fn a_body_over_the_limit_is_refused() {
     let origin = Scripted::new(OK, false);
