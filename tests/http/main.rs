@@ -21,6 +21,7 @@ mod http2_clients;
 mod http2_limits;
 mod http2_peers;
 mod http2_peers_that_fail;
+mod http2_priorities;
 mod http2_reload;
 mod http2_websocket;
 mod http2_websocket_openings;

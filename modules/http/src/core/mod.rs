@@ -25,6 +25,7 @@ pub mod listing;
 pub mod mime;
 pub mod password;
 pub mod path;
+pub mod priority;
 pub mod query;
 pub mod range;
 pub mod redirect;
