@@ -146,6 +146,45 @@ fn a_client_that_waits_for_100_gets_it() {
     assert_eq!(answer(&mut stream, "POST").text(), "body");
 }
 
+/// RFC 9110 section 10.1.1.
+#[test]
+fn a_client_of_http_1_0_does_not_wait_whatever_it_says() {
+    let origin = Scripted::new(OK, false);
+    let peers = [proxy_to(origin.addr(), ""), proxy_to(origin.addr(), "http_request_buffering #true")];
+    let echo = server("local { http_echo; }").start();
+    let request = "POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody";
+    for (proxy, text) in [(&peers[0], "ok"), (&peers[1], "ok"), (&echo, "body")] {
+        let a = once(proxy, request);
+        assert_eq!((a.status, a.text().as_str()), (200, text), "{}", a.head);
+    }
+    let seen = origin.seen();
+    assert_eq!(seen.len(), 2);
+    for (head, body) in seen {
+        assert!(!head.to_ascii_lowercase().contains("expect") && body == b"body", "{head}");
+    }
+}
+
+#[test]
+fn what_is_malformed_from_the_beginning_is_not_echoed() {
+    let echo = server("http_body_size \"4B\"\nlocal { http_echo; }").start();
+    for (body, status) in [("x\r\n", 400), ("-1\r\na\r\n", 400), ("5\r\nabcde\r\n", 413)] {
+        let a = once(&echo, post("Transfer-Encoding: chunked") + body);
+        assert_eq!((a.status, a.header("connection")), (status, Some("close")), "{body:?}");
+    }
+    echo.await_line("access.log", "status=400 method=POST", harness::LIMIT);
+    echo.await_line("access.log", "reason=client_transfer_malformed", harness::LIMIT);
+    let mut stream = client::connect(echo.addr(0));
+    for body in ["0\r\n\r\n", "2\r\nab\r\n0\r\n\r\n", "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"] {
+        let a = ask(&mut stream, post("Transfer-Encoding: chunked") + body);
+        assert_eq!((a.status, a.header("connection")), (200, None), "{body:?}");
+    }
+    // Each piece comes back as it came: nothing waits for the next one.
+    stream.write_all((post("Transfer-Encoding: chunked") + "1\r\na\r\n").as_bytes()).expect("write");
+    assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 200 "));
+    stream.write_all(b"0\r\n\r\n").expect("write");
+    assert_eq!(crate::support::chunks(&mut stream), b"a");
+}
+
 #[test]
 fn a_body_over_the_limit_is_refused() {
     let origin = Scripted::new(OK, false);

@@ -32,7 +32,7 @@ fn without_one_the_client_gets_what_it_reads() {
         ("image/png", "text/plain; charset=utf-8", "404 Not Found\n"),
     ] {
         let a = ask(&mut stream, accepting("/none", accept));
-        assert_eq!((a.status, kind(&a)), (404, is), "{accept}");
+        assert_eq!((a.status, kind(&a), a.header("vary")), (404, is, Some("Accept")), "{accept}");
         assert!(a.text().contains(has), "{accept}: {}", a.text());
     }
     let a = ask(&mut stream, get("/none"));
@@ -60,6 +60,7 @@ fn a_text_with_variables_and_a_file_take_the_place() {
     assert_eq!((a.status, kind(&a), a.text().as_str()), (404, "text/plain", "no /none x for GET\n"));
     let a = ask(&mut stream, get("/closed"));
     assert_eq!((a.status, kind(&a), a.text().as_str()), (403, "text/html; charset=utf-8", "<h1>sorry</h1>"));
+    assert_eq!(a.header("vary"), None, "whatever the client asks for");
     let a = ask(&mut stream, "HEAD /closed HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!((a.status, a.header("content-length")), (403, Some("14")));
     let a = ask(&mut stream, get("/own/none"));
@@ -72,6 +73,41 @@ fn a_text_with_variables_and_a_file_take_the_place() {
     assert_eq!(ask(&mut stream, get("/closed")).text(), "<h1>sorry</h1>");
     proxy.reload().assert(0, &[]);
     assert_eq!(ask(&mut stream, get("/closed")).text(), "changed");
+}
+
+#[test]
+fn a_class_of_statuses_and_one_of_them() {
+    let proxy = server(
+        r#"
+        http_error_page "4xx" "5xx" body="any" content_type="text/plain"
+        http_error_page 404 body="none" content_type="text/plain"
+        local { rule "${path}" text="/599"; return 599; }
+        local { rule "${path}" text="/400"; return 400; }
+        local { rule "${path}" text="/304"; return 304; }
+        local { rule "${path}" text="/404"; http_error_page "4xx" body="inner" content_type="text/plain"; return 404; }
+        local { rule "${path}" text="/302"; http_error_page "3xx" body="moved" content_type="text/plain"; return 302 "/"; }
+        local { rule "${path}" text="/200"; return 200 "ok"; }
+        "#,
+    )
+    .start();
+    let mut stream = client::connect(proxy.addr(0));
+    for (path, status, text) in [
+        ("/599", 599, "any"),
+        ("/400", 400, "any"),
+        ("/304", 304, ""),
+        ("/none", 404, "none"),
+        ("/404", 404, "inner"),
+        ("/302", 302, ""),
+        ("/200", 200, "ok"),
+    ] {
+        let a = ask(&mut stream, get(path));
+        assert_eq!((a.status, a.text().as_str()), (status, text), "{path}");
+    }
+    for line in
+        ["http_error_page \"2xx\"", "http_error_page \"6xx\"", "http_error_page \"500-599\"", "http_error_page 299"]
+    {
+        server(&format!("{line}\nlocal {{ http_echo; }}")).check().assert(1, &["main.kdl:8:", "http_error_page"]);
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ const REFUSED: &[(&str, u16)] = &[
     ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
+    ("GET / HTTP/1.2\r\n\r\n", 400),
     ("GET / HTTX/1.1\r\nHost: a\r\n\r\n", 400),
 ];
 
@@ -54,6 +56,21 @@ fn ambiguous_requests_are_refused_and_the_connection_ends() {
         harness::LIMIT,
     );
     proxy.await_line("access.log", "reason=client_preread_protocol", harness::LIMIT);
+}
+
+#[test]
+fn a_later_minor_version_is_ours_on_both_sides() {
+    let origin = Scripted::new(b"HTTP/1.9 200 Fine\r\nContent-Length: 2\r\n\r\nok", false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for minor in 2..10 {
+        let a = ask(&mut stream, format!("GET /{minor} HTTP/1.{minor}\r\nHost: a\r\n\r\n"));
+        assert!(a.head.starts_with("HTTP/1.1 200 Fine\r\n") && a.header("connection").is_none(), "{}", a.head);
+        assert_eq!(a.text(), "ok");
+        let (head, _) = origin.seen().pop().expect("a request");
+        assert!(head.starts_with(&format!("GET /{minor} HTTP/1.1\r\n")), "{head}");
+    }
+    assert_eq!(origin.origin.accepted(), 1, "kept, as those of HTTP/1.1 are");
 }
 
 #[test]

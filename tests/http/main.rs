@@ -1,5 +1,6 @@
 //! HTTP/1 and HTTP/2: the server, routing by request, the proxy. One behaviour a file.
 
+mod addresses;
 mod bodies;
 mod browser;
 mod buffering;
@@ -23,6 +24,7 @@ mod http2_clients;
 mod http2_limits;
 mod http2_peers;
 mod http2_peers_that_fail;
+mod http2_priorities;
 mod http2_reload;
 mod http2_streams;
 mod http2_websocket;

@@ -1,11 +1,13 @@
 //! `http_limit_rate`: an answer's body comes no faster than that, whoever made it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::{Proxy, client, pattern, program, skip};
 
-use crate::support::{Answer, Scripted, ask, get, server};
+use crate::support::{Answer, Scripted, answer, ask, get, server};
 
 /// Asks and says how long it took.
 fn timed(proxy: &Proxy) -> (Answer, Duration) {
@@ -106,4 +108,111 @@ fn the_slowest_rate_is_no_standstill() {
     let mut stream = client::connect(proxy.addr(0));
     assert_eq!(ask(&mut stream, get("/")).text(), "abcd");
     assert!(began.elapsed() >= Duration::from_millis(2900), "{:?}", began.elapsed());
+}
+
+/// 400 KiB/s for all who send the same key; two workers, so that both know of it.
+const KEYED: &str = r#"
+load_module "tcp" "balancer" "http"
+common { worker_threads 2; }
+net {
+    server {
+        port_listen_tcp "127.0.0.1:0"
+        http
+        http_limit_rate "400KiB/s" key="${http_request_x_key}"
+        local { http_static "html"; }
+    }
+}
+"#;
+
+fn keyed() -> Proxy {
+    let proxy = Proxy::builder().config(KEYED);
+    std::fs::create_dir(proxy.dir().join("html")).expect("own directory");
+    proxy.file("html/large", body()).file("html/huge", pattern::bytes(16 << 20)).start()
+}
+
+fn with_key(path: &str, key: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nX-Key: {key}\r\n\r\n")
+}
+
+fn asks(proxy: &Proxy, path: &str, key: &str) -> TcpStream {
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(with_key(path, key).as_bytes()).expect("write");
+    stream
+}
+
+/// Two answers of 300 KiB, of which an eighth of a second comes at once: 1.375 s.
+const LEAST_OF_TWO: Duration = Duration::from_millis(1370);
+
+#[test]
+fn answers_with_the_same_key_share_the_rate() {
+    let proxy = keyed();
+    let began = Instant::now();
+    let mut streams = [asks(&proxy, "/large", "a"), asks(&proxy, "/large", "a")];
+    for stream in &mut streams {
+        assert!(answer(stream, "GET").body == body());
+    }
+    assert!(began.elapsed() >= LEAST_OF_TWO, "{:?}", began.elapsed());
+    let url = format!("http://{}/large", proxy.addr(0));
+    let Some(nghttp) = program("nghttp") else { return skip("nghttp is not installed") };
+    // A client of HTTP/1, and two streams of HTTP/2: 2.125 s for all three.
+    let began = Instant::now();
+    let mut stream = asks(&proxy, "/large", "b");
+    let out = Command::new(nghttp).args(["-H", "x-key: b", &url, &format!("{url}?2")]).output().expect("nghttp runs");
+    assert_eq!((out.status.success(), out.stdout.len()), (true, 2 * body().len()));
+    assert!(answer(&mut stream, "GET").body == body());
+    assert!(began.elapsed() >= Duration::from_millis(2120), "{:?}", began.elapsed());
+}
+
+#[test]
+fn other_keys_have_the_rate_for_themselves_and_no_key_has_none() {
+    let proxy = keyed();
+    // 40 s long: they are under way until they are dropped.
+    let began = Instant::now();
+    let mut slow = [asks(&proxy, "/huge", "a"), asks(&proxy, "/huge", "a")];
+    // Each of them comes on.
+    for stream in &mut slow {
+        let mut some = vec![0; 100 << 10];
+        stream.read_exact(&mut some).expect("a part of it");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(370), "{:?}", began.elapsed());
+    assert!(answer(&mut asks(&proxy, "/large", "b"), "GET").body == body());
+    assert_eq!(answer(&mut asks(&proxy, "/huge", ""), "GET").body.len(), 16 << 20);
+    assert!(began.elapsed() < Duration::from_secs(35), "they are not under way any more");
+}
+
+#[test]
+fn a_reload_gives_no_key_its_rate_twice() {
+    let proxy = keyed();
+    let began = Instant::now();
+    let mut first = asks(&proxy, "/large", "a");
+    first.read_exact(&mut [0]).expect("its beginning");
+    proxy.reload_with(&KEYED.replace("local {", "http_header_count 200\nlocal {")).assert(0, &[]);
+    let mut second = asks(&proxy, "/large", "a");
+    let rest = answer(&mut second, "GET");
+    assert!(rest.body == body());
+    // The head, and what is left of it.
+    answer(&mut first, "GET");
+    assert!(began.elapsed() >= LEAST_OF_TWO, "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_first_bytes_are_each_answers_own() {
+    let proxy = server("http_limit_rate \"1/s\" key=\"all\" after=\"4B\"\nlocal { http_echo body=\"abcd\"; }").start();
+    let mut stream = client::connect(proxy.addr(0));
+    for _ in 0..20 {
+        assert_eq!(ask(&mut stream, get("/")).text(), "abcd");
+    }
+}
+
+#[test]
+fn an_answer_that_waits_for_its_turn_does_not_stand_still() {
+    let text = "http_body_timeout \"1s\"\nhttp_limit_rate \"1/s\" key=\"all\"\nlocal { http_echo body=\"a\"; }";
+    let proxy = server(text).start();
+    let began = Instant::now();
+    let mut streams: Vec<_> = (0..5).map(|_| asks(&proxy, "/", "")).collect();
+    for stream in &mut streams {
+        assert_eq!(answer(stream, "GET").text(), "a");
+    }
+    // The last one waits for the others: four seconds without a byte.
+    assert!(began.elapsed() >= Duration::from_millis(3900), "{:?}", began.elapsed());
 }

@@ -31,10 +31,13 @@ fn frames_that_are_none() {
         ("a continuation of nothing", frame(0x80, b"hi", MASK)),
         ("a message in a message", two(frame(1, b"a", MASK), frame(0x81, b"b", MASK))),
         ("close with half a code", frame(0x88, &[3], MASK)),
+        ("a length of 125 in two bytes", b"\x82\xfe\0\x7d".to_vec()),
+        ("a length of 65535 in eight bytes", b"\x82\xff\0\0\0\0\0\0\xff\xff".to_vec()),
+        ("a length of none in two bytes", b"\x89\xfe\0\0\x01\x02\x03\x04".to_vec()),
     ] {
         ends(&proxy, what, &bytes, 1002);
     }
-    await_count(&proxy, "/closed/1002", 11);
+    await_count(&proxy, "/closed/1002", 14);
     proxy.await_line("access.log", "reason=client_transfer_malformed", LIMIT);
     // Codes that are not to be sent.
     for code in [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
@@ -42,6 +45,15 @@ fn frames_that_are_none() {
         ends(&proxy, "close", &frame(0x88, &code.to_be_bytes(), MASK), 1002);
     }
     await_count(&proxy, "/open", 0);
+}
+
+#[test]
+fn what_came_before_is_answered() {
+    let proxy = server("local { websocket_echo; }");
+    let mut client = Client::open(proxy.addr(0));
+    client.raw(&[frame(0x81, b"hi", MASK), b"\x81\xfe\0\x02\x01\x02\x03\x04hi".to_vec()].concat());
+    client.expect(TEXT, b"hi");
+    client.expect_close(1002);
 }
 
 #[test]

@@ -173,6 +173,15 @@ pub(super) unsafe extern "C" fn place(s: *const SessionShared, module: *const ()
     s.worker.place(module, s.worker.cycle.conf(s.scope.get(), module))
 }
 
+pub(super) unsafe extern "C" fn exchanges(s: *const SessionShared) -> bool {
+    // SAFETY: see `of`.
+    let s = unsafe { of(s) };
+    match s.user() {
+        Some(user) => user.server.exchanges.is_some(),
+        None => s.listener.users.iter().any(|u| u.server.exchanges.is_some()),
+    }
+}
+
 pub(super) unsafe extern "C" fn exchange_begin(s: *const SessionShared) -> *const SessionShared {
     Rc::into_raw(Session::exchange(&hold(s))).cast()
 }

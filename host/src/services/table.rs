@@ -129,6 +129,8 @@ pub fn host_table() -> &'static HostVtable {
         defer: faults::defer,
         names,
         session_capture: session::capture,
+
+        session_exchanges: session::exchanges,
     };
     &HOST
 }

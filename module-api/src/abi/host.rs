@@ -229,6 +229,10 @@ pub struct HostVtable {
     pub names: unsafe extern "C" fn(Str) -> bool,
     /// What a named group of a regular expression (`Kind::Regex`) matched in this session: `${re.name}` from now on.
     pub session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
+    // ---- sessions, continued.
+    /// Whether it carries exchanges, which are judged each for itself: its server's handler makes some, or, before a server
+    /// is chosen, that of one that may be. Absent: not known, and taken as false.
+    pub session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

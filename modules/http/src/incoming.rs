@@ -125,6 +125,11 @@ impl Incoming {
         self.seen == 0 || matches!(self.from, From::Stored(_))
     }
 
+    /// Whether it comes in pieces that may be malformed.
+    pub(crate) fn is_chunked(&self) -> bool {
+        matches!(self.from, From::Http1(..)) && self.length.is_none()
+    }
+
     /// It can be read from its beginning: nobody read of it, or it is kept.
     pub(crate) fn rewind(&mut self) -> bool {
         if let From::Stored(stored) = &mut self.from {

@@ -58,6 +58,8 @@ pub struct Http {
     hooks: hooks::Hooks,
     /// What `http_limit_requests` counts: of the process, over reloads.
     limiter: OnceLock<ZoneRef<Limiter>>,
+    /// What `http_limit_rate` counts by keys: the same. Held by answers, too.
+    rates: OnceLock<Arc<ZoneRef<pace::Rates>>>,
     /// The contract's, over this object.
     table: OnceLock<HttpTable>,
     /// `http_router` and `http_purge`: names of handlers, and where they are said.
@@ -100,8 +102,8 @@ impl Module for Http {
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
-        match zone("limits") {
-            Ok(limits) => self.limiter.set(limits).is_ok(),
+        match zone("limits").and_then(|limits| Ok((limits, zone("rates")?))) {
+            Ok((limits, rates)) => self.limiter.set(limits).is_ok() && self.rates.set(Arc::new(rates)).is_ok(),
             Err(e) => {
                 problems.fail(&format!("http: {e}"));
                 false

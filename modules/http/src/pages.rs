@@ -3,7 +3,7 @@
 use crate::{
     core::error_page::{body_of, choose},
     h1::Id,
-    message::reason,
+    message::{Message, reason},
     reply::{Body, Call, Reply},
 };
 use anyproxy_http_contract::Bytes;
@@ -11,9 +11,11 @@ use anyproxy_module_api::*;
 
 directive! {
     /// The body of answers with these statuses: a text, or a file that is read with the configuration.
-    /// Without, a short page in HTML, JSON or text, as the client asks.
+    /// Of several lines that name a status the last one counts, those of inner blocks after those around them. Without, a
+    /// short page in HTML, JSON or text, as the client asks.
     "http_error_page", Contexts::MSL,
-    .args(&[ArgDesc::new("status", Kind::Int, "Statuses.").required().repeated().bounds(300, 599)])
+    .args(&[ArgDesc::new("status", Kind::Int, "Statuses, or all of a class: `\"5xx\"`.")
+        .required().repeated().bounds(300, 599).choices(&[Str::new("3xx"), Str::new("4xx"), Str::new("5xx")])])
     .props(&[
         ArgDesc::new("body", Kind::Template, "The text; may contain variables, which are not escaped: in HTML none that clients choose, such as `${path}`."),
         ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
@@ -35,7 +37,8 @@ const LONGEST: u64 = 1 << 20;
 /// One line of the configuration.
 #[derive(Debug)]
 pub(crate) struct Page {
-    statuses: Vec<u16>,
+    /// From the first to the last.
+    statuses: Vec<(u16, u16)>,
     content: Content,
     content_type: &'static str,
     answer: Option<u16>,
@@ -78,7 +81,7 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
             problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
         }
         all.push(Page {
-            statuses: node.args.as_slice().iter().map(|v| v.num as u16).collect(),
+            statuses: node.args.as_slice().iter().map(statuses).collect(),
             content,
             content_type,
             answer: node.prop("answer").map(|v| v.num as u16),
@@ -87,6 +90,16 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
         });
     }
     all
+}
+
+/// Of an argument: a number, or the word for a class.
+fn statuses(value: &Value) -> (u16, u16) {
+    match value.text.as_str() {
+        "3xx" => (300, 399),
+        "4xx" => (400, 499),
+        "5xx" => (500, 599),
+        _ => (value.num as u16, value.num as u16),
+    }
 }
 
 fn read(file: &str) -> Result<Vec<u8>, String> {
@@ -103,7 +116,8 @@ pub(crate) fn apply(pages: &[Page], call: &Call<'_>, reply: Reply) -> Reply {
     if status < 300 || reply.upgrade.is_some() {
         return reply;
     }
-    let page = pages.iter().rev().find(|p| p.statuses.contains(&status) && (own || p.proxied));
+    let names = |page: &Page| page.statuses.iter().any(|(from, to)| (*from..=*to).contains(&status));
+    let page = pages.iter().rev().find(|p| (own || p.proxied) && names(p));
     let Some(page) = page else { return reply };
     let mut rendered = Vec::new();
     let (body, content_type) = match &page.content {
@@ -139,6 +153,9 @@ pub(crate) fn apply(pages: &[Page], call: &Call<'_>, reply: Reply) -> Reply {
     if !body.is_empty() {
         message.put("Content-Type", content_type.as_bytes());
     }
+    if matches!(page.content, Content::Default) {
+        vary(message);
+    }
     let length = body.len() as u64;
     let mut reply = Reply::new(Body::Bytes(Bytes::from(body)), Some(length));
     reply.refusal = own;
@@ -149,4 +166,9 @@ pub(crate) fn apply(pages: &[Page], call: &Call<'_>, reply: Reply) -> Reply {
 pub(crate) fn default(call: &Call<'_>, status: u16) -> (Vec<u8>, &'static str) {
     let kind = choose(call.state.parts.borrow().request.joined(Id::Accept).as_deref());
     (body_of(kind, status, reason(status), "").into_bytes(), kind.content_type())
+}
+
+/// Says that a page is the one that the client's `Accept` asks for (RFC 9110 section 12.5.5).
+pub(crate) fn vary(message: &mut Message) {
+    message.put("Vary", b"Accept");
 }

@@ -198,6 +198,11 @@ impl Body {
         }
     }
 
+    /// More of it is there, and waits for its time.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Limited(limited) if limited.is_held())
+    }
+
     /// It is the request's own body.
     pub(crate) fn is_echo(&self) -> bool {
         match self {

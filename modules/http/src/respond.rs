@@ -8,6 +8,7 @@
 use crate::{
     Http, buffer, conditions,
     conf::{self, Answerer, Conf},
+    conn::within,
     core, direct, headers, hooks,
     incoming::Incoming,
     multi_hop, pages, proxy,
@@ -17,7 +18,7 @@ use crate::{
 };
 use anyproxy_http_contract::Stage;
 use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage as At, Who};
-use std::{future::Future, mem, pin::Pin};
+use std::{future::Future, mem, pin::Pin, task::Poll};
 
 /// How the answer to a request begins.
 pub(crate) enum Begun<'a> {
@@ -77,8 +78,8 @@ pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
     if let Some(buffering) = &conf.response_buffering {
         change(reply, |reply| buffering.apply(conf, call, reply));
     }
-    if let Some(pace) = conf.pace {
-        change(reply, |reply| pace.apply(reply));
+    if let Some(pace) = &conf.pace {
+        change(reply, |reply| pace.apply(call, reply));
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
@@ -115,8 +116,8 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         let Some(conf) = exchange.block() else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
             Rewritten::Internal => routed = owned.choose(),
-            Rewritten::Reply(reply) => return Begun::Reply(reply),
-            Rewritten::No if routed == Routed::NoLocal => return refused(404),
+            Rewritten::Reply(reply) => return if_admitted(call, owned, || reply),
+            Rewritten::No if routed == Routed::NoLocal => return if_admitted(call, owned, || refuse(call, 404)),
             Rewritten::No => break conf,
         }
     };
@@ -141,6 +142,18 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
         Asked::Answered(true) => Begun::Later(Box::pin(admitted(call, conf, incoming))),
         Asked::Later(answer) => Begun::Later(Box::pin(async move {
             if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
+        })),
+    }
+}
+
+/// Answers before a local does, if the block that the request came to lets its client in.
+fn if_admitted<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, reply: impl FnOnce() -> Reply + 'c) -> Begun<'c> {
+    match owned.ask_hooks() {
+        Asked::Answered(true) => Begun::Reply(reply()),
+        Asked::Answered(false) => Begun::Reply(refuse(call, 403)),
+        Asked::Later(answer) => Begun::Later(Box::pin(async move {
+            let admitted = answer.await;
+            if admitted { reply() } else { refuse(call, 403) }
         })),
     }
 }
@@ -234,13 +247,39 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
         }
         Answerer::Echo { body: None, status, content_type } => {
             incoming.ask();
-            let message = &mut call.state.parts.borrow_mut().response;
-            message.answer(*status);
-            message.put("Content-Type", content_type.as_bytes());
-            let length = incoming.length();
-            Begun::Reply(Reply::new(Body::Echo(Box::new(incoming)), length))
+            if !incoming.is_chunked() {
+                return Begun::Reply(echo(call, *status, content_type, incoming));
+            }
+            Begun::Later(Box::pin(async move {
+                match first_piece(call, conf, incoming).await {
+                    Ok(incoming) => echo(call, *status, content_type, incoming),
+                    Err(reply) => reply,
+                }
+            }))
         }
     }
+}
+
+/// The request's body as an answer.
+fn echo(call: &Call<'_>, status: u16, content_type: &str, body: Incoming) -> Reply {
+    let message = &mut call.state.parts.borrow_mut().response;
+    message.answer(status);
+    message.put("Content-Type", content_type.as_bytes());
+    let length = body.length();
+    Reply::new(Body::Echo(Box::new(body)), length)
+}
+
+/// Waits for the first piece of a body: one that is malformed from its beginning can still be answered.
+async fn first_piece(call: &Call<'_>, conf: &Conf, mut body: Incoming) -> Result<Incoming, Reply> {
+    let first = within(call.watch, conf.body_ms, |cx| {
+        if let Poll::Ready(Err(e)) = body.poll_flush(cx) {
+            return Poll::Ready(Err(e));
+        }
+        body.poll_next(cx)
+    });
+    let first = first.await.map_err(|e| buffer::failed(call, &e))?;
+    body.put_back(first.map_or_else(Vec::new, |piece| piece.to_vec()));
+    Ok(body)
 }
 
 /// Asks a peer in a way that few do.
@@ -314,6 +353,7 @@ pub(crate) fn refuse(call: &Call<'_>, status: u16) -> Reply {
     call.exchange.worker().stats.refused.add();
     let (body, content_type) = pages::default(call, status);
     let mut reply = whole(call, status, content_type, body);
+    pages::vary(&mut call.state.parts.borrow_mut().response);
     reply.refusal = true;
     reply
 }

@@ -1,5 +1,6 @@
 //! `ip_allow` and `ip_deny` as hooks. Before anything else is read a line that denies is final, for no nested block can
-//! undo it; what follows from no line matching is known once server and local are chosen.
+//! undo it; what follows from no line matching is known once server and local are chosen. Of a session that carries
+//! exchanges each has a client of its own, who may be another one than the connection's: only they are judged.
 
 use crate::Tcp;
 use anyproxy_module_api::{At, Hook, Phase, Session, Verdict};
@@ -26,7 +27,7 @@ impl Hook<Tcp> for Before {
 
     fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
         let access = at.try_conf().and_then(|c| c.access.as_deref());
-        deny(access.is_some_and(|a| a.denies(&session.client.get())))
+        deny(access.is_some_and(|a| a.denies(&session.client.get())) && !session.has_exchanges())
     }
 }
 

@@ -10,12 +10,18 @@ use tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
 /// # Panics
 /// Where the two do not see the same ends of messages.
 pub fn check(bytes: &[u8]) -> bool {
-    let (mut at, mut open, mut message, mut longest) = (0, false, 0_u64, 0);
+    let (mut at, mut open, mut message, mut longest, mut wrong) = (0, false, 0_u64, 0, false);
     let between = loop {
         let mut cursor = Cursor::new(&bytes[at..]);
         // What it refuses ends the connection: nobody asks where the next frame would begin.
         let Ok(parsed) = FrameHeader::parse(&mut cursor) else { return false };
         let Some((header, length)) = parsed else { break at == bytes.len() && !open };
+        // The parser takes lengths in more bytes than they need.
+        let least = [126, 1 << 16][usize::from(bytes[at + 1] & 0x7f == 127)];
+        if bytes[at + 1] & 0x7f >= 126 && length < least {
+            wrong = true;
+            break false;
+        }
         if matches!(header.opcode, OpCode::Data(_)) {
             message = length.saturating_add(if open { message } else { 0 });
             longest = longest.max(message);
@@ -29,8 +35,11 @@ pub fn check(bytes: &[u8]) -> bool {
     };
     for piece in [bytes.len().max(1), 1, 3, 64] {
         let mut scan = Scan::default();
-        bytes.chunks(piece).for_each(|part| scan.follow(part));
-        assert_eq!((scan.is_between(), scan.longest()), (between, longest), "pieces of {piece}");
+        for part in bytes.chunks(piece) {
+            scan.follow(part);
+        }
+        let seen = (scan.is_between(), scan.longest(), scan.is_wrong());
+        assert_eq!(seen, (between, longest, wrong), "pieces of {piece}");
     }
     between && at > 0
 }

@@ -1,4 +1,5 @@
 //! Where a frame ends, told from its head alone (RFC 6455 section 5.2): whether what was read so far holds anything back.
+//! It also sees what the parser behind it lets pass: a length that is written longer than needed.
 
 use std::io::{self, Read, Write};
 
@@ -15,39 +16,48 @@ pub(crate) struct Scan {
     /// Bytes of the longest message, as far as is known.
     longest: u64,
     message: u64,
+    /// A length came in more bytes than it needs. Nothing is followed any more.
+    wrong: bool,
 }
 
 impl Scan {
-    /// These come next.
-    pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
-        while let Some(first) = bytes.first() {
+    /// These come next. How many of them are as they should be: all, or those before the byte that ends a wrong length, so
+    /// that nobody who gets them has the head of that frame.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(first) = bytes.get(at).filter(|_| !self.wrong) {
             if self.left > 0 {
-                let n = self.left.min(bytes.len() as u64);
+                let n = self.left.min((bytes.len() - at) as u64);
                 self.left -= n;
-                bytes = &bytes[n as usize..];
+                at += n as usize;
                 continue;
             }
             self.head[self.have] = *first;
             self.have += 1;
-            bytes = &bytes[1..];
             if self.have >= 2 {
                 self.begin();
             }
+            at += usize::from(!self.wrong);
         }
+        at
     }
 
     /// Begins a payload, once the head is whole.
     fn begin(&mut self) {
         let mask = if self.head[1] & 0x80 != 0 { 4 } else { 0 };
-        let (more, short) = match self.head[1] & 0x7f {
-            126 => (2, 0),
-            127 => (8, 0),
-            n => (0, u64::from(n)),
+        let (more, short, least) = match self.head[1] & 0x7f {
+            126 => (2, 0, 126),
+            127 => (8, 0, 1 << 16),
+            n => (0, u64::from(n), 0),
         };
-        if self.have < 2 + more + mask {
+        if self.have < 2 + more {
             return;
         }
         let long = self.head[2..2 + more].iter().fold(0, |n, b| n << 8 | u64::from(*b));
+        self.wrong = long < least;
+        if self.wrong || self.have < 2 + more + mask {
+            return;
+        }
         self.left = short + long;
         self.have = 0;
         // Frames of control come in between.
@@ -56,6 +66,11 @@ impl Scan {
             self.longest = self.longest.max(self.message);
             self.open = self.head[0] & 0x80 == 0;
         }
+    }
+
+    /// A length came that is not to be written so.
+    pub(crate) const fn is_wrong(&self) -> bool {
+        self.wrong
     }
 
     /// All messages are complete, and nothing of another is there.
@@ -83,9 +98,15 @@ impl<S> Scanned<S> {
 
 impl<S: Read> Read for Scanned<S> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.scan.is_wrong() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let n = self.wire.read(to)?;
-        self.scan.follow(&to[..n]);
-        Ok(n)
+        match self.scan.follow(&to[..n]) {
+            // 0 would be the end of the stream.
+            0 if n > 0 => Err(io::ErrorKind::InvalidData.into()),
+            n => Ok(n),
+        }
     }
 }
 
@@ -130,6 +151,27 @@ mod tests {
         let mut whole = Scan::default();
         whole.follow(&all);
         assert!(whole.is_between());
+    }
+
+    #[test]
+    fn a_length_in_more_bytes_than_it_needs_ends_it() {
+        for (bad, least) in [
+            (&b"\x82\x7e\0\x7d"[..], &b"\x82\x7e\0\x7e"[..]),
+            (b"\x82\xfe\0\0", b"\x82\xfe\x01\0"),
+            (b"\x89\x7f\0\0\0\0\0\0\xff\xff", b"\x02\x7f\0\0\0\0\0\x01\0\0"),
+        ] {
+            let before = b"\x82\x01a";
+            let all = [before, bad, b"more of it"].concat();
+            for piece in [all.len(), 1, 3] {
+                let mut scan = Scan::default();
+                let passed: usize = all.chunks(piece).map(|part| scan.follow(part)).sum();
+                assert_eq!(passed, before.len() + bad.len() - 1, "pieces of {piece}");
+                assert!(scan.is_wrong() && !scan.is_between());
+            }
+            let mut scan = Scan::default();
+            assert_eq!(scan.follow(least), least.len());
+            assert!(!scan.is_wrong());
+        }
     }
 
     #[test]

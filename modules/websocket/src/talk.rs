@@ -307,7 +307,7 @@ impl<S: Wire> Talk<S> {
     /// What was read is wrong, or there is nothing more (RFC 6455 section 7.1.7).
     fn failed(&mut self, now: u64, e: Error) -> Result<(), End> {
         let (code, cause) = match e {
-            Error::Io(e) => return Err(self.broken(e)),
+            Error::Io(e) if !self.wire.scan.is_wrong() => return Err(self.broken(e)),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) if self.state == State::Open => {
                 return Err(End::new(ABNORMAL, Who::Client, Cause::Closed));
             }

@@ -203,6 +203,15 @@ impl<M: Module> Session<M> {
         Answer(unsafe { (self.vt().relay)(self.raw, client, upstream) })
     }
 
+    /// Whether it carries exchanges, each with a client of its own and judged by the hooks of `Phase::Routed`: its server has
+    /// a handler with `EXCHANGES`, or, before a server is chosen (`Phase::Access`), one that may be chosen has.
+    pub fn has_exchanges(&self) -> bool {
+        let vt = self.vt();
+        let known = vt.size >= offset_of!(HostVtable, session_exchanges) + size_of::<usize>();
+        // SAFETY: a retained session.
+        known && unsafe { (vt.session_exchanges)(self.raw) }
+    }
+
     /// An exchange of this session: a session of its own for one request and its answer, of which there may be many, one
     /// after the other or at a time. Only for a handler with `EXCHANGES`.
     pub fn exchange(&self) -> Exchange<M> {

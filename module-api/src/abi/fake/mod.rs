@@ -218,6 +218,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     defer,
     names,
     session_capture: session::capture,
+    session_exchanges: session::exchanges,
 };
 
 unsafe extern "C" fn worker() -> u32 {

@@ -241,6 +241,9 @@ pub(super) unsafe extern "C" fn exchange_route(_: *const SessionShared) -> i32 {
 pub(super) unsafe extern "C" fn exchange_hooks(_: *const SessionShared, _: *mut LocalFuture<bool>) -> Verdict {
     Verdict::Pass
 }
+pub(super) unsafe extern "C" fn exchanges(_: *const SessionShared) -> bool {
+    false
+}
 pub(super) unsafe extern "C" fn exchange_end(s: *const SessionShared) {
     // SAFETY: given back what `exchange_begin` gave.
     drop(unsafe { Rc::from_raw(s.cast::<SessionObject>()) });

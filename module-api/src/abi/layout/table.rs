@@ -188,6 +188,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             defer: unsafe extern "C" fn(&FfiContext<'_>),
             names: unsafe extern "C" fn(Str) -> bool,
             session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
+            session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
         }
     }
     enums! { out:

@@ -9,7 +9,7 @@ mod spool;
 mod spool_tests;
 
 pub(crate) use answer::Buffered;
-pub(crate) use request::{Stored, receive};
+pub(crate) use request::{Stored, failed, receive};
 
 use anyproxy_module_api::*;
 use std::{cell::Cell, path::Path, rc::Rc};

@@ -104,7 +104,7 @@ pub(crate) async fn receive(call: &Call<'_>, conf: &Conf, mut incoming: Incoming
 }
 
 /// The client did not send all of it.
-fn failed(call: &Call<'_>, e: &Error) -> Reply {
+pub(crate) fn failed(call: &Call<'_>, e: &Error) -> Reply {
     let fault = Fault::of_request(e);
     call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
     refuse(call, if fault.status == 0 { 400 } else { fault.status })

@@ -1,9 +1,8 @@
-//! How often a key may ask ([`Limiter`]) and how fast one stream may send ([`Bandwidth`]). Knows nothing of requests: a
-//! key, a rate and the time come in, a verdict goes out.
+//! How often a key may ask ([`Limiter`]). Knows nothing of requests: a key, a rate and the time come in, a verdict goes out.
 //!
 //! The rate is kept by the generic cell rate algorithm (ITU-T I.371, annex A): of each key only the time is stored when
 //! its requests so far are paid for. Times are microseconds of one clock that never goes back, any that is the same
-//! after a reload.
+//! after a reload. What streams send under one key (`bandwidth`) is counted in the same way, in a limiter of its own.
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::collections::HashMap;
@@ -129,6 +128,14 @@ impl Limiter {
         }
     }
 
+    /// Has `f` say the new time, and more, from the one until which the key of this hash has paid, which is `now` at least.
+    pub(super) fn update<T>(&self, hash: u128, now: u64, f: impl FnOnce(u64) -> (u64, T)) -> T {
+        let mut shard = self.shard(hash);
+        let (owed, told) = f(shard.get(hash).unwrap_or_default().max(now));
+        shard.set(hash, owed, now, self.most);
+        told
+    }
+
     /// How many keys there are, those whose time is over included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -141,7 +148,8 @@ impl Limiter {
         self.len() == 0
     }
 
-    fn hash(&self, key: &[u8]) -> u128 {
+    /// What stands for a key here, also after an import.
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
         let &[first, second] = self.secret.get_or_init(|| {
             let random = RandomState::new();
             [random.hash_one(1), random.hash_one(2)]
@@ -317,78 +325,5 @@ impl Hasher for Hashed {
 
     fn finish(&self) -> u64 {
         self.0
-    }
-}
-
-/// Limits how fast one stream sends: a bucket that fills at a constant rate.
-///
-/// It holds what comes in an eighth of a second, so that a stream that had nothing to send does not make up for it, and
-/// gives nothing out before a 64th of a second's worth (4 KiB at most) is in, so that nobody wakes up for a few bytes.
-#[derive(Debug, Clone)]
-pub struct Bandwidth {
-    rate: u64,
-    /// Bytes that are free yet.
-    free: u64,
-    /// Bytes that may be sent, times a million; below zero if more was sent.
-    credit: i128,
-    last_us: Option<u64>,
-}
-
-/// Units of credit in a byte: a rate in bytes a second times microseconds.
-const UNIT: i128 = 1_000_000;
-
-impl Bandwidth {
-    /// A stream limited to `rate` bytes a second (0: no limit) once `after` bytes have been sent.
-    #[must_use]
-    pub fn new(rate: u64, after: u64) -> Self {
-        let mut bandwidth = Self { rate, free: after, credit: 0, last_us: None };
-        bandwidth.credit = bandwidth.most();
-        bandwidth
-    }
-
-    fn most(&self) -> i128 {
-        i128::from((self.rate / 8).max(1)) * UNIT
-    }
-
-    fn least(&self) -> i128 {
-        i128::from((self.rate / 64).clamp(1, 4096)) * UNIT
-    }
-
-    fn refill(&mut self, now_us: u64) {
-        let elapsed = now_us.saturating_sub(*self.last_us.get_or_insert(now_us));
-        self.last_us = self.last_us.max(Some(now_us));
-        let gain = i128::from(elapsed) * i128::from(self.rate);
-        self.credit = self.credit.saturating_add(gain).min(self.most());
-    }
-
-    /// How many bytes may be sent now; with 0, see [`wait_us`](Self::wait_us). Report what was sent with
-    /// [`spent`](Self::spent).
-    #[must_use]
-    pub fn allow(&mut self, now_us: u64) -> usize {
-        if self.rate == 0 {
-            return usize::MAX;
-        }
-        self.refill(now_us);
-        let credit = if self.credit < self.least() { 0 } else { u64::try_from(self.credit / UNIT).unwrap_or(u64::MAX) };
-        usize::try_from(self.free.saturating_add(credit)).unwrap_or(usize::MAX)
-    }
-
-    /// Counts bytes that were sent. If they were more than allowed, the stream waits for longer.
-    pub fn spent(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
-        let paid = bytes.saturating_sub(self.free);
-        self.free = self.free.saturating_sub(bytes);
-        self.credit = self.credit.saturating_sub(i128::from(paid) * UNIT);
-    }
-
-    /// How long it is until bytes may be sent again, in µs; 0 if some may be now.
-    #[must_use]
-    pub fn wait_us(&mut self, now_us: u64) -> u64 {
-        if self.rate == 0 || self.free > 0 {
-            return 0;
-        }
-        self.refill(now_us);
-        let missing = u128::try_from(self.least() - self.credit).unwrap_or_default();
-        u64::try_from(missing.div_ceil(self.rate.into())).unwrap_or(u64::MAX)
     }
 }

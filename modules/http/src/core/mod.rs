@@ -8,6 +8,7 @@
 //! (RFC 9110 5.3) before it calls a parser.
 
 pub mod auth;
+pub mod bandwidth;
 pub mod compress;
 pub mod conditional;
 pub mod cookie;
@@ -24,6 +25,7 @@ pub mod listing;
 pub mod mime;
 pub mod password;
 pub mod path;
+pub mod priority;
 pub mod query;
 pub mod range;
 pub mod redirect;
@@ -32,6 +34,8 @@ pub mod websocket;
 
 #[cfg(test)]
 mod auth_tests;
+#[cfg(test)]
+mod bandwidth_tests;
 #[cfg(test)]
 mod compress_tests;
 #[cfg(test)]

@@ -289,15 +289,18 @@ impl Head {
     }
 
     /// Where the line of a request begins, if it is also what [`request_line`](super::request_line) writes.
-    pub(super) fn whole_line_at(&self) -> Option<usize> {
+    pub(super) fn whole_line_at(&self, buf: &[u8]) -> Option<usize> {
         let same = self.version == Version::Http11 && !matches!(self.target, Target::Absolute { .. });
+        // The minor version, in front of the line's end, may be another one.
+        let same = same && buf.get(self.fields.start().wrapping_sub(3)) == Some(&b'1');
         same.then_some(self.first.at as usize)
     }
 
     /// The same of a response and [`status_line`](super::status_line), with the reason that the line has.
-    pub(super) fn whole_status_line_at(&self) -> Option<usize> {
+    pub(super) fn whole_status_line_at(&self, buf: &[u8]) -> Option<usize> {
         // With a reason it has both spaces. A status that was changed has none.
-        (self.version == Version::Http11 && self.second.len > 0).then_some(0)
+        let same = self.version == Version::Http11 && self.second.len > 0;
+        (same && buf.get(7) == Some(&b'1')).then_some(0)
     }
 
     /// The form of a request's target.

@@ -3,12 +3,12 @@
 use super::fields::Span;
 use super::{Bad, Head, authority, scan};
 
-/// The version of a message. Others are refused: [`Bad::Version`].
+/// The version of a message. Other major versions are refused: [`Bad::Version`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0
     Http10,
-    /// HTTP/1.1
+    /// HTTP/1.1, and what a later minor version sends, which is to be understood in the same way (RFC 9110 section 2.5).
     #[default]
     Http11,
 }
@@ -201,7 +201,11 @@ fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Bad> {
             return Err(Bad::Protocol);
         }
     }
-    if rest.len() < 8 { Ok(None) } else { Err(Bad::Version) }
+    match rest.get(5) {
+        _ if rest.len() < 8 => Ok(None),
+        Some(b'1') => Ok(Some((Version::Http11, at + 8))),
+        _ => Err(Bad::Version),
+    }
 }
 
 /// The form of the target `bytes`, which lies at `at` in the buffer.

@@ -120,6 +120,8 @@ fn gaps_between_struck_lines_are_copied_at_once() {
 fn first_lines_are_written_in_origin_form() {
     for (line, expected) in [
         ("GET /a?b HTTP/1.0", "GET /a?b HTTP/1.1\r\n"),
+        ("GET /a?b HTTP/1.2", "GET /a?b HTTP/1.1\r\n"),
+        ("GET http://a/b HTTP/1.9", "GET /b HTTP/1.1\r\n"),
         ("GET http://a/b?c HTTP/1.1", "GET /b?c HTTP/1.1\r\n"),
         ("GET http://a HTTP/1.1", "GET / HTTP/1.1\r\n"),
         ("GET http://a?b HTTP/1.1", "GET /?b HTTP/1.1\r\n"),
@@ -135,6 +137,25 @@ fn first_lines_are_written_in_origin_form() {
         request_line(&head, &buf, &mut out);
         assert_eq!(out, expected.as_bytes());
     }
+}
+
+/// RFC 9110 section 2.5: a later minor version is understood as the latest that is known.
+#[test]
+fn a_later_minor_version_is_passed_on_as_our_own() {
+    let (mut head, mut struck, mut out) = (Head::default(), Struck::default(), Vec::new());
+    let buf = b"GET / HTTP/1.2\r\nHost: h\r\n\r\n";
+    assert_eq!(head.request(buf, &Limits::default()), Ok(Step::Done(buf.len())));
+    assert_eq!(head.version(), Version::Http11);
+    struck.clear(head.fields());
+    super::request(&head, buf, &struck, &mut out);
+    assert_eq!(out, b"GET / HTTP/1.1\r\nHost: h\r\n");
+    (head, out) = (Head::default(), Vec::new());
+    let buf = b"HTTP/1.9 200 Fine\r\nA: b\r\n\r\n";
+    assert_eq!(head.response(buf, &Limits::default()), Ok(Step::Done(buf.len())));
+    assert_eq!(head.version(), Version::Http11);
+    struck.clear(head.fields());
+    assert_eq!(response(&head, buf, head.reason(buf), &struck, &mut out), Ok(()));
+    assert_eq!(out, b"HTTP/1.1 200 Fine\r\nA: b\r\n");
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Sink for Vec<u8> {
 /// target loses scheme and authority, so the caller writes [`Head::authority`] as `Host`. `*` and the target of
 /// `CONNECT` stay.
 pub fn request_line(head: &Head, buf: &[u8], out: &mut impl Sink) {
-    if let Some(at) = head.whole_line_at() {
+    if let Some(at) = head.whole_line_at(buf) {
         return copy(buf, at, head.fields().start(), out);
     }
     out.push(head.method_name(buf));
@@ -52,7 +52,7 @@ pub fn status_line(version: Version, status: u16, reason: &[u8], out: &mut impl 
 
 /// Appends a request line and header lines: [`request_line`], then [`headers`], at once where they may be.
 pub fn request(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
-    match head.whole_line_at() {
+    match head.whole_line_at(buf) {
         Some(at) => lines(at, head, buf, struck, out),
         None => {
             request_line(head, buf, out);
@@ -67,7 +67,7 @@ pub fn request(head: &Head, buf: &[u8], struck: &Struck, out: &mut impl Sink) {
 /// # Errors
 /// As [`status_line`].
 pub fn response(head: &Head, buf: &[u8], reason: &[u8], struck: &Struck, out: &mut impl Sink) -> Result<(), Bad> {
-    match head.whole_status_line_at() {
+    match head.whole_status_line_at(buf) {
         Some(at) => lines(at, head, buf, struck, out),
         None => {
             status_line(Version::Http11, head.status(), reason, out)?;

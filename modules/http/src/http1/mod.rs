@@ -266,8 +266,13 @@ async fn one(
         return deliver(&call, conn, reply, Manner::CLOSE).await;
     }
     let (framing, mut manner, expects) = {
-        let parts = &*state.parts.borrow();
-        let (head, bytes) = (&parts.request.head, &parts.request.bytes);
+        let request = &mut state.parts.borrow_mut().request;
+        let expects = request.value(Id::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        if expects && request.head.version() == Version::Http10 {
+            // It would not understand a 100, and no peer is to wait for it (RFC 9110 section 10.1.1).
+            request.remove_known(Id::Expect);
+        }
+        let (head, bytes) = (&request.head, &request.bytes);
         let framing = h1::request_framing(head, bytes);
         let most = session.conf().keepalive_requests;
         let keep = h1::keep_alive(head.version(), h1::connection(head, bytes))
@@ -275,9 +280,7 @@ async fn one(
             && session.conf().keepalive_ms != 0
             && (most == 0 || served < most);
         let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };
-        let expects = head.version() == Version::Http11
-            && head.fields().value(bytes, Id::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
-        (framing, manner, expects)
+        (framing, manner, expects && head.version() == Version::Http11)
     };
     let framing = match framing {
         Ok(Framing::UntilClose) => Framing::None,

@@ -1,7 +1,7 @@
 //! What a connection of HTTP/2 keeps of one of its streams.
 
 use super::inbox::Inbox;
-use crate::{Http, h2::Code, message::Message};
+use crate::{Http, core::priority::USUAL, h2::Code, message::Message};
 use anyproxy_module_api::{Session, Task};
 use std::{
     collections::VecDeque,
@@ -31,6 +31,8 @@ pub(super) struct Entry {
     /// Bytes that it may send before others, and whether it waits for some.
     pub(super) share: usize,
     pub(super) queued: bool,
+    /// Which of those that wait comes first (RFC 9218).
+    pub(super) urgency: u8,
 }
 
 impl Entry {
@@ -47,6 +49,7 @@ impl Entry {
             reset: None,
             share: SHARE,
             queued: false,
+            urgency: USUAL,
         }
     }
 

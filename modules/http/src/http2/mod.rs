@@ -18,6 +18,7 @@ mod request;
 mod sending;
 mod stream;
 pub(crate) mod tunnel;
+mod turns;
 mod waiting;
 
 pub(crate) use stream::Body;

@@ -5,6 +5,7 @@ use super::{
     deadlines::Deadline,
     entry::{Entry, SHARE},
     request,
+    turns::Turns,
 };
 use crate::{
     Http,
@@ -15,7 +16,6 @@ use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms, ready_tasks};
 use std::{
     cell::RefCell,
-    collections::VecDeque,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -73,8 +73,8 @@ pub(crate) struct Mux {
     pub(super) left_ms: u64,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
-    /// Streams that wait for room in what is to be sent, in turn.
-    waiting: VecDeque<u32>,
+    /// Streams that wait for room in what is to be sent.
+    waiting: Turns,
     /// Too much was to be sent when more was to be read.
     deaf: bool,
     /// How often was read in this turn.
@@ -96,7 +96,7 @@ impl Mux {
             keep_ms: 0,
             left_ms: 0,
             waker: None,
-            waiting: VecDeque::new(),
+            waiting: Turns::default(),
             deaf: false,
             reads: 0,
         }
@@ -247,11 +247,12 @@ impl Mux {
         off
     }
 
-    /// Lets as many streams go on as there is room for, those first that wait longest.
+    /// Lets as many streams go on as there is room for.
     fn share_out(&mut self) {
         let room = FULL.saturating_sub(self.conn.pending()).div_ceil(SHARE);
-        for _ in 0..room.min(self.waiting.len()) {
-            let Some(key) = self.waiting.pop_front() else { break };
+        let Some(urgency) = self.waiting.urgency() else { return };
+        for _ in 0..room {
+            let Some(key) = self.waiting.pop(urgency) else { break };
             if let Some(entry) = self.entry(key) {
                 entry.queued = false;
                 entry.share = SHARE;
@@ -277,7 +278,7 @@ impl Mux {
             }
             if full || entry.share == 0 || entry.queued {
                 if !std::mem::replace(&mut entry.queued, true) {
-                    waiting.push_back(key);
+                    waiting.push(key, entry.urgency);
                 }
                 break;
             }

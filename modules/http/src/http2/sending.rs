@@ -51,6 +51,8 @@ impl Sending {
             // The request's body may go on while nothing of the answer comes.
             let sent = call.exchange.upstream_sent.get();
             self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
+            // Nobody stands still who is held back.
+            self.moved |= self.body.body.is_held();
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

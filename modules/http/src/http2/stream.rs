@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Http,
+    core::priority,
     exchange::known,
     h1::{self, Id, Method},
     h2::{Code, HeaderWriter},
@@ -291,6 +292,14 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
     }
     if end {
         return;
+    }
+    let urgency = {
+        let request = &call.state.parts.borrow().request;
+        let lines = request.lines().filter(|l| l.name(&request.bytes).eq_ignore_ascii_case(b"priority"));
+        priority::urgency(lines.map(|l| l.value(&request.bytes)))
+    };
+    if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
+        entry.urgency = urgency;
     }
     let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
     let mut sending = Sending::new(reply.body);

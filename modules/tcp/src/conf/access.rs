@@ -7,11 +7,12 @@ use std::net::IpAddr;
 const UNIX: &[Str] = &[Str::new("unix")];
 
 directive! {
-    /// Clients that may connect.
+    /// Clients that are let in.
     /// Together with `ip_deny` one list in the order of the file, that of the block around first: the first line that
     /// matches decides, so a block cannot undo what the one around it denies. When none matches, the last line's opposite
     /// holds: a list that ends with `ip_allow` turns others away, one that ends with `ip_deny` lets them in. The client is
-    /// the one that a trusted header names. Who is turned away is closed without a byte.
+    /// the one that a trusted header names. Who is turned away is closed without a byte. Where a server answers requests it
+    /// is they who are let in or not, each by its own client.
     "ip_allow", Contexts::MSL,
     .args(&[ArgDesc::new("network", Kind::Cidr, "address, CIDR, `all`, or `unix` for local sockets")
         .required().repeated().choices(UNIX)])
@@ -22,7 +23,7 @@ directive! {
 }
 
 directive! {
-    /// Clients that may not connect; see `ip_allow`.
+    /// Clients that are not let in; see `ip_allow`.
     "ip_deny", Contexts::MSL,
     .args(&[ArgDesc::new("network", Kind::Cidr, "address, CIDR, `all`, or `unix` for local sockets")
         .required().repeated().choices(UNIX)])

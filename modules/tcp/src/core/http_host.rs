@@ -30,7 +30,7 @@ pub struct Head {
     pub host: Option<String>,
     /// The port beside it, if there was one.
     pub port: Option<u16>,
-    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    /// 0 for HTTP/1.0, 1 for HTTP/1.1 and later ones.
     pub minor_version: u8,
 }
 
@@ -180,7 +180,8 @@ fn request_line(line: &[u8]) -> Result<Request, &'static str> {
     };
     let minor_version = match version {
         b"HTTP/1.0" => 0,
-        b"HTTP/1.1" => 1,
+        // A later one is understood as this one (RFC 9110 §2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => 1,
         _ => return Err("unknown HTTP version"),
     };
     if target.contains(&b'\t') {
