@@ -4,10 +4,7 @@
 use anyproxy_module_api::abi::bytes::Buf;
 use std::{
     cell::{Cell, RefCell},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::Waker,
 };
 
@@ -23,8 +20,6 @@ const AHEAD_OF_LIMIT: usize = 256;
 
 /// Bytes handed out and not yet back, in the process, with those that threads keep reserved.
 static RESERVED: Alone = Alone(AtomicUsize::new(0));
-/// What each thread keeps reserved.
-static ALLOWANCES: Mutex<Vec<Arc<AtomicUsize>>> = Mutex::new(Vec::new());
 /// `memory_limit`; 0: none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// Times a buffer was refused.
@@ -37,51 +32,37 @@ struct Alone(AtomicUsize);
 /// What a thread has for its next buffers.
 struct Free {
     lists: [Vec<Box<[u8]>>; 3],
-    /// Bytes; written by this thread alone.
-    allowance: Option<Arc<AtomicUsize>>,
+    /// Bytes reserved for them.
+    allowance: usize,
 }
 
 impl Free {
-    fn allowance(&mut self) -> &AtomicUsize {
-        self.allowance.get_or_insert_with(|| {
-            let new = Arc::default();
-            ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&new));
-            new
-        })
-    }
-
     /// Takes `size` out of the allowance, or out of the limit with something for the next ones. False: there is no room.
     fn reserve(&mut self, size: usize, limit: usize) -> bool {
-        let allowance = self.allowance();
-        let have = allowance.load(Relaxed);
-        let left = match have.checked_sub(size) {
+        let have = self.allowance;
+        self.allowance = match have.checked_sub(size) {
             Some(left) => left,
             None if reserve(size + ahead(limit) / 2, limit) => have + ahead(limit) / 2,
             None if reserve(size - have, limit) => 0,
             None => return false,
         };
-        allowance.store(left, Relaxed);
         true
     }
 
     /// Puts it into the allowance, and what that has too much back.
     fn release(&mut self, size: usize) {
+        self.allowance += size;
         let most = ahead(LIMIT.load(Relaxed));
-        let allowance = self.allowance();
-        let mut have = allowance.load(Relaxed) + size;
-        if have > most {
-            RESERVED.0.fetch_sub(have - most / 2, Relaxed);
-            have = most / 2;
+        if self.allowance > most {
+            RESERVED.0.fetch_sub(self.allowance - most / 2, Relaxed);
+            self.allowance = most / 2;
         }
-        allowance.store(have, Relaxed);
     }
 }
 
 impl Drop for Free {
     fn drop(&mut self) {
-        let Some(allowance) = self.allowance.take() else { return };
-        RESERVED.0.fetch_sub(allowance.load(Relaxed), Relaxed);
-        ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner).retain(|a| !Arc::ptr_eq(a, &allowance));
+        RESERVED.0.fetch_sub(self.allowance, Relaxed);
     }
 }
 
@@ -102,7 +83,7 @@ fn reserve(size: usize, limit: usize) -> bool {
 
 thread_local! {
     static FREE: RefCell<Free> =
-        const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()], allowance: None }) };
+        const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()], allowance: 0 }) };
     /// Tasks that wait for memory.
     static WAITING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
     static ANY_WAITING: Cell<bool> = const { Cell::new(false) };
@@ -113,11 +94,9 @@ pub fn set_limit(bytes: usize) {
     LIMIT.store(bytes, Relaxed);
 }
 
-/// Bytes handed out, and times that a buffer was refused.
+/// Bytes handed out and reserved, and times that a buffer was refused.
 pub fn usage() -> (usize, usize) {
-    let allowances = ALLOWANCES.lock().unwrap_or_else(PoisonError::into_inner);
-    let allowed = allowances.iter().map(|a| a.load(Relaxed)).sum();
-    (RESERVED.0.load(Relaxed).saturating_sub(allowed), REFUSED.load(Relaxed))
+    (RESERVED.0.load(Relaxed), REFUSED.load(Relaxed))
 }
 
 /// Whether the limit leaves no room for another ordinary buffer.
@@ -195,19 +174,19 @@ mod tests {
     #[test]
     fn a_thread_reserves_ahead_what_the_limit_bears() {
         assert_eq!([0, usize::MAX, 1 << 30, 1 << 20, 100].map(ahead), [AHEAD, AHEAD, AHEAD, 4096, 0]);
-        let mut free = Free { lists: Default::default(), allowance: None };
+        let mut free = Free { lists: Default::default(), allowance: 0 };
         assert!(free.reserve(1000, 0));
-        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2);
+        assert_eq!(free.allowance, AHEAD / 2);
         assert!(free.reserve(AHEAD / 2 - 10, 0));
-        assert_eq!(free.allowance().load(Relaxed), 10);
+        assert_eq!(free.allowance, 10);
         // What there is counts, where there is no room for more.
         assert!(!free.reserve(11, 1));
         assert!(free.reserve(10, 1));
-        assert_eq!(free.allowance().load(Relaxed), 0);
+        assert_eq!(free.allowance, 0);
         assert!(free.reserve(AHEAD, 0));
         free.release(AHEAD);
-        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2, "what is too much goes back");
+        assert_eq!(free.allowance, AHEAD / 2, "what is too much goes back");
         free.release(1000 + AHEAD / 2);
-        assert_eq!(free.allowance().load(Relaxed), AHEAD / 2, "what is too much goes back");
+        assert_eq!(free.allowance, AHEAD / 2, "what is too much goes back");
     }
 }
