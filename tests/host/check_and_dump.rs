@@ -96,7 +96,7 @@ fn secrets_are_not_dumped() {
 fn what_a_start_would_find_is_found() {
     let config = r#"
 load_module "tcp" "balancer" "http"
-common { pid "nowhere/run.pid"; error_log "nowhere/error.log"; }
+common { pid "nowhere/run.pid"; error_log "nowhere/error.log"; control "nowhere/a.sock"; }
 net {
     access_log "nowhere/access.log"
     server {
@@ -111,6 +111,7 @@ net {
     let found = [
         "main.kdl:3:14: error: pid: ",
         "main.kdl:3:43: error: error_log: ",
+        "main.kdl:3:72: error: control: ",
         "main.kdl:5:5: error: access log ",
         "main.kdl:9:45: error: no module brings a handler \"nope\" (module http)",
         "main.kdl:10:45: error: no module brings a handler \"purge\" (module http)",
@@ -122,12 +123,12 @@ net {
     let list: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     let list = list.as_array().expect("a list");
     let lines: Vec<_> = list.iter().map(|d| d["line"].as_u64()).collect();
-    assert_eq!(lines, [Some(3), Some(3), Some(5), Some(9), Some(10)], "{list:?}");
+    assert_eq!(lines, [Some(3), Some(3), Some(3), Some(5), Some(9), Some(10)], "{list:?}");
     // A start says the same of the same place.
-    let routed =
-        config.replace("pid \"nowhere/run.pid\"; error_log \"nowhere/error.log\";", "").replace("nowhere/", "");
+    let routed: String = config.lines().filter(|l| !l.starts_with("common")).map(|l| format!("{l}\n")).collect();
+    let routed = routed.replace("net {", "\nnet {").replace("nowhere/", "");
     let failed = Proxy::builder().config(&routed).try_start().expect_err("no handler");
-    failed.assert(1, &found[3..5]);
+    failed.assert(1, &found[4..6]);
 }
 
 #[test]

@@ -39,6 +39,11 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources) -> Diagnostics {
     let unusable = |target: Target| target.check().err().map(|e| format!("{target}: {e}"));
     core("error_log", &|v| unusable(Target::new(&v.text)));
     core("pid", &|v| unusable(Target::File(PathBuf::from(v.text.as_str()))));
+    // One that is there is a socket, which only a start can take over.
+    core("control", &|v| {
+        let path = PathBuf::from(v.text.as_str());
+        if path.exists() { None } else { unusable(Target::File(path)) }
+    });
     core("user", &|_| privileges::check(&cycle.settings).err());
     found
 }

@@ -10,7 +10,7 @@ use crate::{
     multi_hop,
     pace::Pace,
     pages::{self, Page},
-    probe::Question,
+    probe::{Question, grpc::Health},
     purge::Purge,
     redirects::Redirects,
     retry::Retry,
@@ -244,6 +244,8 @@ pub struct Conf {
     pub(crate) hooks: Active,
     /// `http_heartbeat`, of a pool or a peer.
     pub(crate) question: Option<Question>,
+    /// `http_grpc_heartbeat`, as well.
+    pub(crate) health: Option<Health>,
     /// The server of the block has `http`.
     speaks: bool,
 }
@@ -297,6 +299,7 @@ impl Conf {
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),
             question: Question::new(scope, problems),
+            health: Health::new(scope, problems),
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }

@@ -82,7 +82,8 @@ impl Module for Http {
             .provide::<provide::Table>()
             .handler::<http1::Handle>()
             .action::<worker::Status>()
-            .probe::<probe::Ask>();
+            .probe::<probe::Ask>()
+            .probe::<probe::grpc::Ask>();
         variables::register(registry);
     }
 

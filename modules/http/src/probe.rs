@@ -9,6 +9,9 @@ use anyproxy_module_api::*;
 use regex::bytes::Regex;
 use std::fmt;
 
+pub(crate) mod grpc;
+mod http2;
+
 /// As much of a body is read.
 const BODY: usize = 64 << 10;
 /// Of an answer's head, and of those before the final one together.
@@ -16,7 +19,7 @@ const HEAD: usize = 32 << 10;
 const PIECE: usize = 4 << 10;
 
 directive! {
-    /// The heartbeats of these peers ask by a request over HTTP/1.1, where a connection alone would do.
+    /// The heartbeats of these peers ask by a request, where a connection alone would do.
     /// Beside a `heartbeat`, which says when and what follows. Each check has a connection of its own, made as sessions' are.
     /// Of the body 64 KiB are looked at.
     "http_heartbeat", Contexts::UPSTREAM.or(Contexts::PEER),
@@ -29,6 +32,8 @@ directive! {
         ArgDesc::new("method", Kind::Choice, "The request's method.")
             .choices(&[Str::new("GET"), Str::new("HEAD"), Str::new("OPTIONS")])
             .default("GET"),
+        ArgDesc::new("version", Kind::Choice, "Of HTTP; absent: that of `http_proxy` where the peer stands in its local, else 1.1.")
+            .choices(&[Str::new("1.1"), Str::new("2")]),
     ])
     .role(Role::Probe, "http")
     .default("a connection is enough")
@@ -44,6 +49,7 @@ pub(crate) struct Question {
     host: Option<&'static str>,
     status: Statuses,
     body: Option<Wanted>,
+    http2: bool,
 }
 
 impl Question {
@@ -64,14 +70,6 @@ impl Question {
                 problems.error(&v.span, &text, "write \"200\", \"200-299\" or \"200-299,401\"");
             })
         });
-        let host = node.prop("host");
-        if let Some(v) = host.filter(|v| authority(v.text.as_bytes()).is_none()) {
-            problems.error(
-                &v.span,
-                &format!("\"{}\" is no host", v.text),
-                "write \"example.com\" or \"example.com:8080\"",
-            );
-        }
         let body = node.prop("body").and_then(|v| match Wanted::parse(v.text.as_str()) {
             Ok(wanted) => Some(wanted),
             Err(why) => {
@@ -83,8 +81,25 @@ impl Question {
         if let Some(v) = node.prop("body").filter(|_| method == Method::Head) {
             problems.error(&v.span, "the answer to HEAD has no body", "");
         }
-        let host = host.map(|v| v.text.as_str());
-        Some(Self { method, start, host, status: status.unwrap_or(Statuses::WELL), body })
+        let host = host(node, problems);
+        // A pool of its own does not know who asks its peers, and by what.
+        let as_asked = || scope.kind() == ScopeKind::Peer && scope.parent().is_some_and(|local| local.peers_http2);
+        let http2 = node.prop("version").map_or_else(as_asked, |v| v.text.as_str() == "2");
+        Some(Self { method, start, host, status: status.unwrap_or(Statuses::WELL), body, http2 })
+    }
+
+    fn has_status(&self, status: u16) -> Result<(), Error> {
+        if self.status.has(status) { Ok(()) } else { Err(unwell(format!("status {status}, not {}", self.status))) }
+    }
+
+    fn has_body(&self, body: &[u8]) -> Result<(), Error> {
+        match &self.body {
+            Some(wanted) if !wanted.is_in(body) => Err(unwell(match wanted {
+                Wanted::Text(text) => format!("\"{text}\" is not in the body"),
+                Wanted::Regex(regex) => format!("the body does not match {regex}"),
+            })),
+            _ => Ok(()),
+        }
     }
 
     fn request(&self, peer: &Connect) -> Vec<u8> {
@@ -95,6 +110,16 @@ impl Question {
         }
         out
     }
+}
+
+/// `host=`, which is to be one.
+fn host(node: &Node, problems: &mut Problems<'_>) -> Option<&'static str> {
+    let value = node.prop("host")?;
+    if authority(value.text.as_bytes()).is_none() {
+        let help = "write \"example.com\" or \"example.com:8080\"";
+        problems.error(&value.span, &format!("\"{}\" is no host", value.text), help);
+    }
+    Some(value.text.as_str())
 }
 
 /// Host and port of a peer as in a URL of `http`.
@@ -185,23 +210,20 @@ impl Probe<Http> for Ask {
         let Some(question) = &at.conf().question else {
             return Err(unwell("the peer's block has no http_heartbeat"));
         };
+        let request = question.request(&peer);
+        if question.http2 {
+            let answer = http2::ask(&at.worker().peers, stream, &request, false, Vec::new().into()).await?;
+            question.has_status(answer.head.status())?;
+            return question.has_body(&answer.body);
+        }
         let mut answer = Answer { stream, bytes: Vec::new(), at: 0 };
-        answer.stream.write_all(&question.request(&peer)).await?;
+        answer.stream.write_all(&request).await?;
         answer.stream.flush().await?;
         let head = answer.head().await?;
-        if !question.status.has(head.status()) {
-            return Err(unwell(format!("status {}, not {}", head.status(), question.status)));
-        }
+        question.has_status(head.status())?;
         let framing = response_framing(&head, &answer.bytes, question.method).map_err(malformed)?;
         answer.at = head.len();
-        let body = answer.body(Body::new(framing, ChunkLimits::default())).await?;
-        match &question.body {
-            Some(wanted) if !wanted.is_in(&body) => Err(unwell(match wanted {
-                Wanted::Text(text) => format!("\"{text}\" is not in the body"),
-                Wanted::Regex(regex) => format!("the body does not match {regex}"),
-            })),
-            _ => Ok(()),
-        }
+        question.has_body(&answer.body(Body::new(framing, ChunkLimits::default())).await?)
     }
 }
 
