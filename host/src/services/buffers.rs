@@ -32,7 +32,7 @@ struct Alone(AtomicUsize);
 /// What a thread has for its next buffers.
 struct Free {
     lists: [Vec<Box<[u8]>>; 3],
-    /// Bytes reserved for them.
+    /// Bytes reserved for them, until the next sweep.
     allowance: usize,
 }
 
@@ -149,6 +149,14 @@ unsafe extern "C" fn release(_: *mut (), ptr: *mut u8, cap: usize) {
     }
 }
 
+/// To be called ten times a second: what this thread has reserved is everybody's again, and who waits for memory tries anew.
+pub fn sweep() {
+    FREE.with_borrow_mut(|free| {
+        RESERVED.0.fetch_sub(std::mem::take(&mut free.allowance), Relaxed);
+    });
+    wake_waiting();
+}
+
 /// Notes a task that wants memory; woken when some comes back on this thread, and ten times a second.
 pub fn wait(waker: &Waker) {
     ANY_WAITING.set(true);
@@ -160,7 +168,7 @@ pub fn wait(waker: &Waker) {
 }
 
 /// Wakes all that wait for memory on this thread.
-pub fn wake_waiting() {
+fn wake_waiting() {
     ANY_WAITING.set(false);
     for w in WAITING.take() {
         w.wake();

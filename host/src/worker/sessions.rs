@@ -135,7 +135,7 @@ impl Worker {
         for s in fired {
             s.wake();
         }
-        buffers::wake_waiting();
+        buffers::sweep();
         self.logs.borrow_mut().tick(self);
         self.reap();
     }
