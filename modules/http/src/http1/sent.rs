@@ -3,6 +3,7 @@
 use super::{SHORT, cause};
 use crate::{
     conn::{AHEAD, Conn, ROUNDS, within},
+    core::date,
     fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Version},
     incoming::{Incoming, Shared},
@@ -52,7 +53,7 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
     message.write_answer(out);
     if message.head.fields().first(Id::Date).is_none() {
         out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(&h1::http_date(unix_ms() / 1000));
+        out.extend_from_slice(&date::format((unix_ms() / 1000) as i64));
         out.extend_from_slice(b"\r\n");
     }
     let mut chunked = false;
