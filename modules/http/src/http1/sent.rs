@@ -103,7 +103,7 @@ pub(super) fn deliver(
             let conn = &mut *conn.borrow_mut();
             let before = conn.out.len();
             let chunked = write_head(call, &reply, &mut manner, &mut conn.out);
-            conn.heads_sent += (conn.out.len() - before) as u64;
+            conn.wrote_head(conn.out.len() - before);
             chunked
         };
         if let Some(upgrade) = reply.upgrade.take() {
