@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    upstream::{lease::Lease, pick, pool::Pool},
+    upstream::{attempts::connect_session, lease::Lease, pick, pool::Pool},
 };
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
@@ -56,7 +56,7 @@ pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> Loc
         pool(&session)?;
         Ok(LocalFuture::new(async move {
             let connected = match pool(&session) {
-                Ok(pool) => pick::connect_session(&session, pool).await,
+                Ok(pool) => connect_session(&session, pool).await,
                 Err(e) => Err(e),
             };
             connected.map(|(stream, lease)| Connected { stream, lease: object(lease) }).into()

@@ -6,6 +6,7 @@
 //! or makes an interval last longer; it never panics.
 
 mod ask;
+pub mod attempts;
 pub mod budget;
 pub mod connect;
 pub mod eject;
@@ -19,6 +20,7 @@ pub mod maintain;
 pub mod pick;
 pub mod pool;
 pub mod queue;
+mod random;
 pub mod recover;
 pub mod registered;
 mod render;

@@ -1,9 +1,10 @@
-//! Choosing a peer for a session: pick, wait, connect, retry.
+//! Choosing a peer: asking the balancer, taking a place, waiting in the queue.
 
 use super::{
     budget::RetryBudget,
     lease::Lease,
     pool::{Member, PeerSet, Pool},
+    random::random,
     recover, render,
     turns::Turns,
 };
@@ -21,12 +22,9 @@ use crate::{
 use anyproxy_module_api::abi::{
     bytes::Slice,
     error::{Error, ErrorKind},
-    session::{Cause, CloseReason, Stage, Who},
-    stream::Stream,
-    upstream::{Outcome, Pick, PickCx},
+    upstream::{Pick, PickCx},
 };
 use std::{
-    cell::Cell,
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -42,7 +40,7 @@ const LEAST_RETRIES: u32 = 10;
 pub struct PoolWorker {
     /// One balancer a tier.
     pub(super) balancers: [Option<Balancer>; 2],
-    budget: RetryBudget,
+    pub(super) budget: RetryBudget,
     /// The peers as of the last pick here.
     pub(super) set: Arc<PeerSet>,
     /// Its members, to be held by leases of this worker: counts of what all workers hold would go from core to core with
@@ -70,25 +68,6 @@ impl PoolWorker {
     pub fn end(&mut self) {
         self.balancers = [None, None];
     }
-}
-
-thread_local! {
-    static RANDOM: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Random bits that need not be secret (splitmix64, seeded by the process).
-pub fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    RANDOM.with(|r| {
-        if r.get() == 0 {
-            r.set(std::hash::RandomState::new().build_hasher().finish() | 1);
-        }
-        let next = r.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        r.set(next);
-        let z = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
 }
 
 enum Attempt<T> {
@@ -175,7 +154,7 @@ async fn pick_other(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: 
 }
 
 /// Keeps what the session's variables say of its peer.
-fn note(session: &Session, lease: &Lease) {
+pub(super) fn note(session: &Session, lease: &Lease) {
     let note = &mut *session.lease.borrow_mut();
     note.member = Some(Rc::clone(&lease.member));
     note.pool = lease.pool;
@@ -352,53 +331,4 @@ async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Limit, text));
     }
     Ok(())
-}
-
-/// Chooses a peer for the session and connects, trying others as the upstream's `retry` says.
-///
-/// # Errors
-/// The last attempt's.
-pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<(Stream, Lease), Error> {
-    let worker = &session.worker;
-    let began = timers::now();
-    let client = session.shared.client.get();
-    if let Some(state) = worker.pool(pool.index) {
-        state.borrow_mut().budget.request(began);
-    }
-    let mut tried = Vec::new();
-    let mut last = None;
-    loop {
-        let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
-            Ok(l) => l,
-            // That there is no other peer to try is no reason of its own.
-            Err(e) if e.kind == ErrorKind::Permission => {
-                session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
-                return Err(e);
-            }
-            Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
-        };
-        note(session, &lease);
-        let error = match lease.connect().await {
-            Ok(stream) => return Ok((stream, lease)),
-            Err(e) => e,
-        };
-        let peer = lease.member.live.addr;
-        tried.push(lease.chosen.as_ref().unwrap_or(&lease.member).live.state.id);
-        let own_fault = lease.own_fault;
-        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: u8::from(!own_fault) });
-        if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
-            tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
-        }
-        let now = timers::now();
-        let may_retry = !own_fault
-            && (tried.len() as u32) < pool.attempts
-            && now.saturating_sub(began) < pool.retry_timeout
-            && session.shared.kill.get() == 0
-            && worker.pool(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
-        if !may_retry {
-            return Err(error);
-        }
-        pool.shared.retries.fetch_add(1, Relaxed);
-        last = Some(error);
-    }
 }

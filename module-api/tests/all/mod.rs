@@ -146,7 +146,7 @@ impl Preread<All> for Hello {
     const HEADER: bool = false;
     const ON_DOMAIN: bool = true;
     const MAX: u32 = 64;
-    fn wanted(at: At<All>) -> bool {
+    fn wanted(at: At<'_, All>) -> bool {
         !at.conf().words.is_empty()
     }
     fn look(session: &Session<All>, bytes: &[u8], out: &mut LookOut) -> Look {
@@ -165,7 +165,7 @@ pub(crate) struct Gate;
 impl Hook<All> for Gate {
     const NAME: &'static str = "all.gate";
     const PHASE: Phase = Phase::Access;
-    fn check(_: At<All>, session: &Session<All>) -> Verdict {
+    fn check(_: At<'_, All>, session: &Session<All>) -> Verdict {
         match session.status.get() {
             0 => Verdict::Pass,
             1 => Verdict::Deny,
@@ -225,7 +225,7 @@ pub(crate) struct Line;
 impl Greeting<All> for Line {
     const NAME: &'static str = "line";
     const ORDER: i32 = 0;
-    fn write(_: At<All>, session: &Session<All>, request: &Connect, out: &mut Sink) -> bool {
+    fn write(_: At<'_, All>, session: &Session<All>, request: &Connect, out: &mut Sink) -> bool {
         out.push(format!("{} to {}\n", session.client.get(), request.host).as_bytes());
         request.host.as_str() != "nobody"
     }
@@ -257,7 +257,7 @@ impl DatagramListener<All> for Drops {
     fn route(_: &All, datagram: &[u8]) -> Route {
         if datagram.is_empty() { Route::DROP } else { Route::owner(1, datagram[0].into()) }
     }
-    fn start(_: At<All>, listener: u32, _: Addr) -> Endpoint {
+    fn start(_: At<'_, All>, listener: u32, _: Addr) -> Endpoint {
         Endpoint(listener)
     }
 }
@@ -271,7 +271,7 @@ impl DatagramEndpoint for Endpoint {
 pub(crate) struct Shake;
 impl Listener<All> for Shake {
     const NAME: &'static str = "shake";
-    fn options(_: At<All>, options: &mut SocketOptions) {
+    fn options(_: At<'_, All>, options: &mut SocketOptions) {
         options.backlog = 7;
     }
     async fn accept(_: Session<All>, mut stream: Stream) -> Result<Stream, Error> {
@@ -284,7 +284,7 @@ impl Listener<All> for Shake {
 pub(crate) struct Dial;
 impl Connector<All> for Dial {
     const NAME: &'static str = "dial";
-    async fn connect(_: At<All>, request: Connect) -> Result<Stream, Error> {
+    async fn connect(_: At<'_, All>, request: Connect) -> Result<Stream, Error> {
         let mut s = connect(request.addr, &SocketOptions::default()).await?;
         s.write_all(request.host.as_bytes()).await?;
         Ok(s)
@@ -296,7 +296,7 @@ struct Ping;
 
 impl Probe<All> for Ping {
     const NAME: &'static str = "ping";
-    async fn ask(at: At<All>, request: Connect, mut stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, All>, request: Connect, mut stream: Stream) -> Result<(), Error> {
         assert_ne!(request.host.as_str(), "panic");
         let said = format!("{} {}", at.conf().words.join(" "), request.host);
         stream.write_all(said.as_bytes()).await?;

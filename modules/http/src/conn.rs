@@ -44,8 +44,9 @@ pub(crate) struct Conn {
     /// All that came, and all that went.
     pub(crate) total_received: u64,
     pub(crate) total_sent: u64,
-    /// Of it: heads, to a client.
-    pub(crate) heads_sent: u64,
+    /// Of it: heads, to a client. It wraps, since what counts is the difference that one exchange makes: in four bytes it has
+    /// room beside the flags, and an idle connection is no larger for it.
+    pub(crate) heads_sent: u32,
     /// The last read took all there was, and nothing was waited for since: the next one first waits without a buffer.
     emptied: bool,
     /// The last read filled its buffer.
@@ -196,6 +197,11 @@ impl Conn {
         self.sent = 0;
         self.queued += piece.len();
         self.queue.push_back(piece);
+    }
+
+    /// So many bytes of `out` are a head to a client.
+    pub(crate) fn wrote_head(&mut self, len: usize) {
+        self.heads_sent = self.heads_sent.wrapping_add(len as u32);
     }
 
     /// Bytes that are not sent yet.

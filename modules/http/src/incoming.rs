@@ -173,7 +173,7 @@ impl Incoming {
             let conn = &mut *conn.borrow_mut();
             if std::mem::take(&mut conn.expects) && conn.unread().is_empty() {
                 conn.out.extend_from_slice(CONTINUE);
-                conn.heads_sent += CONTINUE.len() as u64;
+                conn.wrote_head(CONTINUE.len());
             }
         }
     }
@@ -187,7 +187,7 @@ impl Incoming {
                 let before = conn.out.len();
                 message.write_answer(&mut conn.out);
                 conn.out.extend_from_slice(b"\r\n");
-                conn.heads_sent += (conn.out.len() - before) as u64;
+                conn.wrote_head(conn.out.len() - before);
             }
             From::Http2(stream, expects) => {
                 expects.set(expects.get() && message.status() != 100);

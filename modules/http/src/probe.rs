@@ -206,7 +206,7 @@ pub(crate) struct Ask;
 impl Probe<Http> for Ask {
     const NAME: &'static str = "http";
 
-    async fn ask(at: At<Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
         let Some(question) = &at.conf().question else {
             return Err(unwell("the peer's block has no http_heartbeat"));
         };

@@ -10,7 +10,7 @@ const fn deny(when: bool) -> Verdict {
 }
 
 /// Whether the block has any line.
-fn applies(at: At<Tcp>) -> bool {
+fn applies(at: At<'_, Tcp>) -> bool {
     at.try_conf().is_some_and(|c| c.access.is_some())
 }
 
@@ -21,11 +21,11 @@ impl Hook<Tcp> for Before {
     const NAME: &'static str = "tcp.access";
     const PHASE: Phase = Phase::Access;
 
-    fn applies(at: At<Tcp>) -> bool {
+    fn applies(at: At<'_, Tcp>) -> bool {
         applies(at)
     }
 
-    fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
+    fn check(at: At<'_, Tcp>, session: &Session<Tcp>) -> Verdict {
         let access = at.try_conf().and_then(|c| c.access.as_deref());
         deny(access.is_some_and(|a| a.denies(&session.client.get())) && !session.has_exchanges())
     }
@@ -38,11 +38,11 @@ impl Hook<Tcp> for Routed {
     const NAME: &'static str = "tcp.access_routed";
     const PHASE: Phase = Phase::Routed;
 
-    fn applies(at: At<Tcp>) -> bool {
+    fn applies(at: At<'_, Tcp>) -> bool {
         applies(at)
     }
 
-    fn check(at: At<Tcp>, session: &Session<Tcp>) -> Verdict {
+    fn check(at: At<'_, Tcp>, session: &Session<Tcp>) -> Verdict {
         let access = at.try_conf().and_then(|c| c.access.as_deref());
         deny(access.is_some_and(|a| !a.allows(&session.client.get())))
     }

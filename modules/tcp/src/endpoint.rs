@@ -9,7 +9,7 @@ pub(crate) struct Tcp;
 impl Listener<crate::Tcp> for Tcp {
     const NAME: &'static str = "tcp";
 
-    fn options(at: At<crate::Tcp>, options: &mut SocketOptions) {
+    fn options(at: At<'_, crate::Tcp>, options: &mut SocketOptions) {
         if let Some(conf) = at.try_conf() {
             conf.socket.listening(options);
         }
@@ -19,7 +19,7 @@ impl Listener<crate::Tcp> for Tcp {
 impl Connector<crate::Tcp> for Tcp {
     const NAME: &'static str = "tcp";
 
-    fn options(at: At<crate::Tcp>, options: &mut SocketOptions) {
+    fn options(at: At<'_, crate::Tcp>, options: &mut SocketOptions) {
         if let Some(conf) = at.try_conf() {
             conf.socket.connecting(options);
         }

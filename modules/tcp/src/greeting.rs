@@ -15,13 +15,13 @@ use anyproxy_module_api::{Addr, At, Connect, Greeting, Session, Sink, tracing};
 const SENDER: &str = concat!("anyproxy/", env!("CARGO_PKG_VERSION"));
 
 /// What holds for a peer: its own word, or the one it inherited, else that of the session's local.
-fn effective<T>(at: At<Tcp>, session: &Session<Tcp>, of: impl Fn(&Headers) -> Option<T>) -> Option<T> {
+fn effective<T>(at: At<'_, Tcp>, session: &Session<Tcp>, of: impl Fn(&Headers) -> Option<T>) -> Option<T> {
     let own = at.try_conf().and_then(|c| of(&c.headers));
     own.or_else(|| session.block().and_then(|c| of(&c.headers)))
 }
 
 /// Whether the hello header goes to this peer.
-pub(crate) fn sends_hello(at: At<Tcp>, session: &Session<Tcp>) -> bool {
+pub(crate) fn sends_hello(at: At<'_, Tcp>, session: &Session<Tcp>) -> bool {
     effective(at, session, |h| h.send_hello).unwrap_or(false)
 }
 
@@ -43,7 +43,7 @@ impl Greeting<Tcp> for Hello {
     const NAME: &'static str = "hello";
     const ORDER: i32 = 0;
 
-    fn write(at: At<Tcp>, session: &Session<Tcp>, _: &Connect, out: &mut Sink) -> bool {
+    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect, out: &mut Sink) -> bool {
         if !sends_hello(at, session) {
             return true;
         }
@@ -78,7 +78,7 @@ impl Greeting<Tcp> for ProxyProtocol {
     const NAME: &'static str = "proxy_protocol";
     const ORDER: i32 = 10;
 
-    fn write(at: At<Tcp>, session: &Session<Tcp>, _: &Connect, out: &mut Sink) -> bool {
+    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect, out: &mut Sink) -> bool {
         let Some(Some(send)) = effective(at, session, |h| h.send_proxy) else { return true };
         match proxy(session, send) {
             Ok(bytes) => {

@@ -48,7 +48,7 @@ impl Preread<Tcp> for Hello {
     const ON_DOMAIN: bool = false;
     const MAX: u32 = hello_header::MAX_LENGTH as u32;
 
-    fn wanted(at: At<Tcp>) -> bool {
+    fn wanted(at: At<'_, Tcp>) -> bool {
         at.try_conf().is_some_and(|c| c.headers.hello_from.is_some())
     }
 
@@ -87,7 +87,7 @@ impl Preread<Tcp> for ProxyProtocol {
     const ON_DOMAIN: bool = false;
     const MAX: u32 = proxy_protocol::V2_MAX as u32;
 
-    fn wanted(at: At<Tcp>) -> bool {
+    fn wanted(at: At<'_, Tcp>) -> bool {
         at.try_conf().is_some_and(|c| c.headers.proxy_from.is_some())
     }
 
@@ -130,7 +130,7 @@ impl Preread<Tcp> for Tls {
     const ON_DOMAIN: bool = true;
     const MAX: u32 = client_hello::MAX_RECEIVED as u32;
 
-    fn wanted(at: At<Tcp>) -> bool {
+    fn wanted(at: At<'_, Tcp>) -> bool {
         at.try_conf().is_none_or(|c| c.headers.tls)
     }
 
@@ -168,7 +168,7 @@ impl Preread<Tcp> for Http {
     const ON_DOMAIN: bool = true;
     const MAX: u32 = 16 << 10;
 
-    fn wanted(at: At<Tcp>) -> bool {
+    fn wanted(at: At<'_, Tcp>) -> bool {
         at.try_conf().is_none_or(|c| c.headers.http.is_some())
     }
 

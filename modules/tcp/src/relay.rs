@@ -113,7 +113,7 @@ impl Relay<Tcp> for Copy {
     const NAME: &'static str = "copy";
     const PRIORITY: i32 = 0;
 
-    fn takes(_: At<Tcp>, _: &Session<Tcp>, _: &Stream, _: &Stream) -> bool {
+    fn takes(_: At<'_, Tcp>, _: &Session<Tcp>, _: &Stream, _: &Stream) -> bool {
         true
     }
 
@@ -133,7 +133,7 @@ impl Relay<Tcp> for Splice {
     const NAME: &'static str = "splice";
     const PRIORITY: i32 = 10;
 
-    fn takes(at: At<Tcp>, _: &Session<Tcp>, client: &Stream, upstream: &Stream) -> bool {
+    fn takes(at: At<'_, Tcp>, _: &Session<Tcp>, client: &Stream, upstream: &Stream) -> bool {
         // Not `raw_fd`: what was read before a server was chosen is still in front of the client's bytes now, and gone
         // by the time a direction is spliced.
         cfg!(target_os = "linux") && at.try_conf().is_none_or(|c| c.splice) && is_plain(client) && is_plain(upstream)
@@ -155,7 +155,7 @@ impl Relay<Tcp> for Shaped {
     const NAME: &'static str = "shaped";
     const PRIORITY: i32 = 20;
 
-    fn takes(at: At<Tcp>, _: &Session<Tcp>, _: &Stream, _: &Stream) -> bool {
+    fn takes(at: At<'_, Tcp>, _: &Session<Tcp>, _: &Stream, _: &Stream) -> bool {
         at.try_conf().is_some_and(conf::Conf::is_shaped)
     }
 

@@ -16,9 +16,9 @@ pub trait Connector<M: Module> {
     /// Name that directives refer to.
     const NAME: &'static str;
     /// Adjusts the socket, by the block of the peer's line. Asked once for each line and generation.
-    fn options(_at: At<M>, _options: &mut SocketOptions) {}
+    fn options(_at: At<'_, M>, _options: &mut SocketOptions) {}
     /// Connects. Not called for a connector registered as plain.
-    fn connect(_at: At<M>, _request: Connect) -> impl Future<Output = Result<Stream, Error>> + 'static {
+    fn connect<'a>(_at: At<'a, M>, _request: Connect) -> impl Future<Output = Result<Stream, Error>> + 'a {
         async { Err(Error::bare(ErrorKind::Unsupported)) }
     }
 }

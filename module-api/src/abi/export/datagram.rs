@@ -19,7 +19,7 @@ pub trait DatagramListener<M: Module> {
     /// Who owns this datagram?
     fn route(module: &M, datagram: &[u8]) -> Route;
     /// Starts on this worker.
-    fn start(at: At<M>, listener: u32, local: Addr) -> Self::Endpoint;
+    fn start(at: At<'_, M>, listener: u32, local: Addr) -> Self::Endpoint;
 }
 
 /// Serves the datagrams of one listener on one worker.

@@ -14,7 +14,7 @@ pub trait Greeting<M: Module> {
     /// Lower is sent first.
     const ORDER: i32;
     /// Writes it; false: the peer cannot be used.
-    fn write(at: At<M>, session: &Session<M>, request: &Connect, out: &mut Sink) -> bool;
+    fn write(at: At<'_, M>, session: &Session<M>, request: &Connect, out: &mut Sink) -> bool;
 }
 
 impl<M: Module> Registry<M> {

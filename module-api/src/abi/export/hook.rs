@@ -21,11 +21,11 @@ pub trait Hook<M: Module> {
     const AFTER: &'static [Str] = &[];
     /// Whether it has anything to do in this block: where not, it costs no session anything. Asked once for each block of a
     /// configuration, where there is no worker yet.
-    fn applies(_at: At<M>) -> bool {
+    fn applies(_at: At<'_, M>) -> bool {
         true
     }
     /// Decides at once, or asks for `run`.
-    fn check(at: At<M>, session: &Session<M>) -> Verdict;
+    fn check(at: At<'_, M>, session: &Session<M>) -> Verdict;
     /// Decides in its own time. True: pass.
     fn run(_session: Session<M>) -> impl Future<Output = bool> + 'static {
         async { true }

@@ -17,7 +17,7 @@ pub trait Listener<M: Module> {
     /// Name that directives refer to.
     const NAME: &'static str;
     /// Adjusts the socket before it is bound.
-    fn options(_at: At<M>, _options: &mut SocketOptions) {}
+    fn options(_at: At<'_, M>, _options: &mut SocketOptions) {}
     /// The protocol's own handshake. Not called for a listener registered as plain.
     fn accept(_session: Session<M>, stream: Stream) -> impl Future<Output = Result<Stream, Error>> + 'static {
         async move { Ok(stream) }

@@ -19,7 +19,7 @@ pub trait Preread<M: Module> {
     /// Most bytes it may ask for.
     const MAX: u32;
     /// Whether this listener's configuration wants it.
-    fn wanted(at: At<M>) -> bool;
+    fn wanted(at: At<'_, M>) -> bool;
     /// Looks; may set the session's domain, client address and request id.
     fn look(session: &Session<M>, bytes: &[u8], out: &mut LookOut) -> Look;
 }

@@ -19,7 +19,7 @@ pub trait Probe<M: Module> {
     ///
     /// # Errors
     /// The peer is not well: the text is shown in status and in the log.
-    fn ask(at: At<M>, request: Connect, stream: Stream) -> impl Future<Output = Result<(), Error>> + 'static;
+    fn ask<'a>(at: At<'a, M>, request: Connect, stream: Stream) -> impl Future<Output = Result<(), Error>> + 'a;
 }
 
 impl<M: Module> Registry<M> {

@@ -18,7 +18,7 @@ pub trait Relay<M: Module> {
     /// Higher is asked first.
     const PRIORITY: i32;
     /// Whether it takes these two.
-    fn takes(at: At<M>, session: &Session<M>, client: &Stream, upstream: &Stream) -> bool;
+    fn takes(at: At<'_, M>, session: &Session<M>, client: &Stream, upstream: &Stream) -> bool;
     /// Runs it.
     fn run(session: Session<M>, client: Stream, upstream: Stream) -> impl Future<Output = Result<(), Error>> + 'static;
 }

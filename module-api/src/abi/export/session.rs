@@ -29,7 +29,8 @@ struct Slot<T> {
 /// A session held by a module: its open fields by `Deref`, the rest by methods. Stays on its worker.
 pub struct Session<M> {
     pub(super) raw: *const SessionShared,
-    at: At<M>,
+    /// Its objects are there for as long as the session is held: nobody is given it, or them, for longer.
+    at: At<'static, M>,
 }
 
 impl<M: Module> Session<M> {

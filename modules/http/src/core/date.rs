@@ -11,12 +11,14 @@ pub const DATE_LEN: usize = 29;
 const DAY: i64 = 86_400;
 /// Days from 1 March of year 0 to 1 January 1970.
 const EPOCH: i64 = 719_468;
+/// After so many days the calendar begins anew, with the same days of the week.
+const FOUR_CENTURIES: i64 = 146_097;
 /// Seconds from the epoch to the first and the last second that four digits of a year can write.
 const FIRST: i64 = -62_167_219_200;
 const LAST: i64 = 253_402_300_799;
 
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+static MONTHS: [[u8; 3]; 12] =
+    [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov", *b"Dec"];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 /// Days between 1 March and the first of each month, from March on.
 const OFFSETS: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
@@ -43,31 +45,29 @@ pub struct Civil {
 impl Civil {
     /// The fields of `seconds` since the Unix epoch. A moment outside the years 0 to 9999 becomes the nearest one inside.
     #[must_use]
+    #[inline]
     pub fn from_unix(seconds: i64) -> Self {
-        let seconds = seconds.clamp(FIRST, LAST);
-        let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-        let since = days + EPOCH;
-        // The mean length of a year gives the right year or a neighbour of it.
-        let mut year = (since * 400).div_euclid(146_097);
-        while year_start(year) > since {
-            year -= 1;
-        }
-        while year_start(year + 1) <= since {
-            year += 1;
-        }
-        let in_year = since - year_start(year);
-        let index = OFFSETS.iter().rposition(|&offset| offset <= in_year).unwrap_or(0);
-        let day = in_year - OFFSETS[index] + 1;
-        let (month, year) = if index < 10 { (index + 3, year) } else { (index - 9, year + 1) };
-        // Every value is within its field by the clamp above.
+        // From four centuries before the year 0 on, so that everything counts upwards.
+        let since = (seconds.clamp(FIRST, LAST) + (EPOCH + FOUR_CENTURIES) * DAY) as u64;
+        let (days, second) = ((since / DAY as u64) as u32, (since % DAY as u64) as u32);
+        let (era, day) = (days / FOUR_CENTURIES as u32, days % FOUR_CENTURIES as u32);
+        // Without the leap days before it, a day falls into a year of 365.
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let in_year = day - (year * 365 + year / 4 - year / 100);
+        // Months from March on have 31 30 31 30 31 days in turn: 153 in five of them.
+        let month = (in_year * 5 + 2) / 153;
+        let day = in_year - (month * 153 + 2) / 5 + 1;
+        let year = era * 400 + year + u32::from(month > 9) - 400;
+        let month = if month > 9 { month - 9 } else { month + 3 };
+        // Every value is within its field by the clamp above. The first of the days is a Wednesday.
         Self {
             year: year as u16,
             month: month as u8,
             day: day as u8,
-            hour: (rest / 3600) as u8,
-            minute: (rest / 60 % 60) as u8,
-            second: (rest % 60) as u8,
-            weekday: (days + 4).rem_euclid(7) as u8,
+            hour: (second / 3600) as u8,
+            minute: (second / 60 % 60) as u8,
+            second: (second % 60) as u8,
+            weekday: ((days + 3) % 7) as u8,
         }
     }
 }
@@ -173,7 +173,7 @@ fn weekday(value: &[u8], short: bool) -> Option<&[u8]> {
 /// The month from 0, and what follows it.
 fn month(value: &[u8]) -> Option<(usize, &[u8])> {
     let (name, rest) = value.split_at_checked(3)?;
-    Some((MONTHS.iter().position(|&month| month == name)?, rest))
+    Some((MONTHS.iter().position(|month| month == name)?, rest))
 }
 
 /// The second of the day, and what follows it. Second 60 is the leap second: the first of the next minute here.
@@ -204,16 +204,14 @@ fn end(value: &[u8]) -> Option<()> {
 /// moment outside the years 0 to 9999 becomes the nearest one inside.
 #[must_use]
 pub fn format(seconds: i64) -> [u8; DATE_LEN] {
+    static DAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
     let at = Civil::from_unix(seconds);
     let mut out = *b"Sun, 00 Jan 0000 00:00:00 GMT";
-    if let Some(name) = WEEKDAYS.get(usize::from(at.weekday)) {
-        out[..3].copy_from_slice(&name.as_bytes()[..3]);
-    }
-    if let Some(name) = MONTHS.get(usize::from(at.month).wrapping_sub(1)) {
-        out[8..11].copy_from_slice(*name);
-    }
+    // Both are within their fields.
+    out[..3].copy_from_slice(&DAYS[usize::from(at.weekday)]);
+    out[8..11].copy_from_slice(&MONTHS[usize::from(at.month - 1)]);
     let mut two = |at: usize, value: u8| {
-        out[at] = b'0' + value / 10 % 10;
+        out[at] = b'0' + value / 10;
         out[at + 1] = b'0' + value % 10;
     };
     two(5, at.day);

@@ -161,7 +161,7 @@ async fn turn(
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
         exchange.client_sent.set(conn.total_sent - before.1);
         let heads = &mut state.parts.borrow_mut().heads;
-        (heads.client_received, heads.client_sent) = (received, conn.heads_sent - before.2);
+        (heads.client_received, heads.client_sent) = (received, conn.heads_sent.wrapping_sub(before.2).into());
         conn.rest();
         conn.body.is_done() && conn.unread().is_empty()
     };

@@ -3,6 +3,7 @@
 use super::{SHORT, cause};
 use crate::{
     conn::{AHEAD, Conn, ROUNDS, within},
+    core::date,
     fault::Fault,
     h1::{self, ChunkedEncoder, Framing, Id, Version},
     incoming::{Incoming, Shared},
@@ -52,7 +53,7 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
     message.write_answer(out);
     if message.head.fields().first(Id::Date).is_none() {
         out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(&h1::http_date(unix_ms() / 1000));
+        out.extend_from_slice(&date::format((unix_ms() / 1000) as i64));
         out.extend_from_slice(b"\r\n");
     }
     let mut chunked = false;
@@ -102,7 +103,7 @@ pub(super) fn deliver(
             let conn = &mut *conn.borrow_mut();
             let before = conn.out.len();
             let chunked = write_head(call, &reply, &mut manner, &mut conn.out);
-            conn.heads_sent += (conn.out.len() - before) as u64;
+            conn.wrote_head(conn.out.len() - before);
             chunked
         };
         if let Some(upgrade) = reply.upgrade.take() {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Http,
-    core::priority,
+    core::{date, priority},
     exchange::known,
     h1::{self, Id, Method},
     h2::{Code, HeaderWriter},
@@ -252,7 +252,7 @@ fn send_head(call: &Call<'_>, stream: &Body, reply: &Reply, tunnel: bool, end: b
     let Some(mut writer) = codec.headers(stream.id, &mut conn.out) else { return false };
     let mut written = write_lines(&mut writer, message);
     if message.head.fields().first(Id::Date).is_none() {
-        written = written.and_then(|()| writer.known(33, &h1::http_date(unix_ms() / 1000), false));
+        written = written.and_then(|()| writer.known(33, &date::format((unix_ms() / 1000) as i64), false));
     }
     if let Some(n) =
         reply.length.filter(|_| !tunnel && !is_bare(message.status()) && message.value(Id::ContentLength).is_none())

@@ -94,7 +94,7 @@ pub(crate) struct Ask;
 impl Probe<Http> for Ask {
     const NAME: &'static str = "grpc";
 
-    async fn ask(at: At<Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
         let Some(health) = &at.conf().health else {
             return Err(unwell("the peer's block has no http_grpc_heartbeat"));
         };

@@ -1,6 +1,9 @@
 //! One request at a peer of HTTP/2: from its head to the end of the answer's body.
 
-use super::head::{MOST_INTERIM, Manner, write_request};
+use super::{
+    fetch::Awaited,
+    head::{MOST_INTERIM, Manner, write_request},
+};
 use crate::{
     Http,
     conf::Conf,
@@ -14,12 +17,11 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, timeout, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 /// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
@@ -120,29 +122,10 @@ impl Download {
         self.failed.set(true);
         self.into_incoming()
     }
+}
 
-    /// A deadline that passed before the head was there: whose fault it is.
-    fn timed_out(&mut self) -> Fault {
-        if self.uploaded || self.piece.is_some() {
-            self.stream.distrust();
-            return Fault::new(Who::Upstream, Cause::Timeout, 504);
-        }
-        Fault::new(Who::Client, Cause::Timeout, 408)
-    }
-
-    /// [`Download::head`] for a request whose deadline nobody looks after.
-    pub(super) async fn head_alone(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
-        let limit = Duration::from_millis(conf.first_byte_ms);
-        let headed = timeout(limit, async { Ok(self.head(call, conf).await) }).await;
-        headed.unwrap_or_else(|_| {
-            let fault = self.timed_out();
-            self.failed.set(fault.who == Who::Upstream);
-            Err(fault)
-        })
-    }
-
-    /// To the head of the answer.
-    pub(super) async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
+impl Awaited for Download {
+    async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
         let mut moved = true;
@@ -173,6 +156,17 @@ impl Download {
         r
     }
 
+    fn timed_out(&mut self) -> Fault {
+        if self.uploaded || self.piece.is_some() {
+            self.stream.distrust();
+            self.failed.set(true);
+            return Fault::new(Who::Upstream, Cause::Timeout, 504);
+        }
+        Fault::new(Who::Client, Cause::Timeout, 408)
+    }
+}
+
+impl Download {
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
             let message = match ready!(self.stream.poll_head(cx)) {

@@ -3,28 +3,26 @@
 mod download;
 mod extended;
 mod failure;
+mod fetch;
 mod head;
 pub(crate) mod http2;
-mod unwanted;
 
 pub(crate) use download::Download;
 pub(crate) use failure::Failure;
+pub(crate) use fetch::fetch;
 
 use crate::{
-    Http,
     conf::Conf,
     conn::Conn,
-    exchange::State,
-    h1, hooks,
     http2::{client::Stream, peers::Got},
     incoming::Incoming,
-    reply::{Call, Client, Reply},
+    reply::{Call, Reply},
     retry::Tries,
 };
-use anyproxy_http_contract::Response;
-use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerInfo, Session, Who, timeout, tracing};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerInfo, Who, timeout, tracing};
 use extended::Asked;
-use std::{cell::Cell, future::Future, time::Duration};
+use fetch::{Awaited, head_alone};
+use std::{future::Future, time::Duration};
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
@@ -62,7 +60,7 @@ pub(crate) fn pass(
             let mut download = Download::new(call, conf, incoming, peer);
             let headed = match call.alone {
                 false => download.head(call, conf).await,
-                true => Box::pin(download.head_alone(call, conf)).await,
+                true => Box::pin(head_alone(&mut download, call, conf)).await,
             };
             let fault = match headed {
                 Ok(())
@@ -126,7 +124,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         };
         let headed = match call.alone {
             false => download.head(call, conf).await,
-            true => Box::pin(download.head_alone(call, conf)).await,
+            true => Box::pin(head_alone(&mut download, call, conf)).await,
         };
         let fault = match headed {
             Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
@@ -296,31 +294,4 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
             return Err(e);
         }
     }
-}
-
-/// A request of another module's own to the peers of the exchange's local.
-///
-/// # Errors
-/// When no peer answers, with why.
-pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incoming) -> Result<Response, Error> {
-    let client = Client::new(&exchange);
-    let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
-    let known = Cell::new(Some(conf));
-    let call =
-        Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known, alone: true };
-    let asked = match conf.peers_http2 {
-        true => pass_http2(&call, conf, incoming).await,
-        false => pass(&call, conf, incoming).await,
-    };
-    let reply = asked.map_err(Failure::error)?;
-    if reply.upgrade.is_some() {
-        return Err(Error::bare(ErrorKind::Unsupported));
-    }
-    let (status, lines, length) = {
-        let response = &state.parts.borrow().response;
-        let mut lines = Vec::new();
-        h1::headers(&response.head, &response.bytes, &response.struck, &mut lines);
-        (response.status(), lines, response.length())
-    };
-    Ok((status, lines, hooks::into_module(&call, reply.body, length)))
 }

@@ -58,7 +58,7 @@ impl DatagramListener<DatagramEcho> for Datagrams {
         }
     }
 
-    fn start(_: At<DatagramEcho>, listener: u32, _: Addr) -> Echo {
+    fn start(_: At<'_, DatagramEcho>, listener: u32, _: Addr) -> Echo {
         Echo {
             socket: DatagramSocket(listener),
             // Read once: this endpoint answers as what it was when its flows began.

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(100);
 
 impl Download {
     /// Reads what is left of an answer that nobody wants, where that is little; else the connection ends with it.
-    pub(super) async fn throw_away(mut self, call: &Call<'_>) -> Incoming {
+    pub(in crate::proxy) async fn throw_away(mut self, call: &Call<'_>) -> Incoming {
         let (status, length) = {
             let response = &call.state.parts.borrow().response;
             (response.status(), response.length())

@@ -1,0 +1,67 @@
+//! Connecting a session to a peer, and to others where that fails: as often as the upstream's `retry` and its budget allow.
+
+use super::{
+    lease::Lease,
+    pick::{note, pick},
+    pool::Pool,
+};
+use crate::{process::process, services::timers, session::Session};
+use anyproxy_module_api::abi::{
+    error::{Error, ErrorKind},
+    session::{Cause, CloseReason, Stage, Who},
+    stream::Stream,
+    upstream::Outcome,
+};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+/// Chooses a peer for the session and connects, trying others as the upstream's `retry` says.
+///
+/// # Errors
+/// The last attempt's.
+pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<(Stream, Lease), Error> {
+    let worker = &session.worker;
+    let began = timers::now();
+    let client = session.shared.client.get();
+    if let Some(state) = worker.pool(pool.index) {
+        state.borrow_mut().budget.request(began);
+    }
+    let mut tried = Vec::new();
+    let mut last = None;
+    loop {
+        let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
+            Ok(l) => l,
+            // That there is no other peer to try is no reason of its own.
+            Err(e) if e.kind == ErrorKind::Permission => {
+                session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                return Err(e);
+            }
+            Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
+        };
+        note(session, &lease);
+        let error = match lease.connect().await {
+            Ok(stream) => return Ok((stream, lease)),
+            Err(e) => e,
+        };
+        let peer = lease.member.live.addr;
+        tried.push(lease.chosen.as_ref().unwrap_or(&lease.member).live.state.id);
+        let own_fault = lease.own_fault;
+        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: u8::from(!own_fault) });
+        if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
+            tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
+        }
+        let now = timers::now();
+        let may_retry = !own_fault
+            && (tried.len() as u32) < pool.attempts
+            && now.saturating_sub(began) < pool.retry_timeout
+            && session.shared.kill.get() == 0
+            && worker.pool(pool.index).is_some_and(|s| s.borrow_mut().budget.try_retry(now));
+        if !may_retry {
+            return Err(error);
+        }
+        pool.shared.retries.fetch_add(1, Relaxed);
+        last = Some(error);
+    }
+}
