@@ -24,7 +24,7 @@ pub use abi::{
         Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay,
         Routed, Scope, Session, Variable,
     },
-    host::{PeerInfo, Pool, Received, Resolved, Transmit},
+    host::{PeerInfo, PeerKey, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},
     net::{Addr, SocketOptions},
     recycled::Recycled,

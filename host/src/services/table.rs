@@ -131,6 +131,7 @@ pub fn host_table() -> &'static HostVtable {
         session_capture: session::capture,
 
         session_exchanges: session::exchanges,
+        lease_peer: upstream::lease_peer,
     };
     &HOST
 }

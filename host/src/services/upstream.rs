@@ -13,7 +13,7 @@ use crate::{
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
     error::{Error, ErrorKind, Outcome},
-    host::{Connected, Object, PeerInfo},
+    host::{Connected, Object, PeerInfo, PeerKey},
     recycled::Recycled,
     session::SessionShared,
     stream::Stream,
@@ -121,6 +121,12 @@ pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
         }
     })
     .unwrap_or_default()
+}
+
+pub(super) unsafe extern "C" fn lease_peer(lease: Object) -> PeerKey {
+    // SAFETY: see `of`.
+    let lease = unsafe { of(lease) };
+    guard(|| PeerKey { id: lease.member.live.state.id, greeted: lease.is_greeted().into() }).unwrap_or_default()
 }
 
 pub(super) unsafe extern "C" fn lease_conf(lease: Object, module: *const ()) -> *const () {

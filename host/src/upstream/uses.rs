@@ -42,14 +42,15 @@ pub struct Uses(Box<[Line]>);
 impl Default for Uses {
     fn default() -> Self {
         static CORES: OnceLock<usize> = OnceLock::new();
-        let lines = *CORES.get_or_init(|| available_parallelism().map_or(1, usize::from).min(MOST));
+        let lines = *CORES.get_or_init(|| available_parallelism().map_or(1, usize::from).next_power_of_two().min(MOST));
         Self((0..lines).map(|_| Line::default()).collect())
     }
 }
 
 impl Uses {
     fn line(&self, worker: u32) -> &Line {
-        &self.0[worker as usize % self.0.len()]
+        // A power of two: there is no division in it.
+        &self.0[worker as usize & (self.0.len() - 1)]
     }
 
     /// One begins.

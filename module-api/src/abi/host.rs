@@ -8,7 +8,8 @@
 mod values;
 
 pub use values::{
-    Connected, Job, MetricDesc, MetricKind, PeerInfo, Pool, Received, RecvBuf, Resolved, Transmit, Zone, ZoneDesc,
+    Connected, Job, MetricDesc, MetricKind, PeerInfo, PeerKey, Pool, Received, RecvBuf, Resolved, Transmit, Zone,
+    ZoneDesc,
 };
 
 use super::{
@@ -233,6 +234,8 @@ pub struct HostVtable {
     /// Whether it carries exchanges, which are judged each for itself: its server's handler makes some, or, before a server
     /// is chosen, that of one that may be. Absent: not known, and taken as false.
     pub session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
+    /// Two of what `lease_info` says.
+    pub lease_peer: unsafe extern "C" fn(Object) -> PeerKey,
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

@@ -57,6 +57,11 @@ impl Incoming {
     /// No body.
     pub(crate) const NONE: Self = Self { from: From::Nothing, length: Some(0), back: None, seen: 0, limit: 0 };
 
+    /// The body, in whose place there is none from now on.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::NONE)
+    }
+
     /// The body of the request whose head was taken off a connection of HTTP/1, which knows how it is framed.
     pub(crate) fn http1(conn: &Shared, framing: Framing, version: Version) -> Self {
         let length = match framing {

@@ -26,16 +26,16 @@ pub(crate) enum Begun<'a> {
     Reply(Reply),
     /// A peer of HTTP/1 is to be asked, and nothing else has a part in it. By far the most: whoever carries the request
     /// asks it without another future around that.
-    Peer(&'a Conf, Incoming),
+    Peer(&'a Conf),
     /// It takes its time.
     Later(Pin<Box<dyn Future<Output = Reply> + 'a>>),
 }
 
 /// Answers a request whose head is in the exchange's state.
-pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, incoming: Incoming) -> Reply {
-    let mut reply = match begin(call, owned, incoming) {
+pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Reply {
+    let mut reply = match begin(call, owned, &mut incoming) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => answered(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf) => answered(call, conf, proxy::pass(call, conf, &mut incoming).await),
         Begun::Later(reply) => reply.await,
     };
     finish(call, &mut reply);
@@ -91,8 +91,8 @@ fn change(reply: &mut Reply, f: impl FnOnce(Reply) -> Reply) {
     *reply = f(mem::replace(reply, Reply::new(Body::Empty, None)));
 }
 
-/// Chooses who answers.
-pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Begun<'c> {
+/// Chooses who answers, who takes the request's body; but for [`Begun::Peer`], where it stays. It is moved as seldom as may be.
+pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &mut Incoming) -> Begun<'c> {
     let Call { exchange, state, .. } = *call;
     let refused = |status| Begun::Reply(refuse(call, status));
     exchange.set_domain(state.parts.borrow_mut().host());
@@ -139,10 +139,13 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, mut incoming
             };
             Begun::Reply(if reply.whole { cut(call, reply) } else { reply })
         }
-        Asked::Answered(true) => Begun::Later(Box::pin(admitted(call, conf, incoming))),
-        Asked::Later(answer) => Begun::Later(Box::pin(async move {
-            if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
-        })),
+        Asked::Answered(true) => Begun::Later(Box::pin(admitted(call, conf, incoming.take()))),
+        Asked::Later(answer) => {
+            let incoming = incoming.take();
+            Begun::Later(Box::pin(async move {
+                if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
+            }))
+        }
     }
 }
 
@@ -188,10 +191,10 @@ fn cut(call: &Call<'_>, reply: Reply) -> Reply {
 async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Result<Reply, Reply> {
     let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
     let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
-    let incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
-    Ok(match answer(call, conf, incoming, false) {
+    let mut incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
+    Ok(match answer(call, conf, &mut incoming, false) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => answered(call, conf, proxy::pass(call, conf, incoming).await),
+        Begun::Peer(conf) => answered(call, conf, proxy::pass(call, conf, &mut incoming).await),
         Begun::Later(reply) => reply.await,
     })
 }
@@ -206,7 +209,7 @@ async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
 }
 
 /// Has the request answered. `alone`: no hook is to see the whole of what can be cut.
-fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: bool) -> Begun<'c> {
+fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: &mut Incoming, alone: bool) -> Begun<'c> {
     call.stage("access");
     match &conf.answerer {
         Answerer::Static(files) => match statics::send_recent(call, conf, files) {
@@ -216,16 +219,16 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
                 if alone && reply.whole { cut(call, reply) } else { reply }
             })),
         },
-        Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming))),
-        Answerer::Purge(purge) => Begun::Later(Box::pin(purge.answer(call, incoming))),
+        Answerer::Module(name) => Begun::Later(Box::pin(hooks::handle(call, name, incoming.take()))),
+        Answerer::Purge(purge) => Begun::Later(Box::pin(purge.answer(call, incoming.take()))),
         Answerer::Proxy => {
             if conf.forward.goes_round(call) {
                 return Begun::Reply(refuse(call, 508));
             }
             if !conf.peers_http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
-                return Begun::Peer(conf, incoming);
+                return Begun::Peer(conf);
             }
-            Begun::Later(Box::pin(pass(call, conf, incoming)))
+            Begun::Later(Box::pin(pass(call, conf, incoming.take())))
         }
         Answerer::Return { status, text } => {
             let mut rendered = Vec::new();
@@ -248,8 +251,9 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: Incoming, alone: boo
         Answerer::Echo { body: None, status, content_type } => {
             incoming.ask();
             if !incoming.is_chunked() {
-                return Begun::Reply(echo(call, *status, content_type, incoming));
+                return Begun::Reply(echo(call, *status, content_type, incoming.take()));
             }
+            let incoming = incoming.take();
             Begun::Later(Box::pin(async move {
                 match first_piece(call, conf, incoming).await {
                     Ok(incoming) => echo(call, *status, content_type, incoming),
@@ -293,7 +297,7 @@ async fn pass(call: &Call<'_>, conf: &Conf, mut incoming: Incoming) -> Reply {
     let asked = async {
         let asked = match conf.peers_http2 {
             true => proxy::pass_http2(call, conf, incoming).await,
-            false => proxy::pass(call, conf, incoming).await,
+            false => proxy::pass(call, conf, &mut incoming).await,
         };
         answered(call, conf, asked)
     };

@@ -219,6 +219,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     names,
     session_capture: session::capture,
     session_exchanges: session::exchanges,
+    lease_peer: upstream::peer,
 };
 
 unsafe extern "C" fn worker() -> u32 {

@@ -193,6 +193,16 @@ pub struct PeerInfo {
     pub reserved: [u8; 3],
 }
 
+/// Which peer it is, and what whoever keeps connections must know of it: what is asked of every request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerKey {
+    /// [`PeerInfo::id`].
+    pub id: u64,
+    /// [`PeerInfo::greeted`], as 0 or 1.
+    pub greeted: u64,
+}
+
 /// A connected peer: the stream, and the lease that counts it.
 #[repr(C)]
 #[derive(Debug)]

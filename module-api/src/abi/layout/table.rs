@@ -6,8 +6,8 @@ use crate::abi::{
     conf::Span,
     error::{Error, Outcome},
     host::{
-        Clock, Connected, HostVtable, Job, MetricDesc, MetricKind, Object, PeerInfo, Pool, Received, RecvBuf, Report,
-        Resolved, Transmit, Zone, ZoneDesc,
+        Clock, Connected, HostVtable, Job, MetricDesc, MetricKind, Object, PeerInfo, PeerKey, Pool, Received, RecvBuf,
+        Report, Resolved, Transmit, Zone, ZoneDesc,
     },
     module::{Place, Verdict},
     net::{Addr, SocketOptions},
@@ -83,6 +83,10 @@ pub(super) fn list(out: &mut Vec<String>) {
             index: u32,
             greeted: u8,
             reserved: [u8; 3],
+        }
+        PeerKey {
+            id: u64,
+            greeted: u64,
         }
         Connected {
             stream: Stream,
@@ -189,6 +193,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             names: unsafe extern "C" fn(Str) -> bool,
             session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
             session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
+            lease_peer: unsafe extern "C" fn(Object) -> PeerKey,
         }
     }
     enums! { out:

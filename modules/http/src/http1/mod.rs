@@ -293,15 +293,12 @@ async fn one(
             return deliver(&call, conn, reply, manner).await;
         }
     };
-    let (begun, short) = {
-        let incoming = incoming::begin_http1(conn, framing, manner.version, expects);
-        // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
-        let short = incoming.length().is_some_and(|n| n <= SHORT);
-        (respond::begin(&call, exchange, incoming), short)
-    };
-    let mut reply = match begun {
+    let mut incoming = incoming::begin_http1(conn, framing, manner.version, expects);
+    // A body that nobody reads is read and thrown away if it is short; otherwise the connection ends.
+    let short = incoming.length().is_some_and(|n| n <= SHORT);
+    let mut reply = match respond::begin(&call, exchange, &mut incoming) {
         Begun::Reply(reply) => reply,
-        Begun::Peer(conf, incoming) => respond::answered(&call, conf, proxy::pass(&call, conf, incoming).await),
+        Begun::Peer(conf) => respond::answered(&call, conf, proxy::pass(&call, conf, &mut incoming).await),
         Begun::Later(reply) => reply.await,
     };
     respond::finish(&call, &mut reply);

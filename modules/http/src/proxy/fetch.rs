@@ -18,7 +18,7 @@ use std::{cell::Cell, time::Duration};
 ///
 /// # Errors
 /// When no peer answers, with why.
-pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incoming) -> Result<Response, Error> {
+pub(crate) async fn fetch(exchange: Session<Http>, state: State, mut incoming: Incoming) -> Result<Response, Error> {
     let client = Client::new(&exchange);
     let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
     let known = Cell::new(Some(conf));
@@ -26,7 +26,7 @@ pub(crate) async fn fetch(exchange: Session<Http>, state: State, incoming: Incom
         Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known, alone: true };
     let asked = match conf.peers_http2 {
         true => pass_http2(&call, conf, incoming).await,
-        false => pass(&call, conf, incoming).await,
+        false => pass(&call, conf, &mut incoming).await,
     };
     let reply = asked.map_err(Failure::error)?;
     if reply.upgrade.is_some() {

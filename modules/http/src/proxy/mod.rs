@@ -19,10 +19,10 @@ use crate::{
     reply::{Call, Reply},
     retry::Tries,
 };
-use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerInfo, Who, timeout, tracing};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
 use extended::Asked;
 use fetch::{Awaited, head_alone};
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
@@ -38,60 +38,52 @@ struct Peer {
     reused: bool,
 }
 
-/// Passes the request on and the answer back.
-#[expect(clippy::manual_async_fn, reason = "an async fn holds the request's body twice")]
-pub(crate) fn pass(
-    call: &Call<'_>,
-    conf: &Conf,
-    mut incoming: Incoming,
-) -> impl Future<Output = Result<Reply, Failure>> {
-    async move {
-        let mut fresh = false;
-        let mut tries = Tries::new(conf.retry.as_deref());
-        loop {
-            let peer = match kept(call, fresh, &mut tries) {
-                Some(peer) => peer,
-                None => match connect(call, fresh, &mut tries).await {
-                    Ok(peer) => peer,
-                    Err(e) => return Err(Failure::Peer(e)),
-                },
-            };
-            let (id, reused) = (peer.id, peer.reused);
-            let mut download = Download::new(call, conf, incoming, peer);
-            let headed = match call.alone {
-                false => download.head(call, conf).await,
-                true => Box::pin(head_alone(&mut download, call, conf)).await,
-            };
-            let fault = match headed {
-                Ok(())
-                    if tries.has_statuses()
-                        && tries.again_instead(call, id, download.told, &download.incoming).await =>
-                {
-                    incoming = Box::pin(download.throw_away(call)).await;
-                    incoming.rewind();
-                    continue;
-                }
-                Ok(()) => {
-                    // Where it is, and not where it would be moved to.
-                    return Ok(match download.at_hand(call) {
-                        Some(reply) => reply,
-                        None => download.into_reply(call),
-                    });
-                }
-                Err(fault) => fault,
-            };
-            let (unanswered, told) = (download.is_unanswered(), download.told);
-            incoming = download.into_incoming();
-            // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
-            // what the peer may have done already.
-            if fault.who == Who::Upstream && unanswered && reused && tries.may_repeat(call) && incoming.rewind() {
-                call.exchange.worker().stats.upstream_retried.add();
-                fresh = true;
+/// Passes the request on and the answer back. Takes the body once there is a peer.
+pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) -> Result<Reply, Failure> {
+    let mut fresh = false;
+    let mut tries = Tries::new(conf.retry.as_deref());
+    loop {
+        let peer = match kept(call, fresh, &mut tries) {
+            Some(peer) => peer,
+            None => match connect(call, fresh, &mut tries).await {
+                Ok(peer) => peer,
+                Err(e) => return Err(Failure::Peer(e)),
+            },
+        };
+        let (id, reused) = (peer.id, peer.reused);
+        let mut download = Download::new(call, conf, incoming.take(), peer);
+        let headed = match call.alone {
+            false => download.head(call, conf).await,
+            true => Box::pin(head_alone(&mut download, call, conf)).await,
+        };
+        let fault = match headed {
+            Ok(())
+                if tries.has_statuses() && tries.again_instead(call, id, download.told, &download.incoming).await =>
+            {
+                *incoming = Box::pin(download.throw_away(call)).await;
+                incoming.rewind();
                 continue;
             }
-            if !tries.again_after(call, id, &fault, told, &mut incoming).await {
-                return Err(Failure::Fault(fault));
+            Ok(()) => {
+                // Where it is, and not where it would be moved to.
+                return Ok(match download.at_hand(call) {
+                    Some(reply) => reply,
+                    None => download.into_reply(call),
+                });
             }
+            Err(fault) => fault,
+        };
+        let (unanswered, told) = (download.is_unanswered(), download.told);
+        *incoming = download.into_incoming();
+        // A connection that was kept may have ended while the request was on its way: another one is asked. Not about
+        // what the peer may have done already.
+        if fault.who == Who::Upstream && unanswered && reused && tries.may_repeat(call) && incoming.rewind() {
+            call.exchange.worker().stats.upstream_retried.add();
+            fresh = true;
+            continue;
+        }
+        if !tries.again_after(call, id, &fault, told, incoming).await {
+            return Err(Failure::Fault(fault));
         }
     }
 }
@@ -117,7 +109,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             lease.done(&UNUSED);
             return Err(Failure::Fault(fault));
         }
-        let id = lease.info().id;
+        let id = lease.peer().id;
         let protocol = asked.as_ref().map(|asked| &asked.protocol[..]);
         let Ok(mut download) = http2::Download::new(call, conf, incoming, stream, lease, protocol) else {
             return Err(Failure::Refused(400));
@@ -167,7 +159,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
     let mut left = ATTEMPTS;
     while left > 0 {
         let mut lease = pick(call, tries).await?;
-        let PeerInfo { id, greeted, .. } = lease.info();
+        let PeerKey { id, greeted } = lease.peer();
         let got = if greeted != 0 {
             peers.alone()
         } else if let Some(stream) = peers.stream(id, keep_ms) {
@@ -199,7 +191,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                     }
                 };
                 call.stage("connect");
-                let PeerInfo { id, greeted, .. } = lease.info();
+                let PeerKey { id, greeted } = lease.peer();
                 let (alone, conn) = (greeted != 0, Conn::new(connected));
                 let opened = if told {
                     timeout(limit, turn.connected_first(id, alone, conn, keep_ms).stream()).await
@@ -255,7 +247,7 @@ fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
 
 /// A connection of this peer's that is kept.
 fn idle(call: &Call<'_>, fresh: bool, lease: Lease) -> Result<Peer, Lease> {
-    let PeerInfo { id, greeted, .. } = lease.info();
+    let PeerKey { id, greeted } = lease.peer();
     if fresh || greeted != 0 {
         return Err(lease);
     }
@@ -274,7 +266,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
             Ok(peer) => return Ok(peer),
             Err(lease) => lease,
         };
-        let PeerInfo { id, greeted, .. } = lease.info();
+        let PeerKey { id, greeted } = lease.peer();
         let greeted = greeted != 0;
         stats.upstream_new.add();
         let e = match lease.connect().await.inspect(|_| call.stage("connect")) {
@@ -286,7 +278,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
             // Others, as the upstream's `retry` says.
             let (stream, lease) = exchange.connect_upstream().await?;
             call.stage("connect");
-            let PeerInfo { id, greeted, .. } = lease.info();
+            let PeerKey { id, greeted } = lease.peer();
             let greeted = greeted != 0;
             return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
         }
