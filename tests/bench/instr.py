@@ -81,7 +81,7 @@ def command(label, operation):
     return features.command(label, kind, port, to) if kind else PEERS[label]('l4', 1, port=port, to=to).cmd
 
 
-def unmeasured(label, operations, count=20_000):
+def unmeasured(label, operations, count=200_000):
     """The same loads on a peer as it is."""
     for operation in operations:
         origin = subprocess.Popen([f'{peers.DIR}/bin/horigin', str(ORIGIN_PORT)])
