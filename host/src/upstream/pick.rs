@@ -203,7 +203,7 @@ fn attempt<T>(
     }
     let result = attempt_in(pool, worker, session, key, tried, keep);
     match result {
-        Attempt::Lease(_) => pool.shared.uses.begin(worker.worker),
+        Attempt::Lease(_) => pool.shared.begin(worker.worker, limited),
         // Nobody is let in by this: the place was taken a moment ago.
         _ if limited => _ = pool.shared.limited.fetch_sub(1, Relaxed),
         _ => {}
