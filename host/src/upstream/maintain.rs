@@ -5,8 +5,8 @@
 use super::{
     ask::ask,
     health::{Change, HealthCheck},
-    pick,
     pool::Pool,
+    random::random,
     recover,
     resolve::{Schedule, diff, normalise},
     slow_start::Ramp,
@@ -193,7 +193,7 @@ impl Upkeep {
         match answer {
             Ok(list) if !list.is_empty() => {
                 let ttl = list.iter().map(|(_, ttl)| *ttl).min().map(|s| Duration::from_secs(s.into()));
-                schedule.resolved(now, ttl, pick::random());
+                schedule.resolved(now, ttl, random());
                 let sockets = list.iter().filter_map(|(a, _)| a.socket()).collect();
                 let new: Vec<_> = normalise(sockets);
                 let old: Vec<_> = self.addresses[n].iter().filter_map(Addr::socket).collect();
@@ -208,7 +208,7 @@ impl Upkeep {
                 }
             }
             other => {
-                schedule.failed(now, pick::random());
+                schedule.failed(now, random());
                 let why = other.err().unwrap_or_else(|| "no address".to_owned());
                 let kept = self.addresses[n].len();
                 if schedule.failures() == 1 || schedule.failures() % 10 == 0 {
@@ -231,10 +231,10 @@ impl Upkeep {
             let up = m.live.state.health.load(Relaxed) != health::DOWN;
             let id = m.live.state.id;
             let check = self.checks.entry(id).or_insert_with(|| {
-                let new = HealthCheck::new(policy, now, pick::random()).with_state(up);
+                let new = HealthCheck::new(policy, now, random()).with_state(up);
                 match m.live.checked_ms.load(Relaxed) {
                     0 => new,
-                    ms => new.checked_at(Duration::from_millis(ms), pick::random()),
+                    ms => new.checked_at(Duration::from_millis(ms), random()),
                 }
             });
             if let Some(change) = check.expire(now) {
@@ -242,7 +242,7 @@ impl Upkeep {
                 m.live.note_check(Some(LATE));
                 apply(&self.pool.name, &m.live, change, LATE);
             }
-            if let Some((check_id, limit)) = check.start(now, pick::random()) {
+            if let Some((check_id, limit)) = check.start(now, random()) {
                 let (generation, pool, member, tell) =
                     (Rc::clone(&self.generation), Arc::clone(&self.pool), m.clone(), self.tell.clone());
                 let task = rt::spawn(async move {

@@ -19,6 +19,7 @@ pub mod maintain;
 pub mod pick;
 pub mod pool;
 pub mod queue;
+mod random;
 pub mod recover;
 pub mod registered;
 mod render;

@@ -4,7 +4,9 @@ use super::{
     budget::RetryBudget,
     lease::Lease,
     pool::{Member, PeerSet, Pool},
+    random::random,
     recover, render,
+    shared::Place,
     turns::Turns,
 };
 use crate::{
@@ -26,7 +28,6 @@ use anyproxy_module_api::abi::{
     upstream::{Outcome, Pick, PickCx},
 };
 use std::{
-    cell::Cell,
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -72,25 +73,6 @@ impl PoolWorker {
     }
 }
 
-thread_local! {
-    static RANDOM: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Random bits that need not be secret (splitmix64, seeded by the process).
-pub fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    RANDOM.with(|r| {
-        if r.get() == 0 {
-            r.set(std::hash::RandomState::new().build_hasher().finish() | 1);
-        }
-        let next = r.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        r.set(next);
-        let z = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
-}
-
 enum Attempt<T> {
     Lease(T),
     Wait,
@@ -108,7 +90,7 @@ pub async fn pick(
     key: &[u8],
     tried: &[u64],
 ) -> Result<Lease, Error> {
-    let mut until = None;
+    let (mut until, mut place) = (None, None);
     loop {
         match attempt(pool, worker, session, key, tried, |lease| lease) {
             Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => {
@@ -120,7 +102,11 @@ pub async fn pick(
                 pool.shared.no_peer.fetch_add(1, Relaxed);
                 return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));
             }
-            Attempt::Wait => wait(pool, &mut until).await?,
+            Attempt::Wait => match place.take() {
+                // Somebody may have left before this one stood there, and told nobody.
+                None => place = Some(line_up(pool)?),
+                Some(place) => wait(pool, place, &mut until).await?,
+            },
         }
     }
 }
@@ -338,12 +324,15 @@ async fn answers(pool: &Pool) -> bool {
 }
 
 /// Waits in the queue until it is this one's turn, in all not longer than to `until`.
-async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
-    let now = process().now();
-    let Some((mut place, limit)) = pool.shared.line_up(now) else {
+fn line_up(pool: &Pool) -> Result<(Place<'_>, Duration), Error> {
+    pool.shared.line_up(process().now()).ok_or_else(|| {
         let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
-        return Err(Error::new(ErrorKind::Limit, text));
-    };
+        Error::new(ErrorKind::Limit, text)
+    })
+}
+
+async fn wait(pool: &Pool, place: (Place<'_>, Duration), until: &mut Option<Duration>) -> Result<(), Error> {
+    let (now, (mut place, limit)) = (process().now(), place);
     let until = *until.get_or_insert(now.saturating_add(limit));
     if timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
         pool.shared.queue_timeouts.fetch_add(1, Relaxed);

@@ -1,12 +1,6 @@
 //! A peer whose address contains variables: rendered for the session that chose it, resolved, and let through or not.
 
-use super::{
-    connect::within_session,
-    lease::Lease,
-    pick::{enter_peer, random},
-    pool::Member,
-    rendered::Target,
-};
+use super::{connect::within_session, lease::Lease, pick::enter_peer, pool::Member, random::random, rendered::Target};
 use crate::{process::process, services::dns};
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind},
