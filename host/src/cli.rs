@@ -117,7 +117,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         return version(a.config.as_deref());
     }
     if a.check || a.dump {
-        return check(&a, &config);
+        return check(&a, config);
     }
     control::run(Options { config, control: a.control, hot: a.hot })
 }
@@ -158,16 +158,17 @@ fn setup() -> std::io::Result<()> {
     Ok(())
 }
 
-fn check(a: &Args, config: &Path) -> i32 {
+fn check(a: &Args, config: PathBuf) -> i32 {
+    let options = Options { config, control: a.control.clone(), hot: None };
     let checked = if a.dump {
-        build::build(config).map(|built| out(format_args!("{}", dump::dump(&built.cycle.tree))))
+        build::build(&options.config).map(|built| out(format_args!("{}", dump::dump(&built.cycle.tree))))
     } else {
-        control::check::run(config).map(|warnings| {
+        control::check::run(&options).map(|warnings| {
             if a.json {
                 return out(format_args!("{}\n", warnings.to_json()));
             }
             let text = warnings.render(Style::of_stderr());
-            err(format_args!("{text}{}: the configuration is well\n", config.display()));
+            err(format_args!("{text}{}: the configuration is well\n", options.config.display()));
         })
     };
     let Err(d) = checked else { return 0 };

@@ -1,9 +1,9 @@
 //! `-t` says whether the configuration is well, for people and machines, and leaves no trace; what `-T` prints can be
 //! loaded again and means the same.
 
-use harness::{Builder, Proxy, TempDir, command};
+use harness::{Builder, Proxy, TempDir, command, skip};
 
-use crate::support::HELLO;
+use crate::support::{HELLO, is_root};
 
 const WHOLE: &str = r#"
 load_module "tcp" "balancer" "hello"
@@ -141,4 +141,35 @@ fn a_running_process_checks_what_a_reload_would_find() {
     write(&good.replace("net {", "net { access_log \"access.log\";"));
     proxy.send("check").assert(0, &["access_log needs reload"]);
     assert!(!proxy.dir().join("access.log").exists(), "a check makes no file");
+}
+
+/// What only a start makes, and what is open, is not asked for again: who it is now may not make it.
+#[test]
+fn a_running_process_that_became_somebody_else_finds_itself_well() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let common = "user \"nobody\"; pid \"run.pid\"; error_log \"error.log\"; error_log \"stderr\";";
+    let config = HELLO.replace("@COMMON@", common).replace("net {", "net { access_log \"access.log\";");
+    let proxy = Proxy::start(&config);
+    // What it reads must be readable by who it is now.
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(proxy.dir().path(), std::fs::Permissions::from_mode(0o755)).expect("own directory");
+    proxy.send("check").assert(0, &["nothing changed"]);
+    proxy.send("reload").assert(0, &[]);
+}
+
+#[test]
+fn the_place_of_the_control_socket_is_looked_at() {
+    let config = |common: &str| HELLO.replace("@COMMON@", common);
+    let check = |text: &str| Proxy::builder().config(text).run(["-c", "main.kdl", "-t"]);
+    let long = format!("control \"{}.sock\"", "x".repeat(120));
+    check(&config(&long)).assert(1, &["error: control: ", "SUN_LEN"]);
+    check(&config("control \"main.kdl\"")).assert(1, &["error: control: ", "what is there is not a socket"]);
+    let started = Proxy::builder().config(&config("control \"main.kdl\"")).run(["-c", "main.kdl"]);
+    started.assert(4, &["what is there is not a socket"]);
+    // Without a word of it, it is beside the pid file.
+    check(&config("pid \"nowhere/run.pid\"")).assert(1, &["error: pid: ", "error: control: "]);
+    let said = Proxy::builder().config(&config("")).run(["-c", "main.kdl", "-t", "--control", "nowhere/a.sock"]);
+    said.assert(1, &["error: control: nowhere/a.sock: "]);
 }

@@ -140,6 +140,8 @@ fn a_peer_that_speaks_only_http1_is_not_well() {
     ))
     .start();
     await_failure(&proxy, "no answer by HTTP/2");
+    eventually("several fail", || (entry(&proxy)["checks_failed"].as_u64() > Some(3)).then_some(()));
+    assert!(!proxy.log().contains("FRAME_SIZE_ERROR"), "each check: {}", proxy.log());
 }
 
 #[test]

@@ -9,9 +9,9 @@ use crate::support::server;
 const ALL: usize = 1 << 20;
 
 /// Asks for all of these at once, in order, with their priorities; bytes of each that came before the end of the last one.
-fn before_the_end_of_the_last(asked: &[Option<&str>]) -> Vec<usize> {
-    let proxy =
-        server("http_error_page 404 file=\"large\"\nlocal { return 404; }").file("large", vec![b'x'; ALL]).start();
+fn before_the_end_of_the_last(more: &str, asked: &[Option<&str>]) -> Vec<usize> {
+    let config = format!("http_error_page 404 file=\"large\"\n{more}\nlocal {{ return 404; }}");
+    let proxy = server(&config).file("large", vec![b'x'; ALL]).start();
     let mut raw = Raw::open(proxy.addr(0));
     // Windows that nobody waits for.
     let mut bytes = frame(SETTINGS, 0, 0, &[&[0, 4][..], &(16_u32 << 20).to_be_bytes()].concat());
@@ -50,12 +50,19 @@ fn before_the_end_of_the_last(asked: &[Option<&str>]) -> Vec<usize> {
 
 #[test]
 fn the_urgent_answer_comes_before_those_that_were_asked_for_earlier() {
-    let came = before_the_end_of_the_last(&[Some("u=7"), None, Some("i, u=0")]);
+    let came = before_the_end_of_the_last("", &[Some("u=7"), None, Some("i, u=0")]);
     assert!(came[2] == ALL && came[0] < ALL / 2 && came[1] < ALL / 2, "{came:?}");
 }
 
 #[test]
 fn without_a_word_they_come_side_by_side() {
-    let came = before_the_end_of_the_last(&[None, Some("u=9"), Some("u=3")]);
+    let came = before_the_end_of_the_last("", &[None, Some("u=9"), Some("u=3")]);
+    assert!(came.iter().all(|n| *n > ALL / 2), "{came:?}");
+}
+
+#[test]
+fn what_the_configuration_leaves_out_says_nothing() {
+    let remove = "http_request_header \"remove\" \"Priority\"";
+    let came = before_the_end_of_the_last(remove, &[Some("u=7"), None, Some("u=0")]);
     assert!(came.iter().all(|n| *n > ALL / 2), "{came:?}");
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Proxy, client, pattern, program, skip};
+use harness::{Proxy, client, eventually, pattern, program, skip};
 
 use crate::support::{Answer, Scripted, answer, ask, get, server};
 
@@ -193,6 +193,22 @@ fn a_reload_gives_no_key_its_rate_twice() {
     // The head, and what is left of it.
     answer(&mut first, "GET");
     assert!(began.elapsed() >= LEAST_OF_TWO, "{:?}", began.elapsed());
+}
+
+#[test]
+fn who_goes_leaves_its_turn_to_others() {
+    let proxy = keyed();
+    // With a turn of 4 KiB for each, a round is four seconds long.
+    let all: Vec<_> = (0..400).map(|_| asks(&proxy, "/huge", "a")).collect();
+    for stream in &all {
+        stream.peek(&mut [0]).expect("its head");
+    }
+    // Something is there that nobody reads, by which the other side hears that they are gone.
+    drop(all);
+    let began = Instant::now();
+    eventually("no session", || (proxy.status()["process"]["sessions"] == 0).then_some(()));
+    answer(&mut asks(&proxy, "/large", "a"), "GET");
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
 }
 
 #[test]

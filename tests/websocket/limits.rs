@@ -23,7 +23,7 @@ fn a_message_that_is_too_long() {
     // One that says so, and one that cannot be.
     for head in [
         &b"\x82\xff\0\0\0\0\x7f\xff\xff\xff\x01\x02\x03\x04"[..],
-        b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04",
+        b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04",
     ] {
         let mut client = Client::open(proxy.addr(0));
         client.raw(head);

@@ -33,11 +33,12 @@ fn frames_that_are_none() {
         ("close with half a code", frame(0x88, &[3], MASK)),
         ("a length of 125 in two bytes", b"\x82\xfe\0\x7d".to_vec()),
         ("a length of 65535 in eight bytes", b"\x82\xff\0\0\0\0\0\0\xff\xff".to_vec()),
+        ("a length with the first of 64 bits", b"\x82\xff\x80\0\0\0\0\0\0\0".to_vec()),
         ("a length of none in two bytes", b"\x89\xfe\0\0\x01\x02\x03\x04".to_vec()),
     ] {
         ends(&proxy, what, &bytes, 1002);
     }
-    await_count(&proxy, "/closed/1002", 14);
+    await_count(&proxy, "/closed/1002", 15);
     proxy.await_line("access.log", "reason=client_transfer_malformed", LIMIT);
     // Codes that are not to be sent.
     for code in [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {

@@ -181,6 +181,8 @@ fn value(v: &Value) -> String {
     }
     match v.kind {
         Kind::Bool => format!("#{}", v.bool()),
+        // A word in place of a number.
+        Kind::Int | Kind::Float if !v.text.is_empty() => quoted(&v.text),
         Kind::Int => v.num.to_string(),
         Kind::Float => format!("{:?}", v.float()),
         Kind::Size | Kind::Time | Kind::Rate | Kind::Percent if v.text.is_empty() => v.num.to_string(),

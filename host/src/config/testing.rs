@@ -75,13 +75,15 @@ pub(super) static HTTP: [DirectiveDesc; 5] = [
         .role(Role::ListenDomain, "quic"),
 ];
 
-pub(super) static OTHER: [DirectiveDesc; 7] = [
+pub(super) static OTHER: [DirectiveDesc; 8] = [
     DirectiveDesc::new("takes_all", "Another handler.", Contexts::SERVER.or(Contexts::LOCAL))
         .role(Role::Handler, "other"),
     DirectiveDesc::new("answers", "Answers.", Contexts::SERVER.or(Contexts::LOCAL)).answers(Answers::Alone),
     DirectiveDesc::new("may_ask", "Answers.", Contexts::LOCAL).answers(Answers::WithPeers),
     DirectiveDesc::new("asks", "Passes on.", Contexts::LOCAL).answers(Answers::ByPeers),
     DirectiveDesc::new("turns_away", "Answers some.", Contexts::LOCAL).answers(Answers::Some),
+    DirectiveDesc::new("pages", "Numbers and words.", Contexts::MSL)
+        .args(&[ArgDesc::new("n", Kind::Int, "n").repeated().bounds(1, 9).choices(&[Str::new("all")])]),
     DirectiveDesc::new("says_ping", "A question.", Contexts::UPSTREAM.or(Contexts::PEER))
         .args(&[ArgDesc::new("word", Kind::Text, "word")])
         .role(Role::Probe, "ping"),

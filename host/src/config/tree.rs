@@ -232,6 +232,8 @@ pub struct Local {
     pub handler: Option<Point>,
     /// Exchanges have an answer here: a directive's, or that of peers.
     pub answered: bool,
+    /// A directive that answers exchanges beside peers, whom nobody asks then.
+    pub unasking: Option<Node>,
     /// Where it stands.
     pub span: Span,
 }

@@ -3,11 +3,12 @@
 
 use std::{io, path::Path};
 
-pub use system::{Listener, Stream, connect};
+pub use system::{Listener, Stream, connect, may_replace};
 
 #[cfg(unix)]
 mod system {
     use super::{Path, io};
+    use std::os::unix::fs::FileTypeExt;
 
     /// A client's connection.
     pub type Stream = tokio::net::UnixStream;
@@ -17,12 +18,12 @@ mod system {
     pub struct Listener(tokio::net::UnixListener);
 
     impl Listener {
-        /// Makes the socket; what is there is replaced.
+        /// Makes the socket; one that is there is replaced.
         ///
         /// # Errors
         /// When the path cannot be used.
         pub fn bind(path: &Path) -> io::Result<Self> {
-            if path.exists() {
+            if may_replace(path)? {
                 std::fs::remove_file(path)?;
             }
             // Made under a mask that leaves it to its owner from the first moment on.
@@ -35,6 +36,20 @@ mod system {
         /// What the system says.
         pub async fn accept(&mut self) -> io::Result<Stream> {
             Ok(self.0.accept().await?.0)
+        }
+    }
+
+    /// Whether a socket is there.
+    ///
+    /// # Errors
+    /// When something else is, which nobody wants to lose, or the path is too long for a socket.
+    pub fn may_replace(path: &Path) -> io::Result<bool> {
+        std::os::unix::net::SocketAddr::from_pathname(path)?;
+        match std::fs::metadata(path) {
+            Ok(there) if there.file_type().is_socket() => Ok(true),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is not a socket")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
@@ -94,6 +109,14 @@ mod system {
     /// When nobody answers there.
     pub fn connect(path: &Path) -> io::Result<std::fs::File> {
         std::fs::OpenOptions::new().read(true).write(true).open(name(path)?)
+    }
+
+    /// A pipe is nowhere, and is free when nobody has it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn may_replace(_: &Path) -> io::Result<bool> {
+        Ok(true)
     }
 
     /// Pipes have a directory of their own, whose names do not hold paths.

@@ -135,9 +135,8 @@ impl Control {
     }
 
     async fn check(&self) -> Result<Value, String> {
-        let path = self.options.config.clone();
-        let built =
-            super::check::checked(&path).await.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
+        let checked = super::check::checked(&self.options, false).await;
+        let built = checked.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
         // What needs more than a reload is compared with what is in force: an earlier reload did not apply it.
         let by_reload = dump::changes(&self.cycle.tree, &built.cycle.tree).into_iter();
         let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();

@@ -7,7 +7,7 @@ use super::{
     channel::{self, Listener, Stream},
     commands,
 };
-use crate::cycle::settings::Settings;
+use crate::{cycle::settings::Settings, log::Target};
 use serde_json::{Value, json};
 use std::{
     io,
@@ -44,6 +44,14 @@ pub fn bind(path: &Path) -> io::Result<Listener> {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another anyproxy answers there"));
     }
     Listener::bind(path)
+}
+
+/// Whether the socket could be made, unless another process answers there by then. Makes nothing.
+///
+/// # Errors
+/// What [`bind`] would say.
+pub fn check(path: &Path) -> io::Result<()> {
+    if channel::may_replace(path)? { Ok(()) } else { Target::File(path.to_owned()).check() }
 }
 
 /// Answers clients from now on.

@@ -157,10 +157,10 @@ impl Plans {
     }
 
     /// What `open` would say; makes no file.
-    pub fn check(&self, resolver: &dyn Resolver) -> Vec<(Span, String)> {
+    pub fn check(&self, writer: &Writer, resolver: &dyn Resolver) -> Vec<(Span, String)> {
         let wrong = |spec: &Spec| {
             Line::new(&spec.format, resolver)?;
-            spec.key.target.check().map_err(|e| unopened(&spec.key.target, &e))
+            writer.check(&spec.key.target).map_err(|e| unopened(&spec.key.target, &e))
         };
         self.specs.iter().filter_map(|(spec, span)| Some((*span, wrong(spec).err()?))).collect()
     }

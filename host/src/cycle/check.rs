@@ -7,17 +7,21 @@ use super::{
 };
 use crate::{
     config::{diagnostic::Diagnostics, document::Sources, tree::Tree},
+    control::socket,
     log::Target,
     privileges,
+    process::process,
 };
 use anyproxy_module_api::abi::conf::Value;
 use std::{
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-/// Warnings and errors, all that there are. The generation is not used after it.
-pub fn check(cycle: &Arc<Cycle>, sources: &Sources) -> Diagnostics {
+/// Warnings and errors, all that there are. The generation is not used after it. `control`: where a start would make its control
+/// socket; `None`: a process serves, which has what only a start makes, and is perhaps somebody now who could not make it.
+pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> Diagnostics {
     cycle.only_checked.store(true, Relaxed);
     let mut found = match modules(cycle, sources) {
         Ok(warnings) => {
@@ -26,24 +30,31 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources) -> Diagnostics {
         }
         Err(said) => said,
     };
-    let logs = cycle.logs.check(&cycle.vars).into_iter();
+    let writer = &process().writer;
+    let logs = cycle.logs.check(writer, &cycle.vars).into_iter();
     found.extend(logs.map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
+    let nodes = |name: &'static str| cycle.tree.nodes(Tree::MAIN, 0).iter().filter(move |n| n.name.as_str() == name);
     let mut core = |name: &'static str, wrong: &dyn Fn(&Value) -> Option<String>| {
-        for value in cycle.tree.nodes(Tree::MAIN, 0).iter().filter(|n| n.name.as_str() == name).filter_map(|n| n.arg(0))
-        {
+        for value in nodes(name).filter_map(|n| n.arg(0)) {
             if let Some(text) = wrong(value) {
                 found.push(said_at(name, format!("{name}: {text}"), Some(&value.span), sources));
             }
         }
     };
-    let unusable = |target: Target| target.check().err().map(|e| format!("{target}: {e}"));
-    core("error_log", &|v| unusable(Target::new(&v.text)));
-    core("pid", &|v| unusable(Target::File(PathBuf::from(v.text.as_str()))));
-    // One that is there is a socket, which only a start can take over.
-    core("control", &|v| {
-        let path = PathBuf::from(v.text.as_str());
-        if path.exists() { None } else { unusable(Target::File(path)) }
+    let told = |target: &Target, e: io::Error| format!("{target}: {e}");
+    core("error_log", &|v| {
+        let target = Target::new(&v.text);
+        writer.check(&target).err().map(|e| told(&target, e))
+    });
+    let Some(control) = control else { return found };
+    core("pid", &|v| {
+        let target = Target::File(PathBuf::from(v.text.as_str()));
+        target.check().err().map(|e| told(&target, e))
     });
     core("user", &|_| privileges::check(&cycle.settings).err());
+    if let Err(e) = socket::check(control) {
+        let said = nodes("control").find_map(|n| n.arg(0)).map(|v| &v.span);
+        found.push(said_at("control", format!("control: {}: {e}", control.display()), said, sources));
+    }
     found
 }

@@ -76,6 +76,16 @@ impl Writer {
         Ok(channel)
     }
 
+    /// Whether the target could be opened, as far as it is not open already. A file that is not there is not made.
+    ///
+    /// # Errors
+    /// What opening it would say.
+    pub fn check(&self, target: &Target) -> io::Result<()> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who writes to it may have become somebody who could not open it.
+        if targets.get(target).is_some_and(|channel| channel.strong_count() > 0) { Ok(()) } else { target.check() }
+    }
+
     /// Sets who is told of lost lines; the first one stays.
     pub(super) fn report_to(&self, report: Report) {
         let _ = self.report.set(report);

@@ -6,6 +6,7 @@ use super::{
     pool::{Member, PeerSet, Pool},
     random::random,
     recover, render,
+    shared::Place,
     turns::Turns,
 };
 use crate::{
@@ -87,7 +88,7 @@ pub async fn pick(
     key: &[u8],
     tried: &[u64],
 ) -> Result<Lease, Error> {
-    let mut until = None;
+    let (mut until, mut place) = (None, None);
     loop {
         match attempt(pool, worker, session, key, tried, |lease| lease) {
             Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => {
@@ -99,7 +100,11 @@ pub async fn pick(
                 pool.shared.no_peer.fetch_add(1, Relaxed);
                 return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));
             }
-            Attempt::Wait => wait(pool, &mut until).await?,
+            Attempt::Wait => match place.take() {
+                // Somebody may have left before this one stood there, and told nobody.
+                None => place = Some(line_up(pool)?),
+                Some(place) => wait(pool, place, &mut until).await?,
+            },
         }
     }
 }
@@ -182,7 +187,7 @@ fn attempt<T>(
     }
     let result = attempt_in(pool, worker, session, key, tried, keep);
     match result {
-        Attempt::Lease(_) => pool.shared.uses.begin(worker.worker),
+        Attempt::Lease(_) => pool.shared.begin(worker.worker, limited),
         // Nobody is let in by this: the place was taken a moment ago.
         _ if limited => _ = pool.shared.limited.fetch_sub(1, Relaxed),
         _ => {}
@@ -317,12 +322,15 @@ async fn answers(pool: &Pool) -> bool {
 }
 
 /// Waits in the queue until it is this one's turn, in all not longer than to `until`.
-async fn wait(pool: &Pool, until: &mut Option<Duration>) -> Result<(), Error> {
-    let now = process().now();
-    let Some((mut place, limit)) = pool.shared.line_up(now) else {
+fn line_up(pool: &Pool) -> Result<(Place<'_>, Duration), Error> {
+    pool.shared.line_up(process().now()).ok_or_else(|| {
         let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
-        return Err(Error::new(ErrorKind::Limit, text));
-    };
+        Error::new(ErrorKind::Limit, text)
+    })
+}
+
+async fn wait(pool: &Pool, place: (Place<'_>, Duration), until: &mut Option<Duration>) -> Result<(), Error> {
+    let (now, (mut place, limit)) = (process().now(), place);
     let until = *until.get_or_insert(now.saturating_add(limit));
     if timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
         pool.shared.queue_timeouts.fetch_add(1, Relaxed);

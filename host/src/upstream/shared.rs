@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -25,6 +28,8 @@ pub struct Shared {
     pub uses: Uses,
     /// Uses now that began under a limit. Without one nobody asks for their number, which all workers would write.
     pub limited: AtomicU32,
+    /// There may be others: a reload has brought the limit. Written seldom.
+    unlimited: AtomicBool,
     /// How many wait for a peer: looked at without the lock.
     pub waiting: AtomicUsize,
     /// Tries after the first.
@@ -49,6 +54,7 @@ impl Default for Shared {
         Self {
             uses: Uses::default(),
             limited: AtomicU32::new(0),
+            unlimited: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             retries: AtomicU64::new(0),
             no_peer: AtomicU64::new(0),
@@ -124,8 +130,34 @@ impl Shared {
 
     /// Takes one of `max` places of the whole pool; false: none is free.
     pub fn enter(&self, max: u32) -> bool {
-        let room = |n: u32| (n < max).then_some(n + 1);
+        let others = self.others();
+        let room = |n: u32| (u64::from(n) + others < max.into()).then_some(n + 1);
         self.limited.fetch_update(Relaxed, Relaxed, room).is_ok()
+    }
+
+    /// Uses now that began without a limit.
+    fn others(&self) -> u64 {
+        if !self.unlimited.load(SeqCst) {
+            return 0;
+        }
+        let others = self.uses.free();
+        if others == 0 {
+            self.unlimited.store(false, SeqCst);
+            // One that began meanwhile has seen that they are asked for, and did not say it.
+            self.unlimited.fetch_or(self.uses.free() > 0, SeqCst);
+        }
+        others
+    }
+
+    /// A use begins; if it is `limited`, in a place that it has entered.
+    pub fn begin(&self, worker: u32, limited: bool) {
+        self.uses.begin(worker);
+        if !limited {
+            self.uses.begin_free(worker);
+            if !self.unlimited.load(SeqCst) {
+                self.unlimited.store(true, SeqCst);
+            }
+        }
     }
 
     /// Uses now.
@@ -139,6 +171,8 @@ impl Shared {
         self.uses.end(worker, 0, 0);
         if limited {
             self.limited.fetch_sub(1, Relaxed);
+        } else {
+            self.uses.end_free(worker);
         }
         self.wake_one();
     }
@@ -224,5 +258,20 @@ mod tests {
         assert!(shared.enter(2) && shared.enter(2) && !shared.enter(2));
         shared.leave(0, true);
         assert!(shared.enter(2));
+    }
+
+    #[test]
+    fn what_began_without_a_limit_counts_under_a_later_one() {
+        let shared = queue(0);
+        (0..3).for_each(|worker| shared.begin(worker, false));
+        assert!(shared.enter(4) && !shared.enter(4));
+        shared.leave(1, false);
+        assert!(shared.enter(4) && !shared.enter(4));
+        shared.leave(0, false);
+        shared.leave(2, false);
+        assert!(shared.enter(4) && shared.enter(4) && !shared.enter(4));
+        shared.leave(0, true);
+        shared.begin(7, false);
+        assert!(!shared.enter(4), "they are looked for again");
     }
 }

@@ -4,7 +4,10 @@
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     thread::available_parallelism,
 };
@@ -20,6 +23,8 @@ struct Line {
     ended: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+    /// Uses now that no limit counts.
+    free: AtomicU64,
 }
 
 /// The sums.
@@ -64,6 +69,21 @@ impl Uses {
         line.ended.fetch_add(1, Relaxed);
         line.sent.fetch_add(sent, Relaxed);
         line.received.fetch_add(received, Relaxed);
+    }
+
+    /// One begins that no limit counts. Seen by whoever reads them after it.
+    pub fn begin_free(&self, worker: u32) {
+        self.line(worker).free.fetch_add(1, SeqCst);
+    }
+
+    /// One of those ended, on its worker.
+    pub fn end_free(&self, worker: u32) {
+        self.line(worker).free.fetch_sub(1, SeqCst);
+    }
+
+    /// How many of those there are now.
+    pub fn free(&self) -> u64 {
+        self.0.iter().map(|line| line.free.load(SeqCst)).sum()
     }
 
     /// What all workers counted.

@@ -77,6 +77,11 @@ pub(crate) fn sets(rules: &[Rule], id: Id) -> bool {
     rules.iter().any(|r| r.strikes && r.id == id)
 }
 
+/// Whether the rules leave out what comes with this name.
+pub(crate) fn leave_out(rules: &[Rule], name: &str) -> bool {
+    rules.iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(name))
+}
+
 /// The rules of a block, in order.
 pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut all = Vec::new();

@@ -12,16 +12,15 @@ use tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
 pub fn check(bytes: &[u8]) -> bool {
     let (mut at, mut open, mut message, mut longest, mut wrong) = (0, false, 0_u64, 0, false);
     let between = loop {
+        // The parser takes lengths that are not to be written so, and asks for a mask behind them first.
+        if is_wrong(&bytes[at..]) {
+            wrong = true;
+            break false;
+        }
         let mut cursor = Cursor::new(&bytes[at..]);
         // What it refuses ends the connection: nobody asks where the next frame would begin.
         let Ok(parsed) = FrameHeader::parse(&mut cursor) else { return false };
         let Some((header, length)) = parsed else { break at == bytes.len() && !open };
-        // The parser takes lengths in more bytes than they need.
-        let least = [126, 1 << 16][usize::from(bytes[at + 1] & 0x7f == 127)];
-        if bytes[at + 1] & 0x7f >= 126 && length < least {
-            wrong = true;
-            break false;
-        }
         if matches!(header.opcode, OpCode::Data(_)) {
             message = length.saturating_add(if open { message } else { 0 });
             longest = longest.max(message);
@@ -42,6 +41,18 @@ pub fn check(bytes: &[u8]) -> bool {
         assert_eq!(seen, (between, longest, wrong), "pieces of {piece}");
     }
     between && at > 0
+}
+
+/// Whether a frame's length is there, in more bytes than it needs or with all of 64 bits.
+fn is_wrong(frame: &[u8]) -> bool {
+    match *frame {
+        [_, 126 | 254, a, b, ..] => u16::from_be_bytes([a, b]) < 126,
+        [_, 127 | 255, ref rest @ ..] => rest.first_chunk().is_some_and(|eight| {
+            let length = u64::from_be_bytes(*eight);
+            length < 1 << 16 || length >> 63 != 0
+        }),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +122,13 @@ mod tests {
         for _ in 0..3000 {
             let noise: Vec<u8> = (0..random.below(60)).map(|_| random.below(256) as u8).collect();
             check(&noise);
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_seen_before_the_mask() {
+        for bytes in [&b"\x82\xfe\0\x7d"[..], b"\x82\xff\x80\0\0\0\0\0\0\0", b"\x82\xff\0\0\0\0\0\0\xff\xff\x01"] {
+            assert!(!check(bytes));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where a frame ends, told from its head alone (RFC 6455 section 5.2): whether what was read so far holds anything back.
-//! It also sees what the parser behind it lets pass: a length that is written longer than needed.
+//! It also sees what the parser behind it lets pass: a length that is written longer than needed, or with
+//! 64 bits.
 
 use std::io::{self, Read, Write};
 
@@ -16,7 +17,7 @@ pub(crate) struct Scan {
     /// Bytes of the longest message, as far as is known.
     longest: u64,
     message: u64,
-    /// A length came in more bytes than it needs. Nothing is followed any more.
+    /// A length came in more bytes than it needs, or with 64 bits. Nothing is followed any more.
     wrong: bool,
 }
 
@@ -54,7 +55,8 @@ impl Scan {
             return;
         }
         let long = self.head[2..2 + more].iter().fold(0, |n, b| n << 8 | u64::from(*b));
-        self.wrong = long < least;
+        // The first bit is none of its length.
+        self.wrong = long < least || long > u64::MAX >> 1;
         if self.wrong || self.have < 2 + more + mask {
             return;
         }
@@ -154,11 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn a_length_in_more_bytes_than_it_needs_ends_it() {
+    fn a_length_that_is_not_to_be_written_so_ends_it() {
         for (bad, least) in [
             (&b"\x82\x7e\0\x7d"[..], &b"\x82\x7e\0\x7e"[..]),
             (b"\x82\xfe\0\0", b"\x82\xfe\x01\0"),
             (b"\x89\x7f\0\0\0\0\0\0\xff\xff", b"\x02\x7f\0\0\0\0\0\x01\0\0"),
+            (b"\x02\x7f\x80\0\0\0\0\0\0\0", b"\x02\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"),
         ] {
             let before = b"\x82\x01a";
             let all = [before, bad, b"more of it"].concat();
@@ -177,9 +180,9 @@ mod tests {
     #[test]
     fn lengths_that_cannot_be_do_no_harm() {
         let mut scan = Scan::default();
-        scan.follow(b"\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04");
+        scan.follow(b"\x02\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04");
         scan.follow(&[0; 1000]);
         assert!(!scan.is_between());
-        assert_eq!(scan.longest(), u64::MAX);
+        assert_eq!(scan.longest(), u64::MAX >> 1);
     }
 }

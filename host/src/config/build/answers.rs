@@ -1,6 +1,6 @@
 //! Who answers the exchanges of a local: one directive, or the peers. Knows the declarations only, not what answers are.
 
-use anyproxy_module_api::abi::conf::{Answers, Inherit, Kind};
+use anyproxy_module_api::abi::conf::{Answers, Inherit, Kind, Node};
 
 use super::{
     super::{diagnostic::Diagnostic, tree::Own},
@@ -39,6 +39,11 @@ pub(super) fn passed(own: &[Own], around: Answers) -> Answers {
     said.map_or(around, |o| o.desc.answers)
 }
 
+/// What answers in a block and asks no peers.
+pub(super) fn alone(own: &[Own]) -> Option<Node> {
+    own.iter().find(|o| o.desc.answers == Answers::Alone && is_on(o)).map(|o| o.node)
+}
+
 /// Whether one block can say both.
 const fn clash(a: Answers, b: Answers) -> bool {
     use Answers::{Alone, ByPeers, WithPeers};
@@ -65,7 +70,9 @@ mod tests {
             ["answers", "may_ask", "turns_away; answers", &format!("may_ask; asks; {peer}"), &format!("asks; {peer}")]
         {
             assert_eq!(errors(&local(well)), [""; 0], "{well}");
-            assert!(tree(&local(well)).nets[0].servers[0].locals[0].answered, "{well}");
+            let tree = tree(&local(well));
+            let local = &tree.nets[0].servers[0].locals[0];
+            assert!(local.answered && local.unasking.is_none(), "{well}");
         }
         for two in [
             "answers; may_ask",
@@ -76,6 +83,13 @@ mod tests {
             let all = errors(&local(two));
             assert!(all.len() == 1 && all[0].contains("a local has one answer"), "{two}: {all:?}");
         }
+    }
+
+    #[test]
+    fn what_answers_alone_leaves_peers_unasked() {
+        let tree = tree(&local("turns_away; answers; proxy_pass_tcp \"a:1\""));
+        let unasking = tree.nets[0].servers[0].locals[0].unasking;
+        assert_eq!(unasking.map(|node| node.name.as_str()), Some("answers"));
     }
 
     #[test]

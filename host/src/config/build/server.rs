@@ -180,7 +180,8 @@ impl Builder<'_> {
             self.t.wrong.push(Diagnostic::warning("idle-local", text).at(raw.place));
         }
         let answered = aims || broken || answers != Answers::No;
-        let local = Local { scope, name, rules, upstream, handler: points.handler, answered, span };
+        let unasking = if aims { answers::alone(&block.own) } else { None };
+        let local = Local { scope, name, rules, upstream, handler: points.handler, answered, unasking, span };
         (local, broken)
     }
 

@@ -63,6 +63,14 @@ fn secrets_are_in_no_dump_and_do_not_name_the_configuration() {
 }
 
 #[test]
+fn a_word_in_place_of_a_number_stays_one() {
+    let first = tree("net { pages \"all\" 3; }");
+    let text = dump(&first);
+    assert!(text.contains("pages \"all\" 3"), "{text}");
+    assert_eq!(config_hash(&first), config_hash(&tree(&text)));
+}
+
+#[test]
 fn changes_say_what_they_need() {
     let old = tree("common { worker_threads 1; watchdog \"1s\"; workers_feel_this 1; }\nnet { buffer \"1KiB\"; }");
     let new =

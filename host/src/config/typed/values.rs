@@ -164,7 +164,15 @@ impl Typer<'_> {
                 }
                 self.arena.text(text)
             }
-            _ => return Err(Wrong::new(format!("expected {}, not text", words(kind)))),
+            _ => {
+                let wrong = Wrong::new(format!("expected {}, not text", words(kind)));
+                let known: Vec<&str> = arg.choices.iter().map(|w| w.as_str()).collect();
+                return Err(if known.is_empty() {
+                    wrong
+                } else {
+                    wrong.help(format!("or one of {}", known.join(", ")))
+                });
+            }
         };
         Ok(Some((kind, num, kept)))
     }

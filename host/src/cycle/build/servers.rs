@@ -96,6 +96,10 @@ impl Builder<'_> {
             let help = "name a peer (proxy_pass_…), an upstream or an answer";
             self.error(&l.span, "no-answer", "nobody answers in this local".to_owned(), help);
         }
+        for node in server.locals.iter().filter_map(|l| l.unasking.filter(|_| exchanges.is_some())) {
+            let text = format!("a local has one answer: \"{}\" stands beside peers, which nobody asks", node.name);
+            self.error(&node.span, "two-answers", text, "split it into two locals by rules");
+        }
         let stats = stats_of(&format!("server {name}"));
         ServerPlan { scope: server.scope, name, rules, rule_inputs: inputs, locals, exchanges, stats }
     }

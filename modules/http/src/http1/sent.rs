@@ -211,8 +211,11 @@ impl Sending {
             // The request's body may go on while nothing of the answer comes.
             let sent = call.exchange.upstream_sent.get();
             self.moved |= std::mem::replace(&mut uploaded, sent) != sent;
-            // Nobody stands still who is held back.
-            self.moved |= self.body.body.is_held();
+            if self.body.body.is_held() {
+                // Nobody stands still who is held back. Who goes leaves its turn to others.
+                self.moved = true;
+                let _ = conn.borrow_mut().stream.poll_ready(cx, ready::READ);
+            }
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);
             }

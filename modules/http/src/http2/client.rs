@@ -4,7 +4,7 @@
 use super::{
     entry::Entry,
     mux::{Broken, Link, Mux, Received},
-    peers::Peers,
+    peers::{CHECKED, Peers},
     sending::send_trailers,
 };
 use crate::{
@@ -71,7 +71,13 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
                 break;
             }
             Err(Broken::Fatal(fatal)) => {
-                tracing::info!(code = fatal.code.name(), "connection to a peer ended: {}", fatal.reason);
+                let (code, why) = (fatal.code.name(), fatal.reason);
+                if peer == CHECKED {
+                    // The check says what came of it, and comes again and again.
+                    tracing::debug!(code, "connection of a health check ended: {why}");
+                } else {
+                    tracing::info!(code, "connection to a peer ended: {why}");
+                }
                 over = true;
                 break;
             }

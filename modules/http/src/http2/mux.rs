@@ -365,9 +365,10 @@ impl Mux {
                 self.codec.release(entry.id, credit, &mut self.conn.out);
             }
         }
-        if let Some(entry) = self.streams.get_mut(key as usize)
-            && entry.take().is_some()
-        {
+        if let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::take) {
+            if entry.queued {
+                self.waiting.remove(key);
+            }
             self.open -= 1;
             self.free.push(key);
             if self.open == 0 {

@@ -23,6 +23,9 @@ use std::{
 /// Connections to one peer, a worker.
 const CONNECTIONS: usize = 16;
 
+/// In place of a peer's identity, of a connection for a health check.
+pub(crate) const CHECKED: u64 = 0;
+
 /// The connections of one worker, by the identity of the peer.
 #[derive(Default)]
 pub(crate) struct Peers(RefCell<HashMap<u64, Peer>>);

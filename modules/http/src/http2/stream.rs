@@ -12,6 +12,7 @@ use crate::{
     exchange::known,
     h1::{self, Id, Method},
     h2::{Code, HeaderWriter},
+    headers,
     incoming::Incoming,
     message::{Message, is_bare},
     reply::{self, Call, Client, Reply, Upgrade},
@@ -293,15 +294,16 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
     if end {
         return;
     }
-    let urgency = {
+    let conf = call.conf().unwrap_or_else(|| call.watch.conf());
+    if !headers::leave_out(&conf.request_headers, "priority") {
         let request = &call.state.parts.borrow().request;
         let lines = request.lines().filter(|l| l.name(&request.bytes).eq_ignore_ascii_case(b"priority"));
-        priority::urgency(lines.map(|l| l.value(&request.bytes)))
-    };
-    if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
-        entry.urgency = urgency;
+        let urgency = priority::urgency(lines.map(|l| l.value(&request.bytes)));
+        if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
+            entry.urgency = urgency;
+        }
     }
-    let limit = call.conf().unwrap_or_else(|| call.watch.conf()).body_ms;
+    let limit = conf.body_ms;
     let mut sending = Sending::new(reply.body);
     if let Err(fault) = sending.finish(call, stream, limit).await {
         call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));

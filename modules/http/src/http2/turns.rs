@@ -17,6 +17,11 @@ impl Turns {
         self.waiting.push_back((key, urgency));
     }
 
+    /// It is gone. Those that stay would add up where more urgent ones always wait.
+    pub(super) fn remove(&mut self, key: u32) {
+        self.waiting.retain(|(k, _)| *k != key);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -71,5 +76,15 @@ mod tests {
         turns.push(6, 4);
         assert_eq!((turns.urgency(), turns.pop(4), turns.pop(4), turns.pop(4)), (Some(4), Some(5), Some(6), None));
         assert!(turns.is_empty() && turns.urgency().is_none());
+    }
+
+    #[test]
+    fn who_is_gone_has_no_turn() {
+        let mut turns = Turns::default();
+        [(1, 3), (2, 7), (3, 3)].into_iter().for_each(|(key, urgency)| turns.push(key, urgency));
+        turns.remove(1);
+        assert_eq!(turns.pop(3), Some(3));
+        turns.remove(2);
+        assert!(turns.is_empty());
     }
 }

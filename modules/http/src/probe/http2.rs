@@ -3,7 +3,7 @@
 use super::{BODY, unwell};
 use crate::{
     conn::Conn,
-    http2::peers::{Got, Peers},
+    http2::peers::{CHECKED, Got, Peers},
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
@@ -32,7 +32,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Error> {
     let Got::Turn(turn) = peers.alone() else { return Err(Error::bare(ErrorKind::Other)) };
     // It is nobody else's, and ends with its stream.
-    let Some(stream) = turn.connected(0, true, Conn::new(stream), 0) else {
+    let Some(stream) = turn.connected(CHECKED, true, Conn::new(stream), 0) else {
         return Err(Error::bare(ErrorKind::Unreachable));
     };
     if stream.send_head(head, te, None, body.is_empty()).is_err() {
