@@ -114,6 +114,7 @@ impl Limiter {
         }
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
+        let now_us = shard.now(now_us);
         // No more can be owed than a full burst: a rate that has changed, or an import, does not lock a key out.
         let most = now_us.saturating_add(rate.times(rate.burst)).saturating_add(rate.interval_us);
         let owed = shard.get(hash).unwrap_or_default().clamp(now_us, most);
@@ -131,6 +132,7 @@ impl Limiter {
     /// Has `f` say the new time, and more, from the one until which the key of this hash has paid, which is `now` at least.
     pub(super) fn update<T>(&self, hash: u128, now: u64, f: impl FnOnce(u64) -> (u64, T)) -> T {
         let mut shard = self.shard(hash);
+        let now = shard.now(now);
         let (owed, told) = f(shard.get(hash).unwrap_or_default().max(now));
         shard.set(hash, owed, now, self.most);
         told
@@ -254,9 +256,17 @@ struct Shard {
     places: HashMap<u128, u32, BuildHasherDefault<Hashed>>,
     /// Where the last sample ended.
     hand: usize,
+    latest_us: u64,
 }
 
 impl Shard {
+    /// The latest time that anybody came with: a worker looks at its clock once a turn of its loop, and what another one said
+    /// of its own clock since would seem to be ahead of its time.
+    fn now(&mut self, now_us: u64) -> u64 {
+        self.latest_us = self.latest_us.max(now_us);
+        self.latest_us
+    }
+
     fn get(&self, hash: u128) -> Option<u64> {
         let &place = self.places.get(&hash)?;
         self.entries.get(place as usize).map(|&(_, owed)| owed)

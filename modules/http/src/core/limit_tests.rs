@@ -50,6 +50,17 @@ fn no_burst() {
 }
 
 #[test]
+fn who_is_behind_with_the_time_is_not_refused_for_that() {
+    let limiter = Limiter::new(1, 100);
+    let rate = rate(1000.0, 0, None);
+    assert_eq!(limiter.check(b"a", rate, 10_000), Verdict::Allow);
+    // Of the next request, on a worker that has looked at its clock 5 ms before.
+    assert_eq!(limiter.check(b"b", rate, 11_000), Verdict::Allow);
+    assert_eq!(limiter.check(b"a", rate, 6_000), Verdict::Allow);
+    assert_eq!(limiter.check(b"a", rate, 6_000), refuse(1000));
+}
+
+#[test]
 fn bursts_and_delays() {
     use Verdict::{Allow, Delay};
     let full = refuse(SECOND);
