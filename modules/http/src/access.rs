@@ -126,6 +126,10 @@ impl Access {
             };
             let (key, status) = (node.prop("key"), number("status", 429) as u16);
             let text = key.map_or("", |v| v.text.as_str());
+            if key.is_some() && text.is_empty() {
+                let help = "leave key= out to count by the client's address";
+                problems.error(&node.span, "an empty key: nothing would be limited", help);
+            }
             // All of what it says: two counts in one would be used up twice as fast.
             let name = format!("{text} {a_second} {burst} {delay:?} {status} ").into_bytes();
             if limits.iter().all(|l| l.name != name) {

@@ -294,7 +294,7 @@ impl Conf {
             response_buffering: Buffering::new(scope, "http_response_buffering", 64 << 10, problems),
             redirects: Redirects::new(scope, problems),
             retry: Retry::new(scope),
-            pace: Pace::new(scope),
+            pace: Pace::new(scope, problems),
             pages: pages::pages(scope, problems),
             rewrites: rewrite::rules(scope, problems),
             hooks: Active::default(),

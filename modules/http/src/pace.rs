@@ -50,11 +50,18 @@ struct Key {
 }
 
 impl Pace {
-    pub(crate) fn new<C>(scope: &Scope<'_, C>) -> Option<Self> {
+    pub(crate) fn new<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Option<Self> {
         let node = scope.node("http_limit_rate")?;
         let rate = node.arg(0).map_or(0, |v| v.num.unsigned_abs());
         let after = node.prop("after").map_or(0, |v| v.num.unsigned_abs());
         let key = node.prop("key").map(|v| {
+            if v.text.as_str().is_empty() {
+                problems.error(
+                    &node.span,
+                    "an empty key: nothing would be limited",
+                    "leave key= out for a rate of each answer",
+                );
+            }
             let name = format!("{} {rate} ", v.text.as_str()).into_bytes();
             Key { template: v.num as u32, name }
         });
