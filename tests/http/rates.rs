@@ -129,6 +129,37 @@ fn counters_survive_a_reload() {
 }
 
 #[test]
+fn who_has_paid_owes_nothing_to_the_process_that_takes_over_and_who_has_not_owes_the_same() {
+    let config = format!(
+        r#"load_module "tcp" "balancer" "http"
+        common {{ pid "run.pid"; }}
+        net {{ server {{
+            port_listen_tcp "127.0.0.1:0"
+            http
+            local {{ rule "${{path}}" text="/rare"; {RARE} burst=1; http_echo body="ok"; }}
+            local {{ http_limit_requests "50/s" burst=50; http_echo body="ok"; }}
+        }} }}"#
+    );
+    let old = Proxy::start(&config);
+    assert_eq!(statuses(&old, &get("/rare"), 3), [200, 200, 429]);
+    // The clock of the first process is ahead of the other's by what it is older.
+    let began = Instant::now();
+    harness::eventually("a second and a half", || (began.elapsed() > Duration::from_millis(1500)).then_some(()));
+    assert_eq!(statuses(&old, &get("/"), 1), [200]);
+    let new = Proxy::builder()
+        .config(&config)
+        .arg("--control")
+        .arg(old.dir().join("control.sock"))
+        .arg("--hot")
+        .arg(old.dir().join("run.pid"))
+        .start();
+    // Socket and control channel are the new one's.
+    assert_eq!(old.status()["process"]["pid"], new.pid());
+    assert_eq!(statuses(&old, &get("/rare"), 1), [429]);
+    assert_eq!(statuses(&old, &get("/"), 40), [200; 40]);
+}
+
+#[test]
 fn an_inner_block_adds_to_what_outer_ones_say() {
     let proxy = server(&format!(
         r#"

@@ -224,15 +224,16 @@ impl Limit {
 }
 
 impl ZoneState for Limiter {
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
 
     fn export(&self) -> Vec<u8> {
-        Self::export(self)
+        Self::export(self, now().as_micros() as u64)
     }
 
     fn import(schema: u32, bytes: &[u8]) -> Option<Self> {
         let limiter = Self::default();
-        (schema == <Self as ZoneState>::SCHEMA && Self::import(&limiter, bytes).is_ok()).then_some(limiter)
+        (schema == <Self as ZoneState>::SCHEMA && Self::import(&limiter, bytes, now().as_micros() as u64).is_ok())
+            .then_some(limiter)
     }
 }
 

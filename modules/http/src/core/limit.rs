@@ -167,13 +167,13 @@ impl Limiter {
         lock(&self.shards[index])
     }
 
-    /// All keys as bytes, for [`import`](Self::import) by another image of this module in the same process. They hold
-    /// the secret of the hashes: not for a disk.
+    /// The keys that have not paid yet at `now_us` as bytes, for [`import`](Self::import) by another image of this module,
+    /// also in another process, whose clock is another. They hold the secret of the hashes: not for a disk.
     ///
-    /// Version 1 of the format, numbers in little endian: `APLM`, the version as one byte, the secret as two numbers of
-    /// 64 bits, the count of keys as one of 64, and for each its hash of 128 bits and its time of 64.
+    /// Version 2 of the format, numbers in little endian: `APLM`, the version as one byte, the secret as two numbers of
+    /// 64 bits, the count of keys as one of 64, and for each its hash of 128 bits and the time until it has paid of 64.
     #[must_use]
-    pub fn export(&self) -> Vec<u8> {
+    pub fn export(&self, now_us: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + self.len() * ENTRY);
         out.extend_from_slice(MAGIC);
         // Makes the secret if there is none, so that an export of nothing is as good as any other.
@@ -185,9 +185,11 @@ impl Limiter {
         out.extend_from_slice(&[0; 8]);
         let mut count = 0_u64;
         for shard in &self.shards {
-            for &(hash, owed) in &lock(shard).entries {
+            let shard = lock(shard);
+            let owing = |&(hash, owed): &(u128, u64)| Some((hash, owed.checked_sub(now_us).filter(|&left| left > 0)?));
+            for (hash, left) in shard.entries.iter().filter_map(owing) {
                 out.extend_from_slice(&hash.to_le_bytes());
-                out.extend_from_slice(&owed.to_le_bytes());
+                out.extend_from_slice(&left.to_le_bytes());
                 count += 1;
             }
         }
@@ -197,13 +199,13 @@ impl Limiter {
         out
     }
 
-    /// Takes over what [`export`](Self::export) gave, with any number of shards and keys. What there is no room for is
-    /// left out.
+    /// Takes over what [`export`](Self::export) gave, as of `now_us`, with any number of shards and keys. What there is no
+    /// room for is left out.
     ///
     /// # Errors
     ///
     /// See [`ImportError`].
-    pub fn import(&self, bytes: &[u8]) -> Result<(), ImportError> {
+    pub fn import(&self, bytes: &[u8], now_us: u64) -> Result<(), ImportError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(ImportError::Version)?;
         let (head, entries) = rest.split_at_checked(HEAD - MAGIC.len()).ok_or(ImportError::Length)?;
         let mut head = head.chunks_exact(8).map(number);
@@ -219,11 +221,11 @@ impl Limiter {
         }
         for entry in entries.chunks_exact(ENTRY) {
             let (low, rest) = entry.split_at_checked(8).unwrap_or_default();
-            let (high, owed) = rest.split_at_checked(8).unwrap_or_default();
+            let (high, left) = rest.split_at_checked(8).unwrap_or_default();
             let hash = u128::from(number(high)) << 64 | u128::from(number(low));
             let mut shard = self.shard(hash);
             if shard.entries.len() < self.most || shard.get(hash).is_some() {
-                shard.set(hash, number(owed), 0, self.most);
+                shard.set(hash, now_us.saturating_add(number(left)), now_us, self.most);
             }
         }
         Ok(())
@@ -236,7 +238,7 @@ impl std::fmt::Debug for Limiter {
     }
 }
 
-const MAGIC: &[u8] = b"APLM\x01";
+const MAGIC: &[u8] = b"APLM\x02";
 const HEAD: usize = MAGIC.len() + 24;
 const ENTRY: usize = 24;
 

@@ -163,25 +163,32 @@ fn survives_a_reload() {
         assert_eq!(old.check(&number.to_le_bytes(), slow, 10), Verdict::Allow);
         assert_eq!(old.check(&number.to_le_bytes(), slow, 10), Verdict::Allow);
     }
-    let bytes = old.export();
+    let bytes = old.export(10);
     assert_eq!(bytes.len(), 29 + 500 * 24);
     for (shards, most) in [(1, 1000), (3, 5000), (32, 1000)] {
         let new = Limiter::new(shards, most);
-        assert_eq!(new.import(&bytes), Ok(()));
-        assert_eq!(new.import(&bytes), Ok(()), "again, by the same secret");
+        assert_eq!(new.import(&bytes, 10), Ok(()));
+        assert_eq!(new.import(&bytes, 10), Ok(()), "again, by the same secret");
         assert_eq!(new.len(), 500);
         for number in 0..500_u32 {
             assert_eq!(new.check(&number.to_le_bytes(), slow, 10), refuse(10 * SECOND));
         }
     }
+    // Another process has a clock of its own; and who has paid meanwhile owes nothing.
+    for now in [0, 1 << 40] {
+        let new = Limiter::new(4, 1000);
+        assert_eq!(new.import(&old.export(5 * SECOND + 10), now), Ok(()));
+        assert_eq!(new.check(&7_u32.to_le_bytes(), slow, now), refuse(5 * SECOND));
+    }
+    assert_eq!(old.export(20 * SECOND + 10).len(), 29);
     let small = Limiter::new(2, 10);
-    assert_eq!(small.import(&bytes), Ok(()));
+    assert_eq!(small.import(&bytes, 10), Ok(()));
     assert_eq!(small.len(), 10);
     let used = Limiter::new(2, 10);
     assert_eq!(used.check(b"k", slow, 0), Verdict::Allow);
-    assert_eq!(used.import(&bytes), Err(ImportError::InUse));
+    assert_eq!(used.import(&bytes, 10), Err(ImportError::InUse));
     let empty = Limiter::new(1, 10);
-    assert_eq!(empty.import(&Limiter::new(1, 1).export()), Ok(()));
+    assert_eq!(empty.import(&Limiter::new(1, 1).export(0), 0), Ok(()));
     assert!(empty.is_empty());
 }
 
@@ -191,25 +198,25 @@ fn import_is_checked() {
     for key in [b"a", b"b"] {
         assert_eq!(old.check(key, rate(1.0, 0, None), 0), Verdict::Allow);
     }
-    let bytes = old.export();
+    let bytes = old.export(0);
     for length in 0..bytes.len() {
         let new = Limiter::new(1, 10);
         let want = if length < 5 { ImportError::Version } else { ImportError::Length };
-        assert_eq!(new.import(&bytes[..length]), Err(want), "{length}");
+        assert_eq!(new.import(&bytes[..length], 0), Err(want), "{length}");
         assert!(new.is_empty());
-        assert_eq!(new.import(&bytes), Ok(()), "what was refused left nothing behind");
+        assert_eq!(new.import(&bytes, 10), Ok(()), "what was refused left nothing behind");
     }
-    assert_eq!(Limiter::new(1, 10).import(&[&bytes[..], b"x"].concat()), Err(ImportError::Length));
+    assert_eq!(Limiter::new(1, 10).import(&[&bytes[..], b"x"].concat(), 0), Err(ImportError::Length));
     let mut huge = bytes.clone();
     huge[21..29].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert_eq!(Limiter::new(1, 10).import(&huge), Err(ImportError::Length));
+    assert_eq!(Limiter::new(1, 10).import(&huge, 0), Err(ImportError::Length));
     let mut future = bytes;
     future[4] = 9;
-    assert_eq!(Limiter::new(1, 10).import(&future), Err(ImportError::Version));
+    assert_eq!(Limiter::new(1, 10).import(&future, 0), Err(ImportError::Version));
     let mut noise = Noise::new(21);
     for _ in 0..5000 {
         let new = Limiter::new(2, 3);
-        if new.import(&noise.mutate(&old.export())).is_ok() {
+        if new.import(&noise.mutate(&old.export(0)), 0).is_ok() {
             assert!(new.len() <= 3);
             assert_ne!(new.check(b"a", rate(1.0, 0, None), 5), Verdict::Delay(0));
         }
@@ -248,7 +255,7 @@ fn hashes_differ_between_limiters() {
     let exports = [(); 2].map(|()| {
         let limiter = Limiter::new(1, 10);
         assert_eq!(limiter.check(b"k", rate(1.0, 0, None), 0), Verdict::Allow);
-        limiter.export()
+        limiter.export(0)
     });
     assert_ne!(exports[0][29..45], exports[1][29..45]);
 }
