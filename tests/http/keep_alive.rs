@@ -118,14 +118,14 @@ fn at_the_limit_of_connections_an_idle_one_makes_room_and_not_one_with_a_request
     busy.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").expect("write");
     assert!(crate::support::head(&mut busy).is_some_and(|head| head.starts_with("HTTP/1.1 200")));
     let mut idle = client::connect(proxy.addr(0));
-    assert_eq!(ask(&mut idle, &get("/")).status, 200);
+    assert_eq!(ask(&mut idle, get("/")).status, 200);
     // With this one the places are taken: one is made free for the next.
     let mut another = client::connect(proxy.addr(0));
-    assert_eq!(ask(&mut another, &get("/")).status, 200);
+    assert_eq!(ask(&mut another, get("/")).status, 200);
     assert_eq!(client::end(&idle), End::Closed);
     busy.write_all(b"cd").expect("write");
     assert_eq!(client::read_exact(&mut busy, 4), b"abcd");
-    assert_eq!(ask(&mut another, &get("/")).status, 200);
+    assert_eq!(ask(&mut another, get("/")).status, 200);
     let said = proxy.await_log("limit reached", harness::LIMIT);
     assert!(said.contains("shed=1"), "{said}");
 }
