@@ -38,4 +38,4 @@ pub use origin::{Dns, Gate, Nginx, Origin, SniRecorder, UdpEcho, UnixEcho};
 pub use proxy::{Builder, Output, Proxy, binary, check, command};
 pub use skip::{program, skip};
 pub use temp::TempDir;
-pub use wait::{LIMIT, eventually};
+pub use wait::{LIMIT, eventually, within};

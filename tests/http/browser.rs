@@ -4,7 +4,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use harness::{LIMIT, Origin, Proxy, TempDir, eventually, program, skip};
 
@@ -71,10 +70,7 @@ fn a_page_opens_a_websocket_and_shows_what_comes_back() {
         .spawn()
         .expect("it runs");
     // A browser's first start takes its time.
-    let end = Instant::now() + LIMIT * 3;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    harness::within(LIMIT * 3, || child.try_wait().transpose());
     let _ = child.kill();
     let _ = child.wait();
     let read = |name: &str| String::from_utf8_lossy(&std::fs::read(dir.join(name)).unwrap_or_default()).into_owned();

@@ -51,12 +51,8 @@ fn find() -> Result<PathBuf, String> {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|e| format!("{}: {e}", program.display()))?;
-        let end = std::time::Instant::now() + INSTALLS;
-        while std::time::Instant::now() < end {
-            if let Ok(Some(status)) = child.try_wait() {
-                return if status.success() { Ok(()) } else { Err(format!("{args:?} fails")) };
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        if let Some(Ok(status)) = harness::within(INSTALLS, || child.try_wait().transpose()) {
+            return if status.success() { Ok(()) } else { Err(format!("{args:?} fails")) };
         }
         let _ = child.kill();
         let _ = child.wait();

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use harness::{Origin, TempDir, client, eventually, pattern};
+use harness::{Origin, Proxy, TempDir, client, eventually, pattern};
 
 use crate::h2::*;
 use crate::support::{OK, at_rest, head, proxy_to, server};
@@ -49,15 +49,20 @@ fn a_stream_that_is_not_read_holds_up_neither_memory_nor_others() {
     });
 }
 
+/// A client whose windows never close: what holds somebody up is the connection itself.
+fn boundless(proxy: &Proxy) -> Raw {
+    let mut raw = Raw { stream: client::connect(proxy.addr(0)) };
+    raw.write(PREFACE);
+    raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    raw
+}
+
 #[test]
 fn a_large_answer_does_not_hold_up_small_ones() {
     let origin = source();
     let proxy = proxy_to(origin.addr(), "");
-    let mut raw = Raw { stream: client::connect(proxy.addr(0)) };
-    raw.write(PREFACE);
-    // Windows that never close: what holds somebody up is the connection itself.
-    raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
-    raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    let mut raw = boundless(&proxy);
     raw.get(1, "/200000000");
     raw.until("data", |f| f.kind == DATA);
     for n in 1..=10 {
@@ -81,10 +86,7 @@ fn a_large_answer_does_not_hold_up_small_ones() {
 fn a_client_that_reads_nothing_at_all_does_not_fill_memory() {
     let origin = source();
     let proxy = proxy_to(origin.addr(), "");
-    let mut raw = Raw { stream: client::connect(proxy.addr(0)) };
-    raw.write(PREFACE);
-    raw.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
-    raw.send(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    let mut raw = boundless(&proxy);
     let before = proxy.resident();
     for n in 0..50 {
         raw.get(1 + 2 * n, "/10000000");
