@@ -52,8 +52,6 @@ pub struct Settings {
     pub resolver: Vec<SocketAddr>,
     /// How long one resolution may take.
     pub resolver_timeout: Duration,
-    /// Directory for temporary files.
-    pub tmp_path: PathBuf,
     /// Locals have counters of their own.
     pub metrics_per_local: bool,
     /// When a worker that does not return is reported; zero: never.
@@ -102,7 +100,6 @@ impl Settings {
                 n.args.as_slice().iter().filter_map(|v| v.text.as_str().parse().ok()).collect()
             }),
             resolver_timeout: time("resolver_timeout", Duration::from_secs(5)),
-            tmp_path: text("tmp_path").map_or_else(std::env::temp_dir, Into::into),
             metrics_per_local: on("metrics_per_local", false),
             watchdog: time("watchdog", Duration::from_secs(10)),
         }

@@ -10,7 +10,7 @@ const fn common(name: &str, doc: &str) -> DirectiveDesc {
     DirectiveDesc::new(name, doc, Contexts::COMMON)
 }
 
-pub(super) static TABLE: [DirectiveDesc; 27] = [
+pub(super) static TABLE: [DirectiveDesc; 26] = [
     common("worker_threads", "Worker threads, each with an event loop of its own.")
         .args(&[ArgDesc::new("count", Kind::Int, "0: one a core, by the CPU quota of the control group")
             .required()
@@ -152,10 +152,6 @@ pub(super) static TABLE: [DirectiveDesc; 27] = [
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(MILLI, HOUR)])
     .default("10s")
     .example("preread_timeout \"5s\""),
-    common("tmp_path", "Directory for temporary files.")
-        .args(&[ArgDesc::new("dir", Kind::Path, "path").required()])
-        .default("the system's directory for temporary files")
-        .example("tmp_path \"tmp\""),
     common(
         "watchdog",
         "A worker that does not return to its loop for so long is reported, with the module that it runs.",

@@ -95,12 +95,11 @@ fn a_directive_that_stands_twice_names_both_places() {
 
 #[test]
 fn paths_are_absolute_and_words_in_their_place_stay() {
-    let tree = tree(
-        "common { error_log \"logs/e.log\"; error_log \"stderr\"; tmp_path \"/t/./x\"; }\nnet { access_log \"off\"; }",
-    );
+    let tree =
+        tree("common { error_log \"logs/e.log\"; error_log \"stderr\"; pid \"/t/./x\"; }\nnet { access_log \"off\"; }");
     assert_eq!(
         seen(&tree, super::super::Tree::MAIN, "host"),
-        ["error_log /conf/logs/e.log", "error_log stderr", "tmp_path /t/x"]
+        ["error_log /conf/logs/e.log", "error_log stderr", "pid /t/x"]
     );
     assert_eq!(seen(&tree, tree.nets[0].scope, "host"), ["access_log off"]);
 }
