@@ -1,6 +1,6 @@
 //! HTTP: serves requests and passes them on. Owns the protocol and what a request goes through; knows nothing of threads,
 //! sockets or pools of peers.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use anyproxy_http_contract::HttpTable;
 use anyproxy_module_api::{Module, Problems, Registry, Scope, Span, ZoneRef, zone};

@@ -55,9 +55,9 @@ fn words(bytes: &[u8; SIZE]) -> [u64; 2] {
 #[repr(align(16))]
 pub(super) struct Pattern {
     /// The letters in lower case; all bits where any byte will do.
-    lower: [u8; SIZE],
+    pub(super) lower: [u8; SIZE],
     /// The bit that tells the case, of letters; all bits where any byte will do.
-    free: [u8; SIZE],
+    pub(super) free: [u8; SIZE],
 }
 
 impl Pattern {

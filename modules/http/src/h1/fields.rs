@@ -2,8 +2,9 @@
 //! Knows nothing of start lines or of what a field means.
 
 use super::block::SIZE;
-use super::line::{NoField, any, cold, no_field, usual};
+use super::line::{NoField, any, no_field, usual};
 use super::name::{Id, Ids};
+use super::wide::{Look, Looking, best};
 use super::{Bad, Line, scan};
 
 /// A part of the caller's buffer: offset and length in bytes.
@@ -29,7 +30,7 @@ impl Span {
 }
 
 /// One field line: 12 bytes that say where its name and value lie. The line begins with its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderAt {
     pub(super) name_at: u32,
     pub(super) value_at: u32,
@@ -79,18 +80,21 @@ const MOST_BYTES: usize = 16 << 20;
 /// The field lines of one section, in the order they were sent. Reused from message to message.
 #[derive(Clone, Debug)]
 pub struct Fields {
-    list: Vec<HeaderAt>,
+    /// The lines, and room for more, which is written into without a question whether there is any.
+    room: Vec<HeaderAt>,
+    /// How many lines there are.
+    count: usize,
     /// Offset of the empty line.
     end: u32,
     seen: Ids,
     repeated: Ids,
-    /// Where each id is first in `list`; meant only where `seen` has it.
+    /// Where each id is first in the list; meant only where `seen` has it.
     first: [u16; Id::COUNT],
 }
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { list: Vec::new(), end: 0, seen: Ids::NONE, repeated: Ids::NONE, first: [0; Id::COUNT] }
+        Self { room: Vec::new(), count: 0, end: 0, seen: Ids::NONE, repeated: Ids::NONE, first: [0; Id::COUNT] }
     }
 }
 
@@ -116,7 +120,7 @@ impl Fields {
     }
 
     pub(super) fn clear(&mut self) {
-        self.list.clear();
+        self.count = 0;
         self.end = 0;
         self.seen = Ids::NONE;
         self.repeated = Ids::NONE;
@@ -127,38 +131,45 @@ impl Fields {
     #[inline(always)]
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, most: u16) -> Option<usize> {
         let Some(mut left) = bytes.get(at..) else { return Some(at) };
-        // The empty line is told without a search for what it does not have.
-        while let [byte, ..] = left
-            && *byte != b'\r'
-        {
-            // In two steps, so that the line takes no detour through memory in the usual one.
-            if let Some((header, next)) = usual(left, bytes.len()) {
-                self.push(header, most)?;
-                left = next;
-            } else if let Some((header, next)) = cold(|| any(left, bytes.len())) {
-                self.push(header, most)?;
-                left = next;
-            } else {
-                break;
+        loop {
+            left = best(Usual { fields: self, left, end: bytes.len(), most });
+            // The empty line is told without a search for what it does not have.
+            match left {
+                [] | [b'\r', ..] => break,
+                _ if self.count == self.room.len() && self.count < usize::from(most) => self.grow(),
+                _ => {
+                    let Some((header, next)) = any(left, bytes.len()) else { break };
+                    self.push(header, most)?;
+                    left = next;
+                }
             }
         }
         Some(bytes.len() - left.len())
     }
 
     /// `None` where there are `most` already.
-    #[inline]
     fn push(&mut self, header: HeaderAt, most: u16) -> Option<()> {
-        if self.list.len() >= usize::from(most) {
+        if self.count >= usize::from(most) {
             return None;
+        }
+        if self.count == self.room.len() {
+            self.grow();
         }
         if self.seen.has(header.id) {
             self.repeated = self.repeated.with(header.id);
         } else {
             self.seen = self.seen.with(header.id);
-            self.first[header.id as usize] = self.list.len() as u16;
+            self.first[header.id as usize] = self.count as u16;
         }
-        self.list.push(header);
+        *self.room.get_mut(self.count)? = header;
+        self.count += 1;
         Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.room.resize((2 * self.room.len()).max(32), HeaderAt::default());
     }
 
     /// Appends a line to `bytes`, which end with the line before, and notes it. `name` is a token with that `id`.
@@ -188,7 +199,7 @@ impl Fields {
 
     /// Where another line would be.
     fn room(&self, bytes: &[u8]) -> Result<usize, Bad> {
-        let full = self.list.len() >= usize::from(MOST_LINES) || bytes.len() > MOST_BYTES;
+        let full = self.count >= usize::from(MOST_LINES) || bytes.len() > MOST_BYTES;
         if full { Err(Bad::TooManyHeaders) } else { Ok(bytes.len()) }
     }
 
@@ -200,13 +211,13 @@ impl Fields {
     /// The lines in order.
     #[must_use]
     pub fn list(&self) -> &[HeaderAt] {
-        &self.list
+        self.room.get(..self.count).unwrap_or_default()
     }
 
     /// Offset of the first line: that of the empty line where there are no others.
     #[must_use]
     pub fn start(&self) -> usize {
-        self.list.first().map_or(self.end as usize, HeaderAt::line)
+        self.list().first().map_or(self.end as usize, HeaderAt::line)
     }
 
     /// Offset of the empty line after the last.
@@ -218,7 +229,7 @@ impl Fields {
     /// Offset of the line after line `index`, which is the empty line for the last.
     #[must_use]
     pub fn next_line(&self, index: usize) -> usize {
-        self.list.get(index + 1).map_or(self.end as usize, HeaderAt::line)
+        self.list().get(index + 1).map_or(self.end as usize, HeaderAt::line)
     }
 
     /// Which ids there are.
@@ -237,7 +248,7 @@ impl Fields {
     #[must_use]
     #[inline]
     pub fn first(&self, id: Id) -> Option<&HeaderAt> {
-        self.list.get(self.first_at(id)?)
+        self.list().get(self.first_at(id)?)
     }
 
     /// Where in the list that line is.
@@ -259,9 +270,9 @@ impl Fields {
 
     /// All lines with `id`, in order.
     pub fn all(&self, id: Id) -> impl Iterator<Item = &HeaderAt> + use<'_> {
-        let from = if self.seen.has(id) { usize::from(self.first[id as usize]) } else { self.list.len() };
-        let to = if self.repeats(id) { self.list.len() } else { (from + 1).min(self.list.len()) };
-        self.list.get(from..to).unwrap_or_default().iter().filter(move |header| header.id == id)
+        let from = if self.seen.has(id) { usize::from(self.first[id as usize]) } else { self.count };
+        let to = if self.repeats(id) { self.count } else { (from + 1).min(self.count) };
+        self.list().get(from..to).unwrap_or_default().iter().filter(move |header| header.id == id)
     }
 
     /// The value of the first line with `id`.
@@ -274,6 +285,45 @@ impl Fields {
     /// The members of the lists in all lines with `id` (RFC 9110 section 5.6.1): see [`tokens`].
     pub fn tokens<'b>(&self, buf: &'b [u8], id: Id) -> impl Iterator<Item = &'b [u8]> + use<'_, 'b> {
         self.all(id).flat_map(|header| tokens(header.value(buf)))
+    }
+}
+
+/// Reads lines off the front of `left`, which ends at the offset `end`, for as long as there is room and they are what nearly
+/// all are: see [`usual`]. What it leaves is for [`any`].
+struct Usual<'f, 'b> {
+    fields: &'f mut Fields,
+    left: &'b [u8],
+    end: usize,
+    most: u16,
+}
+
+impl<'b> Looking for Usual<'_, 'b> {
+    type Found = &'b [u8];
+
+    #[inline(always)]
+    fn look(self, look: impl Look) -> &'b [u8] {
+        let Self { fields, mut left, end, most } = self;
+        if u16::try_from(end).is_err() {
+            // A value's length might not fit.
+            return left;
+        }
+        // What the loop changes is not in memory meanwhile.
+        let (mut seen, mut repeated, mut count) = (fields.seen, fields.repeated, fields.count);
+        let room = fields.room.len().min(usize::from(most));
+        for place in fields.room.get_mut(count..room).unwrap_or_default() {
+            let Some((header, next)) = usual(look, left, end) else { break };
+            *place = header;
+            left = next;
+            if seen.has(header.id) {
+                repeated = repeated.with(header.id);
+            } else {
+                seen = seen.with(header.id);
+                fields.first[header.id as usize] = count as u16;
+            }
+            count += 1;
+        }
+        (fields.seen, fields.repeated, fields.count) = (seen, repeated, count);
+        left
     }
 }
 

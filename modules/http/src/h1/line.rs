@@ -1,8 +1,8 @@
 //! One field line (RFC 9112 section 5). Owns what makes it well-formed, and how that is found out at little cost.
 
-use super::block::{Block, SIZE, padded};
 use super::fields::HeaderAt;
 use super::name::Id;
+use super::wide::{Look, Plain, WIDE};
 use super::{Bad, scan};
 
 /// What comes in a section where no whole field line does.
@@ -13,39 +13,90 @@ pub(super) enum NoField {
     More,
 }
 
-/// Reads the field line in front of `line`, which lies in a buffer up to the offset `end`, if it is what nearly all are:
-/// one space before the value, none behind it, and in it no tab and no byte above 0x7f. Returns it and what follows.
-/// `None` for others: see [`any`].
+/// Reads the field line in front of `line`, which lies in a buffer up to the offset `end`, at most 65,535, if it is what
+/// nearly all are: one space before the value, none behind it, in it no tab and no byte above 0x7f, and at least
+/// [`WIDE`] bytes from its beginning to the end of the buffer. Returns it and what follows. `None` for others: see [`any`].
 ///
 /// Goes by what is left of the buffer and not by offsets, so that each bound is checked once. Always inlined, with the
 /// searches: as a call, its result would go through memory for each line.
 #[inline(always)]
-pub(super) fn usual(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
-    let (name_len, id) = match line.first_chunk().and_then(short_name) {
-        Some(found) => found,
-        None => cold(|| other_name(line))?,
+pub(super) fn usual(look: impl Look, line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
+    usual_from(look, line.first_chunk()?, line, end)
+}
+
+/// As [`usual`], of a line whose first bytes are `start`.
+#[inline(always)]
+fn usual_from<'b>(look: impl Look, start: &[u8; WIDE], line: &'b [u8], end: usize) -> Option<(HeaderAt, &'b [u8])> {
+    let name_len = look.find(start, b':');
+    let id = match Id::known_before(look, name_len, start) {
+        Some(id) => id,
+        None => other_name(name_len, start)?,
     };
-    let on = line.get(name_len..)?;
-    let ([colon, space, ..], value_on) = (on.first_chunk::<3>()?, on.get(2..)?);
+    let [colon, space, first] = start.get(name_len..)?.first_chunk::<3>()?;
     // As one number. A pattern would be compared byte by byte.
-    if [*colon, *space] != *b": " || value_on.first() == Some(&b' ') {
+    if [*colon, *space] != *b": " || *first == b' ' {
         return None;
     }
-    let value_len = scan::text_end(value_on);
+    // That no byte of a name ends a text is known by now.
+    let stop = match look.text_end(start) {
+        WIDE => WIDE + text_end(look, line.get(WIDE..)?),
+        stop => stop,
+    };
     // With the byte before: the space after the colon, where the value is empty.
-    let ([last, line_end @ ..], left) = on.get(value_len + 1..)?.split_first_chunk::<3>()?;
+    let ([last, line_end @ ..], left) = line.get(stop.wrapping_sub(1)..)?.split_first_chunk::<3>()?;
     if line_end != b"\r\n" || *last == b' ' {
         return None;
     }
+    let name_at = (end - line.len()) as u32;
     let header = HeaderAt {
-        name_at: (end - line.len()) as u32,
-        value_at: (end - value_on.len()) as u32,
-        value_len: u16::try_from(value_len).ok()?,
-        // At most 255.
+        name_at,
+        value_at: name_at + name_len as u32 + 2,
+        // None is longer than the buffer.
+        value_len: (stop - name_len - 2) as u16,
+        // Less than a block.
         name_len: name_len as u8,
         id,
     };
     Some((header, left))
+}
+
+/// The first byte that is not between SP and `~`; the length of `bytes` where there is none.
+#[inline(always)]
+fn text_end(look: impl Look, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk() {
+        let place = look.text_end(block);
+        if place < WIDE {
+            return bytes.len() - rest.len() + place;
+        }
+        rest = behind;
+    }
+    bytes.len() - rest.len() + look.text_end(&filled(rest))
+}
+
+/// `bytes`, which are less than a block, and zeros behind them.
+#[inline(always)]
+fn filled(bytes: &[u8]) -> [u8; WIDE] {
+    let mut block = [0; WIDE];
+    if let Some(front) = block.get_mut(..bytes.len()) {
+        front.copy_from_slice(bytes);
+    }
+    block
+}
+
+/// The id of the first bytes of `start`, where [`Id::known_before`] has found none. `None` where they are no token.
+#[inline(never)]
+fn other_name(name_len: usize, start: &[u8; WIDE]) -> Option<Id> {
+    if name_len == WIDE {
+        // There is no colon.
+        return None;
+    }
+    let name = start.get(..name_len)?;
+    match Id::known(name) {
+        // Known names are tokens, so that only others are looked at.
+        Some(id) => Some(id),
+        None => scan::is_token(name).then_some(Id::Other),
+    }
 }
 
 /// Calls `other`. Tells the compiler to keep what is at hand in registers at the cost of this way, not of the usual one.
@@ -53,27 +104,6 @@ pub(super) fn usual(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
 #[inline(never)]
 pub(super) fn cold<T>(other: impl FnOnce() -> T) -> T {
     other()
-}
-
-/// The length of a known name at the beginning of `start`, and its id, if it and the colon are there.
-#[inline(always)]
-fn short_name(start: &[u8; SIZE]) -> Option<(usize, Id)> {
-    let colon = Block(start).find(b':')?;
-    Some((colon, Id::known_before(colon, start)?))
-}
-
-/// As [`name`], where [`short_name`] has found none.
-#[inline(never)]
-fn other_name(line: &[u8]) -> Option<(usize, Id)> {
-    let Some(start) = line.first_chunk() else {
-        // The last line of a request is often a short one.
-        return short_name(&padded(line, 0)).or_else(|| name(line));
-    };
-    match Block(start).find(b':') {
-        // `short_name` knows all of these.
-        Some(colon @ 3..) => scan::is_token(line.get(..colon)?).then_some((colon, Id::Other)),
-        _ => name(line),
-    }
 }
 
 /// The length of the name that begins `line`, at most 255, and its id. `None` where it is no token, or no colon follows.
@@ -96,6 +126,13 @@ fn name(line: &[u8]) -> Option<(usize, Id)> {
 /// As [`usual`], for any line. `None` for whatever is not a whole, right field line: then [`no_field`] tells what it is.
 #[inline(never)]
 pub(super) fn any(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
+    // The last line of a request is often a short one.
+    if line.len() < WIDE
+        && u16::try_from(end).is_ok()
+        && let Some(found) = usual_from(Plain, &filled(line), line, end)
+    {
+        return Some(found);
+    }
     let (name_len, id) = name(line)?;
     let value_on = scan::trim_start(line.get(name_len + 1..)?);
     let (value, left) = value_on.split_at_checked(scan::value_end(value_on, 0))?;
@@ -143,6 +180,7 @@ pub(super) fn no_field(bytes: &[u8], at: usize) -> Result<NoField, Bad> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h1::wide::{Looking, best};
 
     /// Name, value and length of a line; or the empty line; or what is wrong, which is nothing where the bytes end early.
     type Found<'a> = Result<Option<(&'a [u8], &'a [u8], usize)>, Option<Bad>>;
@@ -172,9 +210,20 @@ mod tests {
         }
     }
 
+    /// [`usual`], where it may be asked.
+    struct AsUsual<'b>(&'b [u8], usize);
+
+    impl<'b> Looking for AsUsual<'b> {
+        type Found = Option<(HeaderAt, &'b [u8])>;
+        fn look(self, look: impl Look) -> Self::Found {
+            u16::try_from(self.1).ok().and_then(|_| usual(look, self.0, self.1))
+        }
+    }
+
     fn field(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
         let any = any(line, end);
-        let usual = usual(line, end);
+        let usual = AsUsual(line, end).look(Plain);
+        assert_eq!(usual, best(AsUsual(line, end)), "{}", line.escape_ascii());
         assert!(usual.is_none() || usual == any);
         any
     }

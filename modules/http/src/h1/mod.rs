@@ -22,6 +22,7 @@ mod scan;
 mod start;
 mod strip;
 mod text;
+mod wide;
 mod write;
 
 pub use authority::{Authority, authority};

@@ -2,15 +2,17 @@
 //! field means.
 
 use super::block::{Block, Pattern, SIZE, padded};
+use super::wide::{Look, WIDE};
 
 macro_rules! ids {
     ($($id:ident $name:literal)+) => {
         /// A field name that is known here, or [`Id::Other`]. There are at most 64, so that [`Ids`] is one word.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Id {
             $(#[doc = concat!("`", $name, "`")] $id,)+
             /// Any other name.
+            #[default]
             Other,
         }
 
@@ -172,14 +174,19 @@ impl Id {
         same.then_some(id)
     }
 
-    /// As [`Id::known`], for the name before the first colon of a block, which is at `colon`. `None` also for less than
-    /// three bytes.
+    /// As [`Id::known`], for the name before the first colon of `start`, which is at `colon`. `None` also for names of less
+    /// than three bytes, and for those that a block does not hold with the colon.
     #[inline(always)]
-    pub(super) fn known_before(colon: usize, block: &[u8; SIZE]) -> Option<Self> {
-        let end = block.get(colon.checked_sub(3)?..)?.first_chunk()?;
-        let id = *PLACES.get(hash(colon, *end))?;
+    pub(super) fn known_before(look: impl Look, colon: usize, start: &[u8; WIDE]) -> Option<Self> {
+        let last = colon.wrapping_sub(3);
+        if last > SIZE - 4 {
+            return None;
+        }
+        // One by one, so that their places are seen to be inside.
+        let end = [start[last], start[last + 1], start[last + 2], start[last + 3]];
+        let id = *PLACES.get(hash(colon, end))?;
         // The colon is compared too: so the length is the same.
-        Block(block).is(&FIRST[id as usize]).then_some(id)
+        look.begins(start, &FIRST[id as usize]).then_some(id)
     }
 
     /// The name as it is usually written; empty for [`Id::Other`].
