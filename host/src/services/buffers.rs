@@ -34,17 +34,18 @@ struct Free {
     lists: [Vec<Box<[u8]>>; 3],
     /// Bytes reserved for them, until the next sweep.
     allowance: usize,
-    /// There are sweeps: what a thread without them (a pool's, that is handed what others received) kept would be lost.
-    swept: bool,
+    /// Most bytes of it. None before the first sweep: what a thread without sweeps (a pool's, that is handed what others
+    /// received) kept would be lost.
+    most: usize,
 }
 
 impl Free {
     /// Takes `size` out of the allowance, or out of the limit with something for the next ones. False: there is no room.
     fn reserve(&mut self, size: usize, limit: usize) -> bool {
-        let (have, more) = (self.allowance, self.most(limit) / 2);
+        let have = self.allowance;
         self.allowance = match have.checked_sub(size) {
             Some(left) => left,
-            None if reserve(size + more, limit) => have + more,
+            None if reserve(size + self.most / 2, limit) => have + self.most / 2,
             None if reserve(size - have, limit) => 0,
             None => return false,
         };
@@ -54,16 +55,10 @@ impl Free {
     /// Puts it into the allowance, and what that has too much back.
     fn release(&mut self, size: usize) {
         self.allowance += size;
-        let most = self.most(LIMIT.load(Relaxed));
-        if self.allowance > most {
-            RESERVED.0.fetch_sub(self.allowance - most / 2, Relaxed);
-            self.allowance = most / 2;
+        if self.allowance > self.most {
+            RESERVED.0.fetch_sub(self.allowance - self.most / 2, Relaxed);
+            self.allowance = self.most / 2;
         }
-    }
-
-    /// Most bytes of the allowance.
-    const fn most(&self, limit: usize) -> usize {
-        if self.swept { ahead(limit) } else { 0 }
     }
 }
 
@@ -90,7 +85,7 @@ fn reserve(size: usize, limit: usize) -> bool {
 
 thread_local! {
     static FREE: RefCell<Free> =
-        const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()], allowance: 0, swept: false }) };
+        const { RefCell::new(Free { lists: [Vec::new(), Vec::new(), Vec::new()], allowance: 0, most: 0 }) };
     /// Tasks that wait for memory.
     static WAITING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
     static ANY_WAITING: Cell<bool> = const { Cell::new(false) };
@@ -159,7 +154,7 @@ unsafe extern "C" fn release(_: *mut (), ptr: *mut u8, cap: usize) {
 /// To be called ten times a second: what this thread has reserved is everybody's again, and who waits for memory tries anew.
 pub fn sweep() {
     FREE.with_borrow_mut(|free| {
-        free.swept = true;
+        free.most = ahead(LIMIT.load(Relaxed));
         RESERVED.0.fetch_sub(std::mem::take(&mut free.allowance), Relaxed);
     });
     wake_waiting();
@@ -190,7 +185,7 @@ mod tests {
     #[test]
     fn a_thread_reserves_ahead_what_the_limit_bears() {
         assert_eq!([0, usize::MAX, 1 << 30, 1 << 20, 100].map(ahead), [AHEAD, AHEAD, AHEAD, 4096, 0]);
-        let mut free = Free { lists: Default::default(), allowance: 0, swept: true };
+        let mut free = Free { lists: Default::default(), allowance: 0, most: AHEAD };
         assert!(free.reserve(1000, 0));
         assert_eq!(free.allowance, AHEAD / 2);
         assert!(free.reserve(AHEAD / 2 - 10, 0));
@@ -208,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_thread_without_sweeps_keeps_nothing() {
-        let mut free = Free { lists: Default::default(), allowance: 0, swept: false };
+        let mut free = Free { lists: Default::default(), allowance: 0, most: 0 };
         assert!(free.reserve(1000, 0));
         assert_eq!(free.allowance, 0);
         free.release(1000);

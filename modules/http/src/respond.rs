@@ -96,13 +96,14 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
     let Call { exchange, state, .. } = *call;
     let refused = |status| Begun::Reply(refuse(call, status));
     exchange.set_domain(state.parts.borrow_mut().host());
-    let mut routed = owned.choose();
+    let choose = || (owned.choose(), exchange.block());
+    let (mut routed, mut block) = choose();
     // Who asks its own server says: it may be another one than the connection's. Rules and lists of addresses look at that.
-    if let Some(conf) = exchange.block().filter(|_| routed != Routed::NoServer) {
+    if let Some(conf) = block.filter(|_| routed != Routed::NoServer) {
         let hears = &conf.server;
         let client = hears.trusted.hear(exchange, state, hears.request_id);
         match multi_hop::hear(call, hears.multi_hop, &hears.trusted) {
-            Ok(hop) if client || hop => routed = owned.choose(),
+            Ok(hop) if client || hop => (routed, block) = choose(),
             Ok(_) => {}
             Err(e) => return Begun::Reply(lost(call, e)),
         }
@@ -113,9 +114,9 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
             return refused(421);
         }
         // Where no local takes it, the server's rules may find one.
-        let Some(conf) = exchange.block() else { return refused(500) };
+        let Some(conf) = block else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
-            Rewritten::Internal => routed = owned.choose(),
+            Rewritten::Internal => (routed, block) = choose(),
             Rewritten::Reply(reply) => return if_admitted(call, owned, || reply),
             Rewritten::No if routed == Routed::NoLocal => return if_admitted(call, owned, || refuse(call, 404)),
             Rewritten::No => break conf,

@@ -131,18 +131,20 @@ impl Fields {
     #[inline(always)]
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, most: u16) -> Option<usize> {
         let Some(mut left) = bytes.get(at..) else { return Some(at) };
-        loop {
+        // The empty line is told without a search for what it does not have.
+        let is_over = |left: &[u8]| matches!(left, [] | [b'\r', ..]);
+        while !is_over(left) {
             left = best(Usual { fields: self, left, end: bytes.len(), most });
-            // The empty line is told without a search for what it does not have.
-            match left {
-                [] | [b'\r', ..] => break,
-                _ if self.count == self.room.len() && self.count < usize::from(most) => self.grow(),
-                _ => {
-                    let Some((header, next)) = any(left, bytes.len()) else { break };
-                    self.push(header, most)?;
-                    left = next;
-                }
+            if is_over(left) {
+                break;
             }
+            if self.count == self.room.len() && self.count < usize::from(most) {
+                self.grow();
+                continue;
+            }
+            let Some((header, next)) = any(left, bytes.len()) else { break };
+            self.push(header, most)?;
+            left = next;
         }
         Some(bytes.len() - left.len())
     }
