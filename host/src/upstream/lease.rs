@@ -218,8 +218,8 @@ impl Lease {
         let good = failure == 0 || (pool.eject_by_connect && failure != 1);
         if !good {
             live.failing.store(true, Relaxed);
-        } else if pool.eject.percent == 0 && !live.failing.swap(false, Relaxed) {
-            // It would change nothing: no lock for it.
+        } else if pool.eject.percent == 0 && !(live.failing.load(Relaxed) && live.failing.swap(false, Relaxed)) {
+            // It would change nothing: no lock for it, and nothing written that other workers read.
             return;
         }
         if let Some(e) = pool.shared.result(live.state.id, good, process().now()) {

@@ -34,7 +34,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use task::TaskRef;
+use task::{Queued, TaskRef};
 use timers::Timers;
 
 /// Readiness taken from the system at once, at most.
@@ -86,8 +86,8 @@ impl Shared {
 /// One thread's loop.
 struct Loop {
     shared: Arc<Shared>,
-    ready: RefCell<VecDeque<TaskRef>>,
-    /// Every task that is not over, to be dropped with the loop.
+    ready: RefCell<VecDeque<Queued>>,
+    /// Every task that is not over or that is queued, to be dropped with the loop.
     tasks: RefCell<slab::Slab<TaskRef>>,
     slots: Slots,
     timers: Timers,
@@ -142,7 +142,7 @@ impl Loop {
     }
 
     /// A task of this loop was woken on this thread.
-    fn push(&self, task: TaskRef) {
+    fn push(&self, task: Queued) {
         self.ready.borrow_mut().push_back(task);
         self.wake_host();
     }
@@ -175,7 +175,7 @@ impl Loop {
 
     fn take_woken(&self) {
         let woken = std::mem::take(&mut self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner).tasks);
-        self.ready.borrow_mut().extend(woken);
+        woken.iter().for_each(|task| task.heard(self));
     }
 
     /// Whether the loop may wait: from now on a wake-up from elsewhere ends the wait.
@@ -189,12 +189,12 @@ impl Loop {
     fn end(&self) {
         self.turning.set(true);
         // A future that is dropped may drop, abort or spawn others.
-        loop {
-            let Some(task) = self.tasks.borrow_mut().iter().next().map(|(_, t)| t.clone()) else { break };
-            task.abort();
-            task.run(self);
+        while !self.tasks.borrow().is_empty() {
+            self.tasks.borrow().iter().for_each(|(_, task)| task.abort_here(self));
+            while let Some(task) = { self.ready.borrow_mut().pop_front() } {
+                task.run(self);
+            }
         }
-        self.ready.borrow_mut().clear();
         let mut woken = self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner);
         woken.closed = true;
         let left = std::mem::take(&mut woken.tasks);

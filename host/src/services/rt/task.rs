@@ -4,7 +4,7 @@
 
 use super::{Loop, Shared, here};
 use std::{
-    cell::UnsafeCell,
+    cell::{Cell, UnsafeCell},
     future::Future,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,8 +17,8 @@ use std::{
     task::{Context, RawWaker, RawWakerVTable, Waker},
 };
 
-/// It waits for its turn: it is in one of the loop's queues, once.
-const QUEUED: u8 = 1;
+/// It was woken elsewhere, and the loop has not seen that yet: it is among [`Shared::woken`], once.
+const WOKEN: u8 = 1;
 /// At its next turn it is dropped.
 const ABORTED: u8 = 2;
 /// The future is gone.
@@ -28,7 +28,9 @@ const DONE: u8 = 4;
 struct Header {
     refs: AtomicUsize,
     state: AtomicU8,
-    /// Among the loop's tasks.
+    /// It is in the loop's queue, once. Of the loop's thread alone, as most wake-ups are: they need nothing atomic.
+    queued: Cell<bool>,
+    /// Among the loop's tasks, which hold it until it is over and not queued.
     key: usize,
     shared: Arc<Shared>,
     /// Polls the future; on its end, or when it panics, drops it. True: it is over.
@@ -75,9 +77,15 @@ impl TaskRef {
     }
 
     /// Its next turn ends it; it comes soon.
-    pub(super) fn abort(&self) {
+    fn abort(&self) {
         self.header().state.fetch_or(ABORTED, Ordering::AcqRel);
         self.wake();
+    }
+
+    /// The same, by its loop.
+    pub(super) fn abort_here(&self, this: &Loop) {
+        self.header().state.fetch_or(ABORTED, Ordering::AcqRel);
+        self.wake_here(this);
     }
 
     fn is_done(&self) -> bool {
@@ -85,46 +93,74 @@ impl TaskRef {
     }
 
     fn wake(&self) {
-        let state = &self.header().state;
-        // Mostly it is queued already, or another waker of the same event was first: a load is cheaper.
-        if state.load(Ordering::Relaxed) & (QUEUED | DONE) == QUEUED && here_is(&self.header().shared) {
-            return;
-        }
-        if state.fetch_or(QUEUED, Ordering::AcqRel) & (QUEUED | DONE) != 0 {
-            return;
-        }
         here(|here| match here {
-            Some(this) if ptr::eq(&raw const *this.shared, &raw const *self.header().shared) => this.push(self.clone()),
-            _ => self.header().shared.push(self.clone()),
+            Some(this) if ptr::eq(&raw const *this.shared, &raw const *self.header().shared) => self.wake_here(this),
+            _ => self.wake_from_elsewhere(),
         });
     }
 
+    /// On its loop's thread.
+    fn wake_here(&self, this: &Loop) {
+        let header = self.header();
+        // Mostly it is not: the first waker of an event is the only one.
+        if !header.queued.get() && header.state.load(Ordering::Relaxed) & DONE == 0 {
+            header.queued.set(true);
+            this.push(Queued(self.0));
+        }
+    }
+
+    #[cold]
+    fn wake_from_elsewhere(&self) {
+        let header = self.header();
+        if header.state.fetch_or(WOKEN, Ordering::AcqRel) & (WOKEN | DONE) == 0 {
+            header.shared.push(self.clone());
+        }
+    }
+
+    /// The loop hears that it was woken elsewhere. What happened before that is seen at its turn.
+    pub(super) fn heard(&self, this: &Loop) {
+        self.header().state.fetch_and(!WOKEN, Ordering::AcqRel);
+        self.wake_here(this);
+    }
+}
+
+/// A task in the queue of its loop. It counts nothing: the loop's tasks hold it for as long.
+pub(super) struct Queued(NonNull<Header>);
+
+impl Queued {
     /// Its turn, on the loop's thread.
     pub(super) fn run(self, this: &Loop) {
-        let state = self.header().state.fetch_and(!QUEUED, Ordering::AcqRel);
+        // SAFETY: held by the loop's tasks while it is queued, and from then on until `forget`.
+        let header = unsafe { self.0.as_ref() };
+        header.queued.set(false);
+        let state = header.state.load(Ordering::Acquire);
         if state & DONE != 0 {
-            return;
+            return Self::forget(header.key, this);
         }
         let over = if state & ABORTED != 0 {
             // SAFETY: on the loop's thread, and not done. A panic was reported by the hook, and ends this task only.
-            let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (self.header().drop_future)(self.0) }));
+            let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (header.drop_future)(self.0) }));
             true
         } else {
             // SAFETY: data and table belong together; never dropped: it counts nothing.
             let waker = ManuallyDrop::new(unsafe { Waker::new(self.0.as_ptr().cast_const().cast(), &WAKER) });
             // SAFETY: on the loop's thread, not done, and not polled within itself: it is in no queue twice.
-            unsafe { (self.header().poll)(self.0, &mut Context::from_waker(&waker)) }
+            unsafe { (header.poll)(self.0, &mut Context::from_waker(&waker)) }
         };
         if over {
-            self.header().state.fetch_or(DONE, Ordering::AcqRel);
-            let known = this.tasks.borrow_mut().try_remove(self.header().key);
-            drop(known);
+            header.state.fetch_or(DONE, Ordering::AcqRel);
+            // One that is queued again is forgotten at that turn.
+            if !header.queued.get() {
+                Self::forget(header.key, this);
+            }
         }
     }
-}
 
-fn here_is(shared: &Arc<Shared>) -> bool {
-    here(|h| h.is_some_and(|h| ptr::eq(&raw const *h.shared, &raw const **shared)))
+    /// The loop gives up a task that is over. It may end here.
+    fn forget(key: usize, this: &Loop) {
+        let known = this.tasks.borrow_mut().try_remove(key);
+        drop(known);
+    }
 }
 
 /// Drops the future when a poll ended it, by a result or by a panic: then while it unwinds, so that what is dropped can
@@ -234,7 +270,8 @@ pub fn spawn<F: Future<Output = ()> + 'static>(future: F) -> TaskHandle {
         let cell = Box::new(TaskCell {
             header: Header {
                 refs: AtomicUsize::new(1),
-                state: AtomicU8::new(QUEUED),
+                state: AtomicU8::new(0),
+                queued: Cell::new(true),
                 key: entry.key(),
                 shared: Arc::clone(&this.shared),
                 poll: poll::<F>,
@@ -247,7 +284,7 @@ pub fn spawn<F: Future<Output = ()> + 'static>(future: F) -> TaskHandle {
         let task = TaskRef(unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast());
         entry.insert(task.clone());
         drop(tasks);
-        this.push(task.clone());
+        this.push(Queued(task.0));
         TaskHandle(Some(task))
     })
 }

@@ -68,6 +68,59 @@ fn an_aborted_task_is_dropped_at_its_next_turn_and_the_others_with_the_loop() {
 }
 
 #[test]
+fn a_task_that_ends_while_it_is_queued_is_over_once_and_its_place_another_s() {
+    let (tell, told) = mpsc::channel();
+    on_a_loop(|| async move {
+        for n in 0..100 {
+            let dropped = Told(tell.clone(), "dropped");
+            let task = spawn(std::future::poll_fn(move |cx| {
+                let _dropped = &dropped;
+                // Queued again, and by another thread too, before it is over.
+                cx.waker().wake_by_ref();
+                let waker = cx.waker().clone();
+                std::thread::spawn(move || waker.wake()).join().unwrap();
+                Poll::Ready(())
+            }));
+            // Its place in the loop may be this one's, which nobody wakes before its time.
+            let other = spawn(sleep(Duration::from_millis(1)));
+            while !task.is_finished() || (n % 2 == 0 && !other.is_finished()) {
+                yield_now().await;
+            }
+            task.abort();
+        }
+    });
+    assert_eq!(told.into_iter().count(), 100);
+}
+
+#[test]
+fn no_wake_up_is_lost_between_its_own_thread_s_and_others() {
+    const EACH: usize = 20_000;
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    on_a_loop(|| async move {
+        let mut threads = None;
+        std::future::poll_fn(move |cx| {
+            threads.get_or_insert_with(|| {
+                [0, 1].map(|_| {
+                    let (waker, count) = (cx.waker().clone(), Arc::clone(&count));
+                    std::thread::spawn(move || {
+                        for _ in 0..EACH {
+                            count.fetch_add(1, SeqCst);
+                            waker.wake_by_ref();
+                        }
+                    })
+                })
+            });
+            let now = count.load(SeqCst);
+            if now.is_multiple_of(3) {
+                cx.waker().wake_by_ref();
+            }
+            if now == 2 * EACH { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_panic_ends_one_task_whose_future_learns_of_it() {
     let (tell, told) = mpsc::channel();
     on_a_loop(|| async move {
