@@ -3,7 +3,9 @@
 
 use anyproxy_module_api::abi::bytes::Buf;
 use std::{
+    alloc::{Layout, alloc_zeroed},
     cell::{Cell, RefCell},
+    ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::Waker,
 };
@@ -76,7 +78,7 @@ const fn ahead(limit: usize) -> usize {
 
 /// Takes `size` out of the limit. False: there is no room.
 fn reserve(size: usize, limit: usize) -> bool {
-    let fits = RESERVED.0.fetch_add(size, Relaxed) + size <= limit || limit == 0;
+    let fits = RESERVED.0.fetch_add(size, Relaxed).saturating_add(size) <= limit || limit == 0;
     if !fits {
         RESERVED.0.fetch_sub(size, Relaxed);
     }
@@ -107,45 +109,80 @@ pub fn is_full() -> bool {
     limit != 0 && RESERVED.0.load(Relaxed) + CLASSES[0] > limit
 }
 
-/// A buffer of at least `size` bytes; without capacity when the limit is reached.
+/// A buffer of at least `size` bytes; without capacity when the limit is reached. Does not panic.
+#[inline]
 pub fn take(size: usize) -> Buf {
     let class = CLASSES.iter().position(|c| size <= *c);
     let cap = class.map_or(size, |c| CLASSES[c]);
+    match memory(class, cap) {
+        // SAFETY: `cap` bytes of a box, given back once by `release`, from any thread.
+        Some(ptr) => unsafe { Buf::from_raw(ptr.as_ptr(), 0, cap, std::ptr::null_mut(), release) },
+        None => {
+            REFUSED.fetch_add(1, Relaxed);
+            Buf::new()
+        }
+    }
+}
+
+/// The memory of a buffer, `cap` bytes, out of the limit. Returned without the buffer, which would be copied.
+fn memory(class: Option<usize>, cap: usize) -> Option<NonNull<u8>> {
     let limit = LIMIT.load(Relaxed);
     let pooled = FREE.try_with(|free| {
         let free = &mut *free.borrow_mut();
         free.reserve(cap, limit).then(|| class.and_then(|c| free.lists[c].pop()))
     });
     // At the very end of a thread it has nothing of its own.
-    let Some(pooled) = pooled.unwrap_or_else(|_| reserve(cap, limit).then_some(None)) else {
-        REFUSED.fetch_add(1, Relaxed);
-        return Buf::new();
+    let pooled = pooled.unwrap_or_else(|_| reserve(cap, limit).then_some(None))?;
+    let Some(kept) = pooled else {
+        let new = allocate(cap);
+        if new.is_none() {
+            give_back(cap);
+        }
+        return new;
     };
-    // Zeroed pages come from the system untouched: a large buffer costs memory only where it is used.
-    let memory = pooled.unwrap_or_else(|| vec![0; cap].into_boxed_slice());
-    let ptr = Box::into_raw(memory).cast::<u8>();
-    // SAFETY: `cap` bytes of a box, given back once by `release`, from any thread.
-    unsafe { Buf::from_raw(ptr, 0, cap, std::ptr::null_mut(), release) }
+    NonNull::new(Box::into_raw(kept).cast())
+}
+
+/// New memory as a box has it; none where the system has none. Zeroed pages come from it untouched: a large buffer costs
+/// memory only where it is used.
+#[cold]
+fn allocate(cap: usize) -> Option<NonNull<u8>> {
+    let layout = Layout::array::<u8>(cap).ok()?;
+    // SAFETY: the layout is not empty: the smallest class is not.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// Puts `size` back into the limit.
+fn give_back(size: usize) {
+    if FREE.try_with(|free| free.borrow_mut().release(size)).is_err() {
+        // At the very end of a thread.
+        RESERVED.0.fetch_sub(size, Relaxed);
+    }
 }
 
 unsafe extern "C" fn release(_: *mut (), ptr: *mut u8, cap: usize) {
-    // SAFETY: the box of `take`.
-    let memory = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(ptr, cap)) };
-    let class = CLASSES.iter().position(|c| cap == *c);
-    let mut memory = Some(memory);
+    // SAFETY: the box of `memory`, taken back once.
+    let memory = || unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(ptr, cap)) };
     let kept = FREE.try_with(|free| {
         let free = &mut *free.borrow_mut();
         free.release(cap);
-        if let Some(class) = class.filter(|&c| free.lists[c].len() < KEEP[c]) {
-            free.lists[class].extend(memory.take());
+        match CLASSES.iter().position(|c| cap == *c) {
+            Some(class) if free.lists[class].len() < KEEP[class] => {
+                free.lists[class].push(memory());
+                true
+            }
+            _ => false,
         }
     });
-    if kept.is_err() {
-        // At the very end of a thread.
-        RESERVED.0.fetch_sub(cap, Relaxed);
+    match kept {
+        Ok(true) => {}
+        Ok(false) => drop(memory()),
+        Err(_) => {
+            // At the very end of a thread.
+            RESERVED.0.fetch_sub(cap, Relaxed);
+            drop(memory());
+        }
     }
-    // Outside of what it may come from.
-    drop(memory);
     if ANY_WAITING.try_with(Cell::get) == Ok(true) {
         wake_waiting();
     }
@@ -181,6 +218,16 @@ fn wake_waiting() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_does_not_have_is_no_buffer_and_reserves_nothing() {
+        let before = usage().0;
+        for size in [1 << 46, isize::MAX as usize, usize::MAX / 2] {
+            assert_eq!(take(size).capacity(), 0);
+        }
+        // Others' buffers may come and go meanwhile.
+        assert!(usage().0 < before + (1 << 40));
+    }
 
     #[test]
     fn a_thread_reserves_ahead_what_the_limit_bears() {

@@ -151,7 +151,8 @@ unsafe extern "C" fn names(name: Str) -> bool {
 }
 
 unsafe extern "C" fn buf(size: usize) -> Buf {
-    guard(|| buffers::take(size)).unwrap_or_default()
+    // Not guarded: it does not panic, and the buffer would be copied twice more for it.
+    buffers::take(size)
 }
 
 unsafe extern "C" fn buf_wait(cx: &FfiContext<'_>) {
