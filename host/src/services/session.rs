@@ -130,22 +130,17 @@ pub(super) unsafe extern "C" fn set_slot(
     module: *const (),
     data: *mut (),
     drop: unsafe extern "C" fn(*mut ()),
-) {
+) -> *mut () {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    let old = {
-        let mut slots = s.slots.0.borrow_mut();
-        let at = slots.iter().position(|x| x.module == module);
-        let old = at.map(|at| slots.swap_remove(at));
-        // Most sessions have one or two: growing by doubling would give them four.
-        slots.reserve_exact(1);
-        slots.push(Slot { module, data, drop });
-        old
-    };
-    if let Some(old) = old {
-        // SAFETY: given up once.
-        unsafe { (old.drop)(old.data) }
+    let mut slots = s.slots.0.borrow_mut();
+    if let Some(kept) = slots.iter().find(|x| x.module == module) {
+        return kept.data;
     }
+    // Most sessions have one or two: growing by doubling would give them four.
+    slots.reserve_exact(1);
+    slots.push(Slot { module, data, drop });
+    data
 }
 
 pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, absent: bool, out: *mut Sink) -> bool {

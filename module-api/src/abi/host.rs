@@ -169,12 +169,14 @@ pub struct HostVtable {
     pub session_stage: unsafe extern "C" fn(*const SessionShared, Str),
     /// This module's private slot; null until set. `module` is the instance pointer that the host passed.
     pub session_slot: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *mut (),
+    /// Keeps `data` there and gives it up by `drop` when the session ends, unless there is something already, which stays.
+    /// Returns what is there.
     pub session_set_slot: unsafe extern "C" fn(
         *const SessionShared,
         module: *const (),
         data: *mut (),
         drop: unsafe extern "C" fn(*mut ()),
-    ),
+    ) -> *mut (),
     /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
     pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
     pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,

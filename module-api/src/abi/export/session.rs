@@ -255,16 +255,15 @@ impl<M: Module> Session<M> {
             crate::abi::task::guard(|| drop(unsafe { Recycled::from_raw(data.cast::<Slot<T>>()) }));
         }
         // SAFETY: a retained session.
-        let present = || unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
-        let mut p = present();
+        let mut p = unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
         if p.is_null() {
-            let value = make();
-            // `make` may have asked for the slot itself: what it was given must stay.
-            p = present();
-            if p.is_null() {
-                p = Recycled::into_raw(Recycled::new(Slot { of: TypeId::of::<T>(), value })).cast();
-                // SAFETY: a retained session; the slot is this module's own.
-                unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, p, drop_slot::<T>) };
+            let made: *mut () = Recycled::into_raw(Recycled::new(Slot { of: TypeId::of::<T>(), value: make() })).cast();
+            // SAFETY: a retained session; the slot is this module's own.
+            p = unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, made, drop_slot::<T>) };
+            if p != made {
+                // `make` has asked for the slot itself, and what it was given stays.
+                // SAFETY: the box made above, which nobody else has.
+                unsafe { drop_slot::<T>(made) };
             }
         }
         // SAFETY: made above by this image (an instance is of one image); its type comes first, whatever the value.

@@ -194,17 +194,15 @@ pub(super) unsafe extern "C" fn set_slot(
     module: *const (),
     data: *mut (),
     drop: unsafe extern "C" fn(*mut ()),
-) {
+) -> *mut () {
     // SAFETY: see above.
     let s = unsafe { session(s) };
     let mut slots = s.slots.borrow_mut();
-    let old = slots.iter().position(|x| x.0 == module).map(|n| slots.remove(n));
-    slots.push((module, data, drop));
-    std::mem::drop(slots);
-    if let Some((_, data, drop)) = old {
-        // SAFETY: replaced, given up once.
-        unsafe { drop(data) }
+    if let Some(kept) = slots.iter().find(|x| x.0 == module) {
+        return kept.1;
     }
+    slots.push((module, data, drop));
+    data
 }
 pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, absent: bool, out: *mut Sink) -> bool {
     // SAFETY: see above.

@@ -167,7 +167,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_set_request_id: unsafe extern "C" fn(*const SessionShared, Str),
             session_stage: unsafe extern "C" fn(*const SessionShared, Str),
             session_slot: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *mut (),
-            session_set_slot: unsafe extern "C" fn(*const SessionShared, module: *const (), data: *mut (), drop: unsafe extern "C" fn(*mut ())),
+            session_set_slot: unsafe extern "C" fn(*const SessionShared, module: *const (), data: *mut (), drop: unsafe extern "C" fn(*mut ())) -> *mut (),
             session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
             session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
             session_place: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> Place,
