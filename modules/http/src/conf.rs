@@ -237,7 +237,7 @@ pub struct Conf {
     pub(crate) forward: Forward,
     pub(crate) redirects: Option<Box<Redirects>>,
     pub(crate) retry: Option<Box<Retry>>,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) pace: Pace,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
