@@ -12,7 +12,7 @@ use anyproxy_module_api::*;
 
 directive! {
     /// Changes the target of requests whose path matches a regular expression: `internal` goes on with the new one, by
-    /// which the local is chosen anew; `break` stays in the local, which answers for the new one, as when it takes its own
+    /// which the local is chosen anew, whose lists of addresses, rates and passwords it then is; `break` stays in the local, which answers for the new one, as when it takes its own
     /// prefix off; the others send the client there: `redirect` (302), `permanent` (301), or a status.
     /// The target may have captures (`$1`, `${name}`) in path and query; a `?` at its end drops the request's query. Named ones
     /// are `${re.name}` for what else is said of the request. Each rule changes a request at most once.
