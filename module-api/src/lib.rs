@@ -16,7 +16,8 @@ pub use abi::services::Listener as SocketListener;
 pub use abi::{
     bytes::{Buf, IoVec, Sink, Slice, Str},
     conf::{
-        Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, Value,
+        Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Span, SpanBuf,
+        Value,
     },
     error::{Error, ErrorKind},
     export::{

@@ -360,7 +360,7 @@ fn a_stream_that_panics_fails_and_may_still_be_dropped() {
         fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), anyproxy_module_api::Error>> {
             panic!("in shutdown")
         }
-        fn info(&self) -> anyproxy_module_api::StreamInfo {
+        fn info(&self) -> anyproxy_module_api::StreamInfo<'_> {
             panic!("in info")
         }
         fn unread(&mut self, _: Buf) {

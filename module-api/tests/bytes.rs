@@ -62,7 +62,7 @@ fn a_buffer_goes_back_to_its_owner_once_on_whatever_thread() {
 
 #[test]
 fn text_and_slices_are_borrowed_as_they_are() {
-    const NAME: Str = Str::new("naïve");
+    const NAME: Str<'_> = Str::new("naïve");
     assert_eq!((NAME.as_str(), NAME.len(), NAME.is_empty()), ("naïve", 6, false));
     assert_eq!((Str::default().as_str(), Str::EMPTY.is_empty()), ("", true));
     assert_eq!(format!("{NAME} {NAME:?}"), "naïve \"naïve\"");

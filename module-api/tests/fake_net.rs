@@ -233,7 +233,7 @@ fn a_stream_that_claims_more_than_fits_is_believed_as_far_as_there_is_room() {
         fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
             Poll::Ready(Ok(()))
         }
-        fn info(&self) -> StreamInfo {
+        fn info(&self) -> StreamInfo<'_> {
             StreamInfo::default()
         }
         fn unread(&mut self, _: Buf) {}

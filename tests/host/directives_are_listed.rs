@@ -1,5 +1,7 @@
 //! `anyproxy directives`: every directive of host and modules with a line about it, as text, JSON and pages.
 
+use std::collections::HashSet;
+
 use harness::{TempDir, command};
 
 #[test]
@@ -38,4 +40,18 @@ fn as_pages() {
     }
     let all: String = output.stdout.lines().map(|name| page(name.rsplit('/').next().expect("a name"))).collect();
     assert!(all.contains("close_type") && all.contains("worker_threads") && all.contains("hello"));
+}
+
+/// The generated pages are a reference; why and beside what one says a directive is in the book's own.
+#[test]
+fn the_book_has_a_word_on_every_one() {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../doc/src");
+    let pages = std::fs::read_dir(book).expect("it is committed").map(|entry| entry.expect("an entry").path());
+    let text: String = pages.filter_map(|page| std::fs::read_to_string(page).ok()).collect();
+    let words: HashSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let output = command(["directives", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let names = value.as_array().expect("a list").iter().map(|d| d["name"].as_str().expect("a name"));
+    let missing: Vec<_> = names.filter(|name| !words.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

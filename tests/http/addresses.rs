@@ -84,6 +84,27 @@ fn nothing_else_is_told_to_who_is_denied() {
     assert_eq!(statuses("/old"), [403, 301]);
 }
 
+/// The list is that of the local where the request ends, whatever stands in the one that rewrites.
+#[test]
+fn a_request_that_is_rewritten_within_is_judged_where_it_goes() {
+    let denied = "ip_deny \"127.0.0.0/8\"";
+    let statuses = |from: &str, to: &str, server_: &str, how: &str| {
+        let proxy = server(&format!(
+            "{server_}\nlocal {{ rule \"${{path}}\" prefix=\"/old/\"; http_rewrite \"^/old/(.*)$\" \"/new/$1\" \"{how}\"\n\
+             {from}\nhttp_echo body=\"old\"; }}\n\
+             local {{ rule \"${{path}}\" prefix=\"/new/\"\n{to}\nhttp_echo body=\"new\"; }}"
+        ))
+        .start();
+        ["/old/x", "/new/x"].map(|path| once(&proxy, get(path)).status)
+    };
+    assert_eq!(statuses(denied, "", "", "internal"), [200, 200]);
+    assert_eq!(statuses("", denied, "", "internal"), [403, 403]);
+    assert_eq!(statuses("", "", denied, "internal"), [403, 403]);
+    // The other ways do not leave the local.
+    assert_eq!(statuses(denied, "", "", "break"), [403, 200]);
+    assert_eq!(statuses(denied, "", "", "redirect"), [403, 200]);
+}
+
 #[test]
 fn a_server_of_another_protocol_at_the_same_address_closes_the_connection_as_ever() {
     let port = client::free_port();

@@ -110,7 +110,7 @@ fn the_slowest_rate_is_no_standstill() {
     assert!(began.elapsed() >= Duration::from_millis(2900), "{:?}", began.elapsed());
 }
 
-/// 400 KiB/s for all who send the same key; two workers, so that both know of it.
+/// Two workers, so that both know of a key.
 const KEYED: &str = r#"
 load_module "tcp" "balancer" "http"
 common { worker_threads 2; }
@@ -124,14 +124,29 @@ net {
 }
 "#;
 
+/// 400 KiB/s for all who send the same key.
 fn keyed() -> Proxy {
-    let proxy = Proxy::builder().config(KEYED);
+    keyed_by(KEYED)
+}
+
+fn keyed_by(text: &str) -> Proxy {
+    let proxy = Proxy::builder().config(text);
     std::fs::create_dir(proxy.dir().join("html")).expect("own directory");
     proxy.file("html/large", body()).file("html/huge", pattern::bytes(16 << 20)).start()
 }
 
 fn with_key(path: &str, key: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nX-Key: {key}\r\n\r\n")
+}
+
+/// Asks for it so many times at once over one connection of HTTP/2, and says how long that took. `None`: it cannot.
+fn over_http_2(proxy: &Proxy, key: &str, times: usize) -> Option<Duration> {
+    let nghttp = program("nghttp")?;
+    let urls: Vec<_> = (0..times).map(|i| format!("http://{}/large?{i}", proxy.addr(0))).collect();
+    let began = Instant::now();
+    let out = Command::new(nghttp).args(["-H", &format!("x-key: {key}")]).args(urls).output().expect("nghttp runs");
+    assert_eq!((out.status.success(), out.stdout.len()), (true, times * body().len()));
+    Some(began.elapsed())
 }
 
 fn asks(proxy: &Proxy, path: &str, key: &str) -> TcpStream {
@@ -152,13 +167,12 @@ fn answers_with_the_same_key_share_the_rate() {
         assert!(answer(stream, "GET").body == body());
     }
     assert!(began.elapsed() >= LEAST_OF_TWO, "{:?}", began.elapsed());
-    let url = format!("http://{}/large", proxy.addr(0));
-    let Some(nghttp) = program("nghttp") else { return skip("nghttp is not installed") };
     // A client of HTTP/1, and two streams of HTTP/2: 2.125 s for all three.
     let began = Instant::now();
     let mut stream = asks(&proxy, "/large", "b");
-    let out = Command::new(nghttp).args(["-H", "x-key: b", &url, &format!("{url}?2")]).output().expect("nghttp runs");
-    assert_eq!((out.status.success(), out.stdout.len()), (true, 2 * body().len()));
+    if over_http_2(&proxy, "b", 2).is_none() {
+        return skip("nghttp is not installed");
+    }
     assert!(answer(&mut stream, "GET").body == body());
     assert!(began.elapsed() >= Duration::from_millis(2120), "{:?}", began.elapsed());
 }
@@ -231,4 +245,71 @@ fn an_answer_that_waits_for_its_turn_does_not_stand_still() {
     }
     // The last one waits for the others: four seconds without a byte.
     assert!(began.elapsed() >= Duration::from_millis(3900), "{:?}", began.elapsed());
+}
+
+/// 600 KiB/s for all who send the same key, and 400 KiB/s for each answer: what blocks say, outer ones too, adds up.
+fn two_rates() -> Proxy {
+    let text = KEYED.replace("400KiB/s", "600KiB/s").replace("local {", &format!("local {{ {RATE};"));
+    keyed_by(&text)
+}
+
+/// Two answers of 300 KiB at 600 KiB/s together, of which an eighth of a second comes at once: 0.875 s, where each by itself
+/// would need 0.625 s. One needs that, where those of its key would need 0.375 s.
+const LEAST_OF_BOTH: Duration = Duration::from_millis(870);
+
+#[test]
+fn of_two_rates_the_slower_one_counts() {
+    let proxy = two_rates();
+    for (key, times, least) in [("", 1, LEAST), ("a", 1, LEAST), ("b", 2, LEAST_OF_BOTH), ("", 2, LEAST)] {
+        let began = Instant::now();
+        let mut streams: Vec<_> = (0..times).map(|_| asks(&proxy, "/large", key)).collect();
+        for stream in &mut streams {
+            assert!(answer(stream, "GET").body == body());
+        }
+        let took = began.elapsed();
+        assert!(took >= least && took < MOST, "{times} of {key:?}: {took:?}");
+    }
+}
+
+#[test]
+fn of_two_rates_the_slower_one_counts_over_http_2() {
+    let proxy = two_rates();
+    for (key, times, least) in [("a", 1, LEAST), ("b", 2, LEAST_OF_BOTH)] {
+        let Some(took) = over_http_2(&proxy, key, times) else { return skip("nghttp is not installed") };
+        assert!(took >= least && took < MOST, "{times} of {key}: {took:?}");
+    }
+}
+
+#[test]
+fn two_rates_of_one_answer_hold_from_different_bytes_on() {
+    // 200 KiB at 400 KiB/s, 0.375 s; the others at 100 KiB/s, of which 12.5 KiB come at once: 0.875 s more.
+    let (a, took) = timed(&files(&format!("{RATE}\nhttp_limit_rate \"100KiB/s\" after=\"200KiB\"")));
+    assert!(a.body == body() && took >= Duration::from_millis(1240) && took < MOST, "{took:?}");
+}
+
+#[test]
+fn an_answer_of_several_keys_waits_for_all_of_them() {
+    let text = "http_limit_rate \"1MiB/s\" key=\"all\"\nhttp_limit_rate \"400KiB/s\" key=\"${client_ip}\"";
+    slow(timed(&files(&format!("{text}\nhttp_limit_rate \"800KiB/s\" key=\"${{http_request_host}}\""))));
+}
+
+#[test]
+fn a_line_that_stands_twice_counts_once() {
+    let line = "http_limit_rate \"400KiB/s\" key=\"${http_request_x_key}\"";
+    let proxy = keyed_by(&KEYED.replace("local {", &format!("local {{ {line} after=\"1MiB\";")));
+    let began = Instant::now();
+    assert!(answer(&mut asks(&proxy, "/large", "a"), "GET").body == body());
+    let took = began.elapsed();
+    // Twice as much of the key would be 1.375 s, and the smaller `after` counts.
+    assert!(took >= LEAST && took < Duration::from_millis(1300), "{took:?}");
+}
+
+#[test]
+fn a_block_can_leave_outer_rates_out() {
+    for own in ["http_limit_rate 0", "http_limit_rate \"1GiB/s\" inherit=#false"] {
+        let text = format!("http_limit_rate \"1/s\"\nlocal {{ {own}; http_echo body=\"abcd\"; }}");
+        let began = Instant::now();
+        assert_eq!(ask(&mut client::connect(server(&text).start().addr(0)), get("/")).text(), "abcd");
+        assert!(began.elapsed() < Duration::from_millis(2900), "{own}: {:?}", began.elapsed());
+    }
 }

@@ -19,5 +19,6 @@ mod resets_are_passed_on;
 mod slow_reader_holds_the_sender_back;
 mod small_answers_are_not_held_back;
 mod spills_to_a_file;
+mod stages;
 mod support;
 mod unreachable_peers;

@@ -29,7 +29,7 @@ pub(super) struct Built {
     /// Servers of which a directive was wrong: what they lack may be what was wrong.
     pub(super) broken: Vec<(usize, usize)>,
     /// File names as spans hold them, by index.
-    pub(super) place: Vec<Str>,
+    pub(super) place: Vec<Str<'static>>,
 }
 
 /// Types, merges and inherits all of `document`.
@@ -181,13 +181,20 @@ impl Builder<'_> {
         inherit::open(&mut self.tree, &mut self.t.arena, &self.from_main, opening, own)
     }
 
-    fn open_child(&mut self, kind: ScopeKind, parent: ScopeId, name: Str, place: Place, own: &[Own]) -> ScopeId {
-        let span: Span = self.t.span(place);
+    fn open_child(
+        &mut self,
+        kind: ScopeKind,
+        parent: ScopeId,
+        name: Str<'static>,
+        place: Place,
+        own: &[Own],
+    ) -> ScopeId {
+        let span: Span<'static> = self.t.span(place);
         self.open(Opening { kind, parent: Some(parent), name, span }, own)
     }
 
     /// Says that `what` stands twice where one is allowed.
-    fn twice(&mut self, code: &'static str, text: String, at: &Span, first: &Span) {
+    fn twice(&mut self, code: &'static str, text: String, at: &Span<'static>, first: &Span<'static>) {
         let found = Diagnostic::error(code, text).at(self.t.place(at)).label(self.t.place(first), "the other one");
         self.t.wrong.push(found);
     }

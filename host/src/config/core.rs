@@ -39,7 +39,7 @@ pub fn block_of(context: Contexts, name: &str) -> Option<Contexts> {
     })
 }
 
-const TARGETS: &[Str] = &[Str::new("stderr"), Str::new("stdout")];
+const TARGETS: &[Str<'static>] = &[Str::new("stderr"), Str::new("stdout")];
 
 /// The block of `access_log`.
 static FIELD: &[DirectiveDesc] = &[DirectiveDesc::new(

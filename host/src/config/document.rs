@@ -19,7 +19,7 @@ pub struct Source {
 pub type Sources = Vec<Arc<Source>>;
 
 /// The place of a span that names one of these files.
-pub fn place_of(sources: &Sources, span: &Span) -> Option<Place> {
+pub fn place_of(sources: &Sources, span: &Span<'_>) -> Option<Place> {
     if span.line == 0 {
         return None;
     }

@@ -23,7 +23,7 @@ pub fn dump(tree: &Tree) -> String {
 }
 
 /// A directive with its block on one line, redacted as in a dump: what messages show, and what names a peer's line.
-pub fn node_text(node: &Node) -> String {
+pub fn node_text(node: &Node<'_>) -> String {
     let mut out = flat(node, false);
     if !node.children.is_empty() {
         out.push_str(" { ");
@@ -122,7 +122,7 @@ impl Dump<'_> {
         self.node(&own.node, own.alone);
     }
 
-    fn node(&mut self, node: &Node, alone: bool) {
+    fn node(&mut self, node: &Node<'_>, alone: bool) {
         let text = flat(node, alone);
         if node.children.is_empty() {
             self.line(&text, Some(&node.span));
@@ -142,7 +142,7 @@ impl Dump<'_> {
         self.close();
     }
 
-    fn line(&mut self, text: &str, from: Option<&Span>) {
+    fn line(&mut self, text: &str, from: Option<&Span<'_>>) {
         let indent = "    ".repeat(self.depth);
         self.out.push_str(&indent);
         self.out.push_str(text);
@@ -155,7 +155,7 @@ impl Dump<'_> {
 }
 
 /// The directive without its block.
-fn flat(node: &Node, alone: bool) -> String {
+fn flat(node: &Node<'_>, alone: bool) -> String {
     let mut out = node.name.as_str().to_owned();
     for arg in node.args.as_slice() {
         out.push(' ');
@@ -170,12 +170,12 @@ fn flat(node: &Node, alone: bool) -> String {
     out
 }
 
-fn same_place(a: &Span, b: &Span) -> bool {
+fn same_place(a: &Span<'_>, b: &Span<'_>) -> bool {
     a.offset == b.offset && a.len == b.len && std::ptr::eq(a.file.as_str(), b.file.as_str())
 }
 
 /// A value as it is written.
-fn value(v: &Value) -> String {
+fn value(v: &Value<'_>) -> String {
     if v.redacted {
         return "\"***\"".to_owned();
     }

@@ -6,17 +6,15 @@ use anyproxy_module_api::abi::{
     conf::{Contexts, DirectiveDesc, Inherit, Node, Role, ScopeKind, Span},
 };
 
-use super::{
-    arena::Arena,
-    tree::{Own, Scope, ScopeId, Tree, View},
-};
+use super::tree::{Own, Scope, ScopeId, Tree, View};
+use crate::services::arena::Arena;
 
 /// A block about to become a scope.
 pub(super) struct Opening {
     pub(super) kind: ScopeKind,
     pub(super) parent: Option<ScopeId>,
-    pub(super) name: Str,
-    pub(super) span: Span,
+    pub(super) name: Str<'static>,
+    pub(super) span: Span<'static>,
 }
 
 const EMPTY: View = View { nodes: Slice::EMPTY, same_as_parent: true, passed: 0, descs: 0 };
@@ -46,7 +44,7 @@ impl FromMain {
                     let kept: Vec<usize> =
                         (0..view.passed as usize).filter(|n| descs[*n].contexts.intersects(contexts)).collect();
                     let chosen: Vec<&'static DirectiveDesc> = kept.iter().map(|n| descs[*n]).collect();
-                    let nodes: Vec<Node> = kept.iter().map(|n| view.nodes[*n]).collect();
+                    let nodes: Vec<Node<'static>> = kept.iter().map(|n| view.nodes[*n]).collect();
                     push(tree, arena, &nodes, &chosen, nodes.len(), nodes.len() == view.nodes.len())
                 })
                 .collect()
@@ -58,7 +56,7 @@ impl FromMain {
 fn push(
     tree: &mut Tree,
     arena: &mut Arena,
-    nodes: &[Node],
+    nodes: &[Node<'static>],
     descs: &[&'static DirectiveDesc],
     passed: usize,
     same_as_parent: bool,
@@ -73,7 +71,7 @@ pub(super) fn open(tree: &mut Tree, arena: &mut Arena, main: &FromMain, block: O
     let id = ScopeId(tree.scopes.len() as u32);
     let own_start = tree.own.len() as u32;
     tree.own.extend_from_slice(own);
-    let mut nodes: Vec<Node> = Vec::new();
+    let mut nodes: Vec<Node<'static>> = Vec::new();
     let mut descs: Vec<&'static DirectiveDesc> = Vec::new();
     for module in 0..tree.modules.len() {
         let base = base(tree, main, &block, module);

@@ -79,7 +79,7 @@ pub fn load_with(document: &Document, schema: &Schema) -> Result<(Tree, Warnings
     tree.load_modules = pre_parse(document);
     repeated_modules(&tree.load_modules, &mut wrong);
     let names: Vec<usize> = place.iter().map(|n| n.as_ptr() as usize).collect();
-    let place = |span: &Span| Place {
+    let place = |span: &Span<'_>| Place {
         file: names.iter().position(|n| *n == span.file.as_ptr() as usize).unwrap_or(0) as u32,
         offset: span.offset,
         len: span.len,

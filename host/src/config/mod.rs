@@ -10,7 +10,6 @@ pub mod units;
 mod testing;
 
 pub mod address;
-mod arena;
 mod build;
 pub mod core;
 pub mod directives;

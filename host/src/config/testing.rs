@@ -143,7 +143,7 @@ pub(super) fn server(port: u16, in_server: &str, in_local: &str) -> String {
 /// The names and first arguments of what a module sees.
 pub(super) fn seen(tree: &Tree, scope: super::tree::ScopeId, module: &str) -> Vec<String> {
     let module = tree.module(module).expect("a module of the tests");
-    let show = |n: &anyproxy_module_api::abi::conf::Node| match n.arg(0) {
+    let show = |n: &anyproxy_module_api::abi::conf::Node<'_>| match n.arg(0) {
         Some(v) if !v.text.is_empty() => format!("{} {}", n.name, v.text),
         Some(v) => format!("{} {}", n.name, v.num),
         None => n.name.to_string(),

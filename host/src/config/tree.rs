@@ -9,7 +9,8 @@ use anyproxy_module_api::abi::{
 };
 use regex::Regex;
 
-use super::{address::Address, arena::Arena, document::Place};
+use super::{address::Address, document::Place};
+use crate::services::arena::Arena;
 
 /// A block of the configuration, dense from 0; `ScopeView::id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,9 +48,9 @@ pub struct Scope {
     /// The block around; `None`: `Main`. Of a named upstream it is `Main`, of a peer the upstream or local it stands in.
     pub parent: Option<ScopeId>,
     /// `upstream "name"`, `local "name"`, else empty.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Where it starts.
-    pub span: Span,
+    pub span: Span<'static>,
     pub(super) own: Range<u32>,
 }
 
@@ -58,7 +59,7 @@ pub struct Scope {
 pub struct View {
     /// Effective directives: the parents' first, then the block's own, those that are never inherited last.
     /// Without listening and peer directives: those are `Listen::node` and, in the peer's own scope, the last node.
-    pub nodes: Slice<Node>,
+    pub nodes: Slice<'static, Node<'static>>,
     /// The nodes are the very slice of the parent scope: the module's object for the parent serves here too.
     pub same_as_parent: bool,
     /// How many of `nodes` nested blocks get.
@@ -73,7 +74,7 @@ pub(super) struct Own {
     pub(super) module: u16,
     pub(super) alone: bool,
     pub(super) desc: &'static DirectiveDesc,
-    pub(super) node: Node,
+    pub(super) node: Node<'static>,
 }
 
 /// What a pool stands for.
@@ -91,7 +92,7 @@ pub enum UpstreamKind {
 #[derive(Debug)]
 pub struct UpstreamTree {
     /// Unique: the block's name, the short form as written, or `local@file:line` of the local.
-    pub name: Str,
+    pub name: Str<'static>,
     /// What it stands for.
     pub kind: UpstreamKind,
     /// The `upstream` block, or the local that the peers stand in. Of a short form: a scope of its own.
@@ -99,7 +100,7 @@ pub struct UpstreamTree {
     /// Its peers in file order. May be empty.
     pub peers: Vec<Peer>,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'static>,
 }
 
 /// One peer of a pool.
@@ -108,13 +109,13 @@ pub struct Peer {
     /// The module whose directive it is.
     pub module: u16,
     /// The connector.
-    pub point: Str,
+    pub point: Str<'static>,
     /// The directive; its block is the directive's own part (what a peer shares with others is in the scope).
-    pub node: Node,
+    pub node: Node<'static>,
     /// The peer's own block over the one it stands in.
     pub scope: ScopeId,
     /// The first argument.
-    pub address: Str,
+    pub address: Str<'static>,
     /// Of an address with variables.
     pub template: Option<u32>,
     /// From 1.
@@ -156,7 +157,7 @@ pub struct Server {
     /// The stream handler of sessions for which no local has another.
     pub handler: Option<Point>,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'static>,
 }
 
 /// A directive that names an extension point of its module.
@@ -165,9 +166,9 @@ pub struct Point {
     /// The module.
     pub module: u16,
     /// The point.
-    pub point: Str,
+    pub point: Str<'static>,
     /// The directive.
-    pub node: Node,
+    pub node: Node<'static>,
 }
 
 /// A listening directive.
@@ -176,7 +177,7 @@ pub struct Listen {
     /// The module.
     pub module: u16,
     /// The listening point.
-    pub point: Str,
+    pub point: Str<'static>,
     /// `ListenPort` or `ListenDomain`.
     pub role: Role,
     /// Whether the point takes datagrams.
@@ -184,7 +185,7 @@ pub struct Listen {
     /// Its addresses, ranges expanded.
     pub addresses: Vec<Address>,
     /// The directive, with its properties and block.
-    pub node: Node,
+    pub node: Node<'static>,
 }
 
 /// One name of a server, lower case, without the last dot.
@@ -193,16 +194,16 @@ pub struct Domain {
     /// How it matches.
     pub name: DomainName,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'static>,
 }
 
 /// How a domain matches.
 #[derive(Clone, Debug)]
 pub enum DomainName {
     /// This name.
-    Exact(Str),
+    Exact(Str<'static>),
     /// Any name that ends with this text, which starts with a dot: `.img.example.com`.
-    Wildcard(Str),
+    Wildcard(Str<'static>),
     /// Any name that matches; written without the mark `~`.
     Regex(Regex),
 }
@@ -223,7 +224,7 @@ pub struct Local {
     /// Its scope.
     pub scope: ScopeId,
     /// `local "name"`, else empty.
-    pub name: Str,
+    pub name: Str<'static>,
     /// All must hold.
     pub rules: Vec<Rule>,
     /// Index into `Tree::upstreams`.
@@ -233,9 +234,9 @@ pub struct Local {
     /// Exchanges have an answer here: a directive's, or that of peers.
     pub answered: bool,
     /// A directive that answers exchanges beside peers, whom nobody asks then.
-    pub unasking: Option<Node>,
+    pub unasking: Option<Node<'static>>,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'static>,
 }
 
 /// A condition.
@@ -248,16 +249,16 @@ pub struct Rule {
     /// Holds when the comparison does not.
     pub not: bool,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'static>,
 }
 
 /// A comparison.
 #[derive(Clone, Debug)]
 pub enum RuleTest {
     /// Equal.
-    Text(Str),
+    Text(Str<'static>),
     /// Begins with it.
-    Prefix(Str),
+    Prefix(Str<'static>),
     /// Matches.
     Regex(Regex),
 }
@@ -266,15 +267,15 @@ pub enum RuleTest {
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateSource {
     /// As written.
-    pub text: Str,
+    pub text: Str<'static>,
     /// Where it stands first, for diagnostics while the document's sources are at hand.
     pub place: Place,
     /// The same for later.
-    pub span: Span,
+    pub span: Span<'static>,
     /// The module of the directive.
     pub module: u16,
     /// The directive.
-    pub directive: Str,
+    pub directive: Str<'static>,
 }
 
 /// A module to load.
@@ -337,12 +338,12 @@ impl Tree {
     }
 
     /// Effective directives of a module in a block.
-    pub fn nodes(&self, scope: ScopeId, module: u16) -> &[Node] {
+    pub fn nodes(&self, scope: ScopeId, module: u16) -> &[Node<'static>] {
         self.view(scope, module).nodes.as_slice()
     }
 
     /// The last effective directive `name` of the host itself in a block.
-    pub fn core(&self, scope: ScopeId, name: &str) -> Option<&Node> {
+    pub fn core(&self, scope: ScopeId, name: &str) -> Option<&Node<'static>> {
         self.nodes(scope, 0).iter().rev().find(|n| n.name.as_str() == name)
     }
 

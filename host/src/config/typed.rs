@@ -16,8 +16,9 @@ use anyproxy_module_api::abi::{
 };
 use regex::Regex;
 
+use crate::services::arena::Arena;
+
 use super::{
-    arena::Arena,
     core,
     diagnostic::{Diagnostic, Diagnostics, did_you_mean},
     document::{Place, RawNode, RawProp, Sources},
@@ -40,7 +41,7 @@ pub(super) struct Typer<'a> {
 type Str2 = &'static str;
 
 struct File<'a> {
-    name: Str,
+    name: Str<'static>,
     dir: PathBuf,
     text: &'a str,
     /// Offsets at which lines start.
@@ -51,7 +52,7 @@ struct File<'a> {
 /// A directive without its block.
 #[derive(Clone, Copy)]
 pub(super) struct Flat {
-    pub(super) node: Node,
+    pub(super) node: Node<'static>,
     /// It said `inherit=#false`.
     pub(super) alone: bool,
 }
@@ -113,7 +114,7 @@ impl<'a> Typer<'a> {
     }
 
     /// Types the block of a directive that is no block of the tree.
-    fn children(&mut self, entry: Entry, nodes: &[RawNode]) -> Option<Slice<Node>> {
+    fn children(&mut self, entry: Entry, nodes: &[RawNode]) -> Option<Slice<'static, Node<'static>>> {
         let mut out = Vec::with_capacity(nodes.len());
         let mut seen = Seen::default();
         let mut good = true;
@@ -155,7 +156,7 @@ impl<'a> Typer<'a> {
         true
     }
 
-    fn args(&mut self, entry: Entry, raw: &RawNode) -> Option<Slice<Value>> {
+    fn args(&mut self, entry: Entry, raw: &RawNode) -> Option<Slice<'static, Value<'static>>> {
         let descs = entry.desc.args.as_slice();
         let mut good = true;
         let mut out = Vec::with_capacity(raw.args.len());
@@ -193,7 +194,7 @@ impl<'a> Typer<'a> {
         good.then(|| self.arena.values(&out))
     }
 
-    fn props(&mut self, entry: Entry, raw: &RawNode) -> Option<(Slice<Prop>, bool)> {
+    fn props(&mut self, entry: Entry, raw: &RawNode) -> Option<(Slice<'static, Prop<'static>>, bool)> {
         let desc = entry.desc;
         let implied = core::implied_props(desc);
         let of = |name: &str| desc.props.as_slice().iter().chain(implied).find(|p| p.name.as_str() == name);
@@ -276,7 +277,7 @@ impl<'a> Typer<'a> {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    fn template(&mut self, entry: Entry, text: Str, place: Place, span: Span) -> u32 {
+    fn template(&mut self, entry: Entry, text: Str<'static>, place: Place, span: Span<'static>) -> u32 {
         if let Some(id) = self.template_ids.get(text.as_str()) {
             return *id;
         }
@@ -287,7 +288,7 @@ impl<'a> Typer<'a> {
     }
 
     /// A place as modules see it.
-    pub(super) fn span(&self, place: Place) -> Span {
+    pub(super) fn span(&self, place: Place) -> Span<'static> {
         let Some(file) = self.files.get(place.file as usize) else {
             return Span::default();
         };
@@ -303,12 +304,12 @@ impl<'a> Typer<'a> {
     }
 
     /// File names as spans hold them.
-    pub(super) fn file_names(&self) -> Vec<Str> {
+    pub(super) fn file_names(&self) -> Vec<Str<'static>> {
         self.files.iter().map(|f| f.name).collect()
     }
 
     /// The way back from `span`.
-    pub(super) fn place(&self, span: &Span) -> Place {
+    pub(super) fn place(&self, span: &Span<'_>) -> Place {
         let ours = |f: &File<'_>| std::ptr::eq(f.name.as_str(), span.file.as_str());
         Place { file: self.files.iter().position(ours).unwrap_or(0) as u32, offset: span.offset, len: span.len }
     }

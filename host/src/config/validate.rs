@@ -14,7 +14,7 @@ use super::{
 
 /// Checks `tree`, of which the servers `broken` are known to be incomplete, and fills `Tree::sockets`.
 /// `place` turns a span back into a place.
-pub(super) fn validate(tree: &mut Tree, broken: &[(usize, usize)], place: &dyn Fn(&Span) -> Place) -> Diagnostics {
+pub(super) fn validate(tree: &mut Tree, broken: &[(usize, usize)], place: &dyn Fn(&Span<'_>) -> Place) -> Diagnostics {
     let mut v = Validation { place, wrong: Diagnostics::default() };
     let sockets = v.sockets(tree);
     for socket in &sockets {
@@ -30,7 +30,7 @@ pub(super) fn validate(tree: &mut Tree, broken: &[(usize, usize)], place: &dyn F
 }
 
 struct Validation<'a> {
-    place: &'a dyn Fn(&Span) -> Place,
+    place: &'a dyn Fn(&Span<'_>) -> Place,
     wrong: Diagnostics,
 }
 
@@ -130,9 +130,9 @@ impl Validation<'_> {
         if socket.users.len() == 1 && tree.nets[socket.users[0].net].servers[socket.users[0].server].domains.len() < 2 {
             return;
         }
-        let mut exact: HashMap<&str, Span> = HashMap::new();
-        let mut wildcard: HashMap<&str, Span> = HashMap::new();
-        let mut regex: HashMap<&str, Span> = HashMap::new();
+        let mut exact: HashMap<&str, Span<'static>> = HashMap::new();
+        let mut wildcard: HashMap<&str, Span<'static>> = HashMap::new();
+        let mut regex: HashMap<&str, Span<'static>> = HashMap::new();
         for user in &socket.users {
             for domain in &tree.nets[user.net].servers[user.server].domains {
                 let (map, key) = match &domain.name {

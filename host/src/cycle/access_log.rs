@@ -61,7 +61,7 @@ struct Key {
 #[derive(Default)]
 pub struct Plans {
     /// With the first directive that says it.
-    specs: Vec<(Spec, Span)>,
+    specs: Vec<(Spec, Span<'static>)>,
     /// Different lists of plans.
     lists: Vec<Box<[u32]>>,
     /// By block: into `lists`.
@@ -137,7 +137,7 @@ impl Plans {
     ///
     /// # Errors
     /// For each log that cannot be opened: its directive and one line.
-    pub fn open(&self, writer: &Writer, resolver: &dyn Resolver) -> Result<(), Vec<(Span, String)>> {
+    pub fn open(&self, writer: &Writer, resolver: &dyn Resolver) -> Result<(), Vec<(Span<'_>, String)>> {
         let mut open = Vec::new();
         let mut errors = Vec::new();
         for (spec, span) in &self.specs {
@@ -157,7 +157,7 @@ impl Plans {
     }
 
     /// What `open` would say; makes no file.
-    pub fn check(&self, writer: &Writer, resolver: &dyn Resolver) -> Vec<(Span, String)> {
+    pub fn check(&self, writer: &Writer, resolver: &dyn Resolver) -> Vec<(Span<'_>, String)> {
         let wrong = |spec: &Spec| {
             Line::new(&spec.format, resolver)?;
             writer.check(&spec.key.target).map_err(|e| unopened(&spec.key.target, &e))
@@ -187,7 +187,7 @@ fn unopened(target: &Target, e: &io::Error) -> String {
     format!("access log {target} cannot be opened: {e}")
 }
 
-fn word(node: &Node) -> &str {
+fn word<'a>(node: &Node<'a>) -> &'a str {
     node.arg(0).map_or("", |v| v.text.as_str())
 }
 
@@ -204,7 +204,7 @@ fn default_format(resolver: &dyn Resolver) -> Result<Template, String> {
 }
 
 impl Spec {
-    fn of(node: &Node) -> Self {
+    fn of(node: &Node<'_>) -> Self {
         let default = Buffering::default();
         Self {
             key: Arc::new(Key {

@@ -74,11 +74,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn place(&self, span: &Span) -> Option<Place> {
+    fn place(&self, span: &Span<'_>) -> Option<Place> {
         document::place_of(&self.document.sources, span)
     }
 
-    fn error(&mut self, span: &Span, code: &'static str, text: String, help: &str) {
+    fn error(&mut self, span: &Span<'_>, code: &'static str, text: String, help: &str) {
         let mut d = Diagnostic::error(code, text);
         if let Some(p) = self.place(span) {
             d = d.at(p);

@@ -34,7 +34,7 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
     let logs = cycle.logs.check(writer, &cycle.vars).into_iter();
     found.extend(logs.map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
     let nodes = |name: &'static str| cycle.tree.nodes(Tree::MAIN, 0).iter().filter(move |n| n.name.as_str() == name);
-    let mut core = |name: &'static str, wrong: &dyn Fn(&Value) -> Option<String>| {
+    let mut core = |name: &'static str, wrong: &dyn Fn(&Value<'_>) -> Option<String>| {
         for value in nodes(name).filter_map(|n| n.arg(0)) {
             if let Some(text) = wrong(value) {
                 found.push(said_at(name, format!("{name}: {text}"), Some(&value.span), sources));

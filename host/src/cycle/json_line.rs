@@ -50,7 +50,7 @@ pub(super) struct Field {
 }
 
 /// The fields of an `access_log`; `None`: its lines are text.
-pub(super) fn fields(log: &Node) -> Option<Vec<Field>> {
+pub(super) fn fields(log: &Node<'_>) -> Option<Vec<Field>> {
     let all = log.prop("format").is_some_and(|v| v.text.as_str() == WORD);
     let own: Vec<Field> = own(log).filter_map(field).collect();
     if !all {
@@ -67,11 +67,11 @@ pub(super) fn fields(log: &Node) -> Option<Vec<Field>> {
     Some(fields)
 }
 
-fn own(log: &Node) -> impl Iterator<Item = &Node> {
+fn own<'a>(log: &Node<'a>) -> impl Iterator<Item = &'a Node<'a>> {
     log.children.as_slice().iter().filter(|n| n.name.as_str() == "field")
 }
 
-fn field(node: &Node) -> Option<Field> {
+fn field(node: &Node<'_>) -> Option<Field> {
     let kind = match node.prop("as").map(|v| v.text.as_str()) {
         Some("number") => As::Number,
         Some("bool") => As::Bool,
@@ -81,7 +81,7 @@ fn field(node: &Node) -> Option<Field> {
 }
 
 /// What is wrong with the fields of all access logs: place, message, what to do. Each directive once.
-pub(super) fn wrong(tree: &Tree) -> Vec<(Span, String, &'static str)> {
+pub(super) fn wrong(tree: &Tree) -> Vec<(Span<'static>, String, &'static str)> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     let logs = tree.scopes().flat_map(|(id, _)| tree.nodes(id, 0)).filter(|n| n.name.as_str() == "access_log");

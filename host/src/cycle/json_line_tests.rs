@@ -44,7 +44,7 @@ fn tree(log: &str) -> Tree {
     }
 }
 
-fn node(tree: &Tree) -> &Node {
+fn node(tree: &Tree) -> &Node<'_> {
     tree.nodes(tree.nets[0].scope, 0).iter().find(|n| n.name.as_str() == "access_log").expect("it stands there")
 }
 

@@ -78,7 +78,7 @@ pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usi
 }
 
 /// An error at a place of the configuration.
-pub(super) fn said_at(code: &'static str, text: String, span: Option<&Span>, sources: &Sources) -> Diagnostic {
+pub(super) fn said_at(code: &'static str, text: String, span: Option<&Span<'_>>, sources: &Sources) -> Diagnostic {
     let d = Diagnostic::error(code, text);
     match span.and_then(|s| place_of(sources, s)) {
         Some(place) => d.at(place),

@@ -152,7 +152,7 @@ fn run(point: &FunctionPoint, call: &mut Call<'_>) -> bool {
     let present = {
         let texts: Vec<Cow<'_, str>> =
             (0..call.count()).map(|n| String::from_utf8_lossy(call.argument(n).unwrap_or_default())).collect();
-        let args: Vec<Str> = texts.iter().map(|t| Str::new(t)).collect();
+        let args: Vec<Str<'_>> = texts.iter().map(|t| Str::new(t)).collect();
         points::function(point, &args, &mut result)
     };
     call.push(&result);

@@ -33,7 +33,7 @@ impl Picker {
     }
 
     /// Picks.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+    pub fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         // SAFETY: the object of `create`; the question is lent for the call.
         unsafe { (self.point.pick)(self.object, ptr::from_ref(cx)) }
     }

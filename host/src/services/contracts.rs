@@ -5,20 +5,20 @@ use crate::{config::tree::ScopeId, cycle::Cycle};
 use anyproxy_module_api::abi::{bytes::Str, task::guard};
 use std::ptr;
 
-pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *const ()) -> bool {
+pub(super) unsafe extern "C" fn publish(scope: u32, key: Str<'_>, kind: Str<'_>, data: *const ()) -> bool {
     let who = current();
     let Some(cycle) = who.cycle() else { return false };
     guard(|| cycle.published.publish(&cycle.tree, ScopeId(scope), key.as_str(), kind.as_str(), data)).unwrap_or(false)
 }
 
-pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *const () {
+pub(super) unsafe extern "C" fn shared(scope: u32, key: Str<'_>, kind: Str<'_>) -> *const () {
     let who = current();
     let Some(cycle) = who.cycle() else { return ptr::null() };
     let find = || cycle.published.find(&cycle.tree, ScopeId(scope), key.as_str(), kind.as_str());
     guard(find).flatten().unwrap_or(ptr::null())
 }
 
-pub(super) unsafe extern "C" fn contract(id: Str, major: u16, minor: u16, layout: u64) -> *const () {
+pub(super) unsafe extern "C" fn contract(id: Str<'_>, major: u16, minor: u16, layout: u64) -> *const () {
     let who = current();
     let Some(cycle) = who.cycle() else { return ptr::null() };
     guard(|| table(cycle, id.as_str(), major, minor, layout)).flatten().unwrap_or(ptr::null())

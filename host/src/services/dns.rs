@@ -179,14 +179,14 @@ fn families() -> LookupIpStrategy {
     }
 }
 
-pub(super) unsafe extern "C" fn resolve_thunk(host: Str, port: u16) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn resolve_thunk(host: Str<'_>, port: u16) -> LocalFuture<Outcome<Object>> {
     let Some(host) = guard(|| host.as_str().to_owned()) else {
         return at_once(Err(Error::bare(ErrorKind::Panicked)));
     };
     LocalFuture::new(async move { lookup(&host, port).await.map(|list| Box::into_raw(Box::new(list)).cast()).into() })
 }
 
-pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<Resolved> {
+pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<'static, Resolved> {
     // SAFETY: an object of `resolve_thunk`, not yet given up; the slice is valid until it is.
     Slice::new(unsafe { &*list.cast::<Vec<Resolved>>() })
 }

@@ -50,7 +50,7 @@ pub fn panicked(cycle: &Cycle, module: u16, what: &str) {
 
 /// For the table: an image stopped a panic by itself. It may belong to another generation than the one that runs: a waker
 /// is called by whoever wakes.
-pub(super) unsafe extern "C" fn stopped(module: Str, version: Str) {
+pub(super) unsafe extern "C" fn stopped(module: Str<'_>, version: Str<'_>) {
     guard(|| {
         let who = current();
         match who.cycle() {

@@ -170,7 +170,7 @@ fn heard(event: notify::Result<Event>) {
     }
 }
 
-pub(super) unsafe extern "C" fn file_watch(path: Str) -> Outcome<Object> {
+pub(super) unsafe extern "C" fn file_watch(path: Str<'_>) -> Outcome<Object> {
     stopped(|| Ok(Arc::into_raw(Watch::new(path.as_str())?).cast_mut().cast()))
 }
 

@@ -142,7 +142,7 @@ fn on_pool<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static
 /// An object on its way from the pool: given back if nobody takes it.
 struct Opened(Arc<Open>);
 
-pub(super) unsafe extern "C" fn file_open(path: Str, flags: u32) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn file_open(path: Str<'_>, flags: u32) -> LocalFuture<Outcome<Object>> {
     let Some(path) = guard(|| path.as_str().to_owned()) else {
         return at_once(Err(Error::bare(ErrorKind::Panicked)));
     };

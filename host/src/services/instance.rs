@@ -1,6 +1,9 @@
 //! Calls into modules: the raw tables of one module in one generation, behind safe methods that set who is running.
 
-use super::current::{Current, enter};
+use super::{
+    current::{Current, enter},
+    net::interned,
+};
 use crate::{cycle::Cycle, loader::Image, worker::generation::WorkerGen};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Str},
@@ -14,7 +17,7 @@ use std::{ptr, sync::Arc};
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// Where; `None`: nowhere in particular.
-    pub span: Option<Span>,
+    pub span: Option<Span<'static>>,
     /// What is wrong.
     pub message: String,
     /// What to do; empty: nothing to say.
@@ -24,9 +27,14 @@ pub struct Problem {
 }
 
 fn with_report<R>(out: &mut Vec<Problem>, f: impl FnOnce(*mut Report) -> R) -> R {
-    unsafe extern "C" fn push(data: *mut (), span: *const Span, message: Str, help: Str, warning: bool) {
+    unsafe extern "C" fn push(data: *mut (), span: *const Span<'_>, message: Str<'_>, help: Str<'_>, warning: bool) {
         // SAFETY: `data` is the vector below; the span is null or lent for the call.
-        let (out, span) = unsafe { (&mut *data.cast::<Vec<Problem>>(), span.as_ref().copied()) };
+        let (out, span) = unsafe { (&mut *data.cast::<Vec<Problem>>(), span.as_ref()) };
+        // Its file is a text of the module's own, perhaps; there are no more of them than files of the configuration.
+        let span = span.map(|&Span { file, line, column, offset, len }| {
+            let file = interned(file);
+            Span { file, line, column, offset, len }
+        });
         // A module may not flood the host with problems.
         if out.len() < 1000 {
             out.push(Problem { span, message: message.as_str().to_owned(), help: help.as_str().to_owned(), warning });
@@ -110,7 +118,7 @@ impl Instance {
     }
 
     /// The module's object for one block; `None`: it reported problems, or panicked (reported too).
-    pub fn conf(&self, view: &ScopeView, problems: &mut Vec<Problem>) -> Option<Conf> {
+    pub fn conf(&self, view: &ScopeView<'static>, problems: &mut Vec<Problem>) -> Option<Conf> {
         let before = problems.len();
         // SAFETY: the module's own object; view and report are lent for the call.
         let conf = with_report(problems, |r| unsafe { (self.life().conf)(self.object, ptr::from_ref(view), r) });

@@ -68,7 +68,7 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-pub(super) unsafe extern "C" fn log(level: u8, target: Str, message: Str, more: Str) {
+pub(super) unsafe extern "C" fn log(level: u8, target: Str<'_>, message: Str<'_>, more: Str<'_>) {
     let level = level_of(level);
     guard(|| {
         let log = &process().error_log;

@@ -47,7 +47,7 @@ pub fn creating<R>(owner: &Owner, id: &str, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-fn register(desc: &MetricDesc) -> Result<u32, String> {
+fn register(desc: &MetricDesc<'_>) -> Result<u32, String> {
     if let Some((owner, id)) = CREATING.get() {
         // SAFETY: lent by `creating`, which is on the stack.
         let (owner, id) = unsafe { (&*owner, &*id) };
@@ -58,7 +58,7 @@ fn register(desc: &MetricDesc) -> Result<u32, String> {
     register_as(&cycle.metrics_owner, cycle.module_id(who.module), desc)
 }
 
-fn register_as(owner: &Owner, module: &str, desc: &MetricDesc) -> Result<u32, String> {
+fn register_as(owner: &Owner, module: &str, desc: &MetricDesc<'_>) -> Result<u32, String> {
     let name = format!("anyproxy_{}_{}", module.replace(|c: char| !c.is_ascii_alphanumeric(), "_"), desc.name);
     let unit = match desc.unit.as_str() {
         "seconds" => Unit::Seconds,
@@ -89,7 +89,7 @@ fn with_cells<R>(f: impl FnOnce(&metrics::Worker) -> R) -> Option<R> {
     OWN.try_with(|own| f(own.get_or_init(|| process().metrics.worker()))).ok()
 }
 
-pub(super) unsafe extern "C" fn metric(desc: *const MetricDesc) -> u32 {
+pub(super) unsafe extern "C" fn metric(desc: *const MetricDesc<'_>) -> u32 {
     // SAFETY: lent for the call.
     let desc = unsafe { &*desc };
     guard(|| {

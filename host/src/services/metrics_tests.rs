@@ -2,7 +2,7 @@ use super::*;
 use anyproxy_module_api::abi::bytes::Str;
 use std::sync::atomic::Ordering::Relaxed;
 
-fn desc(name: &str, labels: &str, unit: &str, kind: MetricKind) -> MetricDesc {
+fn desc<'a>(name: &'a str, labels: &'a str, unit: &'a str, kind: MetricKind) -> MetricDesc<'a> {
     MetricDesc {
         name: Str::new(name),
         help: Str::new("Of a test."),
@@ -12,7 +12,7 @@ fn desc(name: &str, labels: &str, unit: &str, kind: MetricKind) -> MetricDesc {
     }
 }
 
-fn register(owner: &Owner, d: &MetricDesc) -> u32 {
+fn register(owner: &Owner, d: &MetricDesc<'_>) -> u32 {
     // SAFETY: the description is lent for the call.
     creating(owner, "t-est", || unsafe { metric(d) })
 }

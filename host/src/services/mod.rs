@@ -1,6 +1,7 @@
 //! What modules ask the host for. Each file has one subject; `table` gathers their functions into the table that every
 //! image gets. The only place besides the loader where the host touches raw pointers.
 
+pub mod arena;
 pub mod balancer;
 pub mod buffers;
 pub mod contracts;

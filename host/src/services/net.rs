@@ -60,7 +60,7 @@ pub(super) fn at_once<T: 'static>(r: Result<T, Error>) -> LocalFuture<Outcome<T>
 
 /// A copy of `text` that lives as long as the process; equal texts share one. Empty once a million are kept: only what
 /// the configuration bounds may come here.
-pub fn interned(text: Str) -> Str {
+pub fn interned(text: Str<'_>) -> Str<'static> {
     static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(have) = texts.get(text.as_str()) {
@@ -74,7 +74,7 @@ pub fn interned(text: Str) -> Str {
     Str::new(kept)
 }
 
-pub(super) unsafe extern "C" fn intern(text: Str) -> Str {
+pub(super) unsafe extern "C" fn intern(text: Str<'_>) -> Str<'static> {
     guard(|| interned(text)).unwrap_or_default()
 }
 

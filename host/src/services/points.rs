@@ -97,14 +97,18 @@ pub fn variable(point: &VariablePoint, place: Place, session: &Session, rest: &s
 }
 
 /// Calls a function that a module registered.
-pub fn function(point: &FunctionPoint, args: &[Str], out: &mut Vec<u8>) -> bool {
+pub fn function(point: &FunctionPoint, args: &[Str<'_>], out: &mut Vec<u8>) -> bool {
     let mut sink = Sink::to_vec(out);
     // SAFETY: the point's own function; arguments and sink are lent for the call.
     unsafe { (point.call)(Slice::new(args), &raw mut sink) }
 }
 
 /// See `ConnectorPoint::connect`; `None`: a plain socket.
-pub fn connect(point: &ConnectorPoint, place: Place, request: &ConnectRequest) -> Option<LocalFuture<Outcome<Stream>>> {
+pub fn connect(
+    point: &ConnectorPoint,
+    place: Place,
+    request: &ConnectRequest<'_>,
+) -> Option<LocalFuture<Outcome<Stream>>> {
     // SAFETY: as above; the request is copied by the callee.
     point.connect.map(|connect| unsafe { connect(place, ptr::from_ref(request)) })
 }
@@ -116,20 +120,20 @@ pub fn check_peer(point: &ConnectorPoint, place: Place, stream: Stream) -> Optio
 }
 
 /// See `ProbePoint::ask`.
-pub fn ask(point: &ProbePoint, place: Place, request: &ConnectRequest, stream: Stream) -> LocalFuture<Outcome<()>> {
+pub fn ask(point: &ProbePoint, place: Place, request: &ConnectRequest<'_>, stream: Stream) -> LocalFuture<Outcome<()>> {
     // SAFETY: as above; the request is lent for the call.
     unsafe { (point.ask)(place, ptr::from_ref(request), stream) }
 }
 
 /// See `GreetingPoint::write`. False: the peer cannot be used.
-pub fn greet(point: &GreetingPoint, place: Place, request: &ConnectRequest, out: &mut Vec<u8>) -> bool {
+pub fn greet(point: &GreetingPoint, place: Place, request: &ConnectRequest<'_>, out: &mut Vec<u8>) -> bool {
     let mut sink = Sink::to_vec(out);
     // SAFETY: as above; request and sink are lent for the call.
     unsafe { (point.write)(place, ptr::from_ref(request), &raw mut sink) }
 }
 
 /// A listening point that changes nothing: for sessions that a datagram listener's module hands in.
-pub fn plain_listener(name: Str) -> ListenerPoint {
+pub fn plain_listener(name: Str<'static>) -> ListenerPoint {
     unsafe extern "C" fn no_options(_: Place, _: *mut SocketOptions) {}
     ListenerPoint { name, options: no_options, accept: None }
 }

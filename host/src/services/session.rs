@@ -67,7 +67,7 @@ pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
 }
 
 /// Sets a text. The one before stays where it is until the session ends: a module may hold it.
-fn replace(texts: &Texts, to: &RefCell<String>, text: Str) {
+fn replace(texts: &Texts, to: &RefCell<String>, text: Str<'_>) {
     let mut now = to.borrow_mut();
     if now.is_empty() {
         // Nobody holds what is not there, and its memory may be that of an exchange before.
@@ -77,33 +77,35 @@ fn replace(texts: &Texts, to: &RefCell<String>, text: Str) {
     }
 }
 
-pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
+pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str<'static> {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     // The text stays until it is set anew.
-    s.peek(|texts| Str::new(texts.domain.borrow().as_str()))
+    // SAFETY: as `replace` keeps it; the caller reads it while it holds the session.
+    s.peek(|texts| unsafe { Str::new(texts.domain.borrow().as_str()).unbound() })
 }
 
-pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, domain: Str) {
+pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, domain: Str<'_>) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     replace(s.texts(), &s.texts().domain, domain);
 }
 
-pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
+pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str<'static> {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     s.ensure_request_id();
-    Str::new(s.texts().request_id.borrow().as_str())
+    // SAFETY: as in `domain`.
+    unsafe { Str::new(s.texts().request_id.borrow().as_str()).unbound() }
 }
 
-pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str) {
+pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, id: Str<'_>) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     replace(s.texts(), &s.texts().request_id, id);
 }
 
-pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str, value: Slice<u8>) {
+pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str<'_>, value: Slice<'_, u8>) {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
     // Borrowed while rules are tried, which ask modules for values and nothing else.
@@ -114,7 +116,7 @@ pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str, valu
     }
 }
 
-pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str) {
+pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str<'static>) {
     // SAFETY: see `of`.
     unsafe { of(s) }.stage(name);
 }
@@ -152,7 +154,7 @@ pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, a
     known
 }
 
-pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink) -> bool {
     // SAFETY: see `of`; the sink is lent for the call.
     let (s, out) = unsafe { (of(s), &mut *out) };
     let mut text = Vec::new();

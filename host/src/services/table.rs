@@ -145,7 +145,7 @@ unsafe extern "C" fn workers() -> u32 {
     crate::control::worker_count()
 }
 
-unsafe extern "C" fn names(name: Str) -> bool {
+unsafe extern "C" fn names(name: Str<'_>) -> bool {
     let who = current();
     guard(|| who.cycle().is_none_or(|cycle| cycle.names(name.as_str()))).unwrap_or(true)
 }

@@ -66,8 +66,8 @@ pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> Loc
 
 pub(super) unsafe extern "C" fn lease_pick(
     s: *const SessionShared,
-    key: Str,
-    tried: Slice<u64>,
+    key: Str<'_>,
+    tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
     let session = hold(s);
     future(|| {
@@ -102,17 +102,18 @@ pub(super) unsafe extern "C" fn lease_connect(lease: Object) -> LocalFuture<Outc
     })
 }
 
-pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo {
+pub(super) unsafe extern "C" fn lease_info(lease: Object) -> PeerInfo<'static> {
     // SAFETY: see `of`.
     let lease = unsafe { of(lease) };
     guard(|| {
         let live = &lease.member.live;
-        // The texts are the peer's, which the lease holds.
+        // SAFETY: the texts are the peer's, which the lease holds, and are read while the caller has that.
+        let lend = |text: &str| unsafe { Str::new(text).unbound() };
         PeerInfo {
-            upstream: Str::new(&live.upstream),
-            host: Str::new(&live.host),
+            upstream: lend(&live.upstream),
+            host: lend(&live.host),
             addr: live.addr,
-            connector: Str::new(&live.connector),
+            connector: lend(&live.connector),
             id: live.state.id,
             connect_ns: lease.connect_ns,
             index: lease.at,

@@ -37,7 +37,7 @@ pub struct Zones {
 struct ZoneCell {
     /// Whose functions these are; images are never closed, so the hold is for identity.
     image: Arc<Image>,
-    desc: ZoneDesc,
+    desc: ZoneDesc<'static>,
     data: *mut (),
     frozen: AtomicU8,
 }
@@ -113,7 +113,7 @@ impl Zones {
         live.retain(|_, cell| Arc::strong_count(cell) > 1);
     }
 
-    fn take(&self, module: &str, image: &Arc<Image>, desc: &ZoneDesc, only_checked: bool) -> Result<Zone, Error> {
+    fn take(&self, module: &str, image: &Arc<Image>, desc: &ZoneDesc<'_>, only_checked: bool) -> Result<Zone, Error> {
         if only_checked {
             return detached(image, desc);
         }
@@ -139,16 +139,16 @@ impl Zones {
 }
 
 /// An empty one that nobody else finds: the one in use would have to be frozen for another image.
-fn detached(image: &Arc<Image>, desc: &ZoneDesc) -> Result<Zone, Error> {
+fn detached(image: &Arc<Image>, desc: &ZoneDesc<'_>) -> Result<Zone, Error> {
     cell(image, desc, None).map(lent)
 }
 
-fn cell(image: &Arc<Image>, desc: &ZoneDesc, bytes: Option<Handed>) -> Result<Arc<ZoneCell>, Error> {
+fn cell(image: &Arc<Image>, desc: &ZoneDesc<'_>, bytes: Option<Handed>) -> Result<Arc<ZoneCell>, Error> {
     let data = make(desc, bytes);
     if data.is_null() {
         return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
     }
-    Ok(Arc::new(ZoneCell { image: Arc::clone(image), desc: *desc, data, frozen: AtomicU8::new(0) }))
+    Ok(Arc::new(ZoneCell { image: Arc::clone(image), desc: desc.nameless(), data, frozen: AtomicU8::new(0) }))
 }
 
 fn lent(cell: Arc<ZoneCell>) -> Zone {
@@ -156,7 +156,7 @@ fn lent(cell: Arc<ZoneCell>) -> Zone {
     Zone { data, frozen, handle: Arc::into_raw(cell).cast_mut().cast() }
 }
 
-fn make(desc: &ZoneDesc, bytes: Option<Handed>) -> *mut () {
+fn make(desc: &ZoneDesc<'_>, bytes: Option<Handed>) -> *mut () {
     if let Some((schema, bytes)) = bytes {
         // SAFETY: the module's own function; the bytes are lent for the call.
         let data = unsafe { (desc.import)(schema, bytes.as_ptr(), bytes.len()) };
@@ -169,7 +169,7 @@ fn make(desc: &ZoneDesc, bytes: Option<Handed>) -> *mut () {
     unsafe { (desc.create)() }
 }
 
-pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
+pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc<'_>) -> Outcome<Zone> {
     let who = current();
     let Some(cycle) = who.cycle() else {
         return Outcome::Err(Error::new(ErrorKind::Unsupported, "zones are taken in prepare"));

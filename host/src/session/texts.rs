@@ -20,7 +20,7 @@ pub struct Texts {
     /// Named groups of what matched.
     pub captures: RefCell<CaptureValues>,
     /// Stages with their offset in microseconds.
-    pub stages: RefCell<Vec<(Str, u32)>>,
+    pub stages: RefCell<Vec<(Str<'static>, u32)>>,
 }
 
 impl Session {
@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// Notes a stage, if any text of the configuration shows stages.
-    pub fn stage(&self, name: Str) {
+    pub fn stage(&self, name: Str<'static>) {
         if !self.worker.cycle.notes_stages {
             return;
         }

@@ -92,12 +92,12 @@ pub(super) fn connect_limit(line: &Line, worker: &WorkerGen) -> Duration {
     })
 }
 
-pub(super) fn request(
-    line: &Line,
+pub(super) fn request<'a>(
+    line: &'a Line,
     worker: &WorkerGen,
-    member: &Member,
+    member: &'a Member,
     session: *const SessionShared,
-) -> ConnectRequest {
+) -> ConnectRequest<'a> {
     let host = match line.template {
         Some(_) => member.live.host.rsplit_once(':').map_or("", |(host, _)| host),
         None => &line.host,

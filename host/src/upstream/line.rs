@@ -152,7 +152,7 @@ fn allowed(tree: &Tree, scope: ScopeId) -> Vec<Network> {
 }
 
 /// What a line says, for its fingerprint: everything but where it stands.
-fn text_of(node: &Node) -> String {
+fn text_of(node: &Node<'_>) -> String {
     let mut out = node.name.as_str().to_owned();
     let props = node.props.as_slice().iter().map(|p| (p.name, p.value));
     for (name, v) in node.args.as_slice().iter().map(|v| (Str::EMPTY, *v)).chain(props) {

@@ -121,7 +121,7 @@ impl Pool {
         tree: &Tree,
         index: usize,
         points: &Points<'_>,
-    ) -> Result<Self, (anyproxy_module_api::Span, String, String)> {
+    ) -> Result<Self, (anyproxy_module_api::Span<'static>, String, String)> {
         let up = &tree.upstreams[index];
         let node = |name: &str| tree.core(up.scope, name);
         let written = node("balancer").and_then(|n| Some((n.span, n.arg(0)?.text.as_str())));
@@ -279,11 +279,11 @@ impl Pool {
     }
 }
 
-pub(super) fn prop(node: Option<&Node>, name: &str) -> Option<i64> {
+pub(super) fn prop(node: Option<&Node<'_>>, name: &str) -> Option<i64> {
     node.and_then(|n| n.prop(name)).map(|v| v.num)
 }
 
-pub(super) fn time(node: Option<&Node>, name: &str) -> Option<Duration> {
+pub(super) fn time(node: Option<&Node<'_>>, name: &str) -> Option<Duration> {
     prop(node, name).map(|n| Duration::from_nanos(n.unsigned_abs()))
 }
 

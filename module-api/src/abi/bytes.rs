@@ -3,32 +3,74 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref, ptr, slice, str};
 
-/// Borrowed UTF-8 text. Valid for as long as the function that hands it out says.
+/// Borrowed UTF-8 text. It cannot be kept for longer than what it is borrowed from:
+///
+/// ```compile_fail,E0597
+/// # use anyproxy_module_api::Str;
+/// let text = {
+///     let short = String::from("short");
+///     Str::new(&short)
+/// };
+/// assert!(text.is_empty());
+/// ```
+///
+/// The same holds for what it is read from, the configuration, a peer, a stream, the arguments of a template:
+///
+/// ```
+/// # use anyproxy_module_api::{Node, Stream};
+/// fn name<'a>(node: &Node<'a>) -> &'a str {
+///     node.name.as_str()
+/// }
+/// fn protocol(stream: &Stream) -> &str {
+///     stream.info().protocol.as_str()
+/// }
+/// ```
+/// ```compile_fail
+/// # use anyproxy_module_api::Node;
+/// fn name(node: &Node<'_>) -> &'static str {
+///     node.name.as_str()
+/// }
+/// ```
+/// ```compile_fail
+/// # use anyproxy_module_api::Stream;
+/// fn protocol(stream: &Stream) -> &'static str {
+///     stream.info().protocol.as_str()
+/// }
+/// ```
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Str {
+pub struct Str<'a> {
     pub(super) ptr: *const u8,
     pub(super) len: usize,
+    pub(super) of: PhantomData<&'a str>,
 }
 
 // SAFETY: a `Str` is a shared borrow of immutable bytes.
-unsafe impl Send for Str {}
+unsafe impl Send for Str<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Str {}
+unsafe impl Sync for Str<'_> {}
 
-impl Str {
+impl<'a> Str<'a> {
     /// No text.
     pub const EMPTY: Self = Self::new("");
 
-    /// Borrows `text`. The lifetime is not tracked across the ABI: see the function that takes it.
-    pub const fn new(text: &str) -> Self {
-        Self { ptr: text.as_ptr(), len: text.len() }
+    /// Borrows `text`.
+    pub const fn new(text: &'a str) -> Self {
+        Self { ptr: text.as_ptr(), len: text.len(), of: PhantomData }
     }
 
     /// The text.
-    pub const fn as_str<'a>(self) -> &'a str {
-        // SAFETY: only made from `&str`; whoever holds it stays within the lifetime that the contract states.
+    pub const fn as_str(self) -> &'a str {
+        // SAFETY: only made from a `&'a str`; of what another image gives, its contract states the lifetime.
         unsafe { str::from_utf8_unchecked(slice::from_raw_parts(self.ptr, self.len)) }
+    }
+
+    /// The same text, for as long as a promise that no compiler sees: that of a contract, or of an arena which is kept beside it.
+    ///
+    /// # Safety
+    /// Nobody reads it once its memory is given up.
+    pub const unsafe fn unbound<'b>(self) -> Str<'b> {
+        Str { ptr: self.ptr, len: self.len, of: PhantomData }
     }
 
     /// Length in bytes.
@@ -42,81 +84,99 @@ impl Str {
     }
 }
 
-impl Default for Str {
+impl Default for Str<'_> {
     fn default() -> Self {
         Self::EMPTY
     }
 }
 
-impl Deref for Str {
+impl Deref for Str<'_> {
     type Target = str;
     fn deref(&self) -> &str {
         self.as_str()
     }
 }
 
-impl fmt::Debug for Str {
+impl fmt::Debug for Str<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
     }
 }
 
-impl fmt::Display for Str {
+impl fmt::Display for Str<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
     }
 }
 
-/// A borrowed slice of ABI values.
+/// A borrowed slice of ABI values; as [`Str`], it cannot be kept for longer than what it is borrowed from:
+///
+/// ```compile_fail,E0597
+/// # use anyproxy_module_api::Slice;
+/// let items = {
+///     let short = vec![1_u8, 2];
+///     Slice::new(&short)
+/// };
+/// assert!(items.as_slice().is_empty());
+/// ```
 #[repr(C)]
-pub struct Slice<T> {
+pub struct Slice<'a, T> {
     pub(super) ptr: *const T,
     pub(super) len: usize,
     pub(super) owns: PhantomData<T>,
+    pub(super) of: PhantomData<&'a ()>,
 }
 
-impl<T> Clone for Slice<T> {
+impl<T> Clone for Slice<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Slice<T> {}
+impl<T> Copy for Slice<'_, T> {}
 
 // SAFETY: a shared borrow of `T`s.
-unsafe impl<T: Sync> Send for Slice<T> {}
+unsafe impl<T: Sync> Send for Slice<'_, T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Sync for Slice<T> {}
+unsafe impl<T: Sync> Sync for Slice<'_, T> {}
 
-impl<T> Slice<T> {
+impl<'a, T> Slice<'a, T> {
     /// Nothing.
-    pub const EMPTY: Self = Self::new(&[]);
+    pub const EMPTY: Self = Self { ptr: ptr::dangling(), len: 0, owns: PhantomData, of: PhantomData };
 
-    /// Borrows `items`. The lifetime is not tracked across the ABI.
-    pub const fn new(items: &[T]) -> Self {
-        Self { ptr: items.as_ptr(), len: items.len(), owns: PhantomData }
+    /// Borrows `items`.
+    pub const fn new(items: &'a [T]) -> Self {
+        Self { ptr: items.as_ptr(), len: items.len(), owns: PhantomData, of: PhantomData }
     }
 
     /// The items.
-    pub const fn as_slice<'a>(self) -> &'a [T] {
-        // SAFETY: made from a slice; whoever holds it stays within the lifetime that the contract states.
+    pub const fn as_slice(self) -> &'a [T] {
+        // SAFETY: only made from a `&'a [T]`; of what another image gives, its contract states the lifetime.
         unsafe { slice::from_raw_parts(self.ptr, self.len) }
+    }
+
+    /// The same items, as [`Str::unbound`].
+    ///
+    /// # Safety
+    /// Nobody reads them once their memory is given up.
+    pub const unsafe fn unbound<'b>(self) -> Slice<'b, T> {
+        Slice { ptr: self.ptr, len: self.len, owns: PhantomData, of: PhantomData }
     }
 }
 
-impl<T> Default for Slice<T> {
+impl<T> Default for Slice<'_, T> {
     fn default() -> Self {
         Self::EMPTY
     }
 }
 
-impl<T> Deref for Slice<T> {
+impl<T> Deref for Slice<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         self.as_slice()
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Slice<T> {
+impl<T: fmt::Debug> fmt::Debug for Slice<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_slice().fmt(f)
     }

@@ -10,9 +10,9 @@ use super::bytes::{Slice, Str};
 /// A place in the configuration.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Span {
+pub struct Span<'a> {
     /// File as the user named it.
-    pub file: Str,
+    pub file: Str<'a>,
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
@@ -23,10 +23,35 @@ pub struct Span {
     pub len: u32,
 }
 
+/// A place that is kept: for what turns out to be wrong only in `Module::prepare` or `settle`.
+#[derive(Clone, Debug, Default)]
+pub struct SpanBuf {
+    file: Box<str>,
+    line: u32,
+    column: u32,
+    offset: u32,
+    len: u32,
+}
+
+impl SpanBuf {
+    /// The place.
+    pub const fn as_span(&self) -> Span<'_> {
+        let Self { ref file, line, column, offset, len } = *self;
+        Span { file: Str::new(file), line, column, offset, len }
+    }
+}
+
+impl From<Span<'_>> for SpanBuf {
+    fn from(span: Span<'_>) -> Self {
+        let Span { file, line, column, offset, len } = span;
+        Self { file: file.as_str().into(), line, column, offset, len }
+    }
+}
+
 /// One value that the host read and checked. Which field holds it: see `Kind`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Value {
+pub struct Value<'a> {
     /// Type, as declared.
     pub kind: Kind,
     /// Whether it came from `(env)` or `(file)`, or is declared secret.
@@ -34,55 +59,56 @@ pub struct Value {
     /// The number.
     pub num: i64,
     /// The text.
-    pub text: Str,
+    pub text: Str<'a>,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'a>,
 }
 
 /// One property.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Prop {
+pub struct Prop<'a> {
     /// Name.
-    pub name: Str,
+    pub name: Str<'a>,
     /// Value.
-    pub value: Value,
+    pub value: Value<'a>,
 }
 
-/// One directive as it stands in the configuration, typed. Owned by the host, valid as long as the generation.
+/// One directive as it stands in the configuration, typed. Owned by the host: a module that keeps a text of it copies it
+/// (`intern`, or a `String`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Node {
+pub struct Node<'a> {
     /// Name.
-    pub name: Str,
+    pub name: Str<'a>,
     /// Arguments in order.
-    pub args: Slice<Value>,
+    pub args: Slice<'a, Value<'a>>,
     /// Properties as written (defaults are not filled in).
-    pub props: Slice<Prop>,
+    pub props: Slice<'a, Prop<'a>>,
     /// The block.
-    pub children: Slice<Self>,
+    pub children: Slice<'a, Self>,
     /// Where it stands.
-    pub span: Span,
+    pub span: Span<'a>,
 }
 
-impl Node {
+impl<'a> Node<'a> {
     /// The n-th argument's value.
-    pub fn arg(&self, n: usize) -> Option<&Value> {
+    pub fn arg(&self, n: usize) -> Option<&'a Value<'a>> {
         self.args.as_slice().get(n)
     }
 
     /// A property's value.
-    pub fn prop(&self, name: &str) -> Option<&Value> {
+    pub fn prop(&self, name: &str) -> Option<&'a Value<'a>> {
         self.props.as_slice().iter().find(|p| p.name.as_str() == name).map(|p| &p.value)
     }
 
     /// The last directive `name` of the block.
-    pub fn child(&self, name: &str) -> Option<&Self> {
+    pub fn child(&self, name: &str) -> Option<&'a Self> {
         self.children.as_slice().iter().rev().find(|c| c.name.as_str() == name)
     }
 }
 
-impl Value {
+impl Value<'_> {
     /// The number as a time.
     pub const fn time(&self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.num as u64)
@@ -122,22 +148,22 @@ pub enum ScopeKind {
 /// What one module sees of one block: the effective values after merge and inherit, parents first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct ScopeView {
+pub struct ScopeView<'a> {
     /// Which block.
     pub kind: ScopeKind,
     /// The block's name (`upstream "name"`, `local "name"`), else empty.
-    pub name: Str,
+    pub name: Str<'a>,
     /// The effective directives of this module in this block.
-    pub nodes: Slice<Node>,
+    pub nodes: Slice<'a, Node<'a>>,
     /// The module's own object for the enclosing block; null at the outermost.
     pub parent: *const (),
     /// Where the block starts.
-    pub span: Span,
+    pub span: Span<'a>,
     /// Names the scope to the host (shared data, templates); valid within the generation.
     pub id: u32,
 }
 
 // SAFETY: a read-only view; `parent` is an object that the module itself promises to be `Sync`.
-unsafe impl Send for ScopeView {}
+unsafe impl Send for ScopeView<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for ScopeView {}
+unsafe impl Sync for ScopeView<'_> {}

@@ -49,7 +49,7 @@ pub struct Report {
     /// The host's collection.
     pub data: *mut (),
     /// Adds one: place (or none), text, help, whether it is only a warning.
-    pub push: unsafe extern "C" fn(*mut (), *const Span, message: Str, help: Str, warning: bool),
+    pub push: unsafe extern "C" fn(*mut (), *const Span<'_>, message: Str<'_>, help: Str<'_>, warning: bool),
 }
 
 /// The host's functions. `size` first; a trailing field beyond it is absent.
@@ -68,11 +68,11 @@ pub struct HostVtable {
     pub workers: unsafe extern "C" fn() -> u32,
     pub clock: unsafe extern "C" fn() -> *const Clock,
     /// A copy of a text that lives as long as the process; equal texts share one. For what configuration bounds.
-    pub intern: unsafe extern "C" fn(Str) -> Str,
+    pub intern: unsafe extern "C" fn(Str<'_>) -> Str<'static>,
 
     // ---- log. Levels: 1 error … 5 trace. `log_level` is the highest that any target wants, one page for all.
     pub log_level: *const AtomicU8,
-    pub log: unsafe extern "C" fn(level: u8, target: Str, message: Str, fields: Str),
+    pub log: unsafe extern "C" fn(level: u8, target: Str<'_>, message: Str<'_>, fields: Str<'_>),
 
     // ---- memory: a pooled buffer of at least `size` bytes (16 KiB, 64 KiB and 1 MiB are pooled). Empty when
     // `memory_limit` is reached: stop reading and try again when woken.
@@ -121,12 +121,12 @@ pub struct HostVtable {
     pub watch_drop: unsafe extern "C" fn(Object),
 
     // ---- names.
-    pub resolve: unsafe extern "C" fn(host: Str, port: u16) -> LocalFuture<Outcome<Object>>,
-    pub resolved: unsafe extern "C" fn(Object) -> Slice<Resolved>,
+    pub resolve: unsafe extern "C" fn(host: Str<'_>, port: u16) -> LocalFuture<Outcome<Object>>,
+    pub resolved: unsafe extern "C" fn(Object) -> Slice<'static, Resolved>,
     pub resolved_drop: unsafe extern "C" fn(Object),
 
     // ---- files, on the blocking pool. Flags: 1 read, 2 write, 4 create, 8 truncate, 16 append, 32 direct.
-    pub file_open: unsafe extern "C" fn(path: Str, flags: u32) -> LocalFuture<Outcome<Object>>,
+    pub file_open: unsafe extern "C" fn(path: Str<'_>, flags: u32) -> LocalFuture<Outcome<Object>>,
     /// Fills the spare room of the buffer from `offset`; the buffer comes back.
     pub file_read: unsafe extern "C" fn(Object, offset: u64, Buf) -> LocalFuture<Outcome<Buf>>,
     /// Writes the whole buffer at `offset`.
@@ -136,37 +136,37 @@ pub struct HostVtable {
     pub file_fd: unsafe extern "C" fn(Object) -> i64,
     pub file_drop: unsafe extern "C" fn(Object),
     /// Watches a file or directory; `file_watch_poll` is 1 once for any number of changes since the last time.
-    pub file_watch: unsafe extern "C" fn(path: Str) -> Outcome<Object>,
+    pub file_watch: unsafe extern "C" fn(path: Str<'_>) -> Outcome<Object>,
     pub file_watch_poll: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
     pub file_watch_drop: unsafe extern "C" fn(Object),
 
     // ---- metrics. Registered in create, prepare or worker_start; `metric_cell` is this worker's own cell.
-    pub metric: unsafe extern "C" fn(*const MetricDesc) -> u32,
+    pub metric: unsafe extern "C" fn(*const MetricDesc<'_>) -> u32,
     pub metric_cell: unsafe extern "C" fn(u32) -> *const AtomicU64,
     pub metric_observe: unsafe extern "C" fn(u32, u64),
 
     // ---- state that outlives a generation. In `prepare` only.
-    pub zone: unsafe extern "C" fn(*const ZoneDesc) -> Outcome<Zone>,
+    pub zone: unsafe extern "C" fn(*const ZoneDesc<'_>) -> Outcome<Zone>,
     pub zone_drop: unsafe extern "C" fn(Object),
 
     // ---- data shared between modules, by scope (`ScopeView::id`) and key, inherited from outer blocks. `kind` names the
     // type with its version. Valid within the generation.
-    pub publish: unsafe extern "C" fn(scope: u32, key: Str, kind: Str, data: *const ()) -> bool,
-    pub shared: unsafe extern "C" fn(scope: u32, key: Str, kind: Str) -> *const (),
+    pub publish: unsafe extern "C" fn(scope: u32, key: Str<'_>, kind: Str<'_>, data: *const ()) -> bool,
+    pub shared: unsafe extern "C" fn(scope: u32, key: Str<'_>, kind: Str<'_>) -> *const (),
     /// The table of a contract of another module in this generation; from `prepare` on. Null: nobody provides it.
-    pub contract: unsafe extern "C" fn(id: Str, major: u16, minor: u16, layout: u64) -> *const (),
+    pub contract: unsafe extern "C" fn(id: Str<'_>, major: u16, minor: u16, layout: u64) -> *const (),
 
     // ---- sessions. A pointer is valid while retained; the handler's own until its future ends. A retained session keeps
     // its generation: the SDK's `Session` holds the module's objects of it, and a module may keep a `Session`.
     pub session_retain: unsafe extern "C" fn(*const SessionShared),
     pub session_release: unsafe extern "C" fn(*const SessionShared),
     /// Texts handed out stay valid until the session ends, also when they are set anew.
-    pub session_domain: unsafe extern "C" fn(*const SessionShared) -> Str,
-    pub session_set_domain: unsafe extern "C" fn(*const SessionShared, Str),
-    pub session_request_id: unsafe extern "C" fn(*const SessionShared) -> Str,
-    pub session_set_request_id: unsafe extern "C" fn(*const SessionShared, Str),
+    pub session_domain: unsafe extern "C" fn(*const SessionShared) -> Str<'static>,
+    pub session_set_domain: unsafe extern "C" fn(*const SessionShared, Str<'_>),
+    pub session_request_id: unsafe extern "C" fn(*const SessionShared) -> Str<'static>,
+    pub session_set_request_id: unsafe extern "C" fn(*const SessionShared, Str<'_>),
     /// Notes a stage with its offset for `${stream_work_times}`. The text must be static.
-    pub session_stage: unsafe extern "C" fn(*const SessionShared, Str),
+    pub session_stage: unsafe extern "C" fn(*const SessionShared, Str<'static>),
     /// This module's private slot; null until set. `module` is the instance pointer that the host passed.
     pub session_slot: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> *mut (),
     /// Keeps `data` there and gives it up by `drop` when the session ends, unless there is something already, which stays.
@@ -179,7 +179,7 @@ pub struct HostVtable {
     ) -> *mut (),
     /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
     pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
-    pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str, *mut Sink) -> bool,
+    pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str<'_>, *mut Sink) -> bool,
     /// This module's objects for the block that the session is in now.
     pub session_place: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> Place,
     /// One exchange of a session that carries many: a session of its own (domain, local, variables, slots, lease, access
@@ -204,11 +204,11 @@ pub struct HostVtable {
     /// `tried`: peers (`PeerInfo::id`) that were asked for this session before. Another one is chosen if there is one, as a
     /// retry of the upstream's budget; `Limit`: that is used up.
     pub lease_pick:
-        unsafe extern "C" fn(*const SessionShared, key: Str, tried: Slice<u64>) -> LocalFuture<Outcome<Object>>,
+        unsafe extern "C" fn(*const SessionShared, key: Str<'_>, tried: Slice<'_, u64>) -> LocalFuture<Outcome<Object>>,
     /// The same at once, by the client's key; null: it has to be waited for, or fails, as `lease_pick` says.
     pub lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
     pub lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
-    pub lease_info: unsafe extern "C" fn(Object) -> PeerInfo,
+    pub lease_info: unsafe extern "C" fn(Object) -> PeerInfo<'static>,
     pub lease_conf: unsafe extern "C" fn(Object, module: *const ()) -> *const (),
     pub lease_done: unsafe extern "C" fn(Object, *const PeerOutcome),
     /// Joins two streams by the best relay that takes them, to the end of both.
@@ -223,15 +223,15 @@ pub struct HostVtable {
 
     // ---- faults, and turns.
     /// The image of this module and version stopped a panic at its edge: in a waker, a `Drop`, a thunk.
-    pub stopped: unsafe extern "C" fn(module: Str, version: Str),
+    pub stopped: unsafe extern "C" fn(module: Str<'_>, version: Str<'_>),
     /// Wakes the task at the loop's next turn: after the sockets and the timers had theirs.
     pub defer: unsafe extern "C" fn(&FfiContext<'_>),
 
     // ---- texts of the configuration.
     /// Whether a text of the running generation may name a variable that begins with this.
-    pub names: unsafe extern "C" fn(Str) -> bool,
+    pub names: unsafe extern "C" fn(Str<'_>) -> bool,
     /// What a named group of a regular expression (`Kind::Regex`) matched in this session: `${re.name}` from now on.
-    pub session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
+    pub session_capture: unsafe extern "C" fn(*const SessionShared, name: Str<'_>, value: Slice<'_, u8>),
     // ---- sessions, continued.
     /// Whether it carries exchanges, which are judged each for itself: its server's handler makes some, or, before a server
     /// is chosen, that of one that may be. Absent: not known, and taken as false.

@@ -33,7 +33,7 @@ pub struct Life {
     /// A new generation's object; null: it panicked.
     pub create: unsafe extern "C" fn() -> *mut (),
     /// The object for one block; null after a report. Not called for a block that says nothing new: the parent's serves.
-    pub conf: unsafe extern "C" fn(inst: *const (), *const ScopeView, *mut Report) -> *mut (),
+    pub conf: unsafe extern "C" fn(inst: *const (), *const ScopeView<'_>, *mut Report) -> *mut (),
     /// Gives a block's object up.
     pub conf_drop: unsafe extern "C" fn(*mut ()),
     /// Binds, opens, compiles: what can fail, off the workers.
@@ -61,49 +61,49 @@ pub struct ModuleDesc {
     /// Size of this table as the module knows it.
     pub size: usize,
     /// Id: directive namespace, log target, metric prefix.
-    pub id: Str,
+    pub id: Str<'static>,
     /// The module's version.
-    pub version: Str,
+    pub version: Str<'static>,
     /// Its life.
     pub life: Life,
     /// Directives.
-    pub directives: Slice<DirectiveDesc>,
+    pub directives: Slice<'static, DirectiveDesc>,
     /// Listeners over streams.
-    pub listeners: Slice<ListenerPoint>,
+    pub listeners: Slice<'static, ListenerPoint>,
     /// Listeners over datagrams.
-    pub datagrams: Slice<DatagramPoint>,
+    pub datagrams: Slice<'static, DatagramPoint>,
     /// Connectors.
-    pub connectors: Slice<ConnectorPoint>,
+    pub connectors: Slice<'static, ConnectorPoint>,
     /// Greetings to peers.
-    pub greetings: Slice<GreetingPoint>,
+    pub greetings: Slice<'static, GreetingPoint>,
     /// Stream handlers.
-    pub handlers: Slice<HandlerPoint>,
+    pub handlers: Slice<'static, HandlerPoint>,
     /// Prereads.
-    pub prereads: Slice<PrereadPoint>,
+    pub prereads: Slice<'static, PrereadPoint>,
     /// Phase hooks.
-    pub hooks: Slice<HookPoint>,
+    pub hooks: Slice<'static, HookPoint>,
     /// Relays.
-    pub relays: Slice<RelayPoint>,
+    pub relays: Slice<'static, RelayPoint>,
     /// Balancers.
-    pub balancers: Slice<BalancerPoint>,
+    pub balancers: Slice<'static, BalancerPoint>,
     /// Variables.
-    pub variables: Slice<VariablePoint>,
+    pub variables: Slice<'static, VariablePoint>,
     /// Functions.
-    pub functions: Slice<FunctionPoint>,
+    pub functions: Slice<'static, FunctionPoint>,
     /// Actions and status.
-    pub actions: Slice<ActionPoint>,
+    pub actions: Slice<'static, ActionPoint>,
     /// Contracts offered.
-    pub provides: Slice<ProvidePoint>,
+    pub provides: Slice<'static, ProvidePoint>,
     /// Contracts needed.
-    pub requires: Slice<RequirePoint>,
+    pub requires: Slice<'static, RequirePoint>,
     /// Questions of health checks. Read by `ModuleDesc::probes`.
-    pub probes: Slice<ProbePoint>,
+    pub probes: Slice<'static, ProbePoint>,
 }
 
 impl ModuleDesc {
     /// Questions of health checks; none of a module that was built before there were any.
     pub fn probes(&self) -> &[ProbePoint] {
-        let known = self.size >= std::mem::offset_of!(Self, probes) + size_of::<Slice<ProbePoint>>();
+        let known = self.size >= std::mem::offset_of!(Self, probes) + size_of::<Slice<'_, ProbePoint>>();
         if known { self.probes.as_slice() } else { &[] }
     }
 }

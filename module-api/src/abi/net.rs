@@ -24,7 +24,7 @@ pub(super) union Where {
     /// Of an internet address, or zero; the rest of an IPv4 one is zero.
     pub(super) ip: [u8; 16],
     /// Of family 1 alone.
-    pub(super) path: Str,
+    pub(super) path: Str<'static>,
 }
 
 impl Addr {
@@ -32,7 +32,7 @@ impl Addr {
     pub const NONE: Self = Self { family: 0, reserved: 0, port: 0, scope: 0, place: Where { ip: [0; 16] } };
 
     /// A Unix path; the text must live as long as the process (`host::intern`).
-    pub const fn unix(path: Str) -> Self {
+    pub const fn unix(path: Str<'static>) -> Self {
         Self { family: 1, place: Where { path }, ..Self::NONE }
     }
 

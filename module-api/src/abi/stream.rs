@@ -38,17 +38,17 @@ pub mod ready {
 /// What a stream can tell besides bytes. Texts live as long as the stream.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StreamInfo {
+pub struct StreamInfo<'a> {
     /// The other end.
     pub peer: Addr,
     /// This end.
     pub local: Addr,
     /// `tcp`, `unix`, or what a module calls its own.
-    pub protocol: Str,
+    pub protocol: Str<'a>,
     /// Server name that the client asked for; empty: none.
-    pub server_name: Str,
+    pub server_name: Str<'a>,
     /// Application protocol agreed on; empty: none.
-    pub alpn: Str,
+    pub alpn: Str<'a>,
 }
 
 /// A raw socket given up by a stream, with what was read from it and not consumed, and what was accepted and not sent.
@@ -98,7 +98,7 @@ pub struct StreamVtable {
     /// The error behind the last `FAILED`.
     pub error: unsafe extern "C" fn(*mut ()) -> Error,
     /// What else it knows.
-    pub info: unsafe extern "C" fn(*mut ()) -> StreamInfo,
+    pub info: unsafe extern "C" fn(*mut ()) -> StreamInfo<'static>,
     /// Waits for any of the given bits; returns those that hold, 0: none yet, the task is woken.
     pub poll_ready: unsafe extern "C" fn(*mut (), &FfiContext<'_>, u8) -> u8,
     /// The caller saw EAGAIN on the descriptor: these bits do not hold any more.
@@ -115,7 +115,7 @@ pub struct StreamVtable {
     /// Puts bytes in front of what `read` returns next.
     pub unread: unsafe extern "C" fn(*mut (), Buf),
     /// An option by name (`linger`, `nodelay`, `cork`), value as a number. False: unknown here.
-    pub set_option: unsafe extern "C" fn(*mut (), Str, i64) -> bool,
+    pub set_option: unsafe extern "C" fn(*mut (), Str<'_>, i64) -> bool,
     /// Ends it.
     pub drop: unsafe extern "C" fn(*mut ()),
 }
@@ -267,7 +267,7 @@ impl Stream {
     }
 
     /// Addresses, protocol, server name, ALPN.
-    pub fn info(&self) -> StreamInfo {
+    pub fn info(&self) -> StreamInfo<'_> {
         // SAFETY: data belongs to the table.
         unsafe { (self.vt().info)(self.data) }
     }

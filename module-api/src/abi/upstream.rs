@@ -115,13 +115,13 @@ impl PeerRef {
 /// What a balancer is asked.
 #[repr(C)]
 #[derive(Debug)]
-pub struct PickCx {
+pub struct PickCx<'a> {
     /// The peers of the tier in question (ordinary ones, or backups when no ordinary one is usable), in file order.
-    pub peers: Slice<PeerRef>,
+    pub peers: Slice<'a, PeerRef>,
     /// Bytes to hash for the `ip_hash` family: the client's address.
-    pub key: Slice<u8>,
+    pub key: Slice<'a, u8>,
     /// One bit a peer: already tried for this session.
-    pub tried: Slice<u64>,
+    pub tried: Slice<'a, u64>,
     /// Changes whenever `peers` is another list.
     pub version: u64,
     /// Fresh random bits.
@@ -130,7 +130,7 @@ pub struct PickCx {
     pub now_ms: u64,
 }
 
-impl PickCx {
+impl PickCx<'_> {
     /// Whether peer `n` was already tried.
     pub fn was_tried(&self, n: usize) -> bool {
         self.tried.as_slice().get(n / 64).is_some_and(|w| w >> (n % 64) & 1 == 1)

@@ -152,11 +152,11 @@ impl Block {
 pub(crate) struct Compiled {
     pub(crate) kind: ScopeKind,
     pub(crate) name: &'static str,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node<'static>>,
     /// Whether it says anything itself; else the parent's object serves.
     pub(crate) own: bool,
     pub(crate) parent: Option<usize>,
-    pub(crate) span: Span,
+    pub(crate) span: Span<'static>,
 }
 
 /// Reads a configuration: the outermost block first, each before those inside it. The first is always the top level.
@@ -200,7 +200,7 @@ const fn contexts(kind: ScopeKind) -> Contexts {
 impl Compiler<'_> {
     fn block(&mut self, b: &Block, parent: Option<usize>) {
         let span = self.span();
-        let mut own: Vec<Node> = Vec::new();
+        let mut own: Vec<Node<'static>> = Vec::new();
         for d in &b.directives {
             let desc = self.table.iter().find(|t| t.name.as_str() == d.name);
             let Some(desc) = desc.filter(|t| t.contexts.intersects(contexts(b.kind))) else {
@@ -224,12 +224,12 @@ impl Compiler<'_> {
     }
 
     /// What a block has of its parent's. Nothing comes down from the top level: it is the parent object's to tell.
-    fn inherited(&self, parent: usize, own: &[Node]) -> Vec<Node> {
+    fn inherited(&self, parent: usize, own: &[Node<'static>]) -> Vec<Node<'static>> {
         let p = &self.out[parent];
         if p.kind == ScopeKind::Main {
             return Vec::new();
         }
-        let keeps = |n: &&Node| {
+        let keeps = |n: &&Node<'static>| {
             let rule =
                 self.table.iter().find(|t| t.name.as_str() == n.name.as_str()).map_or(Inherit::Never, |t| t.inherit);
             let mut same = own.iter().filter(|o| o.name.as_str() == n.name.as_str());
@@ -242,12 +242,12 @@ impl Compiler<'_> {
         p.nodes.iter().filter(keeps).copied().collect()
     }
 
-    fn span(&mut self) -> Span {
+    fn span(&mut self) -> Span<'static> {
         self.line += 1;
         Span { file: Str::new("test.kdl"), line: self.line, column: 1, offset: 0, len: 0 }
     }
 
-    fn node(&mut self, d: &Directive, desc: &DirectiveDesc) -> Node {
+    fn node(&mut self, d: &Directive, desc: &DirectiveDesc) -> Node<'static> {
         let span = self.span();
         let descs = desc.args.as_slice();
         let mut args = Vec::new();
@@ -279,7 +279,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn props(&mut self, d: &Directive, desc: &DirectiveDesc, span: Span) -> Vec<Prop> {
+    fn props(&mut self, d: &Directive, desc: &DirectiveDesc, span: Span<'static>) -> Vec<Prop<'static>> {
         let inherit = ArgDesc::new("inherit", crate::Kind::Bool, "Whether the parent's come first.");
         let mut props = Vec::new();
         for (name, given) in &d.props {
@@ -302,7 +302,7 @@ impl Compiler<'_> {
         props
     }
 
-    fn value(&mut self, directive: &str, given: &Given, arg: &ArgDesc, span: Span) -> Option<Value> {
+    fn value(&mut self, directive: &str, given: &Given, arg: &ArgDesc, span: Span<'static>) -> Option<Value<'static>> {
         let r = typed(given, arg, self.state).map(|(num, text)| Value {
             kind: arg.kind,
             redacted: arg.secret,

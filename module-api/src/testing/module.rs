@@ -346,6 +346,6 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn request(session: &FakeSession, addr: Addr, host: &str) -> Connect {
+fn request(session: &FakeSession, addr: Addr, host: &str) -> Connect<'static> {
     Connect { addr, host: Str::new(crate::intern(host)), session: session.0.pointer(), timeout_ms: 0 }
 }

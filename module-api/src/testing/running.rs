@@ -85,7 +85,7 @@ impl std::fmt::Debug for FakeBalancer {
 
 impl FakeBalancer {
     /// Asks it.
-    pub fn pick(&mut self, cx: &PickCx) -> Pick {
+    pub fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         self.0.pick(cx)
     }
 

@@ -194,7 +194,7 @@ pub(crate) struct End {
     rx: Shared,
     tx: Shared,
     ahead: VecDeque<u8>,
-    pub(crate) info: StreamInfo,
+    pub(crate) info: StreamInfo<'static>,
     stuttered: Cell<bool>,
     reset_on_drop: bool,
     options: Options,
@@ -338,7 +338,7 @@ impl StreamImpl for End {
         Poll::Ready(Ok(()))
     }
 
-    fn info(&self) -> StreamInfo {
+    fn info(&self) -> StreamInfo<'_> {
         self.info
     }
 

@@ -206,7 +206,7 @@ impl Function for Upper {
     const NAME: &'static str = "upper";
     const DOC: &'static str = "Upper case.";
     const ARITY: u8 = 1;
-    fn call(args: &[Str], out: &mut Sink) -> bool {
+    fn call(args: &[Str<'_>], out: &mut Sink) -> bool {
         out.push(args[0].to_uppercase().as_bytes());
         true
     }
@@ -225,7 +225,7 @@ pub(crate) struct Line;
 impl Greeting<All> for Line {
     const NAME: &'static str = "line";
     const ORDER: i32 = 0;
-    fn write(_: At<'_, All>, session: &Session<All>, request: &Connect, out: &mut Sink) -> bool {
+    fn write(_: At<'_, All>, session: &Session<All>, request: &Connect<'_>, out: &mut Sink) -> bool {
         out.push(format!("{} to {}\n", session.client.get(), request.host).as_bytes());
         request.host.as_str() != "nobody"
     }
@@ -240,7 +240,7 @@ impl From<u64> for Last {
     }
 }
 impl BalancerImpl for Last {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         assert!(self.done < 2, "as a balancer may");
         (0..cx.peers.len()).rev().find(|n| cx.can_pick(*n)).map_or(Pick::None, |n| Pick::Peer(n as u32))
     }
@@ -284,7 +284,7 @@ impl Listener<All> for Shake {
 pub(crate) struct Dial;
 impl Connector<All> for Dial {
     const NAME: &'static str = "dial";
-    async fn connect(_: At<'_, All>, request: Connect) -> Result<Stream, Error> {
+    async fn connect(_: At<'_, All>, request: Connect<'_>) -> Result<Stream, Error> {
         let mut s = connect(request.addr, &SocketOptions::default()).await?;
         s.write_all(request.host.as_bytes()).await?;
         Ok(s)
@@ -296,7 +296,7 @@ struct Ping;
 
 impl Probe<All> for Ping {
     const NAME: &'static str = "ping";
-    async fn ask(at: At<'_, All>, request: Connect, mut stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, All>, request: Connect<'_>, mut stream: Stream) -> Result<(), Error> {
         assert_ne!(request.host.as_str(), "panic");
         let said = format!("{} {}", at.conf().words.join(" "), request.host);
         stream.write_all(said.as_bytes()).await?;

@@ -11,7 +11,7 @@ pub trait Algorithm: Send {
     /// Chooses a peer that is usable, has room and was not tried in this session.
     ///
     /// `Pick::Wait` when peers not yet tried are usable but every one is at its limit, `Pick::None` when there are none.
-    fn pick(&mut self, cx: &PickCx) -> Pick;
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick;
 
     /// Learns how a use of `peer` ended. `peer` is an index into the list of the latest `pick`; one out of range is ignored.
     fn done(&mut self, peer: u32, outcome: &Outcome) {
@@ -36,7 +36,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn Algorithm>> {
 }
 
 /// The answer when no peer can be picked.
-pub(crate) fn refusal(cx: &PickCx) -> Pick {
+pub(crate) fn refusal(cx: &PickCx<'_>) -> Pick {
     let waits =
         |(n, peer): (usize, &anyproxy_module_api::abi::upstream::PeerRef)| peer.state().is_usable() && !cx.was_tried(n);
     if cx.peers.iter().enumerate().any(waits) { Pick::Wait } else { Pick::None }

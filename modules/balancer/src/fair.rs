@@ -40,7 +40,7 @@ struct Entry {
 }
 
 impl Algorithm for Fair {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         self.now_ms = cx.now_ms;
         if self.version != Some(cx.version) || self.entries.len() != cx.peers.len() {
             self.adopt(cx);
@@ -84,7 +84,7 @@ impl Algorithm for Fair {
 }
 
 impl Fair {
-    fn adopt(&mut self, cx: &PickCx) {
+    fn adopt(&mut self, cx: &PickCx<'_>) {
         let known: HashMap<u64, Entry> = self.entries.iter().map(|entry| (entry.id, *entry)).collect();
         let adopted = cx.peers.iter().map(|peer| {
             let id = peer.state().id;
@@ -94,7 +94,7 @@ impl Fair {
         self.version = Some(cx.version);
     }
 
-    fn score(&self, cx: &PickCx, n: usize, typical: f64) -> f64 {
+    fn score(&self, cx: &PickCx<'_>, n: usize, typical: f64) -> f64 {
         let peer = cx.peers[n].state();
         let entry = &self.entries[n];
         let held = cx.now_ms < entry.held_until_ms;
@@ -113,7 +113,7 @@ impl Fair {
 }
 
 /// What is assumed of a peer that was not measured: the mean of those that were, or 1 ns, which leaves the in-flight counts.
-fn typical_ewma(cx: &PickCx) -> f64 {
+fn typical_ewma(cx: &PickCx<'_>) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for peer in cx.peers.iter().map(|peer| peer.state()).filter(|peer| peer.is_usable()) {
         let ewma = peer.ewma_ns.load(Relaxed);

@@ -21,7 +21,7 @@ pub struct IpHash {
 }
 
 impl Algorithm for IpHash {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         if cx.key.is_empty() {
             return draw(cx);
         }

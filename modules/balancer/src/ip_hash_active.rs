@@ -16,7 +16,7 @@ use anyproxy_module_api::abi::upstream::{Pick, PickCx};
 pub struct IpHashActive;
 
 impl Algorithm for IpHashActive {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         if cx.key.is_empty() {
             return draw(cx);
         }

@@ -63,7 +63,7 @@ impl<A: Default> From<u64> for One<A> {
 }
 
 impl<A: Algorithm + 'static> BalancerImpl for One<A> {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         self.0.pick(cx)
     }
 

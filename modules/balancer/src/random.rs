@@ -9,13 +9,13 @@ use anyproxy_module_api::abi::upstream::{Pick, PickCx};
 pub struct Random;
 
 impl Algorithm for Random {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         draw(cx)
     }
 }
 
 /// A candidate by weighted draw.
-pub(crate) fn draw(cx: &PickCx) -> Pick {
+pub(crate) fn draw(cx: &PickCx<'_>) -> Pick {
     let weight = |n: usize| {
         if cx.can_pick(n) { effective_weight(cx.peers[n].state()) } else { 0 }
     };

@@ -17,7 +17,7 @@ pub struct RoundRobin {
 }
 
 impl Algorithm for RoundRobin {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         let len = cx.peers.len();
         if self.version != Some(cx.version) {
             self.adopt(cx);
@@ -46,7 +46,7 @@ impl Algorithm for RoundRobin {
 }
 
 impl RoundRobin {
-    fn adopt(&mut self, cx: &PickCx) {
+    fn adopt(&mut self, cx: &PickCx<'_>) {
         let len = cx.peers.len() as u64;
         if self.version.is_none() {
             self.next = scale(cx.random, len) as usize;
@@ -56,7 +56,7 @@ impl RoundRobin {
         self.version = Some(cx.version);
     }
 
-    fn take(&mut self, cx: &PickCx, n: usize) -> Pick {
+    fn take(&mut self, cx: &PickCx<'_>, n: usize) -> Pick {
         self.next = n + 1;
         self.last = Some(cx.peers[n].state().id);
         Pick::Peer(n as u32)

@@ -33,7 +33,7 @@ struct Entry {
 }
 
 impl Algorithm for Weight {
-    fn pick(&mut self, cx: &PickCx) -> Pick {
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         if self.version != Some(cx.version) || self.entries.len() != cx.peers.len() {
             self.adopt(cx);
         }
@@ -44,7 +44,7 @@ impl Algorithm for Weight {
 
 impl Weight {
     /// Takes over another list. Peers that stay keep their place in the order.
-    fn adopt(&mut self, cx: &PickCx) {
+    fn adopt(&mut self, cx: &PickCx<'_>) {
         let first = self.version.is_none();
         let known: HashMap<u64, i64> = self.entries.iter().map(|entry| (entry.id, entry.current)).collect();
         let adopted = cx.peers.iter().map(|peer| {
@@ -67,7 +67,7 @@ impl Weight {
     }
 
     /// Reads the weights that hold now.
-    fn weigh(&mut self, cx: &PickCx) {
+    fn weigh(&mut self, cx: &PickCx<'_>) {
         let mut total = 0;
         let mut fingerprint = 1_u64;
         for (entry, peer) in self.entries.iter_mut().zip(cx.peers.iter()) {
@@ -108,7 +108,7 @@ impl Weight {
     }
 
     /// One turn among those that can be picked.
-    fn step(&mut self, cx: &PickCx) -> Option<usize> {
+    fn step(&mut self, cx: &PickCx<'_>) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut sum = 0;
         for n in (self.start..self.entries.len()).chain(0..self.start) {

@@ -63,7 +63,7 @@ directive! {
 }
 
 /// What a rate is in a second, exactly: of `10/m` the number alone would say 1, and let six times as many through.
-fn a_second(rate: &Value) -> f64 {
+fn a_second(rate: &Value<'_>) -> f64 {
     let seconds =
         |per: &str| [("m", 60.0), ("h", 3600.0), ("d", 86_400.0)].iter().find(|(unit, _)| *unit == per).map(|u| u.1);
     let exact =

@@ -237,7 +237,7 @@ pub struct Conf {
     pub(crate) forward: Forward,
     pub(crate) redirects: Option<Box<Redirects>>,
     pub(crate) retry: Option<Box<Retry>>,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) pace: Pace,
     pub(crate) pages: Vec<Page>,
     pub(crate) rewrites: Vec<rewrite::Rule>,
     /// Hooks of other modules.
@@ -311,7 +311,7 @@ fn request_id(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<&'
         problems.error(&name.span, &format!("\"{}\" is no name of a header", name.text.as_str()), "");
         return None;
     }
-    Some(name.text.as_str())
+    Some(intern(name.text.as_str()))
 }
 
 /// Whether clients that get this status look at `Location` for where to go (RFC 9110 section 15.4).
@@ -328,7 +328,7 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
             "http_echo" => Answerer::Echo {
                 body: prop("body").map(|v| v.num as u32),
                 status: prop("status").map_or(200, |v| v.num as u16),
-                content_type: prop("content_type").map_or("text/plain", |v| v.text.as_str()),
+                content_type: prop("content_type").map_or("text/plain", |v| intern(v.text.as_str())),
             },
             "return" => {
                 let status = node.arg(0).map_or(200, |v| v.num as u16);
@@ -339,7 +339,7 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 Answerer::Return { status, text: node.arg(1).map(|v| v.num as u32) }
             }
             "http_proxy" => Answerer::Proxy,
-            "http_router" => Answerer::Module(node.arg(0).map_or("", |v| v.text.as_str())),
+            "http_router" => Answerer::Module(node.arg(0).map_or("", |v| intern(v.text.as_str()))),
             "http_purge" => match Purge::new(node) {
                 Ok(purge) => Answerer::Purge(purge),
                 Err(wrong) => {

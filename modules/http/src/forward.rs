@@ -42,7 +42,7 @@ directive! {
     .example("http_host \"app.internal\"")
 }
 
-const KINDS: &[Str] = &[Str::new("x"), Str::new("rfc7239"), Str::new("both"), Str::new("off")];
+const KINDS: &[Str<'_>] = &[Str::new("x"), Str::new("rfc7239"), Str::new("both"), Str::new("off")];
 
 /// What tells of the client.
 const ALL: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto, Id::XForwardedHost, Id::Forwarded]);
@@ -58,7 +58,7 @@ enum Host {
 
 #[derive(Debug)]
 struct Via {
-    name: &'static str,
+    name: Box<str>,
     /// What it adds to messages that came by each version.
     lines: ByVersion,
     most: usize,
@@ -118,7 +118,7 @@ impl Forward {
                 problems.error(&value.span, &format!("\"{name}\" cannot stand in a Via"), "a name, or host:port");
                 return None;
             };
-            Some(Via { name, lines, most: node.prop("most").map_or(1, |v| v.num as usize) })
+            Some(Via { name: name.into(), lines, most: node.prop("most").map_or(1, |v| v.num as usize) })
         });
         let either = |name| kind == name || kind == "both";
         Self { x: either("x"), rfc7239: either("rfc7239"), host, via }
@@ -200,9 +200,9 @@ impl Forward {
     pub(crate) fn goes_round(&self, call: &Call<'_>) -> bool {
         let Some(via) = &self.via else { return false };
         let parts = call.state.parts.borrow();
-        let round = loops(parts.request.values(Id::Via), via.name, via.most);
+        let round = loops(parts.request.values(Id::Via), &via.name, via.most);
         if round {
-            tracing::warn!(session = call.exchange.id, via = via.name, "a request goes round in a loop");
+            tracing::warn!(session = call.exchange.id, via = &*via.name, "a request goes round in a loop");
         }
         round
     }

@@ -35,7 +35,7 @@ directive! {
     .example("http_response_header \"remove\" \"Server\"")
 }
 
-const OPS: &[Str] = &[Str::new("set"), Str::new("add"), Str::new("remove")];
+const OPS: &[Str<'_>] = &[Str::new("set"), Str::new("add"), Str::new("remove")];
 
 /// Lines by which a message is framed and a connection managed: these are the proxy's own.
 const OWN: &[Id] = &[
@@ -99,7 +99,7 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");
         } else {
-            all.push(Rule { strikes: what.num != 1, name, id, value });
+            all.push(Rule { strikes: what.num != 1, name: intern(name), id, value });
         }
     }
     all

@@ -3,7 +3,7 @@
 #![deny(unsafe_code)]
 
 use anyproxy_http_contract::HttpTable;
-use anyproxy_module_api::{Module, Problems, Registry, Scope, Span, ZoneRef, zone};
+use anyproxy_module_api::{Module, Problems, Registry, Scope, SpanBuf, ZoneRef, zone};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 mod access;
@@ -63,7 +63,7 @@ pub struct Http {
     /// The contract's, over this object.
     table: OnceLock<HttpTable>,
     /// `http_router` and `http_purge`: names of handlers, and where they are said.
-    routed: Mutex<Vec<(&'static str, Span)>>,
+    routed: Mutex<Vec<(&'static str, SpanBuf)>>,
 }
 
 impl Http {
@@ -94,8 +94,8 @@ impl Module for Http {
     fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
         let conf = Conf::new(scope, problems);
         let routed = match &conf.answerer {
-            conf::Answerer::Module(name) => scope.node("http_router").map(|node| (*name, node.span)),
-            conf::Answerer::Purge(_) => scope.node("http_purge").map(|node| (purge::HANDLER, node.span)),
+            conf::Answerer::Module(name) => scope.node("http_router").map(|node| (*name, SpanBuf::from(node.span))),
+            conf::Answerer::Purge(_) => scope.node("http_purge").map(|node| (purge::HANDLER, SpanBuf::from(node.span))),
             _ => None,
         };
         self.routed.lock().unwrap_or_else(PoisonError::into_inner).extend(routed);
@@ -122,7 +122,7 @@ impl Module for Http {
                 } else {
                     format!("there is: {known}")
                 };
-                problems.error(&span, &format!("no module brings a handler \"{name}\""), &help);
+                problems.error(&span.as_span(), &format!("no module brings a handler \"{name}\""), &help);
             }
         }
         true

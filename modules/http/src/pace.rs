@@ -3,7 +3,7 @@
 use crate::{
     Http,
     core::{
-        bandwidth::{Bandwidth, Share},
+        bandwidth::{Bandwidth, Share, Turn},
         limit::Limiter,
     },
     fault::Fault,
@@ -21,22 +21,28 @@ use std::{
 
 directive! {
     /// Bytes a second of each answer's body to its client: several answers at a time are each this fast. With `key`, of all
-    /// answers together for which it has the same value, in all workers: they take turns. Lines with the same rate and key
-    /// count together, wherever they stand. The first eighth of a second's bytes come at once. A peer is slowed by it too,
-    /// unless its answers are kept (`http_response_buffering`). Unset: as fast as it goes.
+    /// answers together for which it has the same value, in all workers: they take turns. Of several lines an answer keeps
+    /// all, outer ones too: it is as fast as the slowest lets it. Lines with the same rate and key count together, wherever
+    /// they stand; in one place they count once, with the smaller `after`. The first eighth of a second's bytes come at once.
+    /// A peer is slowed by it too, unless its answers are kept (`http_response_buffering`). Unset: as fast as it goes.
     "http_limit_rate", Contexts::MSL,
-    .args(&[ArgDesc::new("rate", Kind::Rate, "Bytes a second; 0: no limit.").required().bounds(0, 1 << 40)])
+    .args(&[ArgDesc::new("rate", Kind::Rate, "Bytes a second; 0: no limit, and lines before it, outer ones too, are forgotten.").required().bounds(0, 1 << 40)])
     .props(&[
         ArgDesc::new("after", Kind::Size, "So many bytes of each answer come first, as fast as they may.").default("0").bounds(0, 1 << 50),
         ArgDesc::new("key", Kind::Template, "Whose answers share the rate. Where it has no value there is no limit. Without: each answer by itself."),
     ])
+    .append()
+    .inherit(Inherit::Append)
     .default("no limit")
     .example("http_limit_rate \"1MiB/s\" key=\"${client_ip}\" after=\"10MiB\"")
 }
 
-/// What a block says of it.
+/// What a block says of it: lines that all count.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Vec<Line>);
+
 #[derive(Debug)]
-pub(crate) struct Pace {
+struct Line {
     rate: u64,
     after: u64,
     key: Option<Key>,
@@ -50,37 +56,79 @@ struct Key {
 }
 
 impl Pace {
-    pub(crate) fn new<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Option<Self> {
-        let node = scope.node("http_limit_rate")?;
-        let rate = node.arg(0).map_or(0, |v| v.num.unsigned_abs());
-        let after = node.prop("after").map_or(0, |v| v.num.unsigned_abs());
-        let key = node.prop("key").map(|v| {
-            if v.text.as_str().is_empty() {
-                problems.error(
-                    &node.span,
-                    "an empty key: nothing would be limited",
-                    "leave key= out for a rate of each answer",
-                );
+    pub(crate) fn new<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Self {
+        let mut lines: Vec<Line> = Vec::new();
+        for node in scope.all("http_limit_rate") {
+            let rate = node.arg(0).map_or(0, |v| v.num.unsigned_abs());
+            let after = node.prop("after").map_or(0, |v| v.num.unsigned_abs());
+            let key = node.prop("key").map(|v| {
+                if v.text.as_str().is_empty() {
+                    problems.error(
+                        &node.span,
+                        "an empty key: nothing would be limited",
+                        "leave key= out for a rate of each answer",
+                    );
+                }
+                let name = format!("{} {rate} ", v.text.as_str()).into_bytes();
+                Key { template: v.num as u32, name }
+            });
+            if rate == 0 {
+                lines.clear();
+                continue;
             }
-            let name = format!("{} {rate} ", v.text.as_str()).into_bytes();
-            Key { template: v.num as u32, name }
-        });
-        (rate > 0).then_some(Self { rate, after, key })
+            // One count that is used twice would let half as much through.
+            let line = Line { rate, after, key };
+            match lines.iter_mut().find(|l| l.counts_as(&line)) {
+                Some(same) => same.after = same.after.min(after),
+                None => lines.push(line),
+            }
+        }
+        // A turn is taken for what is left of those before it, so that none holds more than it can send soon: an answer's
+        // own rates take nothing from anybody, and of the others the slowest has the smallest turns.
+        lines.sort_by_key(|l| (l.key.is_some(), l.rate));
+        Self(lines)
+    }
+
+    /// Nothing is said.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Slows the answer down, if it is longer than what may be sent at once.
     pub(crate) fn apply(&self, call: &Call<'_>, mut reply: Reply) -> Reply {
-        let Some(mut budget) = self.budget(call) else { return reply };
-        let short = match (&reply.body, &mut budget) {
-            (Body::Empty, _) => true,
-            (Body::Bytes(bytes), Budget::Own(bandwidth)) => bytes.len() <= bandwidth.allow(now_us()),
+        let short = match &reply.body {
+            Body::Empty => true,
+            Body::Bytes(bytes) => self.0.iter().all(|l| l.is_short(bytes.len())),
             _ => false,
         };
-        if !short && reply.upgrade.is_none() {
+        if short || reply.upgrade.is_some() {
+            return reply;
+        }
+        let budgets: Vec<_> = self.0.iter().filter_map(|l| l.budget(call)).collect();
+        if !budgets.is_empty() {
             let inner = std::mem::replace(&mut reply.body, Body::Empty);
-            reply.body = Body::Limited(Box::new(Limited { inner, left: None, budget, wait: None }));
+            reply.body = Body::Limited(Box::new(Limited { inner, left: None, budgets, wait: None }));
         }
         reply
+    }
+}
+
+impl Line {
+    /// Their bytes are counted together.
+    fn counts_as(&self, other: &Self) -> bool {
+        self.rate == other.rate && self.name() == other.name()
+    }
+
+    fn name(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|key| &key.name[..])
+    }
+
+    /// It lets so many bytes pass at once, and nobody else is to know.
+    fn is_short(&self, bytes: usize) -> bool {
+        match self.key {
+            Some(_) => bytes as u64 <= self.after,
+            None => bytes <= Bandwidth::new(self.rate, self.after).allow(now_us()),
+        }
     }
 
     /// What an answer may use; `None`: all there is.
@@ -139,7 +187,7 @@ struct Shared {
     rate: u64,
     /// Bytes that do not count yet.
     free: u64,
-    /// Bytes whose turn is waited for.
+    /// Bytes of a turn that was taken: it is waited for, or what is left of it.
     taken: usize,
 }
 
@@ -152,39 +200,59 @@ impl Drop for Shared {
 }
 
 impl Budget {
-    /// How many of these bytes, at least one, are sent now; or how long that takes. It is asked again then.
-    fn spend(&mut self, wanted: usize) -> Result<usize, Duration> {
+    /// How many of these bytes, at least one, may be sent, and after what time; they are [`spent`](Self::spent) when all
+    /// others let them pass. None, where that cannot be said before the time is over. With a time, it is asked again then.
+    fn turn(&mut self, wanted: usize) -> Turn {
         let shared = match self {
             Self::Own(bandwidth) => {
-                let n = bandwidth.allow(now_us()).min(wanted);
-                if n == 0 {
-                    return Err(Duration::from_micros(bandwidth.wait_us(now_us()).max(1)));
-                }
-                bandwidth.spent(n);
-                return Ok(n);
+                let bytes = bandwidth.allow(now_us()).min(wanted);
+                let wait_us = if bytes == 0 { bandwidth.wait_us(now_us()).max(1) } else { 0 };
+                return Turn { bytes, wait_ns: wait_us.saturating_mul(1000) };
             }
             Self::Shared(shared) => shared,
         };
         if shared.free > 0 {
-            let n = shared.free.min(wanted as u64);
-            shared.free -= n;
-            return Ok(n as usize);
+            return Turn { bytes: shared.free.min(wanted as u64) as usize, wait_ns: 0 };
         }
         if shared.taken > 0 {
-            return Ok(std::mem::take(&mut shared.taken));
+            return Turn { bytes: shared.taken.min(wanted), wait_ns: 0 };
         }
         let Some(keys) = shared.keys.live() else {
             // Another image counts, and this one's answers are at their ends: each is as fast as all may be.
             *self = Self::Own(Bandwidth::new(shared.rate, 0));
-            return self.spend(wanted);
+            return self.turn(wanted);
         };
         let turn = shared.share.take(&keys.0, wanted, now_ns());
-        if turn.wait_ns == 0 {
-            return Ok(turn.bytes);
-        }
         shared.taken = turn.bytes;
-        Err(Duration::from_nanos(turn.wait_ns))
+        turn
     }
+
+    /// So many were sent, no more than it let pass. What is left of a turn is for the next ones.
+    fn spent(&mut self, bytes: usize) {
+        match self {
+            Self::Own(bandwidth) => bandwidth.spent(bytes),
+            Self::Shared(shared) if shared.free > 0 => shared.free = shared.free.saturating_sub(bytes as u64),
+            Self::Shared(shared) => shared.taken = shared.taken.saturating_sub(bytes),
+        }
+    }
+}
+
+/// How many of these bytes, at least one, are sent now; or how long that takes. It is asked again then.
+fn spend(budgets: &mut [Budget], wanted: usize) -> Result<usize, Duration> {
+    let (mut n, mut wait_ns) = (wanted, 0);
+    // Turns of several keys are waited for at the same time.
+    for budget in budgets.iter_mut() {
+        let turn = budget.turn(n);
+        (n, wait_ns) = (turn.bytes, turn.wait_ns.max(wait_ns));
+        if n == 0 {
+            break;
+        }
+    }
+    if wait_ns > 0 {
+        return Err(Duration::from_nanos(wait_ns));
+    }
+    budgets.iter_mut().for_each(|budget| budget.spent(n));
+    Ok(n)
 }
 
 /// A body that is handed out no faster than that.
@@ -193,7 +261,7 @@ pub(crate) struct Limited {
     inner: Body,
     /// The next piece, or what of one was too much.
     left: Option<Segment>,
-    budget: Budget,
+    budgets: Vec<Budget>,
     wait: Option<Sleep>,
 }
 
@@ -230,7 +298,7 @@ impl Limited {
             if len == 0 {
                 return Poll::Ready(Ok(Some(piece)));
             }
-            match self.budget.spend(len) {
+            match spend(&mut self.budgets, len) {
                 Ok(n) => {
                     let (now, left) = cut(piece, n);
                     self.left = left;

@@ -76,7 +76,7 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
         };
         // A text has values that clients choose: as HTML it would be theirs to write.
         let usual = if text.is_some() { "text/plain; charset=utf-8" } else { "text/html; charset=utf-8" };
-        let content_type = node.prop("content_type").map_or(usual, |v| v.text.as_str());
+        let content_type = node.prop("content_type").map_or(usual, |v| intern(v.text.as_str()));
         if crate::h1::field(b"Content-Type", content_type.as_bytes(), &mut Vec::new()).is_err() {
             problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
         }
@@ -93,7 +93,7 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
 }
 
 /// Of an argument: a number, or the word for a class.
-fn statuses(value: &Value) -> (u16, u16) {
+fn statuses(value: &Value<'_>) -> (u16, u16) {
     match value.text.as_str() {
         "3xx" => (300, 399),
         "4xx" => (400, 499),

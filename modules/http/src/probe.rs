@@ -102,7 +102,7 @@ impl Question {
         }
     }
 
-    fn request(&self, peer: &Connect) -> Vec<u8> {
+    fn request(&self, peer: &Connect<'_>) -> Vec<u8> {
         let mut out = self.start.clone();
         let host = self.host.map_or_else(|| host_of(peer), ToOwned::to_owned);
         for part in ["Host: ", &host, "\r\nUser-Agent: anyproxy\r\nAccept: */*\r\nConnection: close\r\n\r\n"] {
@@ -113,17 +113,17 @@ impl Question {
 }
 
 /// `host=`, which is to be one.
-fn host(node: &Node, problems: &mut Problems<'_>) -> Option<&'static str> {
+fn host(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<&'static str> {
     let value = node.prop("host")?;
     if authority(value.text.as_bytes()).is_none() {
         let help = "write \"example.com\" or \"example.com:8080\"";
         problems.error(&value.span, &format!("\"{}\" is no host", value.text), help);
     }
-    Some(value.text.as_str())
+    Some(intern(value.text.as_str()))
 }
 
 /// Host and port of a peer as in a URL of `http`.
-fn host_of(peer: &Connect) -> String {
+fn host_of(peer: &Connect<'_>) -> String {
     let (name, port) = (peer.host.as_str(), peer.addr.socket().map_or(0, |a| a.port()));
     let name = if name.contains(':') && !name.starts_with("unix:") { format!("[{name}]") } else { name.to_owned() };
     match port {
@@ -178,13 +178,13 @@ impl fmt::Display for Statuses {
 /// What is in the body of a peer that is well.
 #[derive(Debug)]
 enum Wanted {
-    Text(&'static str),
+    Text(Box<str>),
     Regex(Regex),
 }
 
 impl Wanted {
-    fn parse(text: &'static str) -> Result<Self, String> {
-        let Some(source) = text.strip_prefix('~') else { return Ok(Self::Text(text)) };
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(source) = text.strip_prefix('~') else { return Ok(Self::Text(text.into())) };
         // The crate's own message shows the place on lines of their own; its last line says what it is.
         let why =
             |e: regex::Error| e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -206,7 +206,7 @@ pub(crate) struct Ask;
 impl Probe<Http> for Ask {
     const NAME: &'static str = "http";
 
-    async fn ask(at: At<'_, Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, Http>, peer: Connect<'_>, stream: Stream) -> Result<(), Error> {
         let Some(question) = &at.conf().question else {
             return Err(unwell("the peer's block has no http_heartbeat"));
         };

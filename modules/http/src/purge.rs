@@ -24,18 +24,18 @@ pub(crate) const HANDLER: &str = "purge";
 
 /// Which requests purge.
 #[derive(Debug)]
-pub(crate) struct Purge(&'static str);
+pub(crate) struct Purge(Box<str>);
 
 impl Purge {
     /// # Errors
     /// What is no method.
-    pub(crate) fn new(node: &Node) -> Result<Self, String> {
+    pub(crate) fn new(node: &Node<'_>) -> Result<Self, String> {
         let methods = node.prop("methods").map_or("PURGE", |v| v.text.as_str());
         let bad = |m: &&str| Message::default().make_request(m.as_bytes(), b"/").is_err();
         match methods.split_whitespace().find(bad) {
             Some(bad) => Err(format!("{bad:?} is no method")),
             None if methods.trim().is_empty() => Err("no method is named".to_owned()),
-            None => Ok(Self(methods)),
+            None => Ok(Self(methods.into())),
         }
     }
 

@@ -78,8 +78,8 @@ pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
     if let Some(buffering) = &conf.response_buffering {
         change(reply, |reply| buffering.apply(conf, call, reply));
     }
-    if let Some(pace) = &conf.pace {
-        change(reply, |reply| pace.apply(call, reply));
+    if !conf.pace.is_empty() {
+        change(reply, |reply| conf.pace.apply(call, reply));
     }
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);

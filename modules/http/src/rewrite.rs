@@ -12,7 +12,7 @@ use anyproxy_module_api::*;
 
 directive! {
     /// Changes the target of requests whose path matches a regular expression: `internal` goes on with the new one, by
-    /// which the local is chosen anew; `break` stays in the local, which answers for the new one, as when it takes its own
+    /// which the local is chosen anew, whose lists of addresses, rates and passwords it then is; `break` stays in the local, which answers for the new one, as when it takes its own
     /// prefix off; the others send the client there: `redirect` (302), `permanent` (301), or a status.
     /// The target may have captures (`$1`, `${name}`) in path and query; a `?` at its end drops the request's query. Named ones
     /// are `${re.name}` for what else is said of the request. Each rule changes a request at most once.
@@ -28,7 +28,7 @@ directive! {
     .example("http_rewrite #\"^/user/([0-9]+)$\"# \"/profile?id=$1\" \"internal\"")
 }
 
-const HOW: &[Str] = &[
+const HOW: &[Str<'_>] = &[
     Str::new("internal"),
     Str::new("break"),
     Str::new("redirect"),
@@ -62,9 +62,8 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
         let how = node.arg(2).map_or("internal", |v| v.text.as_str());
         match Rewrite::parse(text(0), text(1), how) {
             Ok(_) if all.len() >= MOST => problems.error(&node.span, "more than 64 rules in one place", ""),
-            Ok(rewrite) => {
-                all.push(Rule { rewrite, line: Line(node.span.file.as_str(), node.span.line, node.span.column) })
-            }
+            Ok(rewrite) => all
+                .push(Rule { rewrite, line: Line(intern(node.span.file.as_str()), node.span.line, node.span.column) }),
             Err(wrong) => problems.error(&node.span, &wrong, ""),
         }
     }

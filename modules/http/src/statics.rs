@@ -81,7 +81,7 @@ enum Listing {
 }
 
 impl Static {
-    pub(crate) fn new(node: &Node) -> Result<Self, String> {
+    pub(crate) fn new(node: &Node<'_>) -> Result<Self, String> {
         let text = |name: &str| node.prop(name).map(|v| v.text.as_str());
         let number = |name: &str, default: i64| node.prop(name).map_or(default, |v| v.num);
         let index: Vec<_> = text("index").unwrap_or("index.html").split_whitespace().map(str::to_owned).collect();

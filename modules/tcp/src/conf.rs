@@ -126,7 +126,7 @@ impl Conf {
 
     fn read_access(&mut self, scope: &Scope<'_, Self>, problems: &mut Problems<'_>) {
         let lines = || scope.nodes().iter().filter(|n| matches!(n.name.as_str(), "ip_allow" | "ip_deny"));
-        let place = |s: &Span| (s.line, s.offset);
+        let place = |s: &Span<'_>| (s.line, s.offset);
         self.access_lines = Lines {
             count: lines().count(),
             first: lines().next().map_or((0, 0), |n| place(&n.span)),

@@ -1,7 +1,7 @@
 //! Directives, and what a block says by them.
 
 use crate::{handshake, origin::Allowed};
-use anyproxy_module_api::{Answers, ArgDesc, Contexts, Inherit, Kind, Problems, Role, Scope, directive};
+use anyproxy_module_api::{Answers, ArgDesc, Contexts, Inherit, Kind, Problems, Role, Scope, directive, intern};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -158,7 +158,7 @@ fn protocols(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Vec<&'stat
             problems.error(&value.span, &text, "");
         }
     }
-    node.args.as_slice().iter().map(|v| v.text.as_str()).collect()
+    node.args.as_slice().iter().map(|v| intern(v.text.as_str())).collect()
 }
 
 fn origins(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<Vec<Allowed>> {

@@ -40,7 +40,7 @@ pub(super) fn passed(own: &[Own], around: Answers) -> Answers {
 }
 
 /// What answers in a block and asks no peers.
-pub(super) fn alone(own: &[Own]) -> Option<Node> {
+pub(super) fn alone(own: &[Own]) -> Option<Node<'static>> {
     own.iter().find(|o| o.desc.answers == Answers::Alone && is_on(o)).map(|o| o.node)
 }
 

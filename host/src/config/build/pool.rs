@@ -45,7 +45,7 @@ impl Builder<'_> {
     pub(super) fn add_pool(
         &mut self,
         kind: UpstreamKind,
-        name: Str,
+        name: Str<'static>,
         scope: ScopeId,
         peers: &Peers<'_>,
         place: Place,
@@ -115,7 +115,12 @@ impl Builder<'_> {
     }
 
     /// The directive's own part of its block; what any peer may have goes to `own`.
-    fn peer_children(&mut self, entry: Entry, nodes: &[RawNode], own: &mut Vec<Own>) -> Option<Slice<Node>> {
+    fn peer_children(
+        &mut self,
+        entry: Entry,
+        nodes: &[RawNode],
+        own: &mut Vec<Own>,
+    ) -> Option<Slice<'static, Node<'static>>> {
         let mut children = Vec::new();
         let mut seen = Seen::default();
         let mut good = true;
@@ -149,7 +154,7 @@ impl Builder<'_> {
     }
 
     /// The pool that `proxy_pass_upstream` names.
-    pub(super) fn pool_named(&mut self, name: &Value) -> Option<usize> {
+    pub(super) fn pool_named(&mut self, name: &Value<'static>) -> Option<usize> {
         let text = name.text.as_str();
         if let Some(index) = self.names.get(text) {
             self.used[*index] = true;
@@ -177,7 +182,7 @@ impl Builder<'_> {
     }
 
     /// `//protocol//host:port//balancer`: a pool of one peer, as if both lines had been written.
-    fn short_form(&mut self, name: Str, place: Place) -> Option<usize> {
+    fn short_form(&mut self, name: Str<'static>, place: Place) -> Option<usize> {
         let parts: Vec<&str> = name.as_str()[2..].split("//").collect();
         let (protocol, address, balancer) = match parts[..] {
             [protocol, address] => (protocol, address, None),

@@ -132,7 +132,7 @@ impl Builder<'_> {
         }
     }
 
-    fn domain(&mut self, own: &Own, value: &Value) -> Option<Domain> {
+    fn domain(&mut self, own: &Own, value: &Value<'static>) -> Option<Domain> {
         let entry = Entry { module: own.module, desc: own.desc };
         let place = self.t.place(&value.span);
         let text = value.text.as_str();
@@ -159,7 +159,7 @@ impl Builder<'_> {
     }
 
     /// The local, and whether something in it was wrong.
-    fn local(&mut self, around: ScopeId, name: Str, raw: &RawNode, points: &Points) -> (Local, bool) {
+    fn local(&mut self, around: ScopeId, name: Str<'static>, raw: &RawNode, points: &Points) -> (Local, bool) {
         let block = self.block(Contexts::LOCAL, raw.children.as_deref().unwrap_or_default(), &mut Seen::default());
         let scope = self.open_child(ScopeKind::Local, around, name, raw.place, &block.own);
         let mut broken = block.broken;
@@ -214,7 +214,7 @@ impl Builder<'_> {
     }
 
     fn rule(&mut self, own: &Own) -> Option<Rule> {
-        let node: &Node = &own.node;
+        let node: &Node<'static> = &own.node;
         let entry = Entry { module: own.module, desc: own.desc };
         let prop = |name| node.prop(name);
         let test = match (prop("text"), prop("prefix"), prop("regex")) {

@@ -6,7 +6,7 @@ use anyproxy_module_api::abi::{
     conf::{ArgDesc, Contexts, DirectiveDesc, Kind},
 };
 
-const fn common(name: &str, doc: &str) -> DirectiveDesc {
+const fn common(name: &'static str, doc: &'static str) -> DirectiveDesc {
     DirectiveDesc::new(name, doc, Contexts::COMMON)
 }
 

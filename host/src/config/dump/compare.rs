@@ -100,7 +100,7 @@ type Key<'a> = (&'a str, &'static str);
 /// Every directive that is used, with all of its occurrences in order and the most that a change of it needs.
 fn by_directive(tree: &Tree) -> BTreeMap<Key<'_>, (u64, Needs)> {
     let mut map: BTreeMap<Key<'_>, (Fnv, Needs)> = BTreeMap::new();
-    let mut add = |module: u16, desc: Option<&DirectiveDesc>, node: &Node, alone: bool| {
+    let mut add = |module: u16, desc: Option<&DirectiveDesc>, node: &Node<'static>, alone: bool| {
         let key = (tree.modules[module as usize].as_str(), node.name.as_str());
         let needs = match desc.map_or(0, |d| d.change) {
             0 => Needs::Reload,
@@ -147,7 +147,7 @@ impl Fnv {
         self.bytes(text.as_bytes());
     }
 
-    fn value(&mut self, v: &Value) {
+    fn value(&mut self, v: &Value<'_>) {
         self.number(v.kind as u64);
         if v.redacted && !self.1 {
             return;
@@ -164,7 +164,7 @@ impl Fnv {
         }
     }
 
-    fn node(&mut self, node: &Node) {
+    fn node(&mut self, node: &Node<'_>) {
         self.text(&node.name);
         self.number(node.args.len() as u64);
         node.args.iter().for_each(|a| self.value(a));

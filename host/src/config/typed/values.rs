@@ -18,7 +18,13 @@ use super::{
 
 impl Typer<'_> {
     /// Types one argument or property. `None`: something was wrong, and was said.
-    pub(super) fn value(&mut self, entry: Entry, arg: &'static ArgDesc, prop: bool, raw: &RawValue) -> Option<Value> {
+    pub(super) fn value(
+        &mut self,
+        entry: Entry,
+        arg: &'static ArgDesc,
+        prop: bool,
+        raw: &RawValue,
+    ) -> Option<Value<'static>> {
         let redacted = raw.redacted || arg.secret;
         let read = self.read(entry, arg, raw);
         let wrong = match read {
@@ -45,7 +51,12 @@ impl Typer<'_> {
     }
 
     /// `Ok(None)`: wrong, and already said.
-    fn read(&mut self, entry: Entry, arg: &'static ArgDesc, raw: &RawValue) -> Result<Option<(Kind, i64, Str)>, Wrong> {
+    fn read(
+        &mut self,
+        entry: Entry,
+        arg: &'static ArgDesc,
+        raw: &RawValue,
+    ) -> Result<Option<(Kind, i64, Str<'static>)>, Wrong> {
         let kind = arg.kind;
         let misfit = || Wrong::new(format!("expected {}, not {}", words(kind), shown(&raw.data)));
         if let (Raw::Text(text), false) = (&raw.data, arg.choices.is_empty() || kind == Kind::Choice)
@@ -105,7 +116,7 @@ impl Typer<'_> {
         arg: &'static ArgDesc,
         raw: &RawValue,
         text: &str,
-    ) -> Result<Option<(Kind, i64, Str)>, Wrong> {
+    ) -> Result<Option<(Kind, i64, Str<'static>)>, Wrong> {
         let kind = arg.kind;
         let mut num = 0;
         let kept = match kind {

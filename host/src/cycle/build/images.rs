@@ -84,7 +84,7 @@ fn provider<'a>(
     id: &str,
 ) -> Option<(&'a str, &'static anyproxy_module_api::abi::module::ProvidePoint)> {
     images.iter().find_map(|(i, _)| {
-        let p = i.desc.provides.as_slice::<'static>().iter().find(|p| p.id.as_str() == id)?;
+        let p = i.desc.provides.as_slice().iter().find(|p| p.id.as_str() == id)?;
         Some((i.facts.id.as_str(), p))
     })
 }

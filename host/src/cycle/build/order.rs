@@ -61,7 +61,8 @@ impl Builder<'_> {
 
 fn ordered(mut left: Vec<(u16, HookPoint)>) -> Result<Vec<(u16, HookPoint)>, String> {
     let mut out = Vec::new();
-    let names = |list: Slice<anyproxy_module_api::Str>, name: &str| list.as_slice().iter().any(|n| n.as_str() == name);
+    let names =
+        |list: Slice<'_, anyproxy_module_api::Str<'_>>, name: &str| list.as_slice().iter().any(|n| n.as_str() == name);
     while !left.is_empty() {
         let ready = left.iter().position(|(_, h)| {
             let name = h.name.as_str();

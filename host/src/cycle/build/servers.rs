@@ -138,7 +138,7 @@ impl<'a> LocalMetrics<'a> {
 }
 
 /// Where a local without a name stands; the second on a line is another.
-fn place_of(span: &Span, taken: &mut Vec<String>) -> String {
+fn place_of(span: &Span<'_>, taken: &mut Vec<String>) -> String {
     let line = format!("{}:{}", span.file, span.line);
     let n = taken.iter().filter(|t| **t == line).count();
     let place = if n == 0 { line.clone() } else { format!("{line}#{}", n + 1) };

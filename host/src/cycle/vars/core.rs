@@ -239,7 +239,7 @@ fn stages(s: &Session, out: &mut Vec<u8>) -> Option<Written> {
     s.peek(|t| write_stages(&t.stages.borrow(), out))
 }
 
-fn write_stages(stages: &[(Str, u32)], out: &mut Vec<u8>) -> Option<Written> {
+fn write_stages(stages: &[(Str<'_>, u32)], out: &mut Vec<u8>) -> Option<Written> {
     let mut first = true;
     if stages.first().is_none_or(|(name, _)| name.as_str() != "accept") {
         out.extend_from_slice(b"accept@0.000");

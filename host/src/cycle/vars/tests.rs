@@ -11,19 +11,19 @@ use anyproxy_module_api::abi::{
     session::{Cause, CloseReason, SessionShared, Stage, Who},
 };
 
-extern "C" fn nothing(_: Place, _: *const SessionShared, _: Str, _: *mut Sink) -> bool {
+extern "C" fn nothing(_: Place, _: *const SessionShared, _: Str<'_>, _: *mut Sink) -> bool {
     false
 }
 
-extern "C" fn no_call(_: Slice<Str>, _: *mut Sink) -> bool {
+extern "C" fn no_call(_: Slice<'_, Str<'_>>, _: *mut Sink) -> bool {
     false
 }
 
-const fn variable(name: &str, prefix: bool) -> VariablePoint {
+const fn variable(name: &'static str, prefix: bool) -> VariablePoint {
     VariablePoint { name: Str::new(name), doc: Str::new("Doc."), prefix, write: nothing }
 }
 
-const fn function(name: &str, arity: u8) -> FunctionPoint {
+const fn function(name: &'static str, arity: u8) -> FunctionPoint {
     FunctionPoint { name: Str::new(name), doc: Str::new("Doc."), arity, call: no_call }
 }
 

@@ -171,7 +171,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         }
     }
 
-    fn info(&self) -> StreamInfo {
+    fn info(&self) -> StreamInfo<'_> {
         StreamInfo {
             peer: self.peer,
             local: self.local,

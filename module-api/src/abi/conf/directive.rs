@@ -7,21 +7,21 @@ use crate::abi::bytes::{Slice, Str};
 #[derive(Clone, Copy, Debug)]
 pub struct DirectiveDesc {
     /// Name: the word in the file and the grep key everywhere.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Documentation; its first line is the summary.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// A value or block as it would be written; shown in documentation and loaded by its test.
-    pub example: Str,
+    pub example: Str<'static>,
     /// What holds when the directive is absent, in words or as it would be written.
-    pub default: Str,
+    pub default: Str<'static>,
     /// Name of the extension point that `role` refers to.
-    pub point: Str,
+    pub point: Str<'static>,
     /// Arguments in order.
-    pub args: Slice<ArgDesc>,
+    pub args: Slice<'static, ArgDesc>,
     /// Properties.
-    pub props: Slice<ArgDesc>,
+    pub props: Slice<'static, ArgDesc>,
     /// Directives of its block; empty: no block allowed.
-    pub children: Slice<Self>,
+    pub children: Slice<'static, Self>,
     /// Where it may stand.
     pub contexts: Contexts,
     /// What it is to the host.
@@ -40,7 +40,7 @@ pub struct DirectiveDesc {
 
 impl DirectiveDesc {
     /// A directive without arguments, a value for its module, inherited by replacement.
-    pub const fn new(name: &str, doc: &str, contexts: Contexts) -> Self {
+    pub const fn new(name: &'static str, doc: &'static str, contexts: Contexts) -> Self {
         assert!(!doc.is_empty(), "a directive needs documentation");
         Self {
             name: Str::new(name),
@@ -80,7 +80,7 @@ impl DirectiveDesc {
     }
     /// What it is to the host.
     #[must_use]
-    pub const fn role(mut self, role: Role, point: &str) -> Self {
+    pub const fn role(mut self, role: Role, point: &'static str) -> Self {
         self.role = role;
         self.point = Str::new(point);
         self
@@ -105,13 +105,13 @@ impl DirectiveDesc {
     }
     /// What holds when absent.
     #[must_use]
-    pub const fn default(mut self, text: &str) -> Self {
+    pub const fn default(mut self, text: &'static str) -> Self {
         self.default = Str::new(text);
         self
     }
     /// As it would be written.
     #[must_use]
-    pub const fn example(mut self, text: &str) -> Self {
+    pub const fn example(mut self, text: &'static str) -> Self {
         self.example = Str::new(text);
         self
     }
@@ -134,13 +134,13 @@ impl DirectiveDesc {
 #[derive(Clone, Copy, Debug)]
 pub struct ArgDesc {
     /// Name: of a property in the file, of an argument in documentation.
-    pub name: Str,
+    pub name: Str<'static>,
     /// One line of documentation.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// Default as it would be written; empty: none. For documentation and for `Node::prop`.
-    pub default: Str,
+    pub default: Str<'static>,
     /// The words of `Kind::Choice`.
-    pub choices: Slice<Str>,
+    pub choices: Slice<'static, Str<'static>>,
     /// Least value in the kind's unit.
     pub min: i64,
     /// Greatest value in the kind's unit.
@@ -159,7 +159,7 @@ pub struct ArgDesc {
 
 impl ArgDesc {
     /// An optional value of type `kind` within the bounds of its kind (nothing below 0).
-    pub const fn new(name: &str, kind: Kind, doc: &str) -> Self {
+    pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
         assert!(!doc.is_empty(), "an argument needs a line of documentation");
         Self {
             name: Str::new(name),
@@ -202,13 +202,13 @@ impl ArgDesc {
     }
     /// The value when absent, as it would be written.
     #[must_use]
-    pub const fn default(mut self, text: &str) -> Self {
+    pub const fn default(mut self, text: &'static str) -> Self {
         self.default = Str::new(text);
         self
     }
     /// The words allowed.
     #[must_use]
-    pub const fn choices(mut self, words: &'static [Str]) -> Self {
+    pub const fn choices(mut self, words: &'static [Str<'static>]) -> Self {
         self.choices = Slice::new(words);
         self
     }

@@ -12,7 +12,7 @@ use std::ptr;
 /// An algorithm that picks peers. One value a worker and upstream.
 pub trait BalancerImpl: 'static {
     /// Picks.
-    fn pick(&mut self, cx: &PickCx) -> Pick;
+    fn pick(&mut self, cx: &PickCx<'_>) -> Pick;
     /// A use ended.
     fn done(&mut self, _peer: u32, _outcome: &PeerOutcome) {}
 }
@@ -23,7 +23,7 @@ impl<M: Module> Registry<M> {
         unsafe extern "C" fn create<B: BalancerImpl + From<u64>>(_: *const (), seed: u64) -> *mut () {
             guard(|| Box::into_raw(Box::new(B::from(seed))).cast()).unwrap_or(ptr::null_mut())
         }
-        unsafe extern "C" fn pick<B: BalancerImpl>(b: *mut (), cx: *const PickCx) -> Pick {
+        unsafe extern "C" fn pick<B: BalancerImpl>(b: *mut (), cx: *const PickCx<'_>) -> Pick {
             // SAFETY: the object of `create`, used by its own worker only, null when that panicked; the question is lent
             // for the call.
             let (b, cx) = unsafe { (b.cast::<B>().as_mut(), &*cx) };

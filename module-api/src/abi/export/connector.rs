@@ -18,13 +18,26 @@ pub trait Connector<M: Module> {
     /// Adjusts the socket, by the block of the peer's line. Asked once for each line and generation.
     fn options(_at: At<'_, M>, _options: &mut SocketOptions) {}
     /// Connects. Not called for a connector registered as plain.
-    fn connect<'a>(_at: At<'a, M>, _request: Connect) -> impl Future<Output = Result<Stream, Error>> + 'a {
+    fn connect<'a>(_at: At<'a, M>, _request: Connect<'a>) -> impl Future<Output = Result<Stream, Error>> + 'a {
         async { Err(Error::bare(ErrorKind::Unsupported)) }
     }
 }
 
-/// What a connector is asked.
-pub type Connect = ConnectRequest;
+/// What a connector is asked. As [`At`], it cannot be kept beyond the call, or the future made from it:
+///
+/// ```
+/// # use anyproxy_module_api::Connect;
+/// fn host<'a>(request: Connect<'a>) -> &'a str {
+///     request.host.as_str()
+/// }
+/// ```
+/// ```compile_fail
+/// # use anyproxy_module_api::Connect;
+/// fn host(request: Connect<'_>) -> &'static str {
+///     request.host.as_str()
+/// }
+/// ```
+pub type Connect<'a> = ConnectRequest<'a>;
 
 impl<M: Module> Registry<M> {
     /// A connector that is a plain socket, connected by the host.
@@ -42,10 +55,10 @@ impl<M: Module> Registry<M> {
     pub fn connector<C: Connector<M>>(&mut self) -> &mut Self {
         unsafe extern "C" fn connect<M: Module, C: Connector<M>>(
             p: Place,
-            request: *const ConnectRequest,
+            request: *const ConnectRequest<'_>,
         ) -> LocalFuture<Outcome<Stream>> {
-            // SAFETY: see `Registry::listener`; the request is copied.
-            future(|| C::connect(unsafe { At::new(p) }, unsafe { *request }))
+            // SAFETY: see `Registry::listener`; the request is copied, and its text is there until the future is dropped.
+            future(|| C::connect(unsafe { At::new(p) }, unsafe { *request.cast() }))
         }
         self.connectors.push(ConnectorPoint {
             name: Str::new(C::NAME),

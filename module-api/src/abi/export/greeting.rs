@@ -14,7 +14,7 @@ pub trait Greeting<M: Module> {
     /// Lower is sent first.
     const ORDER: i32;
     /// Writes it; false: the peer cannot be used.
-    fn write(at: At<'_, M>, session: &Session<M>, request: &Connect, out: &mut Sink) -> bool;
+    fn write(at: At<'_, M>, session: &Session<M>, request: &Connect<'_>, out: &mut Sink) -> bool;
 }
 
 impl<M: Module> Registry<M> {
@@ -22,7 +22,7 @@ impl<M: Module> Registry<M> {
     pub fn greeting<G: Greeting<M>>(&mut self) -> &mut Self {
         unsafe extern "C" fn write<M: Module, G: Greeting<M>>(
             p: Place,
-            r: *const ConnectRequest,
+            r: *const ConnectRequest<'_>,
             out: *mut Sink,
         ) -> bool {
             // SAFETY: lent for the call.

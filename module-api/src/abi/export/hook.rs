@@ -16,9 +16,9 @@ pub trait Hook<M: Module> {
     /// The phase.
     const PHASE: Phase;
     /// Runs before these.
-    const BEFORE: &'static [Str] = &[];
+    const BEFORE: &'static [Str<'static>] = &[];
     /// Runs after these.
-    const AFTER: &'static [Str] = &[];
+    const AFTER: &'static [Str<'static>] = &[];
     /// Whether it has anything to do in this block: where not, it costs no session anything. Asked once for each block of a
     /// configuration, where there is no worker yet.
     fn applies(_at: At<'_, M>) -> bool {

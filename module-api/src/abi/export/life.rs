@@ -62,7 +62,7 @@ pub trait Module: Send + Sync + Sized + 'static {
 /// One block of the configuration as its module sees it.
 #[derive(Clone, Copy)]
 pub struct Scope<'a, C> {
-    view: &'a ScopeView,
+    view: &'a ScopeView<'a>,
     parent: PhantomData<&'a C>,
 }
 
@@ -89,7 +89,7 @@ impl<'a, C> Scope<'a, C> {
     }
 
     /// Where it starts.
-    pub const fn span(&self) -> &'a Span {
+    pub const fn span(&self) -> &'a Span<'a> {
         &self.view.span
     }
 
@@ -100,17 +100,17 @@ impl<'a, C> Scope<'a, C> {
     }
 
     /// Every effective directive, parents first.
-    pub const fn nodes(&self) -> &'a [Node] {
+    pub const fn nodes(&self) -> &'a [Node<'a>] {
         self.view.nodes.as_slice()
     }
 
     /// The effective directive `name` (the innermost, of several).
-    pub fn node(&self, name: &str) -> Option<&'a Node> {
+    pub fn node(&self, name: &str) -> Option<&'a Node<'a>> {
         self.nodes().iter().rev().find(|n| n.name.as_str() == name)
     }
 
     /// All effective directives `name`, parents first.
-    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a Node> + 's {
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a Node<'a>> + 's {
         self.nodes().iter().filter(move |n| n.name.as_str() == name)
     }
 }
@@ -128,14 +128,14 @@ impl fmt::Debug for Problems<'_> {
 }
 
 impl Problems<'_> {
-    fn push(&mut self, span: Option<&Span>, message: &str, help: &str, warning: bool) {
+    fn push(&mut self, span: Option<&Span<'_>>, message: &str, help: &str, warning: bool) {
         let span = span.map_or(ptr::null(), ptr::from_ref);
         // SAFETY: the host's collection, borrowed for the call.
         unsafe { (self.report.push)(self.report.data, span, Str::new(message), Str::new(help), warning) }
     }
 
     /// An error at a place; `help` may be empty.
-    pub fn error(&mut self, span: &Span, message: &str, help: &str) {
+    pub fn error(&mut self, span: &Span<'_>, message: &str, help: &str) {
         self.errors += 1;
         self.push(Some(span), message, help, false);
     }
@@ -147,7 +147,7 @@ impl Problems<'_> {
     }
 
     /// A warning at a place.
-    pub fn warn(&mut self, span: &Span, message: &str, help: &str) {
+    pub fn warn(&mut self, span: &Span<'_>, message: &str, help: &str) {
         self.push(Some(span), message, help, true);
     }
 }
@@ -181,7 +181,7 @@ impl<M: Module> Thunks<M> {
         guard(|| Box::into_raw(Box::new(Instance { module: M::create(), address: 0 })).cast())
             .unwrap_or(ptr::null_mut())
     }
-    unsafe extern "C" fn conf(inst: *const (), view: *const ScopeView, report: *mut Report) -> *mut () {
+    unsafe extern "C" fn conf(inst: *const (), view: *const ScopeView<'_>, report: *mut Report) -> *mut () {
         guard(|| {
             // SAFETY: the host passes this module's instance, and lends the rest for the call.
             let (m, view, report) = unsafe { (&*inst.cast::<M>(), &*view, &mut *report) };

@@ -101,6 +101,6 @@ impl<M> Default for Registry<M> {
 }
 
 /// A table for as long as the image.
-pub(crate) fn leak<T>(items: Vec<T>) -> Slice<T> {
+pub(crate) fn leak<T: 'static>(items: Vec<T>) -> Slice<'static, T> {
     Slice::new(items.leak())
 }

@@ -19,7 +19,7 @@ pub trait Probe<M: Module> {
     ///
     /// # Errors
     /// The peer is not well: the text is shown in status and in the log.
-    fn ask<'a>(at: At<'a, M>, request: Connect, stream: Stream) -> impl Future<Output = Result<(), Error>> + 'a;
+    fn ask<'a>(at: At<'a, M>, request: Connect<'a>, stream: Stream) -> impl Future<Output = Result<(), Error>> + 'a;
 }
 
 impl<M: Module> Registry<M> {
@@ -27,11 +27,12 @@ impl<M: Module> Registry<M> {
     pub fn probe<P: Probe<M>>(&mut self) -> &mut Self {
         unsafe extern "C" fn ask<M: Module, P: Probe<M>>(
             p: Place,
-            request: *const ConnectRequest,
+            request: *const ConnectRequest<'_>,
             stream: Stream,
         ) -> LocalFuture<Outcome<()>> {
-            // SAFETY: the host passes this module's objects; the request is copied.
-            future(|| P::ask(unsafe { At::new(p) }, unsafe { *request }, stream))
+            // SAFETY: the host passes this module's objects; the request is copied, and its text is there until the future is
+            // dropped.
+            future(|| P::ask(unsafe { At::new(p) }, unsafe { *request.cast() }, stream))
         }
         self.probes.push(ProbePoint { name: Str::new(P::NAME), ask: ask::<M, P> });
         self

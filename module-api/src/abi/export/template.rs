@@ -29,7 +29,7 @@ pub trait Function {
     /// Number of arguments.
     const ARITY: u8;
     /// Writes the result; false: it has none.
-    fn call(args: &[Str], out: &mut Sink) -> bool;
+    fn call(args: &[Str<'_>], out: &mut Sink) -> bool;
 }
 
 impl<M: Module> Registry<M> {
@@ -38,7 +38,7 @@ impl<M: Module> Registry<M> {
         unsafe extern "C" fn write<M: Module, V: Variable<M>>(
             p: Place,
             s: *const SessionShared,
-            rest: Str,
+            rest: Str<'_>,
             out: *mut Sink,
         ) -> bool {
             // SAFETY: see `Registry::listener`; the sink is lent for the call.
@@ -55,7 +55,7 @@ impl<M: Module> Registry<M> {
 
     /// A function for templates.
     pub fn function<F: Function>(&mut self) -> &mut Self {
-        unsafe extern "C" fn call<F: Function>(args: Slice<Str>, out: *mut Sink) -> bool {
+        unsafe extern "C" fn call<F: Function>(args: Slice<'_, Str<'_>>, out: *mut Sink) -> bool {
             // SAFETY: lent for the call.
             guard(|| F::call(args.as_slice(), unsafe { &mut *out })).unwrap_or(false)
         }

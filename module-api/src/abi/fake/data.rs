@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-pub(super) unsafe extern "C" fn metric(desc: *const MetricDesc) -> u32 {
+pub(super) unsafe extern "C" fn metric(desc: *const MetricDesc<'_>) -> u32 {
     // SAFETY: lent for the call.
     let d = unsafe { &*desc };
     let state = here();
@@ -51,7 +51,7 @@ pub(super) unsafe extern "C" fn metric_observe(id: u32, value: u64) {
 /// One zone: the module's state while any generation holds it.
 pub(crate) struct ZoneEntry {
     data: *mut (),
-    desc: ZoneDesc,
+    desc: ZoneDesc<'static>,
     image: u32,
     frozen: AtomicU8,
     _token: Token,
@@ -81,7 +81,7 @@ impl Drop for ZoneEntry {
     }
 }
 
-pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
+pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc<'_>) -> Outcome<Zone> {
     // SAFETY: lent for the call.
     let desc = unsafe { *desc };
     let state = here();
@@ -101,7 +101,7 @@ pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc) -> Outcome<Zone> {
     Outcome::Ok(Zone { data: entry.data, frozen: &raw const entry.frozen, handle: give_shared(entry) })
 }
 
-fn fresh(state: &State, desc: ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> Option<Arc<ZoneEntry>> {
+fn fresh(state: &State, desc: ZoneDesc<'_>, bytes: Option<(u32, Vec<u8>)>) -> Option<Arc<ZoneEntry>> {
     // SAFETY: the bytes are lent for the call; `create` has no arguments.
     let data = unsafe {
         let read = bytes.map_or(ptr::null_mut(), |(schema, b)| (desc.import)(schema, b.as_ptr(), b.len()));
@@ -110,7 +110,7 @@ fn fresh(state: &State, desc: ZoneDesc, bytes: Option<(u32, Vec<u8>)>) -> Option
     (!data.is_null()).then(|| {
         Arc::new(ZoneEntry {
             data,
-            desc,
+            desc: desc.nameless(),
             image: state.image.get(),
             frozen: AtomicU8::new(0),
             _token: state.live.token(Kind::Zone),
@@ -123,7 +123,7 @@ pub(super) unsafe extern "C" fn zone_drop(handle: Object) {
     drop(unsafe { take_shared::<ZoneEntry>(handle) });
 }
 
-pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *const ()) -> bool {
+pub(super) unsafe extern "C" fn publish(scope: u32, key: Str<'_>, kind: Str<'_>, data: *const ()) -> bool {
     let key = (scope, key.as_str().to_owned());
     let state = here();
     let mut all = state.published.borrow_mut();
@@ -133,7 +133,7 @@ pub(super) unsafe extern "C" fn publish(scope: u32, key: Str, kind: Str, data: *
     all.insert(key, Lent { kind: kind.as_str().to_owned(), data });
     true
 }
-pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *const () {
+pub(super) unsafe extern "C" fn shared(scope: u32, key: Str<'_>, kind: Str<'_>) -> *const () {
     let state = here();
     let (all, parents) = (state.published.borrow(), state.scope_parents.borrow());
     let mut at = Some(scope);
@@ -145,7 +145,7 @@ pub(super) unsafe extern "C" fn shared(scope: u32, key: Str, kind: Str) -> *cons
     }
     ptr::null()
 }
-pub(super) unsafe extern "C" fn contract(id: Str, major: u16, minor: u16, layout: u64) -> *const () {
+pub(super) unsafe extern "C" fn contract(id: Str<'_>, major: u16, minor: u16, layout: u64) -> *const () {
     let state = here();
     let all = state.contracts.borrow();
     let fits = |c: &&Offered| c.id == id.as_str() && c.major == major && c.minor >= minor && c.layout == layout;

@@ -33,7 +33,7 @@ fn outcome<T>(r: io::Result<T>) -> Outcome<T> {
     r.map_err(Error::from).into()
 }
 
-pub(super) unsafe extern "C" fn open(name: Str, flags: u32) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn open(name: Str<'_>, flags: u32) -> LocalFuture<Outcome<Object>> {
     let path = path(name.as_str());
     LocalFuture::new(async move {
         let on = |bit: u32| flags & bit != 0;
@@ -137,7 +137,7 @@ impl FileChange {
     }
 }
 
-pub(super) unsafe extern "C" fn watch(name: Str) -> Outcome<Object> {
+pub(super) unsafe extern "C" fn watch(name: Str<'_>) -> Outcome<Object> {
     let path = path(name.as_str());
     if !path.exists() {
         return Outcome::Err(Error::bare(ErrorKind::NotFound));

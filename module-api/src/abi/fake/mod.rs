@@ -245,10 +245,10 @@ unsafe extern "C" fn epoch() -> u32 {
 }
 
 /// What a host logs and counts, a test sees by `task::take_stopped`.
-unsafe extern "C" fn stopped(_: Str, _: Str) {}
+unsafe extern "C" fn stopped(_: Str<'_>, _: Str<'_>) {}
 
 /// What is kept for a variable is kept in every test.
-unsafe extern "C" fn names(_: Str) -> bool {
+unsafe extern "C" fn names(_: Str<'_>) -> bool {
     true
 }
 
@@ -268,11 +268,11 @@ pub(crate) fn interned(text: &str) -> &'static str {
     t
 }
 
-unsafe extern "C" fn intern(text: Str) -> Str {
+unsafe extern "C" fn intern(text: Str<'_>) -> Str<'static> {
     Str::new(interned(text.as_str()))
 }
 
-unsafe extern "C" fn log(level: u8, target: Str, message: Str, fields: Str) {
+unsafe extern "C" fn log(level: u8, target: Str<'_>, message: Str<'_>, fields: Str<'_>) {
     let state = here();
     if level <= state.log_level.get() {
         guard(|| {

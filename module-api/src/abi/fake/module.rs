@@ -50,7 +50,7 @@ fn describe<M: Module>() -> &'static ModuleDesc {
 
 /// Runs `f` with a report that collects into `to`.
 fn with_report<R>(to: &mut Vec<Problem>, f: impl FnOnce(*mut Report) -> R) -> R {
-    unsafe extern "C" fn push(data: *mut (), span: *const Span, message: Str, help: Str, warning: bool) {
+    unsafe extern "C" fn push(data: *mut (), span: *const Span<'_>, message: Str<'_>, help: Str<'_>, warning: bool) {
         // SAFETY: the vector below; span and texts are lent for the call.
         let (to, span) = unsafe { (&mut *data.cast::<Vec<Problem>>(), span.as_ref()) };
         to.push(Problem {
@@ -87,7 +87,7 @@ impl<M: Module> Driver<M> {
     }
 
     /// The object of one block; `None`: a problem was reported.
-    pub(crate) fn conf(&mut self, view: &ScopeView, problems: &mut Vec<Problem>) -> Option<*const ()> {
+    pub(crate) fn conf(&mut self, view: &ScopeView<'_>, problems: &mut Vec<Problem>) -> Option<*const ()> {
         // SAFETY: see above.
         let c = with_report(problems, |r| unsafe { (self.desc.life.conf)(self.inst, ptr::from_ref(view), r) });
         if c.is_null() {
@@ -208,7 +208,7 @@ impl<M: Module> Driver<M> {
         &self,
         name: &str,
         conf: *const (),
-        r: &ConnectRequest,
+        r: &ConnectRequest<'_>,
     ) -> Option<LocalFuture<Outcome<Stream>>> {
         // SAFETY: see above.
         point!(self.connectors, name).connect.map(|f| unsafe { f(self.place(conf), ptr::from_ref(r)) })
@@ -218,14 +218,14 @@ impl<M: Module> Driver<M> {
         &self,
         name: &str,
         conf: *const (),
-        r: &ConnectRequest,
+        r: &ConnectRequest<'_>,
         stream: Stream,
     ) -> LocalFuture<Outcome<()>> {
         // SAFETY: see above.
         unsafe { (point!(self.probes, name).ask)(self.place(conf), ptr::from_ref(r), stream) }
     }
 
-    pub(crate) fn greet(&self, name: &str, conf: *const (), r: &ConnectRequest) -> Option<Vec<u8>> {
+    pub(crate) fn greet(&self, name: &str, conf: *const (), r: &ConnectRequest<'_>) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut sink = Sink::to_vec(&mut out);
         // SAFETY: see above.
@@ -352,7 +352,7 @@ pub(crate) struct BalancerObject {
 }
 
 impl BalancerObject {
-    pub(crate) fn pick(&mut self, cx: &PickCx) -> Pick {
+    pub(crate) fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         // SAFETY: data belongs to the point.
         unsafe { (self.point.pick)(self.data, ptr::from_ref(cx)) }
     }

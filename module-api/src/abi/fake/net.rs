@@ -289,7 +289,7 @@ pub(super) unsafe extern "C" fn watch_drop(w: Object) {
 
 type Answer = (Vec<Resolved>, Token);
 
-pub(super) unsafe extern "C" fn resolve(host: Str, port: u16) -> LocalFuture<Outcome<Object>> {
+pub(super) unsafe extern "C" fn resolve(host: Str<'_>, port: u16) -> LocalFuture<Outcome<Object>> {
     let name = host.as_str().to_owned();
     LocalFuture::new(async move {
         let state = here();
@@ -303,7 +303,7 @@ pub(super) unsafe extern "C" fn resolve(host: Str, port: u16) -> LocalFuture<Out
         Outcome::Ok(give(Rc::new((list, state.live.token(Kind::Resolved)))))
     })
 }
-pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<Resolved> {
+pub(super) unsafe extern "C" fn resolved(list: Object) -> Slice<'static, Resolved> {
     // SAFETY: a handle of `resolve`, held by the caller, whose list does not change.
     Slice::new(&unsafe { &*list.cast_const().cast::<Answer>() }.0)
 }

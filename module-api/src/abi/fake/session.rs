@@ -157,29 +157,29 @@ pub(super) unsafe extern "C" fn release(s: *const SessionShared) {
     let s = unsafe { Rc::from_raw(s.cast::<SessionObject>()) };
     s.retained.set(s.retained.get() - 1);
 }
-pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str {
+pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str<'static> {
     // SAFETY: see above; the text lives as long as the session.
-    Str::new(unsafe { session(s) }.domain())
+    unsafe { Str::new(session(s).domain()).unbound() }
 }
-pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, text: Str) {
+pub(super) unsafe extern "C" fn set_domain(s: *const SessionShared, text: Str<'_>) {
     // SAFETY: see above.
     unsafe { session(s) }.set_domain(text.as_str());
 }
-pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str {
+pub(super) unsafe extern "C" fn request_id(s: *const SessionShared) -> Str<'static> {
     // SAFETY: see above; the text lives as long as the session.
-    Str::new(unsafe { session(s) }.request_id())
+    unsafe { Str::new(session(s).request_id()).unbound() }
 }
-pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, text: Str) {
+pub(super) unsafe extern "C" fn set_request_id(s: *const SessionShared, text: Str<'_>) {
     // SAFETY: see above.
     unsafe { session(s) }.request_ids.borrow_mut().push(text.as_str().into());
 }
-pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str, value: Slice<u8>) {
+pub(super) unsafe extern "C" fn capture(s: *const SessionShared, name: Str<'_>, value: Slice<'_, u8>) {
     // SAFETY: as in `session`; name and value are lent for the call.
     let s = unsafe { session(s) };
     s.captures.borrow_mut().insert(name.as_str().to_owned(), value.as_slice().to_vec());
 }
 
-pub(super) unsafe extern "C" fn stage(s: *const SessionShared, text: Str) {
+pub(super) unsafe extern "C" fn stage(s: *const SessionShared, text: Str<'_>) {
     // SAFETY: see above.
     unsafe { session(s) }.stages.borrow_mut().push(text.as_str().to_owned());
 }
@@ -214,7 +214,7 @@ pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, a
     }
     text.is_some()
 }
-pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink) -> bool {
     // SAFETY: see above.
     let (s, out) = unsafe { (session(s), &mut *out) };
     let value = here().variable(&s, name.as_str());

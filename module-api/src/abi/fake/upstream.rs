@@ -58,8 +58,8 @@ pub(super) unsafe extern "C" fn pick_now(_: *const SessionShared) -> Object {
 }
 pub(super) unsafe extern "C" fn pick(
     _: *const SessionShared,
-    key: Str,
-    _tried: Slice<u64>,
+    key: Str<'_>,
+    _tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
     let state = here();
     state.lease_keys.borrow_mut().push(key.as_str().to_owned());
@@ -82,7 +82,7 @@ pub(super) unsafe extern "C" fn lease_connect(l: Object) -> LocalFuture<Outcome<
         r.into()
     })
 }
-pub(super) unsafe extern "C" fn info(l: Object) -> PeerInfo {
+pub(super) unsafe extern "C" fn info(l: Object) -> PeerInfo<'static> {
     // SAFETY: as above.
     let l = unsafe { lend::<FakeLease>(l) };
     let state = here();

@@ -125,15 +125,15 @@ pub enum MetricKind {
 /// A metric to register.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct MetricDesc {
+pub struct MetricDesc<'a> {
     /// Name without prefix; the host puts the module's id in front.
-    pub name: Str,
+    pub name: Str<'a>,
     /// One line of help.
-    pub help: Str,
+    pub help: Str<'a>,
     /// `key=value,key=value`; empty: none.
-    pub labels: Str,
+    pub labels: Str<'a>,
     /// `bytes`, `seconds`, or empty.
-    pub unit: Str,
+    pub unit: Str<'a>,
     /// Kind.
     pub kind: MetricKind,
 }
@@ -141,9 +141,9 @@ pub struct MetricDesc {
 /// State that outlives a generation: one owner at a time, carried from image to image as bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct ZoneDesc {
+pub struct ZoneDesc<'a> {
     /// Name within the module.
-    pub name: Str,
+    pub name: Str<'a>,
     /// Version of the exported form.
     pub schema: u32,
     /// Makes an empty one.
@@ -154,6 +154,14 @@ pub struct ZoneDesc {
     pub import: unsafe extern "C" fn(schema: u32, *const u8, usize) -> *mut (),
     /// Gives it up.
     pub drop: unsafe extern "C" fn(*mut ()),
+}
+
+impl ZoneDesc<'_> {
+    /// The functions, to be kept: the name is lent for a call.
+    pub const fn nameless(&self) -> ZoneDesc<'static> {
+        let Self { schema, create, export, import, drop, .. } = *self;
+        ZoneDesc { name: Str::EMPTY, schema, create, export, import, drop }
+    }
 }
 
 /// A zone as handed to a generation.
@@ -171,15 +179,15 @@ pub struct Zone {
 /// What a peer is, for logs and options.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PeerInfo {
+pub struct PeerInfo<'a> {
     /// The upstream's name.
-    pub upstream: Str,
+    pub upstream: Str<'a>,
     /// The peer as written.
-    pub host: Str,
+    pub host: Str<'a>,
     /// Its address.
     pub addr: Addr,
     /// The connector's name.
-    pub connector: Str,
+    pub connector: Str<'a>,
     /// Identity across reloads.
     pub id: u64,
     /// Time the connect took, nanoseconds; 0: not connected yet.

@@ -12,6 +12,25 @@ use super::{
     upstream::{PeerRef, Pick},
 };
 
+/// The types that borrow, as the lists write them: for how long they do is nothing that crosses.
+mod lasting {
+    use crate::abi::{bytes, conf, host, module, stream, upstream};
+
+    pub(super) type Str = bytes::Str<'static>;
+    pub(super) type Slice<T> = bytes::Slice<'static, T>;
+    pub(super) type Span = conf::Span<'static>;
+    pub(super) type Value = conf::Value<'static>;
+    pub(super) type Prop = conf::Prop<'static>;
+    pub(super) type Node = conf::Node<'static>;
+    pub(super) type ScopeView = conf::ScopeView<'static>;
+    pub(super) type MetricDesc = host::MetricDesc<'static>;
+    pub(super) type ZoneDesc = host::ZoneDesc<'static>;
+    pub(super) type PeerInfo = host::PeerInfo<'static>;
+    pub(super) type ConnectRequest = module::ConnectRequest<'static>;
+    pub(super) type StreamInfo = stream::StreamInfo<'static>;
+    pub(super) type PickCx = upstream::PickCx<'static>;
+}
+
 /// One line a type (`name size align`), then one a field (`  name offset size type`) or value (`  name number`).
 pub fn lines() -> Vec<String> {
     let mut out = Vec::new();
@@ -66,11 +85,12 @@ fn plain(text: &str) -> String {
 }
 
 macro_rules! structs {
-    ($out:ident: $($name:ident $(<$g:ty>)? { $($field:ident: $ty:ty,)* })*) => {$({
+    // In brackets: a field without bytes that says for how long is borrowed.
+    ($out:ident: $($name:ident $(<$g:ty>)? $([$marker:ident])? { $($field:ident: $ty:ty,)* })*) => {$({
         type T = structs!(@type $name $($g)?);
         #[allow(dead_code, reason = "it only has to compile")]
         fn check(v: &T) {
-            let $name { $($field: _),* } = v;
+            let $name { $($field: _,)* $($marker: _)? } = v;
             $(let _: &$ty = &v.$field;)*
         }
         super::of::<T>($out, stringify!($name));

@@ -1,21 +1,25 @@
 //! Streams, sessions, peers, and the tables of a module.
 
-use super::{enums, structs};
+use super::{
+    enums,
+    lasting::{ConnectRequest, PickCx, ScopeView, Slice, Str, StreamInfo},
+    structs,
+};
 use crate::abi::{
-    bytes::{Buf, IoVec, Sink, Slice, Str},
-    conf::{DirectiveDesc, ScopeView},
+    bytes::{Buf, IoVec, Sink},
+    conf::DirectiveDesc,
     error::{Error, Outcome},
     host::{Received, Report},
     module::{
-        ActionPoint, BalancerPoint, ConnectRequest, ConnectorPoint, DatagramPoint, FunctionPoint, GreetingPoint,
-        HandlerPoint, HookPoint, Life, ListenerPoint, Look, LookOut, ModuleDesc, Phase, Place, PrereadPoint,
-        ProbePoint, ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict,
+        ActionPoint, BalancerPoint, ConnectorPoint, DatagramPoint, FunctionPoint, GreetingPoint, HandlerPoint,
+        HookPoint, Life, ListenerPoint, Look, LookOut, ModuleDesc, Phase, Place, PrereadPoint, ProbePoint,
+        ProvidePoint, RelayPoint, RequirePoint, Route, VariablePoint, Verdict,
     },
     net::{Addr, SocketOptions},
     session::{Cause, SessionShared, Stage, Who},
-    stream::{RawSocket, Stream, StreamInfo, StreamVtable},
+    stream::{RawSocket, Stream, StreamVtable},
     task::{FfiContext, LocalFuture},
-    upstream::{Outcome as PeerOutcome, PeerRef, PeerState, Pick, PickCx},
+    upstream::{Outcome as PeerOutcome, PeerRef, PeerState, Pick},
 };
 use std::{
     cell::Cell,

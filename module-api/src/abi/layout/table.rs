@@ -1,13 +1,16 @@
 //! The host's table and what its functions take.
 
-use super::{enums, structs};
+use super::{
+    enums,
+    lasting::{MetricDesc, PeerInfo, Slice, Span, Str, ZoneDesc},
+    structs,
+};
 use crate::abi::{
-    bytes::{Buf, Sink, Slice, Str},
-    conf::Span,
+    bytes::{Buf, Sink},
     error::{Error, Outcome},
     host::{
-        Clock, Connected, HostVtable, Job, MetricDesc, MetricKind, Object, PeerInfo, PeerKey, Pool, Received, RecvBuf,
-        Report, Resolved, Transmit, Zone, ZoneDesc,
+        Clock, Connected, HostVtable, Job, MetricKind, Object, PeerKey, Pool, Received, RecvBuf, Report, Resolved,
+        Transmit, Zone,
     },
     module::{Place, Verdict},
     net::{Addr, SocketOptions},

@@ -1,12 +1,13 @@
 //! Values: text, buffers, errors, addresses, futures, configuration, the note.
 
-use super::{enums, structs};
+use super::{
+    enums,
+    lasting::{Node, Prop, ScopeView, Slice, Span, Str, Value},
+    structs,
+};
 use crate::abi::{
-    bytes::{Buf, IoVec, Sink, Slice, Str},
-    conf::{
-        Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, ScopeView, Span,
-        Value,
-    },
+    bytes::{Buf, IoVec, Sink},
+    conf::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role, ScopeKind},
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions, Where},
     task::{Closure, FfiContext, FfiPoll, FfiWaker, FfiWakerVtable, LocalFuture},
@@ -17,11 +18,11 @@ type LentContext = FfiContext<'static>;
 
 pub(super) fn list(out: &mut Vec<String>) {
     structs! { out:
-        Str {
+        Str [of] {
             ptr: *const u8,
             len: usize,
         }
-        Slice<u8> {
+        Slice<u8> [of] {
             ptr: *const u8,
             len: usize,
             owns: PhantomData<u8>,

@@ -17,7 +17,7 @@ use crate::abi::{
 #[derive(Clone, Copy, Debug)]
 pub struct ListenerPoint {
     /// Name that directives refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Adjusts the socket before it is bound, by the configuration of the listener's first server.
     pub options: unsafe extern "C" fn(Place, *mut SocketOptions),
     /// The protocol's own handshake; absent: the socket's stream is the session's.
@@ -53,7 +53,7 @@ impl Route {
 #[derive(Clone, Copy, Debug)]
 pub struct DatagramPoint {
     /// Name that directives refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Whose is this?
     pub route: unsafe extern "C" fn(inst: *const (), *const u8, usize) -> Route,
     /// Starts on this worker for one listener.
@@ -67,11 +67,11 @@ pub struct DatagramPoint {
 /// Whom to connect to.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectRequest {
+pub struct ConnectRequest<'a> {
     /// The address.
     pub addr: Addr,
     /// The peer's name as written, without port.
-    pub host: Str,
+    pub host: Str<'a>,
     /// The session it is for; null: a health check.
     pub session: *const SessionShared,
     /// Limit in milliseconds that the host enforces too.
@@ -83,11 +83,11 @@ pub struct ConnectRequest {
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectorPoint {
     /// Name that directives refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Adjusts the socket, by the peer's configuration.
     pub options: unsafe extern "C" fn(Place, *mut SocketOptions),
     /// Connects; absent: a plain socket, connected by the host.
-    pub connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest) -> LocalFuture<Outcome<Stream>>>,
+    pub connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest<'_>) -> LocalFuture<Outcome<Stream>>>,
     /// Whether the peer is well, once connected; absent: to connect is enough.
     pub check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
 }
@@ -97,10 +97,10 @@ pub struct ConnectorPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct ProbePoint {
     /// Name that directives of `Role::Probe` refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Asks over a stream that the peer's connector made; `Place::conf` is of the peer's block. The host sees to the limit of
     /// time. An error's text is the reason that is shown.
-    pub ask: unsafe extern "C" fn(Place, *const ConnectRequest, Stream) -> LocalFuture<Outcome<()>>,
+    pub ask: unsafe extern "C" fn(Place, *const ConnectRequest<'_>, Stream) -> LocalFuture<Outcome<()>>,
 }
 
 /// What goes to a peer in front of a session's bytes (a header that names the client), whatever the connector.
@@ -108,11 +108,11 @@ pub struct ProbePoint {
 #[derive(Clone, Copy, Debug)]
 pub struct GreetingPoint {
     /// Name.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Lower is sent first.
     pub order: i32,
     /// Writes it, by the peer's configuration. Nothing written: nothing sent. False: the peer cannot be used.
-    pub write: unsafe extern "C" fn(Place, *const ConnectRequest, *mut Sink) -> bool,
+    pub write: unsafe extern "C" fn(Place, *const ConnectRequest<'_>, *mut Sink) -> bool,
 }
 
 /// Takes an accepted stream and its session to the end.
@@ -120,7 +120,7 @@ pub struct GreetingPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerPoint {
     /// Name that directives refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Serves locals that name peers and no handler.
     pub for_peers: bool,
     /// Named by a server it takes all of its sessions, before a local is chosen, and carries many exchanges in one: for each
@@ -151,9 +151,9 @@ pub struct LookOut {
     /// Bytes to take off the stream.
     pub consumed: usize,
     /// Why it is malformed; a static text.
-    pub reason: Str,
+    pub reason: Str<'static>,
     /// Bytes to send back before closing when no server matches what was found; a static text, may be binary.
-    pub refusal: Slice<u8>,
+    pub refusal: Slice<'static, u8>,
 }
 
 /// Looks at the first bytes of a stream.
@@ -161,7 +161,7 @@ pub struct LookOut {
 #[derive(Clone, Copy, Debug)]
 pub struct PrereadPoint {
     /// Name that directives refer to.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Headers in front of the stream come before domains.
     pub header: bool,
     /// Whether it runs on every `domain` listener without a directive.
@@ -203,13 +203,13 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug)]
 pub struct HookPoint {
     /// Its own name: `module.name`.
-    pub name: Str,
+    pub name: Str<'static>,
     /// The phase.
     pub phase: Phase,
     /// Runs before these.
-    pub before: Slice<Str>,
+    pub before: Slice<'static, Str<'static>>,
     /// Runs after these.
-    pub after: Slice<Str>,
+    pub after: Slice<'static, Str<'static>>,
     /// Whether it has anything to do in a block: where not, it is not asked. Called once for each block of a configuration,
     /// before it is prepared, off the workers.
     pub applies: unsafe extern "C" fn(Place) -> bool,
@@ -224,7 +224,7 @@ pub struct HookPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct RelayPoint {
     /// Name.
-    pub name: Str,
+    pub name: Str<'static>,
     /// Higher is asked first.
     pub priority: i32,
     /// Whether it takes these two.
@@ -239,13 +239,13 @@ pub struct RelayPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct BalancerPoint {
     /// Name in `balancer "name"`.
-    pub name: Str,
+    pub name: Str<'static>,
     /// One line of documentation.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// A new object; `seed` is random.
     pub create: unsafe extern "C" fn(inst: *const (), seed: u64) -> *mut (),
     /// Picks.
-    pub pick: unsafe extern "C" fn(*mut (), *const PickCx) -> Pick,
+    pub pick: unsafe extern "C" fn(*mut (), *const PickCx<'_>) -> Pick,
     /// A use ended.
     pub done: unsafe extern "C" fn(*mut (), peer: u32, *const PeerOutcome),
     /// Gives the object up.
@@ -257,13 +257,13 @@ pub struct BalancerPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct VariablePoint {
     /// Name, or what a family's names begin with.
-    pub name: Str,
+    pub name: Str<'static>,
     /// One line of documentation.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// Whether it is a family.
     pub prefix: bool,
     /// Writes the value of this session. False: it has none.
-    pub write: unsafe extern "C" fn(Place, *const SessionShared, rest: Str, *mut Sink) -> bool,
+    pub write: unsafe extern "C" fn(Place, *const SessionShared, rest: Str<'_>, *mut Sink) -> bool,
 }
 
 /// A function `${name(…)}`.
@@ -271,13 +271,13 @@ pub struct VariablePoint {
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionPoint {
     /// Name.
-    pub name: Str,
+    pub name: Str<'static>,
     /// One line of documentation.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// Number of arguments.
     pub arity: u8,
     /// Writes the result.
-    pub call: unsafe extern "C" fn(args: Slice<Str>, *mut Sink) -> bool,
+    pub call: unsafe extern "C" fn(args: Slice<'_, Str<'_>>, *mut Sink) -> bool,
 }
 
 /// An action of the control socket, `anyproxy ctl <module> <name> …`, or with an empty name the module's status.
@@ -285,11 +285,11 @@ pub struct FunctionPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct ActionPoint {
     /// Name; empty: the module's entry in status.
-    pub name: Str,
+    pub name: Str<'static>,
     /// One line of documentation.
-    pub doc: Str,
+    pub doc: Str<'static>,
     /// Takes a JSON text, writes a JSON text. False: what it wrote is the error.
-    pub run: unsafe extern "C" fn(inst: *const (), args: Str, *mut Sink) -> bool,
+    pub run: unsafe extern "C" fn(inst: *const (), args: Str<'_>, *mut Sink) -> bool,
 }
 
 /// A contract that this module offers to others.
@@ -297,7 +297,7 @@ pub struct ActionPoint {
 #[derive(Clone, Copy, Debug)]
 pub struct ProvidePoint {
     /// Name, `module.subject`.
-    pub id: Str,
+    pub id: Str<'static>,
     /// Changes when something released changed.
     pub major: u16,
     /// Grows with additions.
@@ -313,7 +313,7 @@ pub struct ProvidePoint {
 #[derive(Clone, Copy, Debug)]
 pub struct RequirePoint {
     /// Name.
-    pub id: Str,
+    pub id: Str<'static>,
     /// The major that it was written for.
     pub major: u16,
     /// The least minor.

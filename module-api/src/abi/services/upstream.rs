@@ -70,7 +70,7 @@ impl Lease {
     }
 
     /// The peer.
-    pub fn info(&self) -> PeerInfo {
+    pub fn info(&self) -> PeerInfo<'_> {
         // SAFETY: the host's object.
         unsafe { (host().lease_info)(self.0) }
     }

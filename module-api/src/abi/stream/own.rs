@@ -33,7 +33,7 @@ pub trait StreamImpl: 'static {
     /// Ends the write side.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
     /// What it knows.
-    fn info(&self) -> StreamInfo;
+    fn info(&self) -> StreamInfo<'_>;
     /// Waits for readiness; by default everything is always worth a try.
     fn poll_ready(&mut self, _cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
         Poll::Ready(bits)
@@ -227,8 +227,8 @@ impl<S: StreamImpl> Table<S> {
         // SAFETY: see `bind`.
         unsafe { &mut *d.cast::<Holder<S>>() }.error.take().map_or(Error::bare(ErrorKind::Other), |e| *e)
     }
-    unsafe extern "C" fn info(d: *mut ()) -> StreamInfo {
-        // SAFETY: see `bind`.
+    unsafe extern "C" fn info(d: *mut ()) -> StreamInfo<'static> {
+        // SAFETY: see `bind`. The texts are the stream's, and `Stream::info` lends them for no longer than that.
         let h = unsafe { &*d.cast::<Holder<S>>() };
         guard(|| h.stream.info()).unwrap_or_default()
     }
@@ -296,7 +296,7 @@ impl<S: StreamImpl> Table<S> {
             });
         }
     }
-    unsafe extern "C" fn set_option(d: *mut (), name: Str, value: i64) -> bool {
+    unsafe extern "C" fn set_option(d: *mut (), name: Str<'_>, value: i64) -> bool {
         // SAFETY: see `bind`.
         unsafe { call::<S>(d, |h| isize::from(h.stream.set_option(name.as_str(), value))) == 1 }
     }

@@ -69,11 +69,11 @@ impl<M: Module> Exchange<M> {
 
     /// Calls `each` with name and value of every header line, in order. It is not to change the head.
     pub fn headers(&self, which: Which, mut each: impl FnMut(&str, &[u8])) {
-        unsafe extern "C" fn call<F: FnMut(&str, &[u8])>(data: *mut (), name: Str, value: Slice<u8>) {
+        unsafe extern "C" fn call<F: FnMut(&str, &[u8])>(data: *mut (), name: Str<'_>, value: Slice<'_, u8>) {
             // SAFETY: the closure below, lent for the call.
             guard(|| unsafe { (*data.cast::<F>())(name.as_str(), value.as_slice()) });
         }
-        fn function<F: FnMut(&str, &[u8])>(_: &F) -> unsafe extern "C" fn(*mut (), Str, Slice<u8>) {
+        fn function<F: FnMut(&str, &[u8])>(_: &F) -> unsafe extern "C" fn(*mut (), Str<'_>, Slice<'_, u8>) {
             call::<F>
         }
         let f = function(&each);

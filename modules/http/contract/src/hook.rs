@@ -91,7 +91,7 @@ impl Http {
 }
 
 /// Calls `give` with a hook as it crosses.
-fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook) -> bool) -> bool {
+fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook<'_>) -> bool) -> bool {
     unsafe extern "C" fn applies<M: Module, H: Hook<M>>(
         module: *const (),
         table: *const HttpTable,
@@ -124,7 +124,7 @@ fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook)
     let names = |list: &[&'static str]| list.iter().map(|n| Str::new(n)).collect::<Vec<_>>();
     let (before, after) = (names(H::BEFORE), names(H::AFTER));
     let hook = RawHook {
-        size: size_of::<RawHook>(),
+        size: size_of::<RawHook<'_>>(),
         name: Str::new(H::NAME),
         stage: H::STAGE as u32,
         before: Slice::new(&before),

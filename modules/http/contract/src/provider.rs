@@ -53,7 +53,7 @@ pub struct Registered {
     pub before: Vec<String>,
     /// The same after.
     pub after: Vec<String>,
-    raw: RawHook,
+    raw: RawHook<'static>,
 }
 
 impl Registered {
@@ -127,17 +127,26 @@ const fn which(n: u32) -> Which {
     if n == Which::Request as u32 { Which::Request } else { Which::Response }
 }
 
-unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), hook: *const RawHook) -> bool {
+unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), hook: *const RawHook<'_>) -> bool {
     guard(|| {
         // SAFETY: the table's provider; the hook and its texts are lent for the call.
         let (provider, raw) = unsafe { (&*provider.cast::<P>(), *hook) };
-        let texts = |list: Slice<Str>| list.iter().map(|t| t.as_str().to_owned()).collect();
+        let texts = |list: Slice<'_, Str<'_>>| list.iter().map(|t| t.as_str().to_owned()).collect();
         let hook = Registered {
             name: raw.name.as_str().to_owned(),
             stage: raw.stage,
             before: texts(raw.before),
             after: texts(raw.after),
-            raw: RawHook { name: Str::EMPTY, before: Slice::EMPTY, after: Slice::EMPTY, ..raw },
+            raw: RawHook {
+                size: raw.size,
+                name: Str::EMPTY,
+                stage: raw.stage,
+                before: Slice::EMPTY,
+                after: Slice::EMPTY,
+                module: raw.module,
+                applies: raw.applies,
+                run: raw.run,
+            },
         };
         provider.register(hook, HANDLER)
     })
@@ -164,7 +173,7 @@ unsafe extern "C" fn header<P: Provider>(
     p: *const (),
     s: *const SessionShared,
     n: u32,
-    name: Str,
+    name: Str<'_>,
     out: *mut Sink,
 ) -> bool {
     // SAFETY: as above.
@@ -176,7 +185,7 @@ unsafe extern "C" fn headers<P: Provider>(
     s: *const SessionShared,
     n: u32,
     data: *mut (),
-    each: unsafe extern "C" fn(*mut (), Str, Slice<u8>),
+    each: unsafe extern "C" fn(*mut (), Str<'_>, Slice<'_, u8>),
 ) {
     // SAFETY: as above; the caller's function takes its data.
     let mut call = |name: &str, value: &[u8]| unsafe { each(data, Str::new(name), Slice::new(value)) };
@@ -189,8 +198,8 @@ unsafe extern "C" fn edit<P: Provider>(
     s: *const SessionShared,
     n: u32,
     op: u32,
-    name: Str,
-    value: Slice<u8>,
+    name: Str<'_>,
+    value: Slice<'_, u8>,
 ) -> bool {
     let ops = [HeadOp::Set, HeadOp::Add, HeadOp::Remove];
     let Some(op) = ops.into_iter().find(|o| *o as u32 == op) else { return false };
@@ -209,7 +218,7 @@ unsafe extern "C" fn respond<P: Provider>(p: *const (), s: *const SessionShared,
     unsafe { with::<P, _>(p, s, |p, s| p.respond(s, status)) }.unwrap_or(false)
 }
 
-unsafe extern "C" fn set_target<P: Provider>(p: *const (), s: *const SessionShared, target: Slice<u8>) -> bool {
+unsafe extern "C" fn set_target<P: Provider>(p: *const (), s: *const SessionShared, target: Slice<'_, u8>) -> bool {
     // SAFETY: as above; the target is lent for the call.
     unsafe { with::<P, _>(p, s, |p, s| p.set_target(s, target.as_slice())) }.unwrap_or(false)
 }
@@ -217,7 +226,7 @@ unsafe extern "C" fn set_target<P: Provider>(p: *const (), s: *const SessionShar
 unsafe extern "C" fn fetch<P: Provider>(
     p: *const (),
     s: *const SessionShared,
-    request: *const RawRequest,
+    request: *const RawRequest<'_>,
     body: Body,
 ) -> LocalFuture<Outcome<RawResponse>> {
     // SAFETY: as above; the request is lent for the call.

@@ -50,17 +50,17 @@ pub struct RawAnswer {
 /// A hook or handler as it is registered. Copied by the provider.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct RawHook {
+pub struct RawHook<'a> {
     /// Size as its author knows it.
     pub size: usize,
     /// Its name, for the order of others and for messages.
-    pub name: Str,
+    pub name: Str<'a>,
     /// See `Stage`; of a handler: not looked at.
     pub stage: u32,
     /// Hooks of the stage that it comes before and after.
-    pub before: Slice<Str>,
+    pub before: Slice<'a, Str<'a>>,
     /// The same after.
-    pub after: Slice<Str>,
+    pub after: Slice<'a, Str<'a>>,
     /// The author's object of this generation.
     pub module: *const (),
     /// Whether it has a part in the exchanges of the block that this one is in.
@@ -75,20 +75,20 @@ pub struct RawHook {
 }
 
 // SAFETY: functions, texts of the author's image and an object that is `Sync`.
-unsafe impl Send for RawHook {}
+unsafe impl Send for RawHook<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for RawHook {}
+unsafe impl Sync for RawHook<'_> {}
 
 /// A request of a module's own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct RawRequest {
+pub struct RawRequest<'a> {
     /// Method.
-    pub method: Str,
+    pub method: Str<'a>,
     /// Path and query.
-    pub target: Slice<u8>,
+    pub target: Slice<'a, u8>,
     /// Header lines, each with its CRLF, `Host` among them or not.
-    pub headers: Slice<u8>,
+    pub headers: Slice<'a, u8>,
 }
 
 /// Its answer.
@@ -113,21 +113,21 @@ pub struct HttpTable {
     /// What the functions work on.
     pub provider: *const (),
     /// Registers a hook, in `prepare`. False: its stage is unknown, its name is taken, or its order contradicts others'.
-    pub add_hook: unsafe extern "C" fn(provider: *const (), *const RawHook) -> bool,
+    pub add_hook: unsafe extern "C" fn(provider: *const (), *const RawHook<'_>) -> bool,
     /// Registers what `http_router` calls by its name, in `prepare`. False: the name is taken.
-    pub add_handler: unsafe extern "C" fn(provider: *const (), *const RawHook) -> bool,
+    pub add_handler: unsafe extern "C" fn(provider: *const (), *const RawHook<'_>) -> bool,
     /// Writes a part of the request (see `Part`). False: it has none.
     pub part: unsafe extern "C" fn(provider: *const (), *const SessionShared, part: u32, *mut Sink) -> bool,
     /// Writes a header's values, joined by commas. False: there is none.
     pub header:
-        unsafe extern "C" fn(provider: *const (), *const SessionShared, which: u32, name: Str, *mut Sink) -> bool,
+        unsafe extern "C" fn(provider: *const (), *const SessionShared, which: u32, name: Str<'_>, *mut Sink) -> bool,
     /// Calls `each` with every header line, in order.
     pub headers: unsafe extern "C" fn(
         provider: *const (),
         *const SessionShared,
         which: u32,
         data: *mut (),
-        each: unsafe extern "C" fn(data: *mut (), name: Str, value: Slice<u8>),
+        each: unsafe extern "C" fn(data: *mut (), name: Str<'_>, value: Slice<'_, u8>),
     ),
     /// Changes a header. False: it would be no line, or frames the message, which is http's own to say.
     pub edit: unsafe extern "C" fn(
@@ -135,21 +135,21 @@ pub struct HttpTable {
         *const SessionShared,
         which: u32,
         op: u32,
-        name: Str,
-        value: Slice<u8>,
+        name: Str<'_>,
+        value: Slice<'_, u8>,
     ) -> bool,
     /// The status of the answer; 0: there is none yet.
     pub status: unsafe extern "C" fn(provider: *const (), *const SessionShared) -> u32,
     /// Begins an answer with this status and no headers, in place of whatever was there. False: no status.
     pub respond: unsafe extern "C" fn(provider: *const (), *const SessionShared, status: u32) -> bool,
     /// Changes path and query of the request: what handlers see and peers get. The local stays. False: malformed.
-    pub set_target: unsafe extern "C" fn(provider: *const (), *const SessionShared, target: Slice<u8>) -> bool,
+    pub set_target: unsafe extern "C" fn(provider: *const (), *const SessionShared, target: Slice<'_, u8>) -> bool,
     /// Asks the peers of the exchange's local something of the module's own. The exchange is alive until the future and
     /// the body of its answer are dropped.
     pub fetch: unsafe extern "C" fn(
         provider: *const (),
         *const SessionShared,
-        *const RawRequest,
+        *const RawRequest<'_>,
         Body,
     ) -> LocalFuture<Outcome<RawResponse>>,
 }
@@ -163,10 +163,10 @@ unsafe impl Sync for HttpTable {}
 pub const LAYOUT: u64 = fingerprint(&[
     size_of::<HttpTable>(),
     offset_of!(HttpTable, fetch),
-    size_of::<RawHook>(),
-    offset_of!(RawHook, run),
+    size_of::<RawHook<'_>>(),
+    offset_of!(RawHook<'_>, run),
     size_of::<RawAnswer>(),
-    size_of::<RawRequest>(),
+    size_of::<RawRequest<'_>>(),
     size_of::<RawResponse>(),
     size_of::<Body>(),
     size_of::<Bytes>(),
@@ -201,11 +201,11 @@ mod tests {
             ("HttpTable.part", offset_of!(HttpTable, part)),
             ("HttpTable.edit", offset_of!(HttpTable, edit)),
             ("HttpTable.fetch", offset_of!(HttpTable, fetch)),
-            ("RawHook", size_of::<RawHook>()),
-            ("RawHook.module", offset_of!(RawHook, module)),
-            ("RawHook.run", offset_of!(RawHook, run)),
+            ("RawHook", size_of::<RawHook<'_>>()),
+            ("RawHook.module", offset_of!(RawHook<'_>, module)),
+            ("RawHook.run", offset_of!(RawHook<'_>, run)),
             ("RawAnswer", size_of::<RawAnswer>()),
-            ("RawRequest", size_of::<RawRequest>()),
+            ("RawRequest", size_of::<RawRequest<'_>>()),
             ("RawResponse", size_of::<RawResponse>()),
             ("Body", size_of::<Body>()),
             ("Bytes", size_of::<Bytes>()),

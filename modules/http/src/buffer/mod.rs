@@ -69,7 +69,7 @@ impl Buffering {
             return None;
         }
         let path = match node.prop("path") {
-            Some(path) => path.text.as_str(),
+            Some(path) => intern(path.text.as_str()),
             None => intern(&std::env::temp_dir().to_string_lossy()),
         };
         let path = Path::new(path);

@@ -86,9 +86,11 @@ impl StreamImpl for Tunnel {
         Poll::Ready(Ok(()))
     }
 
-    fn info(&self) -> StreamInfo {
-        let info = self.link.borrow().conn.stream.info();
-        StreamInfo { protocol: Str::new("http2"), ..info }
+    fn info(&self) -> StreamInfo<'_> {
+        let link = self.link.borrow();
+        // The name and the protocol that were agreed on are the connection's, not this one's.
+        let StreamInfo { peer, local, .. } = link.conn.stream.info();
+        StreamInfo { peer, local, protocol: Str::new("http2"), ..StreamInfo::default() }
     }
 
     fn unread(&mut self, bytes: Buf) {

@@ -19,7 +19,7 @@ directive! {
 /// What is asked.
 #[derive(Debug)]
 pub(crate) struct Health {
-    service: &'static str,
+    service: Box<str>,
     host: Option<&'static str>,
 }
 
@@ -28,7 +28,7 @@ impl Health {
     pub(crate) fn new(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<Self> {
         let node = scope.node("http_grpc_heartbeat")?;
         let service = node.arg(0).map_or("", |v| v.text.as_str());
-        Some(Self { service, host: super::host(node, problems) })
+        Some(Self { service: service.into(), host: super::host(node, problems) })
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Ask;
 impl Probe<Http> for Ask {
     const NAME: &'static str = "grpc";
 
-    async fn ask(at: At<'_, Http>, peer: Connect, stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, Http>, peer: Connect<'_>, stream: Stream) -> Result<(), Error> {
         let Some(health) = &at.conf().health else {
             return Err(unwell("the peer's block has no http_grpc_heartbeat"));
         };
@@ -103,7 +103,7 @@ impl Probe<Http> for Ask {
             "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: {host}\r\nUser-Agent: anyproxy\r\n\
              Content-Type: application/grpc\r\n\r\n"
         );
-        let body = request(health.service).into();
+        let body = request(&health.service).into();
         let answer = http2::ask(&at.worker().peers, stream, head.as_bytes(), true, body).await?;
         if answer.head.status() != 200 {
             return Err(unwell(format!("status {}, not 200", answer.head.status())));

@@ -81,7 +81,7 @@ impl Asked {
 }
 
 /// The peer does not take what the client asks for.
-pub(super) fn not_taken(call: &Call<'_>, peer: &PeerInfo) -> Fault {
+pub(super) fn not_taken(call: &Call<'_>, peer: &PeerInfo<'_>) -> Fault {
     tracing::info!(
         session = call.exchange.id,
         peer = %peer.addr,

@@ -4,7 +4,7 @@ use crate::core::ip_list::{Action, IpList, Network};
 use anyproxy_module_api::*;
 use std::net::IpAddr;
 
-const UNIX: &[Str] = &[Str::new("unix")];
+const UNIX: &[Str<'_>] = &[Str::new("unix")];
 
 directive! {
     /// Clients that are let in.
@@ -43,7 +43,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Of the lines `ip_allow` and `ip_deny` in order; `None` when there are none.
-    pub(super) fn new<'a>(nodes: impl Iterator<Item = &'a Node>, problems: &mut Problems<'_>) -> Option<Self> {
+    pub(super) fn new<'a>(nodes: impl Iterator<Item = &'a Node<'a>>, problems: &mut Problems<'_>) -> Option<Self> {
         let mut rules = Vec::new();
         let (mut unix, mut last) = (None, None);
         for node in nodes {
@@ -96,7 +96,7 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(node: &Node, problems: &mut Problems<'_>) -> Self {
+    pub(super) fn new(node: &Node<'_>, problems: &mut Problems<'_>) -> Self {
         let (mut networks, mut unix) = (Vec::new(), false);
         for value in node.args.as_slice() {
             match network(value, problems) {
@@ -123,7 +123,7 @@ enum Who {
     Network(Network),
 }
 
-fn network(value: &Value, problems: &mut Problems<'_>) -> Option<Who> {
+fn network(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Who> {
     if value.text.as_str() == "unix" {
         return Some(Who::Unix);
     }

@@ -176,7 +176,7 @@ pub(crate) struct Close {
 }
 
 /// Takes a directive of this file; false: it is another's.
-pub(super) fn set(c: &mut Conf, name: &str, node: &Node) -> bool {
+pub(super) fn set(c: &mut Conf, name: &str, node: &Node<'_>) -> bool {
     let ms = || node.arg(0).map_or(0, |v| u64::try_from(v.time().as_millis()).unwrap_or(u64::MAX));
     // What is under a millisecond is not "none".
     let ms = || if node.arg(0).is_some_and(|v| v.num > 0) { ms().max(1) } else { 0 };

@@ -5,7 +5,7 @@ use crate::core::http_host::Rules;
 use anyproxy_module_api::*;
 use std::sync::Arc;
 
-const UNIX: &[Str] = &[Str::new("unix")];
+const UNIX: &[Str<'_>] = &[Str::new("unix")];
 
 directive! {
     /// Accepts the hello header of another anyproxy, from these addresses only.
@@ -120,12 +120,12 @@ impl Default for Headers {
 }
 
 /// A switch's value: its argument, or on.
-pub(super) fn on(node: &Node) -> bool {
+pub(super) fn on(node: &Node<'_>) -> bool {
     node.arg(0).is_none_or(Value::bool)
 }
 
 impl Headers {
-    pub(super) fn set(&mut self, node: &Node, problems: &mut Problems<'_>) {
+    pub(super) fn set(&mut self, node: &Node<'_>, problems: &mut Problems<'_>) {
         match node.name.as_str() {
             "proxy_protocol_hello_accept" => self.hello_from = Some(Arc::new(Peers::new(node, problems))),
             "proxy_protocol_accept" => self.proxy_from = Some(Arc::new(Peers::new(node, problems))),
@@ -143,7 +143,7 @@ impl Headers {
     }
 }
 
-fn rules(node: &Node, problems: &mut Problems<'_>) -> Rules {
+fn rules(node: &Node<'_>, problems: &mut Problems<'_>) -> Rules {
     let mut rules = Rules::default();
     if let Some(value) = node.prop("methods") {
         rules.methods = value.text.split_ascii_whitespace().map(str::to_owned).collect();

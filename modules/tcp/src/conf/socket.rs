@@ -95,7 +95,7 @@ impl Profile {
 }
 
 /// The profiles of the `socket` blocks.
-pub(super) fn profiles<'a>(nodes: impl Iterator<Item = &'a Node>, problems: &mut Problems<'_>) -> Profiles {
+pub(super) fn profiles<'a>(nodes: impl Iterator<Item = &'a Node<'a>>, problems: &mut Problems<'_>) -> Profiles {
     let mut all: Vec<(Box<str>, Profile)> = Vec::new();
     for node in nodes {
         let name = node.arg(0).map_or("", |v| v.text.as_str());
@@ -112,7 +112,7 @@ pub(super) fn profiles<'a>(nodes: impl Iterator<Item = &'a Node>, problems: &mut
     all.into()
 }
 
-fn profile(node: &Node, problems: &mut Problems<'_>) -> Profile {
+fn profile(node: &Node<'_>, problems: &mut Problems<'_>) -> Profile {
     let mut p = Profile::default();
     let o = &mut p.options;
     for Prop { name, value } in node.props.as_slice() {
@@ -149,7 +149,7 @@ fn profile(node: &Node, problems: &mut Problems<'_>) -> Profile {
 }
 
 /// The profile that a block names.
-pub(super) fn named(node: &Node, profiles: &Profiles, problems: &mut Problems<'_>) -> Profile {
+pub(super) fn named(node: &Node<'_>, profiles: &Profiles, problems: &mut Problems<'_>) -> Profile {
     let Some(value) = node.arg(0) else { return Profile::default() };
     let name = value.text.as_str();
     if let Some((_, p)) = profiles.iter().find(|(n, _)| **n == *name) {

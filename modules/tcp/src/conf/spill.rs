@@ -75,7 +75,7 @@ pub(crate) struct Spill {
 }
 
 /// Takes a directive of this file; false: it is another's.
-pub(super) fn set(c: &mut Conf, name: &str, node: &Node) -> bool {
+pub(super) fn set(c: &mut Conf, name: &str, node: &Node<'_>) -> bool {
     let size = node.arg(0).map_or(0, Value::size);
     match name {
         "download_tmp_file_size" => c.download.spill.size = size,

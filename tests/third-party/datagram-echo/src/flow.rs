@@ -107,7 +107,7 @@ impl StreamImpl for Flow {
         self.send(cx, &[])
     }
 
-    fn info(&self) -> StreamInfo {
+    fn info(&self) -> StreamInfo<'_> {
         StreamInfo { peer: self.peer, local: self.local, protocol: Str::new("dgram"), ..StreamInfo::default() }
     }
 

@@ -155,7 +155,7 @@ struct Ask;
 impl Probe<Faulty> for Ask {
     const NAME: &'static str = "faulty";
 
-    async fn ask(at: At<'_, Faulty>, _: Connect, _stream: Stream) -> Result<(), Error> {
+    async fn ask(at: At<'_, Faulty>, _: Connect<'_>, _stream: Stream) -> Result<(), Error> {
         let mode = *at.conf();
         let _bomb = (mode == Some(Mode::PanicDrop)).then(|| Bomb);
         match mode {

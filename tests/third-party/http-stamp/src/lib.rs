@@ -33,7 +33,7 @@ pub struct HttpStamp;
 
 impl Module for HttpStamp {
     /// The stamp; `None`: nothing is said.
-    type Conf = Option<&'static str>;
+    type Conf = Option<Box<str>>;
     type Worker = ();
 
     fn register(registry: &mut Registry<Self>) {
@@ -45,7 +45,7 @@ impl Module for HttpStamp {
     }
 
     fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
-        scope.node("http_stamp").and_then(|node| node.arg(0)).map(|text| text.text.as_str())
+        scope.node("http_stamp").and_then(|node| node.arg(0)).map(|text| text.text.as_str().into())
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
@@ -59,8 +59,8 @@ impl Module for HttpStamp {
     fn worker_start(&self, _: u32) {}
 }
 
-fn stamp(exchange: &Exchange<HttpStamp>) -> Option<&'static str> {
-    exchange.block().copied().flatten()
+fn stamp(exchange: &Exchange<HttpStamp>) -> Option<&str> {
+    exchange.block()?.as_deref()
 }
 
 /// Refuses requests that ask for it.

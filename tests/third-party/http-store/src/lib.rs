@@ -69,7 +69,7 @@ impl HttpStore {
 
 impl Module for HttpStore {
     /// The directory; `None`: nothing is said.
-    type Conf = Option<&'static str>;
+    type Conf = Option<Box<str>>;
     type Worker = ();
 
     fn register(registry: &mut Registry<Self>) {
@@ -81,7 +81,7 @@ impl Module for HttpStore {
     }
 
     fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
-        scope.node("http_store").and_then(|node| node.arg(0)).map(|text| text.text.as_str())
+        scope.node("http_store").and_then(|node| node.arg(0)).map(|text| text.text.as_str().into())
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
@@ -110,8 +110,8 @@ impl Action<HttpStore> for Status {
     }
 }
 
-fn directory(exchange: &Exchange<HttpStore>) -> Option<&'static str> {
-    exchange.block().copied().flatten()
+fn directory(exchange: &Exchange<HttpStore>) -> Option<&str> {
+    exchange.block()?.as_deref()
 }
 
 fn key(exchange: &Exchange<HttpStore>) -> Option<Vec<u8>> {

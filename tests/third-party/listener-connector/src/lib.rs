@@ -65,7 +65,7 @@ struct Dial;
 impl Connector<ListenerConnector> for Dial {
     const NAME: &'static str = "xor";
 
-    async fn connect(_: At<'_, ListenerConnector>, request: Connect) -> Result<Stream, Error> {
+    async fn connect(_: At<'_, ListenerConnector>, request: Connect<'_>) -> Result<Stream, Error> {
         let options = SocketOptions { connect_timeout_ms: request.timeout_ms, ..SocketOptions::default() };
         connect(request.addr, &options).await.map(xor::wrap)
     }

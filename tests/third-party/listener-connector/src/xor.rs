@@ -58,7 +58,7 @@ impl StreamImpl for Xor {
         self.inner.poll_shutdown(cx)
     }
 
-    fn info(&self) -> StreamInfo {
+    fn info(&self) -> StreamInfo<'_> {
         StreamInfo { protocol: Str::new("xor"), ..self.inner.info() }
     }
 

@@ -11,17 +11,19 @@ const TEXT: usize = 16 << 10;
 /// Items a chunk.
 const ITEMS: usize = 256;
 
-/// Grows only. What it returns is valid until it is dropped.
+/// Grows only. What it returns is valid until it is dropped: to the host, `'static` is for as long as the tree, which has the
+/// arena and all that refers to it. Modules are lent it for the length of a call.
 #[derive(Debug, Default)]
-pub(super) struct Arena {
+pub struct Arena {
     text: Vec<String>,
-    values: Chunks<Value>,
-    props: Chunks<Prop>,
-    nodes: Chunks<Node>,
+    values: Chunks<Value<'static>>,
+    props: Chunks<Prop<'static>>,
+    nodes: Chunks<Node<'static>>,
 }
 
 impl Arena {
-    pub(super) fn text(&mut self, text: &str) -> Str {
+    /// Keeps a text.
+    pub fn text(&mut self, text: &str) -> Str<'static> {
         if text.is_empty() {
             return Str::EMPTY;
         }
@@ -32,18 +34,22 @@ impl Arena {
         let start = chunk.len();
         // Within the capacity, so the chunk stays where it is.
         chunk.push_str(text);
-        Str::new(&chunk[start..])
+        // SAFETY: neither moved nor changed until the arena is dropped, beyond which nobody keeps it.
+        unsafe { Str::new(&chunk[start..]).unbound() }
     }
 
-    pub(super) fn values(&mut self, items: &[Value]) -> Slice<Value> {
+    /// Keeps values.
+    pub fn values(&mut self, items: &[Value<'static>]) -> Slice<'static, Value<'static>> {
         self.values.keep(items)
     }
 
-    pub(super) fn props(&mut self, items: &[Prop]) -> Slice<Prop> {
+    /// Keeps properties.
+    pub fn props(&mut self, items: &[Prop<'static>]) -> Slice<'static, Prop<'static>> {
         self.props.keep(items)
     }
 
-    pub(super) fn nodes(&mut self, items: &[Node]) -> Slice<Node> {
+    /// Keeps directives.
+    pub fn nodes(&mut self, items: &[Node<'static>]) -> Slice<'static, Node<'static>> {
         self.nodes.keep(items)
     }
 }
@@ -58,7 +64,7 @@ impl<T> Default for Chunks<T> {
 }
 
 impl<T: Copy> Chunks<T> {
-    fn keep(&mut self, items: &[T]) -> Slice<T> {
+    fn keep(&mut self, items: &[T]) -> Slice<'static, T> {
         if items.is_empty() {
             return Slice::EMPTY;
         }
@@ -69,7 +75,8 @@ impl<T: Copy> Chunks<T> {
         let start = chunk.len();
         // Within the capacity, so the chunk stays where it is.
         chunk.extend_from_slice(items);
-        Slice::new(&chunk[start..])
+        // SAFETY: as in `text`.
+        unsafe { Slice::new(&chunk[start..]).unbound() }
     }
 }
 
