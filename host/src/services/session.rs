@@ -145,7 +145,12 @@ pub(super) unsafe extern "C" fn set_slot(
     data
 }
 
-pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, absent: bool, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn render(
+    s: *const SessionShared,
+    template: u32,
+    absent: bool,
+    out: *mut Sink<'_>,
+) -> bool {
     // SAFETY: see `of`; the sink is lent for the call.
     let (s, out) = unsafe { (of(s), &mut *out) };
     let mut text = Vec::new();
@@ -154,7 +159,7 @@ pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, a
     known
 }
 
-pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink<'_>) -> bool {
     // SAFETY: see `of`; the sink is lent for the call.
     let (s, out) = unsafe { (of(s), &mut *out) };
     let mut text = Vec::new();

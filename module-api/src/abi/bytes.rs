@@ -339,14 +339,13 @@ impl From<String> for Buf {
 
 /// Where a function writes text for its caller: a variable's value, a status document.
 #[repr(C)]
-pub struct Sink {
-    /// The caller's buffer object.
-    pub data: *mut (),
-    /// Appends bytes.
-    pub write: unsafe extern "C" fn(data: *mut (), ptr: *const u8, len: usize),
+pub struct Sink<'a> {
+    pub(super) data: *mut (),
+    pub(super) write: unsafe extern "C" fn(data: *mut (), ptr: *const u8, len: usize),
+    pub(super) of: PhantomData<&'a mut Vec<u8>>,
 }
 
-impl Sink {
+impl<'a> Sink<'a> {
     /// Appends `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
         // SAFETY: `data` belongs to `write` by construction.
@@ -354,23 +353,23 @@ impl Sink {
     }
 
     /// A sink that appends to `out` for as long as both are borrowed.
-    pub fn to_vec(out: &mut Vec<u8>) -> Self {
+    pub fn to_vec(out: &'a mut Vec<u8>) -> Self {
         unsafe extern "C" fn write(data: *mut (), ptr: *const u8, len: usize) {
             // SAFETY: `data` is the vector of `to_vec`; the bytes are valid for the call.
             unsafe { (*data.cast::<Vec<u8>>()).extend_from_slice(slice::from_raw_parts(ptr, len)) }
         }
-        Self { data: ptr::from_mut(out).cast(), write }
+        Self { data: ptr::from_mut(out).cast(), write, of: PhantomData }
     }
 }
 
-impl fmt::Write for Sink {
+impl fmt::Write for Sink<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push(text.as_bytes());
         Ok(())
     }
 }
 
-impl fmt::Debug for Sink {
+impl fmt::Debug for Sink<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sink")
     }

@@ -178,8 +178,8 @@ pub struct HostVtable {
         drop: unsafe extern "C" fn(*mut ()),
     ) -> *mut (),
     /// A template of the configuration with this session's values. `absent`: `-` instead of nothing.
-    pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink) -> bool,
-    pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str<'_>, *mut Sink) -> bool,
+    pub session_render: unsafe extern "C" fn(*const SessionShared, template: u32, absent: bool, *mut Sink<'_>) -> bool,
+    pub session_variable: unsafe extern "C" fn(*const SessionShared, name: Str<'_>, *mut Sink<'_>) -> bool,
     /// This module's objects for the block that the session is in now.
     pub session_place: unsafe extern "C" fn(*const SessionShared, module: *const ()) -> Place,
     /// One exchange of a session that carries many: a session of its own (domain, local, variables, slots, lease, access

@@ -182,7 +182,7 @@ pub(crate) struct Word;
 impl Variable<All> for Word {
     const NAME: &'static str = "all_first";
     const DOC: &'static str = "The first word.";
-    fn write(session: &Session<All>, _: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<All>, _: &str, out: &mut Sink<'_>) -> bool {
         session.conf().words.first().is_some_and(|w| {
             out.push(w.as_bytes());
             true
@@ -195,7 +195,7 @@ impl Variable<All> for Family {
     const NAME: &'static str = "all_x_";
     const DOC: &'static str = "Its own name.";
     const PREFIX: bool = true;
-    fn write(_: &Session<All>, rest: &str, out: &mut Sink) -> bool {
+    fn write(_: &Session<All>, rest: &str, out: &mut Sink<'_>) -> bool {
         out.push(rest.as_bytes());
         !rest.is_empty()
     }
@@ -206,7 +206,7 @@ impl Function for Upper {
     const NAME: &'static str = "upper";
     const DOC: &'static str = "Upper case.";
     const ARITY: u8 = 1;
-    fn call(args: &[Str<'_>], out: &mut Sink) -> bool {
+    fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool {
         out.push(args[0].to_uppercase().as_bytes());
         true
     }
@@ -225,7 +225,7 @@ pub(crate) struct Line;
 impl Greeting<All> for Line {
     const NAME: &'static str = "line";
     const ORDER: i32 = 0;
-    fn write(_: At<'_, All>, session: &Session<All>, request: &Connect<'_>, out: &mut Sink) -> bool {
+    fn write(_: At<'_, All>, session: &Session<All>, request: &Connect<'_>, out: &mut Sink<'_>) -> bool {
         out.push(format!("{} to {}\n", session.client.get(), request.host).as_bytes());
         request.host.as_str() != "nobody"
     }

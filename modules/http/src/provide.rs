@@ -61,7 +61,7 @@ impl Provider for Http {
         taken
     }
 
-    fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink) -> bool {
+    fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink<'_>) -> bool {
         let mut put = |bytes: &[u8]| {
             out.push(bytes);
             true
@@ -79,7 +79,7 @@ impl Provider for Http {
         .unwrap_or(false)
     }
 
-    fn header(&self, exchange: &Session<Self>, which: Which, name: &str, out: &mut Sink) -> bool {
+    fn header(&self, exchange: &Session<Self>, which: Which, name: &str, out: &mut Sink<'_>) -> bool {
         let found = with(exchange, |r| {
             let message = message(r, which);
             let id = Id::of(name.as_bytes());

@@ -43,11 +43,11 @@ fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
 }
 
 /// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
-fn header(message: &Message, name: &str, out: &mut Sink) -> bool {
+fn header(message: &Message, name: &str, out: &mut Sink<'_>) -> bool {
     joined(message.lines().map(|line| (line.name(&message.bytes), line.value(&message.bytes))), name, out)
 }
 
-fn joined<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str, out: &mut Sink) -> bool {
+fn joined<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str, out: &mut Sink<'_>) -> bool {
     let mut found = false;
     for (sent, value) in lines {
         let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
@@ -69,14 +69,14 @@ macro_rules! variable {
             const NAME: &'static str = $name;
             const DOC: &'static str = $doc;
 
-            fn write(session: &Session<Http>, _: &str, $out: &mut Sink) -> bool {
+            fn write(session: &Session<Http>, _: &str, $out: &mut Sink<'_>) -> bool {
                 of(session, |$request| $body)
             }
         }
     };
 }
 
-fn put(out: &mut Sink, bytes: &[u8]) -> bool {
+fn put(out: &mut Sink<'_>, bytes: &[u8]) -> bool {
     out.push(bytes);
     true
 }
@@ -127,7 +127,7 @@ impl Variable<Http> for IsUpstream {
     const NAME: &'static str = "http_is_upstream";
     const DOC: &'static str = "`1` when a peer was asked for the answer, else `0`.";
 
-    fn write(session: &Session<Http>, _: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, _: &str, out: &mut Sink<'_>) -> bool {
         of(session, |_| put(out, if session.upstream_sent.get() > 0 { b"1" } else { b"0" }))
     }
 }
@@ -139,7 +139,7 @@ impl Variable<Http> for HeaderToPeer {
     const DOC: &'static str = "A header of the request as the last peer got it, by its name with `_` for `-`.";
     const PREFIX: bool = true;
 
-    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink<'_>) -> bool {
         of(session, |r| {
             // The first line is no header.
             let lines = r.to_peer.split(|b| *b == b'\n').skip(1).filter_map(|line| {
@@ -158,7 +158,7 @@ impl Variable<Http> for Cookie {
     const DOC: &'static str = "A cookie of the request, by its name.";
     const PREFIX: bool = true;
 
-    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink<'_>) -> bool {
         of(session, |r| {
             let mut lines = r.request.lines().filter(|l| l.id == Id::Cookie);
             lines.find_map(|l| cookie::value(l.value(&r.request.bytes), rest.as_bytes())).is_some_and(|v| put(out, v))
@@ -173,7 +173,7 @@ impl Variable<Http> for QueryPart {
     const DOC: &'static str = "A parameter of the query, by its name, as it came.";
     const PREFIX: bool = true;
 
-    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink<'_>) -> bool {
         of(session, |r| {
             let query = split_query(r.uri()).1.unwrap_or_default();
             query::value(query, rest.as_bytes()).is_some_and(|v| put(out, v))
@@ -188,7 +188,7 @@ impl Variable<Http> for RequestHeader {
     const DOC: &'static str = "A header of the request, by its name with `_` for `-`.";
     const PREFIX: bool = true;
 
-    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink<'_>) -> bool {
         of(session, |r| header(&r.request, rest, out))
     }
 }
@@ -200,7 +200,7 @@ impl Variable<Http> for ResponseHeader {
     const DOC: &'static str = "A header of the answer, by its name with `_` for `-`.";
     const PREFIX: bool = true;
 
-    fn write(session: &Session<Http>, rest: &str, out: &mut Sink) -> bool {
+    fn write(session: &Session<Http>, rest: &str, out: &mut Sink<'_>) -> bool {
         of(session, |r| header(&r.response, rest, out))
     }
 }

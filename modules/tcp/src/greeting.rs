@@ -43,7 +43,7 @@ impl Greeting<Tcp> for Hello {
     const NAME: &'static str = "hello";
     const ORDER: i32 = 0;
 
-    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect<'_>, out: &mut Sink) -> bool {
+    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect<'_>, out: &mut Sink<'_>) -> bool {
         if !sends_hello(at, session) {
             return true;
         }
@@ -78,7 +78,7 @@ impl Greeting<Tcp> for ProxyProtocol {
     const NAME: &'static str = "proxy_protocol";
     const ORDER: i32 = 10;
 
-    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect<'_>, out: &mut Sink) -> bool {
+    fn write(at: At<'_, Tcp>, session: &Session<Tcp>, _: &Connect<'_>, out: &mut Sink<'_>) -> bool {
         let Some(Some(send)) = effective(at, session, |h| h.send_proxy) else { return true };
         match proxy(session, send) {
             Ok(bytes) => {

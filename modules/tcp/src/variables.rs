@@ -19,7 +19,7 @@ pub(crate) fn register(registry: &mut Registry<Tcp>) {
 }
 
 /// Writes a value; writing to the host's sink does not fail.
-fn put(out: &mut Sink, value: std::fmt::Arguments<'_>) -> bool {
+fn put(out: &mut Sink<'_>, value: std::fmt::Arguments<'_>) -> bool {
     out.write_fmt(value).is_ok()
 }
 
@@ -31,7 +31,7 @@ macro_rules! variable {
             const NAME: &'static str = $name;
             const DOC: &'static str = $doc;
 
-            fn write($session: &Session<Tcp>, _: &str, $out: &mut Sink) -> bool {
+            fn write($session: &Session<Tcp>, _: &str, $out: &mut Sink<'_>) -> bool {
                 $body
             }
         }

@@ -11,11 +11,11 @@ use anyproxy_module_api::abi::{
     session::{Cause, CloseReason, SessionShared, Stage, Who},
 };
 
-extern "C" fn nothing(_: Place, _: *const SessionShared, _: Str<'_>, _: *mut Sink) -> bool {
+extern "C" fn nothing(_: Place, _: *const SessionShared, _: Str<'_>, _: *mut Sink<'_>) -> bool {
     false
 }
 
-extern "C" fn no_call(_: Slice<'_, Str<'_>>, _: *mut Sink) -> bool {
+extern "C" fn no_call(_: Slice<'_, Str<'_>>, _: *mut Sink<'_>) -> bool {
     false
 }
 

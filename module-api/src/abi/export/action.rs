@@ -24,7 +24,7 @@ pub trait Action<M: Module> {
 impl<M: Module> Registry<M> {
     /// An action or the module's status.
     pub fn action<A: Action<M>>(&mut self) -> &mut Self {
-        unsafe extern "C" fn run<M: Module, A: Action<M>>(inst: *const (), args: Str<'_>, out: *mut Sink) -> bool {
+        unsafe extern "C" fn run<M: Module, A: Action<M>>(inst: *const (), args: Str<'_>, out: *mut Sink<'_>) -> bool {
             // SAFETY: this module's instance; the sink is lent for the call.
             let (m, out) = unsafe { (&*inst.cast::<M>(), &mut *out) };
             let r = guard(|| A::run(m, args.as_str())).unwrap_or_else(|| Err("the module panicked".to_owned()));

@@ -14,7 +14,7 @@ pub trait Greeting<M: Module> {
     /// Lower is sent first.
     const ORDER: i32;
     /// Writes it; false: the peer cannot be used.
-    fn write(at: At<'_, M>, session: &Session<M>, request: &Connect<'_>, out: &mut Sink) -> bool;
+    fn write(at: At<'_, M>, session: &Session<M>, request: &Connect<'_>, out: &mut Sink<'_>) -> bool;
 }
 
 impl<M: Module> Registry<M> {
@@ -23,7 +23,7 @@ impl<M: Module> Registry<M> {
         unsafe extern "C" fn write<M: Module, G: Greeting<M>>(
             p: Place,
             r: *const ConnectRequest<'_>,
-            out: *mut Sink,
+            out: *mut Sink<'_>,
         ) -> bool {
             // SAFETY: lent for the call.
             let r = unsafe { &*r };

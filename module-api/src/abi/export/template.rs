@@ -17,7 +17,7 @@ pub trait Variable<M: Module> {
     /// Whether it is a family.
     const PREFIX: bool = false;
     /// Writes the value; false: it has none.
-    fn write(session: &Session<M>, rest: &str, out: &mut Sink) -> bool;
+    fn write(session: &Session<M>, rest: &str, out: &mut Sink<'_>) -> bool;
 }
 
 /// A function for templates.
@@ -29,7 +29,7 @@ pub trait Function {
     /// Number of arguments.
     const ARITY: u8;
     /// Writes the result; false: it has none.
-    fn call(args: &[Str<'_>], out: &mut Sink) -> bool;
+    fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool;
 }
 
 impl<M: Module> Registry<M> {
@@ -39,7 +39,7 @@ impl<M: Module> Registry<M> {
             p: Place,
             s: *const SessionShared,
             rest: Str<'_>,
-            out: *mut Sink,
+            out: *mut Sink<'_>,
         ) -> bool {
             // SAFETY: see `Registry::listener`; the sink is lent for the call.
             guard(|| unsafe { V::write(&Session::lent(s, p), rest.as_str(), &mut *out) }).unwrap_or(false)
@@ -55,7 +55,7 @@ impl<M: Module> Registry<M> {
 
     /// A function for templates.
     pub fn function<F: Function>(&mut self) -> &mut Self {
-        unsafe extern "C" fn call<F: Function>(args: Slice<'_, Str<'_>>, out: *mut Sink) -> bool {
+        unsafe extern "C" fn call<F: Function>(args: Slice<'_, Str<'_>>, out: *mut Sink<'_>) -> bool {
             // SAFETY: lent for the call.
             guard(|| F::call(args.as_slice(), unsafe { &mut *out })).unwrap_or(false)
         }

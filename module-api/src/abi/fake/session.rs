@@ -204,7 +204,12 @@ pub(super) unsafe extern "C" fn set_slot(
     slots.push((module, data, drop));
     data
 }
-pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, absent: bool, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn render(
+    s: *const SessionShared,
+    template: u32,
+    absent: bool,
+    out: *mut Sink<'_>,
+) -> bool {
     // SAFETY: see above.
     let (s, out) = unsafe { (session(s), &mut *out) };
     let state = here();
@@ -214,7 +219,7 @@ pub(super) unsafe extern "C" fn render(s: *const SessionShared, template: u32, a
     }
     text.is_some()
 }
-pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink) -> bool {
+pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>, out: *mut Sink<'_>) -> bool {
     // SAFETY: see above.
     let (s, out) = unsafe { (session(s), &mut *out) };
     let value = here().variable(&s, name.as_str());

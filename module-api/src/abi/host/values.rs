@@ -149,7 +149,7 @@ pub struct ZoneDesc<'a> {
     /// Makes an empty one.
     pub create: unsafe extern "C" fn() -> *mut (),
     /// Writes it out; after this the giver bypasses it.
-    pub export: unsafe extern "C" fn(*mut (), *mut Sink),
+    pub export: unsafe extern "C" fn(*mut (), *mut Sink<'_>),
     /// Reads what `export` wrote; null: not understood, an empty one is made.
     pub import: unsafe extern "C" fn(schema: u32, *const u8, usize) -> *mut (),
     /// Gives it up.

@@ -17,6 +17,7 @@ mod lasting {
     use crate::abi::{bytes, conf, host, module, stream, upstream};
 
     pub(super) type Str = bytes::Str<'static>;
+    pub(super) type Sink = bytes::Sink<'static>;
     pub(super) type Slice<T> = bytes::Slice<'static, T>;
     pub(super) type Span = conf::Span<'static>;
     pub(super) type Value = conf::Value<'static>;

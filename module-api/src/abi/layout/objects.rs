@@ -2,11 +2,11 @@
 
 use super::{
     enums,
-    lasting::{ConnectRequest, PickCx, ScopeView, Slice, Str, StreamInfo},
+    lasting::{ConnectRequest, PickCx, ScopeView, Sink, Slice, Str, StreamInfo},
     structs,
 };
 use crate::abi::{
-    bytes::{Buf, IoVec, Sink},
+    bytes::{Buf, IoVec},
     conf::DirectiveDesc,
     error::{Error, Outcome},
     host::{Received, Report},

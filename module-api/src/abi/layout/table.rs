@@ -2,11 +2,11 @@
 
 use super::{
     enums,
-    lasting::{MetricDesc, PeerInfo, Slice, Span, Str, ZoneDesc},
+    lasting::{MetricDesc, PeerInfo, Sink, Slice, Span, Str, ZoneDesc},
     structs,
 };
 use crate::abi::{
-    bytes::{Buf, Sink},
+    bytes::Buf,
     error::{Error, Outcome},
     host::{
         Clock, Connected, HostVtable, Job, MetricKind, Object, PeerKey, Pool, Received, RecvBuf, Report, Resolved,

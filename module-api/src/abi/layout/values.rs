@@ -2,11 +2,11 @@
 
 use super::{
     enums,
-    lasting::{Node, Prop, ScopeView, Slice, Span, Str, Value},
+    lasting::{Node, Prop, ScopeView, Sink, Slice, Span, Str, Value},
     structs,
 };
 use crate::abi::{
-    bytes::{Buf, IoVec, Sink},
+    bytes::{Buf, IoVec},
     conf::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role, ScopeKind},
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions, Where},
@@ -38,7 +38,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             owner: *mut (),
             release: Option<unsafe extern "C" fn(owner: *mut (), ptr: *mut u8, cap: usize)>,
         }
-        Sink {
+        Sink [of] {
             data: *mut (),
             write: unsafe extern "C" fn(data: *mut (), ptr: *const u8, len: usize),
         }

@@ -112,7 +112,7 @@ pub struct GreetingPoint {
     /// Lower is sent first.
     pub order: i32,
     /// Writes it, by the peer's configuration. Nothing written: nothing sent. False: the peer cannot be used.
-    pub write: unsafe extern "C" fn(Place, *const ConnectRequest<'_>, *mut Sink) -> bool,
+    pub write: unsafe extern "C" fn(Place, *const ConnectRequest<'_>, *mut Sink<'_>) -> bool,
 }
 
 /// Takes an accepted stream and its session to the end.
@@ -263,7 +263,7 @@ pub struct VariablePoint {
     /// Whether it is a family.
     pub prefix: bool,
     /// Writes the value of this session. False: it has none.
-    pub write: unsafe extern "C" fn(Place, *const SessionShared, rest: Str<'_>, *mut Sink) -> bool,
+    pub write: unsafe extern "C" fn(Place, *const SessionShared, rest: Str<'_>, *mut Sink<'_>) -> bool,
 }
 
 /// A function `${name(…)}`.
@@ -277,7 +277,7 @@ pub struct FunctionPoint {
     /// Number of arguments.
     pub arity: u8,
     /// Writes the result.
-    pub call: unsafe extern "C" fn(args: Slice<'_, Str<'_>>, *mut Sink) -> bool,
+    pub call: unsafe extern "C" fn(args: Slice<'_, Str<'_>>, *mut Sink<'_>) -> bool,
 }
 
 /// An action of the control socket, `anyproxy ctl <module> <name> …`, or with an empty name the module's status.
@@ -289,7 +289,7 @@ pub struct ActionPoint {
     /// One line of documentation.
     pub doc: Str<'static>,
     /// Takes a JSON text, writes a JSON text. False: what it wrote is the error.
-    pub run: unsafe extern "C" fn(inst: *const (), args: Str<'_>, *mut Sink) -> bool,
+    pub run: unsafe extern "C" fn(inst: *const (), args: Str<'_>, *mut Sink<'_>) -> bool,
 }
 
 /// A contract that this module offers to others.

@@ -39,7 +39,7 @@ pub fn zone<T: ZoneState>(name: &'static str) -> Result<ZoneRef<T>, Error> {
     unsafe extern "C" fn create<T: ZoneState>() -> *mut () {
         guard(|| boxed(T::default())).unwrap_or(std::ptr::null_mut())
     }
-    unsafe extern "C" fn export<T: ZoneState>(data: *mut (), to: *mut Sink) {
+    unsafe extern "C" fn export<T: ZoneState>(data: *mut (), to: *mut Sink<'_>) {
         // SAFETY: made by `create` or `import`; the sink is the host's for the call.
         guard(|| unsafe { (*to).push(&(*data.cast::<Tagged<T>>()).value.export()) });
     }

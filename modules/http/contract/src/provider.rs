@@ -18,9 +18,9 @@ pub trait Provider: Module {
     /// Takes a hook, or a handler for `http_router`. False: it cannot be taken.
     fn register(&self, hook: Registered, handler: bool) -> bool;
     /// See `HttpTable::part`.
-    fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink) -> bool;
+    fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink<'_>) -> bool;
     /// See `HttpTable::header`.
-    fn header(&self, exchange: &Session<Self>, which: Which, name: &str, out: &mut Sink) -> bool;
+    fn header(&self, exchange: &Session<Self>, which: Which, name: &str, out: &mut Sink<'_>) -> bool;
     /// See `HttpTable::headers`.
     fn headers(&self, exchange: &Session<Self>, which: Which, each: &mut dyn FnMut(&str, &[u8]));
     /// See `HttpTable::edit`.
@@ -153,7 +153,7 @@ unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), 
     .unwrap_or(false)
 }
 
-unsafe extern "C" fn part<P: Provider>(p: *const (), s: *const SessionShared, part: u32, out: *mut Sink) -> bool {
+unsafe extern "C" fn part<P: Provider>(p: *const (), s: *const SessionShared, part: u32, out: *mut Sink<'_>) -> bool {
     const PARTS: [Part; 8] = [
         Part::Method,
         Part::Target,
@@ -174,7 +174,7 @@ unsafe extern "C" fn header<P: Provider>(
     s: *const SessionShared,
     n: u32,
     name: Str<'_>,
-    out: *mut Sink,
+    out: *mut Sink<'_>,
 ) -> bool {
     // SAFETY: as above.
     unsafe { with::<P, _>(p, s, |p, s| p.header(s, which(n), name.as_str(), &mut *out)) }.unwrap_or(false)

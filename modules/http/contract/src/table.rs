@@ -117,10 +117,15 @@ pub struct HttpTable {
     /// Registers what `http_router` calls by its name, in `prepare`. False: the name is taken.
     pub add_handler: unsafe extern "C" fn(provider: *const (), *const RawHook<'_>) -> bool,
     /// Writes a part of the request (see `Part`). False: it has none.
-    pub part: unsafe extern "C" fn(provider: *const (), *const SessionShared, part: u32, *mut Sink) -> bool,
+    pub part: unsafe extern "C" fn(provider: *const (), *const SessionShared, part: u32, *mut Sink<'_>) -> bool,
     /// Writes a header's values, joined by commas. False: there is none.
-    pub header:
-        unsafe extern "C" fn(provider: *const (), *const SessionShared, which: u32, name: Str<'_>, *mut Sink) -> bool,
+    pub header: unsafe extern "C" fn(
+        provider: *const (),
+        *const SessionShared,
+        which: u32,
+        name: Str<'_>,
+        *mut Sink<'_>,
+    ) -> bool,
     /// Calls `each` with every header line, in order.
     pub headers: unsafe extern "C" fn(
         provider: *const (),
@@ -173,7 +178,7 @@ pub const LAYOUT: u64 = fingerprint(&[
     size_of::<FilePart>(),
     size_of::<Outcome<RawAnswer>>(),
     size_of::<Outcome<RawResponse>>(),
-    size_of::<Sink>(),
+    size_of::<Sink<'_>>(),
 ]);
 
 /// FNV-1a over the numbers that a change in place would change.

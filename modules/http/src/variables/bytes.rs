@@ -17,7 +17,7 @@ pub(super) fn register(registry: &mut Registry<Http>) {
         .variable::<BodyToPeer>();
 }
 
-fn number(out: &mut Sink, n: u64) -> bool {
+fn number(out: &mut Sink<'_>, n: u64) -> bool {
     write!(out, "{n}").is_ok()
 }
 
@@ -29,7 +29,7 @@ macro_rules! counts {
             const NAME: &'static str = $head_name;
             const DOC: &'static str = $head_doc;
 
-            fn write(session: &Session<Http>, _: &str, out: &mut Sink) -> bool {
+            fn write(session: &Session<Http>, _: &str, out: &mut Sink<'_>) -> bool {
                 of(session, |r| number(out, r.heads.$count))
             }
         }
@@ -40,7 +40,7 @@ macro_rules! counts {
             const NAME: &'static str = $body_name;
             const DOC: &'static str = $body_doc;
 
-            fn write(session: &Session<Http>, _: &str, out: &mut Sink) -> bool {
+            fn write(session: &Session<Http>, _: &str, out: &mut Sink<'_>) -> bool {
                 of(session, |r| number(out, session.$count.get().saturating_sub(r.heads.$count)))
             }
         }

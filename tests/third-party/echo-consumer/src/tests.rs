@@ -4,7 +4,7 @@ use sample_contract::{EchoTable, Provider};
 
 struct Twice;
 impl Provider for Twice {
-    fn answer(&self, bytes: &[u8], to: &mut Sink) {
+    fn answer(&self, bytes: &[u8], to: &mut Sink<'_>) {
         assert_ne!(bytes, b"panic", "told to");
         to.push(bytes);
         to.push(bytes);

@@ -48,7 +48,7 @@ impl Module for EchoProvider {
 }
 
 impl Provider for EchoProvider {
-    fn answer(&self, bytes: &[u8], to: &mut Sink) {
+    fn answer(&self, bytes: &[u8], to: &mut Sink<'_>) {
         self.calls.fetch_add(1, Relaxed);
         to.push(&bytes.to_ascii_uppercase());
         to.push(self.suffix.get().map_or(&[], |suffix| suffix.as_bytes()));

@@ -29,7 +29,7 @@ pub struct EchoTable {
     /// What `answer` works on.
     provider: *const (),
     /// Writes the answer to some bytes. False: it panicked.
-    answer: unsafe extern "C" fn(provider: *const (), ptr: *const u8, len: usize, to: *mut Sink) -> bool,
+    answer: unsafe extern "C" fn(provider: *const (), ptr: *const u8, len: usize, to: *mut Sink<'_>) -> bool,
 }
 
 // SAFETY: functions, and a provider that is `Sync`.
@@ -40,7 +40,7 @@ unsafe impl Sync for EchoTable {}
 /// What a provider writes.
 pub trait Provider: Sync + 'static {
     /// Writes the answer to `bytes`.
-    fn answer(&self, bytes: &[u8], to: &mut Sink);
+    fn answer(&self, bytes: &[u8], to: &mut Sink<'_>);
 }
 
 impl EchoTable {
@@ -50,7 +50,7 @@ impl EchoTable {
             provider: *const (),
             ptr: *const u8,
             len: usize,
-            to: *mut Sink,
+            to: *mut Sink<'_>,
         ) -> bool {
             // SAFETY: the provider of `new`; bytes and sink are lent for the call.
             guard(|| unsafe { (*provider.cast::<P>()).answer(slice::from_raw_parts(ptr, len), &mut *to) }).is_some()
@@ -109,7 +109,7 @@ mod tests {
     fn a_table_answers_by_its_provider() {
         struct Twice;
         impl Provider for Twice {
-            fn answer(&self, bytes: &[u8], to: &mut Sink) {
+            fn answer(&self, bytes: &[u8], to: &mut Sink<'_>) {
                 to.push(bytes);
                 to.push(bytes);
             }
