@@ -14,7 +14,7 @@ mod tests;
 use crate::{
     config::tree::{ScopeId, Server, Tree},
     services::{
-        current::{Current, enter},
+        current::{Current, enter, enter_in},
         instance::Instance,
         points,
     },
@@ -110,7 +110,7 @@ pub fn documentation() -> Vec<(&'static str, &'static str)> {
 fn ask(session: &Session, module: u16, point: &VariablePoint, rest: &str, out: &mut Vec<u8>) -> bool {
     let worker = &session.worker;
     let place = worker.place(module, worker.cycle.conf(session.scope.get(), module));
-    let _who = enter(Current::in_session(session, module));
+    let _who = enter_in(session, module);
     points::variable(point, place, session, rest, out)
 }
 

@@ -147,3 +147,11 @@ pub fn enter(now: Current) -> Entered {
     publish(&now);
     Entered(CURRENT.replace(now))
 }
+
+/// The same of a module in a session. Nothing is to be stated where it runs already, and is called back by what it called.
+#[inline]
+pub fn enter_in(session: &Session, module: u16) -> Option<Entered> {
+    let runs = current();
+    let is_other = runs.module != module || !ptr::eq(runs.worker, &raw const *session.worker);
+    is_other.then(|| enter(Current::in_session(session, module)))
+}

@@ -1,7 +1,6 @@
 //! Sessions as modules see them: the functions of the table that take a session's pointer, and the slots that modules
 //! keep in it.
 
-use super::current::Current;
 use crate::session::{Session, Texts};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Slice, Str},
@@ -49,7 +48,7 @@ impl Slots {
         // One by one: the list's memory is for the next exchange.
         while let Some(slot) = { self.0.borrow_mut().pop() } {
             let module = session.worker.cycle.module_of(slot.module);
-            let _who = super::current::enter(Current::in_session(session, module));
+            let _who = super::current::enter_in(session, module);
             // SAFETY: given up once; the function belongs to the value.
             unsafe { (slot.drop)(slot.data) }
         }
