@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use h2::Reason;
-use harness::{Origin, Proxy, client};
+use harness::{Origin, Proxy, client, eventually};
 
 use crate::h2::*;
 use crate::support::{head, proxy_to, server};
@@ -207,21 +207,25 @@ fn a_window_of_the_connection_that_opens_bit_by_bit_goes_to_the_urgent() {
     assert!(all.before(1, 3) + all.before(5, 3) < ALL / 4, "{all:?}");
 }
 
+/// Bytes of an answer of the origin: few enough to lie in the sockets between it and the proxy.
+const SMALL: usize = 128 << 10;
+
 /// Answers with what the path says as its `Priority`: `/u=1`.
 fn origin() -> Origin {
     Origin::start(|mut conn| {
         while let Some(head) = head(&mut conn) {
             let path = head.split(' ').nth(1).expect("a path").trim_start_matches('/');
             let lines: String = path.split('&').map(|value| format!("Priority: {value}\r\n")).collect();
-            conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {ALL}\r\n{lines}\r\n").as_bytes())?;
-            conn.write_all(&vec![b'x'; ALL])?;
+            conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {SMALL}\r\n{lines}\r\n").as_bytes())?;
+            conn.write_all(&vec![b'x'; SMALL])?;
         }
         Ok(())
     })
 }
 
-/// Asks for all of these, opens the window of the connection once all heads are there, and tells the order of the ends.
-fn ends(proxy: &Proxy, asked: &[(&str, Option<&str>)]) -> Vec<u32> {
+/// Asks for all of these, opens the window of the connection once all answers are at hand, and tells the order of the ends.
+fn ends(proxy: &Proxy, origin: &Origin, asked: &[(&str, Option<&str>)]) -> Vec<u32> {
+    let before = origin.sent();
     let mut raw = Raw::open(proxy.addr(0));
     let mut bytes = wide_streams();
     for (n, (path, priority)) in asked.iter().enumerate() {
@@ -231,6 +235,7 @@ fn ends(proxy: &Proxy, asked: &[(&str, Option<&str>)]) -> Vec<u32> {
     for _ in asked {
         raw.until("a head", |f| f.kind == HEADERS);
     }
+    eventually("the origin has sent all", || (origin.sent() - before >= (asked.len() * SMALL) as u64).then_some(()));
     raw.write(&wide_connection());
     Came::until(&mut raw, asked.len()).ends()
 }
@@ -247,12 +252,12 @@ fn the_origin_overrides_what_it_names() {
         ("/u=8&x=(", Some("u=4")),
         ("/x&u=2", None),
     ];
-    assert_eq!(ends(&proxy, &asked), [5, 9, 7, 3, 1]);
+    assert_eq!(ends(&proxy, &origin, &asked), [5, 9, 7, 3, 1]);
     // Also where the client says nothing.
-    assert_eq!(ends(&proxy, &[("/u=6", None), ("/x", None), ("/u=2", None)]), [5, 3, 1]);
+    assert_eq!(ends(&proxy, &origin, &[("/u=6", None), ("/x", None), ("/u=2", None)]), [5, 3, 1]);
     // What the configuration leaves out does not count.
     let proxy = proxy_to(origin.addr(), "http_response_header \"remove\" \"Priority\"");
-    assert_eq!(ends(&proxy, &[("/u=7", Some("u=0")), ("/u=0", Some("u=7"))]), [1, 3]);
+    assert_eq!(ends(&proxy, &origin, &[("/u=7", Some("u=0")), ("/u=0", Some("u=7"))]), [1, 3]);
 }
 
 #[test]
