@@ -183,6 +183,12 @@ fn a_client_may_say_so_before_it_asks() {
     raw.write(&[early.concat(), asked.concat()].concat());
     let came = Came::until(&mut raw, 3);
     assert_eq!(came.ends(), [5, 1, 3], "{came:?}");
+    // That is a word, too, of the others of its connection.
+    let mut raw = Raw::open(proxy.addr(0));
+    let early = [wide_streams(), wide_connection(), update(1, "")].concat();
+    raw.write(&[early, [1, 3].map(|id| asks(id, "/", None)).concat()].concat());
+    let came = Came::until(&mut raw, 2);
+    assert!(came.before(3, 1) < ALL / 4, "{came:?}");
 }
 
 #[test]

@@ -116,18 +116,16 @@ impl Mux {
 
     /// The answer of a stream is about to be sent: what its origin says of its order, and its client, where that is heeded.
     pub(super) fn order(&mut self, key: u32, heeded: bool, asked: Option<Parameters>, origin: Parameters) {
-        self.orders |= asked.is_some();
-        let orders = self.orders;
         let Some(entry) = self.streams.get_mut(key as usize).and_then(Option::as_mut) else { return };
+        let mut client = None;
         if heeded {
-            entry.origin = Some(origin);
+            client = self.codec.priority(entry.id).or_else(|| asked.map(|asked| asked.over(Priority::default())));
+            self.orders |= client.is_some();
             // Whoever says something of one request means the defaults where it says nothing of another.
-            let asked = asked.map(|asked| asked.over(Priority::default())).or_else(|| orders.then(Priority::default));
-            let client = self.codec.priority(entry.id).or(asked);
-            entry.order = Order::of(client, origin);
-        } else {
-            entry.order = Order::of(None, origin);
+            client = client.or_else(|| self.orders.then(Priority::default));
+            entry.origin = Some(origin);
         }
+        entry.order = Order::of(client, origin);
         if entry.order != Order::default() {
             // Not before those that wait.
             entry.share = 0;
