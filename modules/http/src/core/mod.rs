@@ -30,6 +30,7 @@ pub mod query;
 pub mod range;
 pub mod redirect;
 pub mod rewrite;
+pub mod structured;
 pub mod websocket;
 
 #[cfg(test)]

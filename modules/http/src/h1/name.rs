@@ -54,6 +54,7 @@ ids! {
     XRequestId "X-Request-Id"
     TraceParent "Traceparent"
     Via "Via"
+    Priority "Priority"
     Date "Date"
     Server "Server"
     Location "Location"

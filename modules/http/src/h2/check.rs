@@ -144,6 +144,7 @@ fn answer(
             }
             return;
         }
+        Event::Priority { stream, .. } => assert!(connection.priority(*stream).is_some()),
         Event::Reset { stream, .. } => assert_eq!(connection.key(*stream), None),
         Event::Writable { .. } | Event::GoAway { .. } | Event::Pong { .. } => {}
     }

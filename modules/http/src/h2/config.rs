@@ -57,6 +57,7 @@ const INITIAL_WINDOW_SIZE: u16 = 0x4;
 const MAX_FRAME_SIZE: u16 = 0x5;
 const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 const ENABLE_CONNECT_PROTOCOL: u16 = 0x8;
+const NO_RFC7540_PRIORITIES: u16 = 0x9;
 
 /// The window of a stream and of the connection before anything is said (RFC 9113 section 6.9.2).
 pub(super) const INITIAL_WINDOW: u32 = 65_535;
@@ -101,6 +102,8 @@ impl Config {
             setting(MAX_FRAME_SIZE, self.max_frame);
         }
         setting(MAX_HEADER_LIST_SIZE, self.header_list);
+        // PRIORITY is neither sent nor looked at (RFC 9218 section 2.1).
+        setting(NO_RFC7540_PRIORITIES, 1);
         let length = out.len() - head - HEAD;
         out[head..head + HEAD].copy_from_slice(&frame::encode_head(length, frame::SETTINGS, 0, 0));
     }
@@ -115,6 +118,8 @@ pub(super) struct Peer {
     pub(super) max_frame: u32,
     pub(super) header_list: u32,
     pub(super) extended_connect: bool,
+    /// It has no use for PRIORITY: nor has anybody here, but it must not change its mind.
+    no_rfc7540_priorities: bool,
 }
 
 impl Default for Peer {
@@ -127,14 +132,21 @@ impl Default for Peer {
             max_frame: MIN_FRAME,
             header_list: u32::MAX,
             extended_connect: false,
+            no_rfc7540_priorities: false,
         }
     }
 }
 
 impl Peer {
-    /// Takes in the payload of SETTINGS (RFC 9113 section 6.5.2). `table` is called for each size of the table, since
-    /// also one that does not last empties it.
-    pub(super) fn update(&mut self, payload: &[u8], server: bool, mut table: impl FnMut(u32)) -> Result<(), Fatal> {
+    /// Takes in the payload of SETTINGS (RFC 9113 section 6.5.2), the `first` or a later one. `table` is called for each
+    /// size of the table, since also one that does not last empties it.
+    pub(super) fn update(
+        &mut self,
+        payload: &[u8],
+        server: bool,
+        first: bool,
+        mut table: impl FnMut(u32),
+    ) -> Result<(), Fatal> {
         for &[a, b, c, d, e, f] in payload.as_chunks::<6>().0 {
             let value = u32::from_be_bytes([c, d, e, f]);
             match u16::from_be_bytes([a, b]) {
@@ -161,6 +173,11 @@ impl Peer {
                     return Err(Fatal::protocol("invalid SETTINGS_ENABLE_CONNECT_PROTOCOL"));
                 }
                 ENABLE_CONNECT_PROTOCOL => self.extended_connect = value == 1,
+                // What the first one says, or leaves out, stays so (RFC 9218 section 2.1.1).
+                NO_RFC7540_PRIORITIES if value > 1 || (!first && self.no_rfc7540_priorities != (value == 1)) => {
+                    return Err(Fatal::protocol("invalid SETTINGS_NO_RFC7540_PRIORITIES"));
+                }
+                NO_RFC7540_PRIORITIES => self.no_rfc7540_priorities = value == 1,
                 _ => {}
             }
         }

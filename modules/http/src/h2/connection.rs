@@ -8,6 +8,7 @@ use super::event::Event;
 use super::flow::{Receive, Send};
 use super::frame::{self, HEAD, Head, PREFACE};
 use super::hpack::{Decoder, Encoder};
+use super::priorities::Early;
 use super::streams::Streams;
 
 /// Which side of the connection this is.
@@ -37,6 +38,8 @@ pub struct Connection {
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) streams: Streams,
+    /// Server: what the peer said of streams that it has not opened yet.
+    pub(super) early: Early,
     pub(super) send: Send,
     pub(super) receive: Receive,
     pub(super) budget: Budget,
@@ -134,6 +137,7 @@ impl Connection {
             decoder: Decoder::new(config.header_table),
             encoder: Encoder::new(),
             streams: Streams::new(),
+            early: Early::default(),
             send: Send::new(INITIAL_WINDOW),
             receive: Receive::new(config.connection_window),
             budget: Budget::new(&config),
@@ -201,6 +205,7 @@ impl Connection {
             + self.decoder.held()
             + self.encoder.held()
             + self.streams.held()
+            + self.early.held()
     }
 
     /// Looks at `input`, which lies at `base` in that of the caller.
@@ -217,7 +222,7 @@ impl Connection {
                 if let Some(payload) = input.get(HEAD..end) {
                     return Ok(Step::of(end, self.frame(head, payload, out)?));
                 }
-                if head.kind > frame::CONTINUATION {
+                if head.kind > frame::CONTINUATION && head.kind != frame::PRIORITY_UPDATE {
                     self.budget.idle()?;
                     self.state = State::Skip(head.length);
                 } else {

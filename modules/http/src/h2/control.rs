@@ -1,5 +1,5 @@
 //! Frames without a message: RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, PRIORITY, and those that are not known
-//! (RFC 9113 sections 6.3 to 6.9 and 5.5).
+//! (RFC 9113 sections 6.3 to 6.9 and 5.5). PRIORITY_UPDATE has a file of its own.
 
 use super::budget;
 use super::code::{Code, Fatal};
@@ -17,7 +17,8 @@ impl Connection {
             frame::PING => self.pinged(head, payload, out),
             frame::GOAWAY => self.goaway(head, payload),
             frame::PUSH_PROMISE => Err(Fatal::protocol("PUSH_PROMISE")),
-            frame::PRIORITY => self.priority(head, payload, out),
+            frame::PRIORITY => self.old_priority(head, payload, out),
+            frame::PRIORITY_UPDATE => self.priority_update(head, payload),
             _ => {
                 self.budget.idle()?;
                 Ok(None)
@@ -87,9 +88,9 @@ impl Connection {
             self.budget.idle()?;
         }
         self.budget.answer(out.len())?;
-        self.settings = true;
+        let first = !std::mem::replace(&mut self.settings, true);
         let (window, max_streams) = (self.peer.window, self.peer.max_streams);
-        self.peer.update(payload, self.role == Role::Server, |size| self.encoder.allowed(size))?;
+        self.peer.update(payload, self.role == Role::Server, first, |size| self.encoder.allowed(size))?;
         let by = i64::from(self.peer.window) - i64::from(window);
         if by != 0 {
             // The windows of open streams move with it, those of what is sent (section 6.9.2).
@@ -171,7 +172,7 @@ impl Connection {
     }
 
     /// PRIORITY, which says nothing any more (section 5.3.2), may come for any stream.
-    fn priority(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
+    fn old_priority(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
         if head.stream == 0 {
             return Err(Fatal::protocol("PRIORITY on stream 0"));
         }

@@ -61,6 +61,13 @@ pub enum Event {
         /// streams that the peer's GOAWAY leaves out, with [`Code::REFUSED_STREAM`]: the peer has not begun with those.
         own: bool,
     },
+    /// Server: the client says anew how the answer is to come beside others: [`super::Connection::priority`].
+    Priority {
+        /// The stream.
+        stream: u32,
+        /// Its key.
+        key: u32,
+    },
     /// What could not be sent can be now: a window opened, or the peer allows more streams.
     Writable {
         /// The stream; 0: try all of them.

@@ -18,6 +18,11 @@ fn flood(side: &mut Side, most: usize, mut frame: impl FnMut(usize) -> Vec<u8>) 
     panic!("never enough");
 }
 
+/// PRIORITY_UPDATE.
+fn update(stream: u32) -> Vec<u8> {
+    frame(PRIORITY_UPDATE, 0, 0, &[&stream.to_be_bytes()[..], b"u=3"].concat())
+}
+
 /// A new stream for each round.
 fn stream(round: usize) -> u32 {
     round as u32 * 2 + 1
@@ -71,6 +76,9 @@ fn frames_that_do_nothing() {
         settings(&[(4, 1), (4, 65_535)]),
         frame(SETTINGS, ACK, 0, b""),
         frame(PRIORITY, 0, 1, &[0; 5]),
+        update(1),
+        update(3),
+        update(7),
         data(1, false, b""),
         frame(DATA, PADDED, 1, &[3, 0, 0, 0]),
         number(WINDOW_UPDATE, 0, 1),
@@ -159,7 +167,7 @@ fn a_usual_client_is_not_taken_for_an_attacker() {
     let mut server = Side::server(Config { idle_frames: 20, resets: 5, ..Config::default() });
     for round in 0..1000 {
         let id = stream(round);
-        let mut bytes = [headers(id, true, GET), frame(0x10, 0, 0, b"u=3"), frame(PRIORITY, 0, id, &[0; 5])].concat();
+        let mut bytes = [headers(id, true, GET), update(id), frame(PRIORITY, 0, id, &[0; 5])].concat();
         if round % 10 == 0 {
             bytes.extend(frame(PING, 0, 0, &[0; 8]));
         }

@@ -10,6 +10,8 @@ pub(super) const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 pub(super) const WINDOW_UPDATE: u8 = 0x8;
 pub(super) const CONTINUATION: u8 = 0x9;
+/// RFC 9218 section 7.1.
+pub(super) const PRIORITY_UPDATE: u8 = 0x10;
 
 pub(super) const END_STREAM: u8 = 0x1;
 /// Of SETTINGS and PING.

@@ -21,7 +21,7 @@ fn both_sides_begin_with_settings() {
     let mut server = Side::new(Role::Server, config);
     let sent = server.sent();
     let list: Vec<_> = sent[0].1.chunks(6).map(|setting| setting[1]).collect();
-    assert_eq!((sent[0].0.kind, list), (SETTINGS, vec![1, 3, 4, 5, 6]));
+    assert_eq!((sent[0].0.kind, list), (SETTINGS, vec![1, 3, 4, 5, 6, 9]));
     assert_eq!((sent[1].0.kind, &sent[1].1[..]), (WINDOW_UPDATE, &(100_000u32 - 65_535).to_be_bytes()[..]));
     let mut client = Side::new(Role::Client, Config::default());
     assert!(client.out.starts_with(PREFACE));
@@ -162,7 +162,7 @@ fn padding_priority_and_unknown_frames_are_passed_over() {
     let flags = PADDED | PRIORITIZED | END_HEADERS;
     let first = frame(HEADERS, flags, 1, &padded);
     let unknown = frame(0xab, 0xff, 77, &[1; 16_000]);
-    let events = server.feed(&[first, unknown, frame(PRIORITY, 0, 9, &[0; 5]), frame(0x10, 0, 0, b"")].concat());
+    let events = server.feed(&[first, unknown, frame(PRIORITY, 0, 9, &[0; 5]), frame(0x11, 0, 0, b"")].concat());
     assert_eq!(events, Ok(vec![head(1, false)]));
     let padded = [&[4][..], b"content", &[0; 4]].concat();
     let start = HEAD + 1;

@@ -1,4 +1,5 @@
-//! A codec for HTTP/2 connections (RFC 9113), with HPACK (RFC 7541) and extended `CONNECT` (RFC 8441), for both sides.
+//! A codec for HTTP/2 connections (RFC 9113), with HPACK (RFC 7541), extended `CONNECT` (RFC 8441) and PRIORITY_UPDATE (RFC
+//! 9218), for both sides.
 //! Works on bytes that the caller holds; knows nothing of sockets, time, configuration or routes.
 //!
 //! What a peer can make it do, hold or answer is bounded by [`Config`]; a message that two readers could understand
@@ -20,6 +21,7 @@ mod frame;
 mod head;
 mod hpack;
 mod message;
+mod priorities;
 mod section;
 mod send;
 mod streams;
@@ -46,6 +48,8 @@ mod message_tests;
 mod noise_tests;
 #[cfg(test)]
 mod pipe_tests;
+#[cfg(test)]
+mod priorities_tests;
 #[cfg(test)]
 mod send_tests;
 #[cfg(test)]

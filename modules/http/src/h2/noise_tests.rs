@@ -27,7 +27,7 @@ fn frames(random: &mut Random, role: Role) -> Vec<u8> {
         let fields = if role == Role::Server { POST } else { &status[..] };
         let fields = with(fields, [&[][..], &[("x", "y")], &[("content-length", "5")], &[("X", "y")]][random.below(4)]);
         let end = random.below(2) == 0;
-        bytes.extend(match random.below(14) {
+        bytes.extend(match random.below(15) {
             0..=3 => {
                 next += 2;
                 headers(if role == Role::Server { next - 2 } else { stream }, end, &fields)
@@ -45,8 +45,13 @@ fn frames(random: &mut Random, role: Role) -> Vec<u8> {
             8 => frame(DATA, PADDED | u8::from(end), stream, &[&[2][..], &[7; 8]].concat()),
             9 => number(RST_STREAM, stream, 8),
             10 => number(WINDOW_UPDATE, [0, stream][random.below(2)], random.below(70_000) as u32),
-            11 => settings(&[([1, 2, 3, 4, 5, 8][random.below(6)], random.below(70_000) as u32)]),
-            12 => frame(PING, u8::from(end), 0, &[0; 8]),
+            11 => settings(&[([1, 2, 3, 4, 5, 8, 9][random.below(7)], random.below(70_000) as u32)]),
+            12 => {
+                let field: &[u8] = [&b"u=1, i"[..], b"", b"u=\"", b"u=9;x"][random.below(4)];
+                let id = random.below(12) as u32;
+                frame(PRIORITY_UPDATE, 0, 0, &[&id.to_be_bytes()[..], field].concat())
+            }
+            13 => frame(PING, u8::from(end), 0, &[0; 8]),
             _ => frame(random.below(32) as u8, random.below(256) as u8, stream, &vec![1; random.below(20)]),
         });
     }

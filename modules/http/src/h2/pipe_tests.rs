@@ -192,7 +192,7 @@ impl Peer {
                     self.sending.remove(&stream);
                     self.done.push((stream, Some(code)));
                 }
-                Event::Writable { .. } | Event::GoAway { .. } | Event::Pong { .. } => {}
+                Event::Priority { .. } | Event::Writable { .. } | Event::GoAway { .. } | Event::Pong { .. } => {}
                 Event::Refused { .. } => panic!("{event:?}"),
             }
             at += length;

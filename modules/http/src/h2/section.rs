@@ -107,6 +107,7 @@ impl Connection {
             return self.no_request(id);
         }
         self.last = id;
+        let priority = self.early.open(id);
         if self.going == Going::Final {
             // The peer knows from GOAWAY that nobody looks at it (section 6.8).
             self.streams.ignore(id);
@@ -138,6 +139,7 @@ impl Connection {
         stream.received_head = true;
         stream.received_end = end;
         (stream.is_head, stream.is_connect) = (is_head, is_connect);
+        stream.priority = priority;
         Ok(Some(if too_large {
             Event::Refused { stream: id, end, status: 431 }
         } else {

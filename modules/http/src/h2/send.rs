@@ -52,6 +52,13 @@ impl Connection {
         }
     }
 
+    /// Bytes of content that may be sent now on all streams together.
+    #[must_use]
+    #[inline]
+    pub fn window(&self) -> usize {
+        self.send.left()
+    }
+
     /// The most that one frame of content may hold.
     #[must_use]
     #[inline]

@@ -1,6 +1,7 @@
 //! The open streams of a connection, by id. Knows nothing of frames.
 
 use super::flow::{Receive, Send};
+use crate::core::priority::Priority;
 
 /// No `content-length` holds the data to anything.
 pub(super) const UNKNOWN: u64 = u64::MAX;
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     /// The request is `HEAD`, or `CONNECT`: what is said of content in the response means something else.
     pub(super) is_head: bool,
     pub(super) is_connect: bool,
+    /// What PRIORITY_UPDATE said last.
+    pub(super) priority: Option<Priority>,
 }
 
 /// The streams that were closed last: those whose frames may still be on their way, and those that are done with.
@@ -126,6 +129,7 @@ impl Streams {
             sent_end: false,
             is_head: false,
             is_connect: false,
+            priority: None,
         };
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = stream;

@@ -1,15 +1,12 @@
 //! What a connection of HTTP/2 keeps of one of its streams.
 
-use super::inbox::Inbox;
-use crate::{Http, core::priority::USUAL, h2::Code, message::Message};
+use super::{inbox::Inbox, order::Order, turns::SHARE};
+use crate::{Http, core::priority::Parameters, h2::Code, message::Message};
 use anyproxy_module_api::{Session, Task};
 use std::{
     collections::VecDeque,
     task::{Context, Waker},
 };
-
-/// Bytes that a stream may send before others that wait.
-pub(super) const SHARE: usize = 64 << 10;
 
 /// A stream whose answer is under way.
 #[derive(Debug)]
@@ -31,8 +28,9 @@ pub(super) struct Entry {
     /// Bytes that it may send before others, and whether it waits for some.
     pub(super) share: usize,
     pub(super) queued: bool,
-    /// Which of those that wait comes first (RFC 9218).
-    pub(super) urgency: u8,
+    /// How its turns come, and what its origin says of that, once that is known: then the client may say otherwise.
+    pub(super) order: Order,
+    pub(super) origin: Option<Parameters>,
 }
 
 impl Entry {
@@ -49,7 +47,8 @@ impl Entry {
             reset: None,
             share: SHARE,
             queued: false,
-            urgency: USUAL,
+            order: Order::default(),
+            origin: None,
         }
     }
 

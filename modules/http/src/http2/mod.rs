@@ -13,9 +13,11 @@ mod deadlines;
 mod entry;
 mod inbox;
 mod mux;
+mod order;
 pub(crate) mod peers;
 mod request;
 mod sending;
+mod share;
 mod stream;
 pub(crate) mod tunnel;
 mod turns;
@@ -35,7 +37,8 @@ use anyproxy_module_api::{
     Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, spawn, tracing,
 };
 use entry::Entry;
-use mux::{Broken, FULL, Link, Mux, Received};
+use mux::{Broken, Link, Mux, Received};
+use share::FULL;
 use std::{
     cell::RefCell,
     future::poll_fn,

@@ -1,37 +1,21 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{
-    PREFACE,
-    deadlines::Deadline,
-    entry::{Entry, SHARE},
-    request,
-    turns::Turns,
-};
+use super::{PREFACE, deadlines::Deadline, entry::Entry, request, share::DEAF, turns::Turns};
 use crate::{
     Http,
     conn::Conn,
     h2::{Code, Connection, Event, Fatal},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms, ready_tasks};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms};
 use std::{
     cell::RefCell,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
-/// Bytes to be sent from which on streams wait.
-pub(super) const FULL: usize = 256 << 10;
-/// From so many on no more is read. Streams alone do not come to that: two sides that wait for each other to read would
-/// wait for ever.
-const DEAF: usize = 2 * FULL;
 /// Reads of a connection in one turn of its task, of up to 64 KiB each.
 const READS: u32 = 8;
-/// From so many tasks in one turn on, less than this waits for what other streams have to say.
-const TOGETHER: u64 = 4;
-const LITTLE: usize = 16 << 10;
-/// From so many bytes on a piece is sent without a copy.
-const WHOLE: usize = 4 << 10;
 
 /// What came of reading.
 pub(super) enum Received {
@@ -74,9 +58,11 @@ pub(crate) struct Mux {
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     /// Streams that wait for room in what is to be sent.
-    waiting: Turns,
+    pub(super) waiting: Turns,
+    /// Of a server: the client has said something of the order of answers.
+    pub(super) orders: bool,
     /// Too much was to be sent when more was to be read.
-    deaf: bool,
+    pub(super) deaf: bool,
     /// How often was read in this turn.
     reads: u32,
 }
@@ -97,6 +83,7 @@ impl Mux {
             left_ms: 0,
             waker: None,
             waiting: Turns::default(),
+            orders: false,
             deaf: false,
             reads: 0,
         }
@@ -152,6 +139,7 @@ impl Mux {
                         entry.wake();
                     }
                 }
+                Some(Event::Priority { stream, key }) => self.reorder(stream, key),
                 Some(Event::Writable { stream: 0, .. }) => self.wake_all(),
                 Some(Event::Writable { key, .. }) => self.wake_stream(key),
                 Some(event) => return Ok(Received::Event(event)),
@@ -213,101 +201,6 @@ impl Mux {
         }
         entry.note(cx);
         Poll::Pending
-    }
-
-    /// Sends what is to be sent, and lets streams go on that wait for room.
-    ///
-    /// # Errors
-    /// What the stream says.
-    pub(super) fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.conn.pending() > 0
-            && !self.puts_off(cx)
-            && let Poll::Ready(Err(e)) = self.conn.poll_send(cx, false)
-        {
-            return Err(e);
-        }
-        if self.open == 0 && self.conn.pending() == 0 {
-            self.conn.rest();
-        }
-        if self.conn.pending() < DEAF && std::mem::take(&mut self.deaf) {
-            // Nobody else says that there is something to be read.
-            self.wake();
-        }
-        self.share_out();
-        Ok(())
-    }
-
-    /// Whether little waits for this task's next turn, which comes before the worker looks at sockets again: what the
-    /// streams say until then goes with it, in one write.
-    fn puts_off(&self, cx: &Context<'_>) -> bool {
-        let off = self.conn.pending() < LITTLE && ready_tasks() >= TOGETHER;
-        if off {
-            cx.waker().wake_by_ref();
-        }
-        off
-    }
-
-    /// Lets as many streams go on as there is room for.
-    fn share_out(&mut self) {
-        let room = FULL.saturating_sub(self.conn.pending()).div_ceil(SHARE);
-        let Some(urgency) = self.waiting.urgency() else { return };
-        for _ in 0..room {
-            let Some(key) = self.waiting.pop(urgency) else { break };
-            if let Some(entry) = self.entry(key) {
-                entry.queued = false;
-                entry.share = SHARE;
-                entry.wake();
-            }
-        }
-        if room > 0 && !self.waiting.is_empty() {
-            // Those that were woken may have nothing to send.
-            self.wake();
-        }
-    }
-
-    /// Puts a piece of a body into frames, as much as windows and the connection take; the piece keeps the rest. False: they
-    /// take no more now, and the stream's task is woken when they do.
-    pub(super) fn put(&mut self, key: u32, piece: &mut Bytes, end: bool, cx: &Context<'_>) -> bool {
-        let alone = self.open < 2;
-        loop {
-            let full = self.conn.pending() >= FULL;
-            let Self { conn, codec, streams, waiting, .. } = self;
-            let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) else { return false };
-            if alone && entry.share == 0 {
-                entry.share = SHARE;
-            }
-            if full || entry.share == 0 || entry.queued {
-                if !std::mem::replace(&mut entry.queued, true) {
-                    waiting.push(key, entry.urgency);
-                }
-                break;
-            }
-            let (id, len) = (entry.id, piece.len());
-            let room = codec.capacity(id).min(codec.max_data());
-            let sent = if len > WHOLE && len <= room && codec.data_head(id, len, end, &mut conn.out) {
-                conn.put(std::mem::take(piece), false);
-                len
-            } else {
-                let part = len.min(entry.share);
-                let sent = codec.data(id, &piece[..part], end && part == len, &mut conn.out);
-                piece.advance(sent);
-                sent
-            };
-            entry.share = entry.share.saturating_sub(sent);
-            if piece.is_empty() {
-                self.wake();
-                return true;
-            }
-            if sent == 0 {
-                // The windows: there is an event when they open.
-                break;
-            }
-        }
-        if let Some(entry) = self.entry(key) {
-            entry.note(cx);
-        }
-        self.wake();
-        false
     }
 
     /// The connection's task has something to do.

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     Http,
-    core::{date, priority},
+    conf::Conf,
+    core::{date, priority::Parameters},
     exchange::known,
     h1::{self, Id, Method},
     h2::{Code, HeaderWriter},
@@ -295,14 +296,7 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
         return;
     }
     let conf = call.conf().unwrap_or_else(|| call.watch.conf());
-    if !headers::leave_out(&conf.request_headers, "priority") {
-        let request = &call.state.parts.borrow().request;
-        let lines = request.lines().filter(|l| l.name(&request.bytes).eq_ignore_ascii_case(b"priority"));
-        let urgency = priority::urgency(lines.map(|l| l.value(&request.bytes)));
-        if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
-            entry.urgency = urgency;
-        }
-    }
+    order(call, stream, conf);
     let limit = conf.body_ms;
     let mut sending = Sending::new(reply.body);
     if let Err(fault) = sending.finish(call, stream, limit).await {
@@ -310,6 +304,24 @@ async fn deliver(call: &Call<'_>, stream: &Body, mut reply: Reply) {
         let mux = &mut *stream.link.borrow_mut();
         // What came is not the whole: the client is to know.
         mux.codec.reset(stream.id, Code::INTERNAL_ERROR, &mut mux.conn.out);
+    }
+}
+
+/// Notes what client and origin say of the order of answers (RFC 9218 sections 5 and 8).
+fn order(call: &Call<'_>, stream: &Body, conf: &Conf) {
+    let parts = call.state.parts.borrow();
+    let heeded = !headers::leave_out(&conf.request_headers, "priority");
+    let asked = if heeded { parameters(&parts.request) } else { None };
+    let origin = parameters(&parts.response).unwrap_or_default();
+    stream.link.borrow_mut().order(stream.key, heeded, asked, origin);
+}
+
+/// What a message's `Priority` says; `None`: there is none that is one.
+fn parameters(message: &Message) -> Option<Parameters> {
+    let mut values = message.values(Id::Priority);
+    match (values.next()?, values.next()) {
+        (only, None) => Parameters::read(only),
+        _ => Parameters::read(&message.joined(Id::Priority)?),
     }
 }
 
