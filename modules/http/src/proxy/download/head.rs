@@ -170,7 +170,7 @@ impl Download {
         self.peer_keeps = h1::keep_alive(head.version(), says) && framing != Framing::UntilClose && !tunnel;
         if let Some(n) = head.fields().value(bytes, Id::KeepAlive).and_then(keep_alive_timeout) {
             // A second less: it may have begun to count when it sent the answer.
-            self.keeps_ms = self.keeps_ms.min((n * 1000).saturating_sub(1000));
+            self.keeps_ms = self.keeps_ms.min(n.saturating_mul(1000).saturating_sub(1000));
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
         self.answered = now().as_nanos() as u64;
