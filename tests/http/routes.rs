@@ -49,7 +49,9 @@ fn the_host_chooses_the_server_for_each_request() {
     let mut say = |host: &str| ask(&mut stream, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(say("a.test").text(), "a.test");
     assert_eq!(say("b.test").text(), "b.test");
-    assert_eq!(say("B.TEST:80").text(), "b.test");
+    for host in ["B.TEST:80", "b.test.", "b.test:"] {
+        assert_eq!(say(host).text(), "b.test", "{host}");
+    }
     assert_eq!(say("c.test").status, 421);
 }
 
