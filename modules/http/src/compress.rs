@@ -75,7 +75,7 @@ impl Compress {
         let parts = &mut *call.state.parts.borrow_mut();
         let status = parts.response.status();
         if status == 304 {
-            not_modified(parts);
+            self.not_modified(parts);
         }
         let length = reply.length.or_else(|| parts.response.length());
         // Nothing at all would be no stream of a coding either.
@@ -84,10 +84,7 @@ impl Compress {
             return reply;
         }
         vary(&mut parts.response);
-        let accepts = parts.request.joined(Id::AcceptEncoding);
-        let Some(coding) = negotiate(accepts.as_deref(), &self.codings).filter(|c| *c != Coding::Identity) else {
-            return reply;
-        };
+        let Some(coding) = self.coding(parts) else { return reply };
         let level = self.level.unwrap_or_else(|| compress::default_level(coding));
         let Some(held) = Held::take(&call.exchange.worker().compressing, compress::cost(coding, level)) else {
             return reply;
@@ -117,23 +114,31 @@ impl Compress {
         Reply::new(Body::Compressed(Box::new(stream)), None)
     }
 
+    /// Whichever the client prefers of those that it takes; `None`: the answer as it is.
+    fn coding(&self, parts: &Request) -> Option<Coding> {
+        let accepts = parts.request.joined(Id::AcceptEncoding);
+        negotiate(accepts.as_deref(), &self.codings).filter(|c| *c != Coding::Identity)
+    }
+
+    /// A client that has the compressed answer knows it by its weak tag, and gets that where a 200 would have it (RFC 9110
+    /// section 15.4.5). A cache updates nothing by a strong one that it does not have (RFC 9111 section 4.3.4).
+    fn not_modified(&self, parts: &mut Request) {
+        let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
+        let weak = [b"W/", tag].concat();
+        let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
+        if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
+            if self.coding(parts).is_some() {
+                let _ = parts.response.set("ETag", &weak);
+            }
+            vary(&mut parts.response);
+        }
+    }
+
     fn may(&self, response: &Message, status: u16) -> bool {
         let plain = !is_bare(status) && status != 206 && response.value(Id::ContentEncoding).is_none();
         let transform = response.joined(Id::CacheControl).is_none_or(|v| !contains(&v, b"no-transform"));
         let kind = response.value(Id::ContentType).unwrap_or_default();
         plain && transform && compress::is_compressible(kind, &self.types)
-    }
-}
-
-/// A client that has the compressed answer knows it by its weak tag. A cache updates nothing by a strong one that it does
-/// not have (RFC 9111 section 4.3.4).
-fn not_modified(parts: &mut Request) {
-    let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
-    let weak = [b"W/", tag].concat();
-    let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
-    if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
-        let _ = parts.response.set("ETag", &weak);
-        vary(&mut parts.response);
     }
 }
 
