@@ -40,6 +40,9 @@ const MEMORY: usize = 256 << 20;
 /// Compressed at once: whoever sends gets a turn in between, however little came out.
 const PIECE: usize = 64 << 10;
 
+/// What is said of the bytes that were: digests (RFC 9530 sections 2 and 3), and the older ones.
+const DIGESTS: &[&str] = &["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"];
+
 /// What `http_compress` says.
 #[derive(Debug)]
 pub(crate) struct Compress {
@@ -91,8 +94,7 @@ impl Compress {
         };
         let Ok(compressor) = Compressor::new(coding, level) else { return reply };
         let response = &mut parts.response;
-        // With what is said of the bytes that were (digests: RFC 9530 sections 2 and 3, and the older ones).
-        for name in ["Content-Length", "Accept-Ranges", "Content-Digest", "Repr-Digest", "Digest", "Content-MD5"] {
+        for name in ["Content-Length", "Accept-Ranges"].iter().chain(DIGESTS) {
             response.remove(name);
         }
         let _ = response.set("Content-Encoding", coding.name().as_bytes());
@@ -108,6 +110,7 @@ impl Compress {
             flat: Flat::new(reply.body),
             compressor: Some(compressor),
             left: Bytes::default(),
+            trailers: None,
             turn: 0,
             _held: held,
         };
@@ -154,6 +157,16 @@ fn vary(response: &mut Message) {
     }
 }
 
+/// Of the trailer lines those that are as true of the compressed answer: not what identifies the bytes that were.
+fn trailers(lines: &[u8]) -> Option<Segment> {
+    let names = |line: &[u8], name: &str| {
+        line.split(|b| *b == b':').next().is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let stays = |line: &&[u8]| !["ETag"].iter().chain(DIGESTS).any(|name| names(line, name));
+    let kept = lines.split_inclusive(|b| *b == b'\n').filter(stays).collect::<Vec<_>>().concat();
+    (!kept.is_empty()).then(|| Segment::Trailers(kept.into()))
+}
+
 /// A share of the memory for compressors.
 struct Held {
     of: Rc<Cell<usize>>,
@@ -183,6 +196,8 @@ pub(crate) struct Stream {
     compressor: Option<Compressor>,
     /// Came and not compressed yet.
     left: Bytes,
+    /// Sent once all of the body is.
+    trailers: Option<Segment>,
     /// Compressed in this turn, bytes.
     turn: usize,
     _held: Held,
@@ -211,7 +226,7 @@ impl Stream {
         let mut out = Vec::new();
         let piece = |out: Vec<u8>| Poll::Ready(Ok(Some(Segment::Bytes(out.into()))));
         loop {
-            let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(None)) };
+            let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(self.trailers.take())) };
             while !self.left.is_empty() {
                 if self.turn >= PIECE {
                     self.turn = 0;
@@ -230,12 +245,16 @@ impl Stream {
                 Poll::Ready(Ok(Some(Segment::Bytes(bytes)))) => self.left = bytes,
                 // What was to be read is not.
                 Poll::Ready(Ok(Some(Segment::File(_)))) => {}
-                // Its trailers are of another representation.
-                Poll::Ready(Ok(Some(Segment::Trailers(_)) | None)) => {
+                Poll::Ready(Ok(end)) => {
                     if let Some(compressor) = self.compressor.take() {
                         compressor.finish(&mut out).map_err(failed)?;
                     }
-                    return if out.is_empty() { Poll::Ready(Ok(None)) } else { piece(out) };
+                    if let Some(Segment::Trailers(lines)) = end {
+                        self.trailers = trailers(&lines);
+                    }
+                    if !out.is_empty() {
+                        return piece(out);
+                    }
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Pending => {
