@@ -11,7 +11,7 @@ use crate::{
     conn::within,
     core, direct, headers, hooks,
     incoming::Incoming,
-    multi_hop, pages, proxy,
+    max_forwards, multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
     rewrite::{self, Applied, Rewritten},
     statics, total,
@@ -232,6 +232,9 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: &mut Incoming, alone
         Answerer::Proxy => {
             if conf.forward.goes_round(call) {
                 return Begun::Reply(refuse(call, 508));
+            }
+            if let Some(reply) = max_forwards::count(call) {
+                return Begun::Reply(reply);
             }
             if !conf.peers_http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
                 return Begun::Peer(conf);
