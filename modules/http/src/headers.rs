@@ -2,14 +2,15 @@
 
 use crate::{
     Http,
-    h1::{self, Fields, Id, Struck},
+    h1::{self, Fields, Id, Ids, Struck},
     message::Message,
     reply::Call,
 };
 use anyproxy_module_api::*;
 
 directive! {
-    /// A header line of requests as peers get them: set (in place of those of the name), add or remove.
+    /// A header line of requests as peers get them: set (in place of those of the name), add or remove. What is set or removed
+    /// takes the place of what this proxy would say under that name, too (`http_forwarded`, `http_via`, `http_request_id`).
     /// Lines of outer blocks come first; a nested block keeps them unless one of its own says inherit=#false.
     "http_request_header", Contexts::MSL,
     .args(&[
@@ -72,9 +73,9 @@ impl Rule {
     }
 }
 
-/// Whether the rules put a line of their own in the place of those with `id`.
-pub(crate) fn sets(rules: &[Rule], id: Id) -> bool {
-    rules.iter().any(|r| r.strikes && r.id == id)
+/// The known names whose lines the rules set or remove.
+pub(crate) fn struck(rules: &[Rule]) -> Ids {
+    rules.iter().filter(|r| r.strikes && r.id != Id::Other).fold(Ids::NONE, |all, r| all.with(r.id))
 }
 
 /// Whether the rules leave out what comes with this name.

@@ -173,6 +173,8 @@ fn request(exchange: &Session<Http>, method: &str, target: &[u8], headers: &[u8]
     let parts = exchange.worker().request();
     {
         let request = &mut *parts.borrow_mut();
+        // It is asked for the exchange's client.
+        (request.secure, request.trusted) = with(exchange, |r| (r.secure, r.trusted)).unwrap_or_default();
         let message = &mut request.request;
         message.make_request(method.as_bytes(), target).map_err(|_| invalid("method or target"))?;
         if message.head.method() == Method::Connect {
