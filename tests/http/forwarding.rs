@@ -158,6 +158,9 @@ fn mistakes_are_told() {
         ("http_via \"two words\"", "cannot stand in a Via"),
         ("http_via \"\"", "cannot stand in a Via"),
         ("http_via \"a\" most=-1", "most"),
+        ("http_host \"a\\r\\nX: b\"", "main.kdl:8:11: error: this is no Host"),
+        ("http_request_header \"set\" \"a\" \"b\\r\\nX: c\"", "main.kdl:8:31: error: the value of \"a\" is not one line"),
+        ("http_response_header \"add\" \"a\" \"${status}\\u{0}\"", "main.kdl:8:32: error: the value of \"a\" is not one line"),
         ("http_host \"${no_such_variable}\"", "no_such_variable"),
     ] {
         let output = server(&format!("{line}\nlocal {{ return 200; }}")).check();

@@ -109,6 +109,9 @@ impl Forward {
             match value.text.as_str() {
                 "client" => {}
                 "peer" => host = Host::Peer,
+                _ if !headers::is_value(value) => {
+                    problems.error(&value.span, "this is no Host", headers::NOT_A_VALUE);
+                }
                 _ => rules.insert(0, Rule::set("Host", value.num as u32)),
             }
         }

@@ -83,6 +83,14 @@ pub(crate) fn leave_out(rules: &[Rule], name: &str) -> bool {
     rules.iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(name))
 }
 
+pub(crate) const NOT_A_VALUE: &str = "it has a control character, as a line end (RFC 9110 section 5.5)";
+
+/// Whether what is written may be the value of a header. What its variables say is looked at when they are known.
+pub(crate) fn is_value(template: &Value) -> bool {
+    // The name of a variable has nothing that no value may have.
+    h1::field(b"x", template.text.as_str().as_bytes(), &mut Vec::new()).is_ok()
+}
+
 /// The rules of a block, in order.
 pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut all = Vec::new();
@@ -99,6 +107,8 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         } else if (what.num == 2) == value.is_some() {
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");
+        } else if let Some(value) = node.arg(2).filter(|v| !is_value(v)) {
+            problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
         } else {
             all.push(Rule { strikes: what.num != 1, name, id, value });
         }
