@@ -52,6 +52,9 @@ impl Handler<Http> for Handle {
 
 /// A body up to this length is read to keep the connection, though nobody wants it.
 const SHORT: u64 = 64 << 10;
+/// Why a request ends whose body does not come.
+const STALLED: u32 = CloseReason::new(Who::Client, Stage::Transfer, Cause::Timeout).code();
+
 /// What becomes of the connection.
 enum Next {
     /// Another request.
@@ -316,8 +319,9 @@ async fn one(
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
         let ends = conn.body.is_done() || (short && !conn.expects) || reply.body.is_echo();
-        // Whoever sends more than is taken may go on sending.
-        manner.keep &= ends && exchange.status.get() != 413;
+        // Whoever sends more than is taken may go on sending, and whoever has stood still may stand for ever (RFC 9110
+        // section 15.5.9).
+        manner.keep &= ends && exchange.status.get() != 413 && exchange.close_reason.get() != STALLED;
     }
     deliver(&call, conn, reply, manner).await
 }
