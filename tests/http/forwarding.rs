@@ -44,7 +44,8 @@ fn off_leaves_them_as_they_came() {
 #[test]
 fn what_a_rule_says_stands_in_place_of_what_this_proxy_would() {
     let lines = |directives: &str, name: &str| {
-        let head = told(&format!("http_forwarded \"both\"\n{directives}"), &format!("{CLAIMS}Via: 1.1 outer\r\nX-Id: a\r\n"));
+        let head =
+            told(&format!("http_forwarded \"both\"\n{directives}"), &format!("{CLAIMS}Via: 1.1 outer\r\nX-Id: a\r\n"));
         let named = |l: &str| Some(l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))?.1.to_owned());
         head.lines().filter_map(named).collect::<Vec<_>>()
     };
@@ -159,8 +160,14 @@ fn mistakes_are_told() {
         ("http_via \"\"", "cannot stand in a Via"),
         ("http_via \"a\" most=-1", "most"),
         ("http_host \"a\\r\\nX: b\"", "main.kdl:8:11: error: this is no Host"),
-        ("http_request_header \"set\" \"a\" \"b\\r\\nX: c\"", "main.kdl:8:31: error: the value of \"a\" is not one line"),
-        ("http_response_header \"add\" \"a\" \"${status}\\u{0}\"", "main.kdl:8:32: error: the value of \"a\" is not one line"),
+        (
+            "http_request_header \"set\" \"a\" \"b\\r\\nX: c\"",
+            "main.kdl:8:31: error: the value of \"a\" is not one line",
+        ),
+        (
+            "http_response_header \"add\" \"a\" \"${status}\\u{0}\"",
+            "main.kdl:8:32: error: the value of \"a\" is not one line",
+        ),
         ("http_host \"${no_such_variable}\"", "no_such_variable"),
     ] {
         let output = server(&format!("{line}\nlocal {{ return 200; }}")).check();
