@@ -180,7 +180,8 @@ impl Forward {
             out.extend_from_slice(b"\r\n");
         }
         if self.written.has(Id::XForwardedProto) {
-            put(b"X-Forwarded-Proto: ", said(Id::XForwardedProto).unwrap_or(parts.scheme().as_bytes()), out);
+            let proto = said(Id::XForwardedProto).unwrap_or_else(|| parts.scheme().as_bytes());
+            put(b"X-Forwarded-Proto: ", proto, out);
         }
         if self.written.has(Id::XForwardedHost)
             && let Some(named) = said(Id::XForwardedHost).or(named)
