@@ -46,6 +46,27 @@ fn what_a_peer_sent_before_a_pause_is_visible() {
     }
 }
 
+#[test]
+fn what_a_peer_says_behind_its_answer_comes_behind_the_compressed_one() {
+    let body = String::from_utf8(text(5000)).expect("text");
+    let origin = Scripted::new(
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n1388\r\n{body}\r\n0\r\n\
+             X-T: 1\r\ncontent-digest: md5=:x:\r\nETag: \"a\"\r\nX-U: 2\r\n\r\n"
+        ),
+        false,
+    );
+    let proxy = compressing(origin.addr(), "");
+    for coding in CODINGS {
+        let mut stream = client::connect(proxy.addr(0));
+        let request = taking("/", coding).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("write");
+        let all = client::read_to_end(&stream);
+        // Not what is said of the bytes that were.
+        assert!(all.ends_with(b"\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n"), "{coding}: {}", String::from_utf8_lossy(&all));
+    }
+}
+
 /// As much as can be undone of the beginning of a stream.
 struct Partly {
     gzip: flate2::Decompress,

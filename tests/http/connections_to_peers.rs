@@ -33,6 +33,19 @@ fn one_that_says_close_is_not_used_again() {
 }
 
 #[test]
+fn one_that_the_peer_keeps_for_ever_is_kept() {
+    // In milliseconds it is a little more than 64 bits hold.
+    let seconds = u64::MAX / 1000 + 1;
+    let says = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout={seconds}\r\n\r\nok");
+    let origin = Scripted::new(says, false);
+    let proxy = proxy_to(origin.addr(), "");
+    for _ in 0..3 {
+        assert_eq!(once(&proxy, get("/")).text(), "ok");
+    }
+    assert_eq!(origin.origin.accepted(), 1);
+}
+
+#[test]
 fn one_that_the_peer_closed_meanwhile_is_seen_before_it_is_used() {
     let origin = Scripted::new(OK, true);
     let proxy = proxy_to(origin.addr(), "");

@@ -225,6 +225,29 @@ fn links_are_followed_as_far_as_they_may() {
 }
 
 #[test]
+fn whoever_may_follow_links_opens_none_for_who_may_not() {
+    let dir = TempDir::new();
+    std::fs::create_dir_all(dir.join("html")).expect("a fresh directory");
+    dir.write("secret.txt", "secret");
+    for name in ["one", "two"] {
+        std::os::unix::fs::symlink("../secret.txt", dir.join("html").join(name)).expect("a link");
+    }
+    let root = dir.join("html");
+    let local = |prefix: &str, policy: &str| {
+        let rewrite = format!("http_rewrite \"^{prefix}(/.*)$\" \"$1\" \"break\"");
+        // What was found is known for long: by one worker, whichever local asks.
+        let files = format!("http_static \"{}\" symlinks=\"{policy}\" open_files_valid=\"1h\"", root.display());
+        format!("local {{ rule \"${{path}}\" prefix=\"{prefix}/\"; {rewrite}; {files}; }}")
+    };
+    let all = [local("/open", "follow"), local("/beneath", "beneath"), local("/deny", "deny")];
+    let proxy = server(&all.join("\n")).start();
+    let status = |path: &str| once(&proxy, get(path)).status;
+    assert_eq!(["/open/one", "/beneath/one", "/deny/one"].map(status), [200, 404, 404]);
+    // Nor is there nothing for the former because the latter did not see it.
+    assert_eq!(["/deny/two", "/beneath/two", "/open/two"].map(status), [404, 404, 200]);
+}
+
+#[test]
 fn a_file_that_was_compressed_before_is_sent_to_who_takes_it() {
     let site = Site::new("precompressed=\"br gzip\"");
     site.dir.write("html/data.bin.gz", "zipped");

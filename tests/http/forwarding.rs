@@ -42,6 +42,50 @@ fn off_leaves_them_as_they_came() {
 }
 
 #[test]
+fn what_a_rule_says_stands_in_place_of_what_this_proxy_would() {
+    let lines = |directives: &str, name: &str| {
+        let head =
+            told(&format!("http_forwarded \"both\"\n{directives}"), &format!("{CLAIMS}Via: 1.1 outer\r\nX-Id: a\r\n"));
+        let named = |l: &str| Some(l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))?.1.to_owned());
+        head.lines().filter_map(named).collect::<Vec<_>>()
+    };
+    for (also, name) in [
+        ("", "X-Forwarded-For"),
+        ("", "X-Forwarded-Proto"),
+        ("", "X-Forwarded-Host"),
+        ("", "Forwarded"),
+        ("http_via \"edge\"", "Via"),
+        ("http_request_id \"X-Id\"", "X-Id"),
+    ] {
+        assert_eq!(lines(also, name).len(), 1, "{name}");
+        let rule = |text: &str| format!("{also}\nhttp_request_header {text}");
+        assert_eq!(lines(&rule(&format!("\"set\" \"{name}\" \"mine\"")), name), ["mine"]);
+        let lower = name.to_ascii_lowercase();
+        assert_eq!(lines(&rule(&format!("\"remove\" \"{lower}\"")), name), [""; 0], "{name}");
+        // One that is added stands beside it.
+        assert_eq!(lines(&rule(&format!("\"add\" \"{name}\" \"mine\"")), name).len(), 2, "{name}");
+    }
+    let header = "http_request_header \"set\" \"X-Forwarded-For\" \"${http_request_x_forwarded_for} ${client_ip}\"";
+    assert_eq!(lines(header, "X-Forwarded-For"), ["192.0.2.7 127.0.0.1"]);
+}
+
+#[test]
+fn what_a_trusted_sender_says_of_its_own_client_is_passed_on() {
+    let head = told("http_trusted \"127.0.0.1\"", CLAIMS);
+    for line in ["X-Forwarded-Proto: https", "X-Forwarded-Host: forged", "X-Forwarded-For: 192.0.2.7, 127.0.0.1"] {
+        assert!(head.contains(&format!("{line}\r\n")), "{line}: {head}");
+    }
+    assert_eq!(head.matches("X-Forwarded-").count(), 3, "{head}");
+    // Where it says nothing, what is seen of it; and nobody else is believed.
+    let nothing = told("http_trusted \"127.0.0.1\"", "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: \r\n");
+    let stranger = told("http_trusted \"192.0.2.1\"", CLAIMS);
+    for (head, host) in [(nothing, "a.test"), (stranger, "a.test:81")] {
+        let lines = [format!("X-Forwarded-Host: {host}\r\n"), "X-Forwarded-Proto: http\r\n".to_owned()];
+        assert!(lines.iter().all(|l| head.contains(l)), "{head}");
+    }
+}
+
+#[test]
 fn via_names_this_proxy_both_ways() {
     let origin = Scripted::new(b"HTTP/1.1 200 OK\r\nVia: 1.0 inner\r\nContent-Length: 2\r\n\r\nok", false);
     let proxy = proxy_to(origin.addr(), "http_via \"edge-1\"");
@@ -115,6 +159,15 @@ fn mistakes_are_told() {
         ("http_via \"two words\"", "cannot stand in a Via"),
         ("http_via \"\"", "cannot stand in a Via"),
         ("http_via \"a\" most=-1", "most"),
+        ("http_host \"a\\r\\nX: b\"", "main.kdl:8:11: error: this is no Host"),
+        (
+            "http_request_header \"set\" \"a\" \"b\\r\\nX: c\"",
+            "main.kdl:8:31: error: the value of \"a\" is not one line",
+        ),
+        (
+            "http_response_header \"add\" \"a\" \"${status}\\u{0}\"",
+            "main.kdl:8:32: error: the value of \"a\" is not one line",
+        ),
         ("http_host \"${no_such_variable}\"", "no_such_variable"),
     ] {
         let output = server(&format!("{line}\nlocal {{ return 200; }}")).check();

@@ -30,6 +30,8 @@ const REFUSED: &[(&str, u16)] = &[
     ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    // A tunnel to elsewhere, which the peer would take for granted; HTTP/2 says the same.
+    ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
     ("GET / HTTP/1.2\r\n\r\n", 400),

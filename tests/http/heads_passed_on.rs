@@ -144,3 +144,29 @@ fn a_target_in_absolute_form_names_the_host() {
     let (head, _) = origin.seen().pop().expect("a request");
     assert!(head.starts_with("GET /x?y HTTP/1.1\r\n") && head.contains("Host: b.test\r\n"), "{head}");
 }
+
+#[test]
+fn a_request_that_may_pass_so_many_proxies_is_counted_down() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    let mut status = |method: &str, said: &str| {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nmax-forwards: {said}\r\n\r\n");
+        ask(&mut stream, request).status
+    };
+    for method in ["OPTIONS", "TRACE"] {
+        for (said, told) in [("5", "5"), ("1", "1"), ("x", "x"), ("99999999999999999999", "18446744073709551615")] {
+            let told = told.parse::<u64>().map_or_else(|_| told.to_owned(), |n| (n - 1).to_string());
+            assert_eq!(status(method, said), 200);
+            let seen = origin.seen().pop().expect("a request").0.to_ascii_lowercase();
+            assert!(seen.contains(&format!("max-forwards: {told}\r\n")), "{method} {said}: {seen}");
+            assert_eq!(seen.matches("max-forwards").count(), 1, "{seen}");
+        }
+    }
+    let before = origin.seen().len();
+    assert_eq!((status("OPTIONS", "0"), status("TRACE", "0")), (200, 501));
+    assert_eq!(origin.seen().len(), before, "nobody was asked");
+    // To other methods it means nothing.
+    assert_eq!(status("GET", "0"), 200);
+    assert!(origin.seen().pop().expect("a request").0.contains("max-forwards: 0\r\n"));
+}

@@ -34,6 +34,10 @@ fn three_proxies_pass_a_request_on_to_the_last() {
     }
     // The list is as long as it says: each of them may be the last, and be asked again.
     assert_eq!(through(&one, &[two.addr(0)]).text(), "end of a.test, left:  from 127.0.0.1");
+    // Nor does it matter how it is written.
+    let [second, third] = [&two, &three].map(|p| format!("//tcp//{}//random", p.addr(0)));
+    let a = once(&one, request(&format!("anyproxy_domains: {second}|||{third}\r\n")));
+    assert_eq!(a.text(), "end of a.test, left:  from 127.0.0.1, 127.0.0.1");
     let many = [two.addr(0), one.addr(0), two.addr(0), three.addr(0)];
     assert!(through(&one, &many).text().matches("127.0.0.1").count() == 4);
     assert_eq!(once(&one, request("")).text(), "end of a.test, left:  from ");

@@ -37,6 +37,28 @@ fn a_path_that_leaves_the_root_or_is_no_path_is_refused() {
 }
 
 #[test]
+fn the_log_says_why_a_request_is_nobodys() {
+    let port = client::free_port();
+    let proxy = net(&format!(
+        "server {{ domain \"a.test\"; domain_listen_tcp \"127.0.0.1:{port}\"; http\n\
+         local {{ rule \"${{path}}\" text=\"/closed\"; ip_deny \"all\"; return 200; }}\n\
+         local {{ rule \"${{path}}\" text=\"/\"; return 200; }}\n}}"
+    ))
+    .start();
+    let mut stream = client::connect(proxy.addr(0));
+    for (host, path, status, reason) in [
+        ("a.test", "/", 200, "client_transfer_done"),
+        ("a.test", "/closed", 403, "proxy_access_denied"),
+        ("a.test", "/none", 404, "proxy_route_no_route"),
+        ("b.test", "/", 421, "client_route_no_route"),
+    ] {
+        assert_eq!(ask(&mut stream, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status, status, "{path}");
+        let line = proxy.await_line("access.log", &format!("status={status} "), harness::LIMIT);
+        assert!(line.contains(&format!("reason={reason} ")), "{line}");
+    }
+}
+
+#[test]
 fn the_host_chooses_the_server_for_each_request() {
     let port = client::free_port();
     let one = |host: &str| {
@@ -49,7 +71,9 @@ fn the_host_chooses_the_server_for_each_request() {
     let mut say = |host: &str| ask(&mut stream, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
     assert_eq!(say("a.test").text(), "a.test");
     assert_eq!(say("b.test").text(), "b.test");
-    assert_eq!(say("B.TEST:80").text(), "b.test");
+    for host in ["B.TEST:80", "b.test.", "b.test:"] {
+        assert_eq!(say(host).text(), "b.test", "{host}");
+    }
     assert_eq!(say("c.test").status, 421);
 }
 

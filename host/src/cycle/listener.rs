@@ -109,6 +109,16 @@ impl Listener {
         let found = self.domains.as_ref().and_then(|d| d.lookup(domain, captures)).map(|m| *m.value);
         found.or(self.default)
     }
+
+    /// Whether the server of this domain has a handler of exchanges: it reads them itself, and each names its own server.
+    pub fn reads_for(&self, domain: &[u8]) -> bool {
+        self.user_of(domain, &mut CaptureValues::new()).is_some_and(|n| self.users[n].server.exchanges.is_some())
+    }
+
+    /// Whether that is so of all its servers.
+    pub fn read_for_themselves(&self) -> bool {
+        self.users.iter().all(|u| u.server.exchanges.is_some())
+    }
 }
 
 /// What a listener is built from.

@@ -41,7 +41,7 @@ impl Session {
             return Ok((stream, None));
         }
         let all: Vec<_> = self.listener.domain_prereads.iter().collect();
-        let mut reader = Preread::new(self, stream);
+        let mut reader = Preread { for_domain: true, ..Preread::new(self, stream) };
         let refusal = match reader.look(&all).await? {
             Found::By(_, refusal) | Found::Nobody(refusal) => refusal,
         };
@@ -64,13 +64,15 @@ pub(super) struct Preread<'a> {
     bytes: Buf,
     /// By the process's clock.
     deadline: Duration,
+    /// What is looked for is which server it is for.
+    for_domain: bool,
 }
 
 impl<'a> Preread<'a> {
     pub(super) fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
         // Of all that is read before a server is chosen: a header does not begin it anew.
         let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
-        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit }
+        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit, for_domain: false }
     }
 
     fn reason(who: Who, cause: Cause) -> CloseReason {
@@ -99,20 +101,40 @@ impl<'a> Preread<'a> {
                     Look::Malformed => return Err(self.malformed(point, &out)),
                     Look::NotMine => out_of[n] = true,
                     Look::More if self.bytes.len() >= point.max as usize => {
-                        out.reason = Str::new("longer than allowed");
-                        return Err(self.malformed(point, &out));
+                        if !self.is_known() && !self.is_anybodys() {
+                            out.reason = Str::new("longer than allowed");
+                            return Err(self.malformed(point, &out));
+                        }
+                        out_of[n] = true;
                     }
                     Look::More => more = true,
                 }
             }
-            if !more {
+            if !more || self.is_known() {
                 return Ok(Found::Nobody(refusal));
             }
-            if self.read().await? == 0 {
+            match self.read().await {
                 // The client said all it will say: the protocol that waits for more cannot be it.
-                return Ok(Found::Nobody(refusal));
+                Ok(0) => return Ok(Found::Nobody(refusal)),
+                Ok(_) => {}
+                Err(late) if late == Self::reason(Who::Client, Cause::Timeout) && self.is_anybodys() => {
+                    return Ok(Found::Nobody(refusal));
+                }
+                Err(reason) => return Err(reason),
             }
         }
+    }
+
+    /// The domain is known already, and its server reads for itself: with limits of its own, and an answer to who exceeds them.
+    fn is_known(&self) -> bool {
+        let listener = &self.session.listener;
+        let knows = |domain: &str| !domain.is_empty() && listener.reads_for(domain.as_bytes());
+        self.for_domain && self.session.peek(|t| knows(&t.domain.borrow()))
+    }
+
+    /// Nobody here has something that must not get what was not looked at: any server may tell the client what is wrong.
+    fn is_anybodys(&self) -> bool {
+        self.for_domain && !self.bytes.is_empty() && self.session.listener.read_for_themselves()
     }
 
     fn ask(&self, module: u16, point: &PrereadPoint, out: &mut LookOut) -> Look {

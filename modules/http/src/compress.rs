@@ -40,6 +40,9 @@ const MEMORY: usize = 256 << 20;
 /// Compressed at once: whoever sends gets a turn in between, however little came out.
 const PIECE: usize = 64 << 10;
 
+/// What is said of the bytes that were: digests (RFC 9530 sections 2 and 3), and the older ones.
+const DIGESTS: &[&str] = &["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"];
+
 /// What `http_compress` says.
 #[derive(Debug)]
 pub(crate) struct Compress {
@@ -75,7 +78,7 @@ impl Compress {
         let parts = &mut *call.state.parts.borrow_mut();
         let status = parts.response.status();
         if status == 304 {
-            not_modified(parts);
+            self.not_modified(parts);
         }
         let length = reply.length.or_else(|| parts.response.length());
         // Nothing at all would be no stream of a coding either.
@@ -84,18 +87,14 @@ impl Compress {
             return reply;
         }
         vary(&mut parts.response);
-        let accepts = parts.request.joined(Id::AcceptEncoding);
-        let Some(coding) = negotiate(accepts.as_deref(), &self.codings).filter(|c| *c != Coding::Identity) else {
-            return reply;
-        };
+        let Some(coding) = self.coding(parts) else { return reply };
         let level = self.level.unwrap_or_else(|| compress::default_level(coding));
         let Some(held) = Held::take(&call.exchange.worker().compressing, compress::cost(coding, level)) else {
             return reply;
         };
         let Ok(compressor) = Compressor::new(coding, level) else { return reply };
         let response = &mut parts.response;
-        // With what is said of the bytes that were (digests: RFC 9530 sections 2 and 3, and the older ones).
-        for name in ["Content-Length", "Accept-Ranges", "Content-Digest", "Repr-Digest", "Digest", "Content-MD5"] {
+        for name in ["Content-Length", "Accept-Ranges"].iter().chain(DIGESTS) {
             response.remove(name);
         }
         let _ = response.set("Content-Encoding", coding.name().as_bytes());
@@ -111,10 +110,31 @@ impl Compress {
             flat: Flat::new(reply.body),
             compressor: Some(compressor),
             left: Bytes::default(),
+            trailers: None,
             turn: 0,
             _held: held,
         };
         Reply::new(Body::Compressed(Box::new(stream)), None)
+    }
+
+    /// Whichever the client prefers of those that it takes; `None`: the answer as it is.
+    fn coding(&self, parts: &Request) -> Option<Coding> {
+        let accepts = parts.request.joined(Id::AcceptEncoding);
+        negotiate(accepts.as_deref(), &self.codings).filter(|c| *c != Coding::Identity)
+    }
+
+    /// A client that has the compressed answer knows it by its weak tag, and gets that where a 200 would have it (RFC 9110
+    /// section 15.4.5). A cache updates nothing by a strong one that it does not have (RFC 9111 section 4.3.4).
+    fn not_modified(&self, parts: &mut Request) {
+        let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
+        let weak = [b"W/", tag].concat();
+        let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
+        if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
+            if self.coding(parts).is_some() {
+                let _ = parts.response.set("ETag", &weak);
+            }
+            vary(&mut parts.response);
+        }
     }
 
     fn may(&self, response: &Message, status: u16) -> bool {
@@ -122,18 +142,6 @@ impl Compress {
         let transform = response.joined(Id::CacheControl).is_none_or(|v| !contains(&v, b"no-transform"));
         let kind = response.value(Id::ContentType).unwrap_or_default();
         plain && transform && compress::is_compressible(kind, &self.types)
-    }
-}
-
-/// A client that has the compressed answer knows it by its weak tag. A cache updates nothing by a strong one that it does
-/// not have (RFC 9111 section 4.3.4).
-fn not_modified(parts: &mut Request) {
-    let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
-    let weak = [b"W/", tag].concat();
-    let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
-    if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
-        let _ = parts.response.set("ETag", &weak);
-        vary(&mut parts.response);
     }
 }
 
@@ -147,6 +155,16 @@ fn vary(response: &mut Message) {
     if !contains(&before, b"Accept-Encoding") && !contains(&before, b"*") {
         response.put("Vary", b"Accept-Encoding");
     }
+}
+
+/// Of the trailer lines those that are as true of the compressed answer: not what identifies the bytes that were.
+fn trailers(lines: &[u8]) -> Option<Segment> {
+    let names = |line: &[u8], name: &str| {
+        line.split(|b| *b == b':').next().is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let stays = |line: &&[u8]| !["ETag"].iter().chain(DIGESTS).any(|name| names(line, name));
+    let kept = lines.split_inclusive(|b| *b == b'\n').filter(stays).collect::<Vec<_>>().concat();
+    (!kept.is_empty()).then(|| Segment::Trailers(kept.into()))
 }
 
 /// A share of the memory for compressors.
@@ -178,6 +196,8 @@ pub(crate) struct Stream {
     compressor: Option<Compressor>,
     /// Came and not compressed yet.
     left: Bytes,
+    /// Sent once all of the body is.
+    trailers: Option<Segment>,
     /// Compressed in this turn, bytes.
     turn: usize,
     _held: Held,
@@ -206,7 +226,7 @@ impl Stream {
         let mut out = Vec::new();
         let piece = |out: Vec<u8>| Poll::Ready(Ok(Some(Segment::Bytes(out.into()))));
         loop {
-            let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(None)) };
+            let Some(compressor) = &mut self.compressor else { return Poll::Ready(Ok(self.trailers.take())) };
             while !self.left.is_empty() {
                 if self.turn >= PIECE {
                     self.turn = 0;
@@ -225,12 +245,16 @@ impl Stream {
                 Poll::Ready(Ok(Some(Segment::Bytes(bytes)))) => self.left = bytes,
                 // What was to be read is not.
                 Poll::Ready(Ok(Some(Segment::File(_)))) => {}
-                // Its trailers are of another representation.
-                Poll::Ready(Ok(Some(Segment::Trailers(_)) | None)) => {
+                Poll::Ready(Ok(end)) => {
                     if let Some(compressor) = self.compressor.take() {
                         compressor.finish(&mut out).map_err(failed)?;
                     }
-                    return if out.is_empty() { Poll::Ready(Ok(None)) } else { piece(out) };
+                    if let Some(Segment::Trailers(lines)) = end {
+                        self.trailers = trailers(&lines);
+                    }
+                    if !out.is_empty() {
+                        return piece(out);
+                    }
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                 Poll::Pending => {

@@ -223,7 +223,7 @@ pub struct Conf {
     pub(crate) response_headers: Vec<Rule>,
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) multi_hop: bool,
-    /// `http_request_id`.
+    /// `http_request_id`, as peers get it.
     pub(crate) request_id: Option<&'static str>,
     /// What the block's server says of these three.
     pub(crate) server: Hears,
@@ -277,11 +277,11 @@ impl Conf {
             upstream_idle_ms: ms("http_upstream_keepalive_timeout", 4),
             expires_s: scope.node("expires").and_then(|n| n.arg(0)).map(|v| v.time().as_secs()),
             forward: Forward::new(scope, &mut request_headers, problems),
-            request_headers,
             response_headers: headers::rules(scope, "http_response_header", problems),
             trusted,
             multi_hop,
-            request_id,
+            // Where a rule says what peers get under that name, it is said there.
+            request_id: request_id.filter(|name| !headers::leave_out(&request_headers, name)),
             server,
             answerer: answerer(scope, problems),
             peers_http2: scope
@@ -300,6 +300,7 @@ impl Conf {
             hooks: Active::default(),
             question: Question::new(scope, problems),
             health: Health::new(scope, problems),
+            request_headers,
             speaks: scope.node("http").is_some() || scope.parent().is_some_and(|p| p.speaks),
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) protocol: Protocol,
     /// It came through an encrypted connection.
     pub(crate) secure: bool,
+    /// Its sender is one of `http_trusted`.
+    pub(crate) trusted: bool,
     /// Memory for whoever passes a head on: lines that are not.
     pub(crate) left_out: Struck,
     /// The peer as written, where redirects are to know it.
@@ -70,6 +72,7 @@ impl Request {
     pub(crate) fn clear(&mut self) -> bool {
         let kept = self.request.clear();
         self.way.clear();
+        self.trusted = false;
         self.asked.clear();
         self.heads = Heads::default();
         self.to_peer.clear();

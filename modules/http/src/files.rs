@@ -65,7 +65,17 @@ type Looked = Result<Rc<Opened>, Missing>;
 
 /// The open files of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Files(RefCell<HashMap<PathBuf, Kept>>, RefCell<Vec<Option<Recent>>>);
+pub(crate) struct Files(RefCell<HashMap<Name, Kept>>, RefCell<Vec<Option<Recent>>>);
+
+/// What a file was looked for as. Who may follow a link finds another one than who may not, or than who may not leave another
+/// root.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name {
+    links: Links,
+    root: Arc<std::path::Path>,
+    /// Below `root`, and with it.
+    path: PathBuf,
+}
 
 #[derive(Debug)]
 enum Kept {
@@ -86,17 +96,18 @@ pub(crate) struct How {
 impl Files {
     /// The file of a path below `root`.
     pub(crate) async fn find(&self, root: &Arc<std::path::Path>, path: &Path, suffix: &str, how: How) -> Looked {
-        let mut name = below(root, path).map_err(|_| Missing::None)?;
+        let mut path = below(root, path).map_err(|_| Missing::None)?;
         if !suffix.is_empty() {
-            let mut with = name.into_os_string();
+            let mut with = path.into_os_string();
             with.push(suffix);
-            name = with.into();
+            path = with.into();
         }
+        let name = Name { links: how.links, root: Arc::clone(root), path };
         if let Some(kept) = self.kept(&name, how) {
             return kept;
         }
-        let (root, wanted) = (Arc::clone(root), name.clone());
-        let opened = run(Pool::Blocking, move |_| open(&root, &wanted, how.links)).await;
+        let wanted = name.clone();
+        let opened = run(Pool::Blocking, move |_| open(&wanted.root, &wanted.path, wanted.links)).await;
         let looked = opened.unwrap_or_else(|e| Err(failed(&e))).map(|(file, meta)| self.same(&name, file, &meta));
         self.keep(name, &looked, how);
         looked
@@ -123,7 +134,7 @@ impl Files {
     }
 
     /// What is known and recent enough.
-    fn kept(&self, name: &std::path::Path, how: How) -> Option<Looked> {
+    fn kept(&self, name: &Name, how: How) -> Option<Looked> {
         let now = now_ms();
         match self.0.borrow().get(name)? {
             Kept::Open(f) if f.checked_ms.get() + how.valid_ms > now => {
@@ -136,7 +147,7 @@ impl Files {
     }
 
     /// The file that is kept already, if it has not changed.
-    fn same(&self, name: &std::path::Path, file: File, meta: &Meta) -> Rc<Opened> {
+    fn same(&self, name: &Name, file: File, meta: &Meta) -> Rc<Opened> {
         if let Some(Kept::Open(old)) = self.0.borrow().get(name)
             && old.identity == meta.identity
         {
@@ -157,7 +168,7 @@ impl Files {
         })
     }
 
-    fn keep(&self, name: PathBuf, looked: &Looked, how: How) {
+    fn keep(&self, name: Name, looked: &Looked, how: How) {
         let mut all = self.0.borrow_mut();
         let kept = match looked {
             _ if how.most == 0 => {

@@ -16,8 +16,9 @@ use anyproxy_module_api::*;
 
 directive! {
     /// How peers learn who asks: `x` is X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, `rfc7239` is Forwarded. What
-    /// came in X-Forwarded-For and Forwarded stays in front. Headers of the kind that is not told are not passed on either: a
-    /// client could say anything in them. `off`: all of them pass as they came.
+    /// came in X-Forwarded-For and Forwarded stays in front; what a sender that `http_trusted` names says in the other two stays.
+    /// Headers of the kind that is not told are not passed on either: a client could say anything in them. `off`: all of them pass
+    /// as they came. One that `http_request_header` sets or removes is left to that.
     "http_forwarded", Contexts::MSL,
     .args(&[ArgDesc::new("kind", Kind::Choice, "Headers.").choices(KINDS).required()])
     .default("\"x\"")
@@ -44,8 +45,9 @@ directive! {
 
 const KINDS: &[Str<'_>] = &[Str::new("x"), Str::new("rfc7239"), Str::new("both"), Str::new("off")];
 
+const X: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto, Id::XForwardedHost]);
 /// What tells of the client.
-const ALL: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto, Id::XForwardedHost, Id::Forwarded]);
+const ALL: Ids = X.with(Id::Forwarded);
 
 /// Which Host peers get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +92,10 @@ impl ByVersion {
 /// What a block says of that.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    x: bool,
-    rfc7239: bool,
+    /// Lines of the client's that are not passed on, because this proxy tells of that.
+    own: Ids,
+    /// Those that it writes: but for what rules for header lines set or remove.
+    written: Ids,
     host: Host,
     via: Option<Via>,
 }
@@ -105,10 +109,13 @@ impl Forward {
             match value.text.as_str() {
                 "client" => {}
                 "peer" => host = Host::Peer,
+                _ if !headers::is_value(value) => {
+                    problems.error(&value.span, "this is no Host", headers::NOT_A_VALUE);
+                }
                 _ => rules.insert(0, Rule::set("Host", value.num as u32)),
             }
         }
-        if headers::sets(rules, Id::Host) {
+        if headers::struck(rules).has(Id::Host) {
             host = Host::Rule;
         }
         let via = scope.node("http_via").and_then(|node| {
@@ -120,14 +127,21 @@ impl Forward {
             };
             Some(Via { name: name.into(), lines, most: node.prop("most").map_or(1, |v| v.num as usize) })
         });
-        let either = |name| kind == name || kind == "both";
-        Self { x: either("x"), rfc7239: either("rfc7239"), host, via }
+        let (mut own, mut written) = match kind {
+            "x" => (ALL, X),
+            "rfc7239" => (ALL, Ids::of(&[Id::Forwarded])),
+            "both" => (ALL, ALL),
+            _ => (Ids::NONE, Ids::NONE),
+        };
+        if via.is_some() {
+            (own, written) = (own.with(Id::Via), written.with(Id::Via));
+        }
+        Self { own, written: written.without(headers::struck(rules)), host, via }
     }
 
-    /// Lines of the client's that are not passed on, because this proxy writes them.
+    /// Lines of the client's that are not passed on, because this proxy tells of that.
     pub(crate) const fn own(&self) -> Ids {
-        let told = if self.x || self.rfc7239 { ALL } else { Ids::NONE };
-        if self.via.is_some() { told.with(Id::Via) } else { told }
+        self.own
     }
 
     /// The `Host` for the peer. `authority`: of the request's target; `line`: the client's own; `set`: lines that rules made.
@@ -154,36 +168,36 @@ impl Forward {
             Some(plain) if struck.is_empty() && plain.len() <= MAX_HOST => Some(plain),
             _ => host(parts.authority()),
         };
-        if self.x {
+        // What a trusted sender says of the client's own request, in place of what is seen of the sender's.
+        let said = |id| if parts.trusted { parts.request.value(id).filter(|v| !v.is_empty()) } else { None };
+        if self.written.has(Id::XForwardedFor) {
             out.extend_from_slice(b"X-Forwarded-For: ");
             for before in parts.request.values(Id::XForwardedFor) {
                 out.extend_from_slice(before);
                 out.extend_from_slice(b", ");
             }
             out.extend_from_slice(client.as_bytes());
-            out.extend_from_slice(if parts.secure {
-                b"\r\nX-Forwarded-Proto: https\r\n"
-            } else {
-                b"\r\nX-Forwarded-Proto: http\r\n"
-            });
-            if let Some(named) = named {
-                out.extend_from_slice(b"X-Forwarded-Host: ");
-                out.extend_from_slice(named);
-                out.extend_from_slice(b"\r\n");
-            }
+            out.extend_from_slice(b"\r\n");
         }
-        if self.rfc7239 {
+        if self.written.has(Id::XForwardedProto) {
+            let proto = said(Id::XForwardedProto).unwrap_or_else(|| parts.scheme().as_bytes());
+            put(b"X-Forwarded-Proto: ", proto, out);
+        }
+        if self.written.has(Id::XForwardedHost)
+            && let Some(named) = said(Id::XForwardedHost).or(named)
+        {
+            put(b"X-Forwarded-Host: ", named, out);
+        }
+        if self.written.has(Id::Forwarded) {
             let from = client.parse().map_or(Node::Unknown, Node::Address);
             let proto = parts.scheme().as_bytes();
             let element = Element { from: Some(from), by: None, host: named, proto: Some(proto) };
             let value = append_forwarded(parts.request.joined(Id::Forwarded).as_deref(), &element);
             if !value.is_empty() {
-                out.extend_from_slice(b"Forwarded: ");
-                out.extend_from_slice(&value);
-                out.extend_from_slice(b"\r\n");
+                put(b"Forwarded: ", &value, out);
             }
         }
-        if let Some(via) = &self.via {
+        if let Some(via) = self.via.as_ref().filter(|_| self.written.has(Id::Via)) {
             let line = via.lines.of(parts.protocol);
             match parts.request.joined(Id::Via) {
                 None => out.extend_from_slice(line.as_bytes()),
@@ -227,6 +241,14 @@ impl Forward {
                 let _ = response.set("Via", &value);
             }
         }
+    }
+}
+
+/// Writes a line.
+#[inline]
+fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    for part in [name, value, b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

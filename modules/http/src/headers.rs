@@ -2,14 +2,15 @@
 
 use crate::{
     Http,
-    h1::{self, Fields, Id, Struck},
+    h1::{self, Fields, Id, Ids, Struck},
     message::Message,
     reply::Call,
 };
 use anyproxy_module_api::*;
 
 directive! {
-    /// A header line of requests as peers get them: set (in place of those of the name), add or remove.
+    /// A header line of requests as peers get them: set (in place of those of the name), add or remove. What is set or removed
+    /// takes the place of what this proxy would say under that name, too (`http_forwarded`, `http_via`, `http_request_id`).
     /// Lines of outer blocks come first; a nested block keeps them unless one of its own says inherit=#false.
     "http_request_header", Contexts::MSL,
     .args(&[
@@ -72,14 +73,22 @@ impl Rule {
     }
 }
 
-/// Whether the rules put a line of their own in the place of those with `id`.
-pub(crate) fn sets(rules: &[Rule], id: Id) -> bool {
-    rules.iter().any(|r| r.strikes && r.id == id)
+/// The known names whose lines the rules set or remove.
+pub(crate) fn struck(rules: &[Rule]) -> Ids {
+    rules.iter().filter(|r| r.strikes && r.id != Id::Other).fold(Ids::NONE, |all, r| all.with(r.id))
 }
 
 /// Whether the rules leave out what comes with this name.
 pub(crate) fn leave_out(rules: &[Rule], name: &str) -> bool {
     rules.iter().any(|r| r.strikes && r.name.eq_ignore_ascii_case(name))
+}
+
+pub(crate) const NOT_A_VALUE: &str = "it has a control character, as a line end (RFC 9110 section 5.5)";
+
+/// Whether what is written may be the value of a header. What its variables say is looked at when they are known.
+pub(crate) fn is_value(template: &Value) -> bool {
+    // The name of a variable has nothing that no value may have.
+    h1::field(b"x", template.text.as_str().as_bytes(), &mut Vec::new()).is_ok()
 }
 
 /// The rules of a block, in order.
@@ -98,6 +107,8 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         } else if (what.num == 2) == value.is_some() {
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");
+        } else if let Some(value) = node.arg(2).filter(|v| !is_value(v)) {
+            problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
         } else {
             all.push(Rule { strikes: what.num != 1, name: intern(name), id, value });
         }

@@ -12,7 +12,7 @@ use anyproxy_module_api::*;
 
 directive! {
     /// The header `anyproxy_domains` of senders that `http_trusted` names lists the hops that a request has before it,
-    /// `host:port` each (without a port: 80), with commas. The first is `${http_next_hop}` here, and peers get the header with the
+    /// `host:port` each (without a port: 80), with commas; or `//tcp//host:port//random`, with `|||`. The first is `${http_next_hop}` here, and peers get the header with the
     /// rest. A list that is none is answered with 400. From others, and without this, the header is taken off.
     "multi_hop", Contexts::MSL,
     .args(&[ArgDesc::new("on", Kind::Bool, "Whether the header counts.").default("#true")])

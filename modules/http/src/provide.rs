@@ -3,7 +3,7 @@
 use crate::{
     Http,
     exchange::{Request, State, known},
-    h1::Id,
+    h1::{Id, Method},
     headers::is_own,
     incoming::Incoming,
     message::Message,
@@ -173,8 +173,13 @@ fn request(exchange: &Session<Http>, method: &str, target: &[u8], headers: &[u8]
     let parts = exchange.worker().request();
     {
         let request = &mut *parts.borrow_mut();
+        // It is asked for the exchange's client.
+        (request.secure, request.trusted) = with(exchange, |r| (r.secure, r.trusted)).unwrap_or_default();
         let message = &mut request.request;
         message.make_request(method.as_bytes(), target).map_err(|_| invalid("method or target"))?;
+        if message.head.method() == Method::Connect {
+            return Err(Error::new(ErrorKind::Unsupported, "CONNECT makes a tunnel, which is no answer"));
+        }
         for line in headers.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)) {
             if line.is_empty() {
                 continue;

@@ -11,7 +11,7 @@ use crate::{
     conn::within,
     core, direct, headers, hooks,
     incoming::Incoming,
-    multi_hop, pages, proxy,
+    max_forwards, multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
     rewrite::{self, Applied, Rewritten},
     statics, total,
@@ -30,6 +30,11 @@ pub(crate) enum Begun<'a> {
     /// It takes its time.
     Later(Pin<Box<dyn Future<Output = Reply> + 'a>>),
 }
+
+/// Why a request is turned away before anybody is asked: the same as of a connection at layer 4.
+const DENIED: CloseReason = CloseReason::new(Who::Proxy, At::Access, Cause::Denied);
+const NO_SERVER: CloseReason = CloseReason::new(Who::Client, At::Route, Cause::NoRoute);
+const NO_LOCAL: CloseReason = CloseReason::new(Who::Proxy, At::Route, Cause::NoRoute);
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Reply {
@@ -111,14 +116,16 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
     let mut rewritten = Applied::default();
     let conf = loop {
         if routed == Routed::NoServer {
-            return refused(421);
+            return Begun::Reply(turn_away(call, 421, NO_SERVER));
         }
         // Where no local takes it, the server's rules may find one.
         let Some(conf) = block else { return refused(500) };
         match rewrite::apply(&conf.rewrites, &mut rewritten, call) {
             Rewritten::Internal => (routed, block) = choose(),
             Rewritten::Reply(reply) => return if_admitted(call, owned, || reply),
-            Rewritten::No if routed == Routed::NoLocal => return if_admitted(call, owned, || refuse(call, 404)),
+            Rewritten::No if routed == Routed::NoLocal => {
+                return if_admitted(call, owned, || turn_away(call, 404, NO_LOCAL));
+            }
             Rewritten::No => break conf,
         }
     };
@@ -129,7 +136,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
     }
     incoming.limit = conf.body_size;
     match owned.ask_hooks() {
-        Asked::Answered(false) => refused(403),
+        Asked::Answered(false) => Begun::Reply(turn_away(call, 403, DENIED)),
         Asked::Answered(true) if conf.access.is_empty() && exchange.module().hooks.is_empty() => {
             if incoming.is_too_long() {
                 return refused(413);
@@ -144,7 +151,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
         Asked::Later(answer) => {
             let incoming = incoming.take();
             Begun::Later(Box::pin(async move {
-                if answer.await { admitted(call, conf, incoming).await } else { refuse(call, 403) }
+                if answer.await { admitted(call, conf, incoming).await } else { turn_away(call, 403, DENIED) }
             }))
         }
     }
@@ -154,10 +161,10 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
 fn if_admitted<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, reply: impl FnOnce() -> Reply + 'c) -> Begun<'c> {
     match owned.ask_hooks() {
         Asked::Answered(true) => Begun::Reply(reply()),
-        Asked::Answered(false) => Begun::Reply(refuse(call, 403)),
+        Asked::Answered(false) => Begun::Reply(turn_away(call, 403, DENIED)),
         Asked::Later(answer) => Begun::Later(Box::pin(async move {
             let admitted = answer.await;
-            if admitted { reply() } else { refuse(call, 403) }
+            if admitted { reply() } else { turn_away(call, 403, DENIED) }
         })),
     }
 }
@@ -225,6 +232,9 @@ fn answer<'c>(call: &'c Call<'_>, conf: &'c Conf, incoming: &mut Incoming, alone
         Answerer::Proxy => {
             if conf.forward.goes_round(call) {
                 return Begun::Reply(refuse(call, 508));
+            }
+            if let Some(reply) = max_forwards::count(call) {
+                return Begun::Reply(reply);
             }
             if !conf.peers_http2 && conf.request_buffering.is_none() && conf.total_ms == 0 {
                 return Begun::Peer(conf);
@@ -351,6 +361,12 @@ pub(crate) fn redirect(call: &Call<'_>, status: u16, to: &[u8]) -> Reply {
         Ok(()) => Reply::whole(Vec::new()),
         Err(_) => refuse(call, 500),
     }
+}
+
+/// The same of one that is nobody's here, with why for the log.
+fn turn_away(call: &Call<'_>, status: u16, why: CloseReason) -> Reply {
+    call.exchange.close(why);
+    refuse(call, status)
 }
 
 /// What this proxy says of a request that it does not serve.

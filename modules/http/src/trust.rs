@@ -13,7 +13,8 @@ use std::{
 };
 
 directive! {
-    /// Senders whose X-Forwarded-For says who the client is, and whose request id is taken over.
+    /// Senders whose X-Forwarded-For says who the client is, and whose request id is taken over. Their X-Forwarded-Proto and
+    /// X-Forwarded-Host are passed on.
     /// Of several addresses in the header the last one that is not trusted is the client's. A local that has one has it for
     /// `multi_hop` alone: who the client is is known before a local is chosen.
     "http_trusted", Contexts::MSL,
@@ -86,7 +87,8 @@ impl Trusted {
         }
         let Some(sender) = exchange.client.get().socket().filter(|a| self.has(a.ip())) else { return false };
         let mut heard = false;
-        let parts = state.parts.borrow();
+        let parts = &mut *state.parts.borrow_mut();
+        parts.trusted = true;
         let (fields, bytes) = (parts.request.head.fields(), &parts.request.bytes);
         let values: Vec<_> = fields.all(Id::XForwardedFor).map(|l| l.value(bytes)).collect();
         if !values.is_empty() {

@@ -180,7 +180,9 @@ impl Preread<Tcp> for Http {
             // The host of HTTP/2 is inside compressed frames.
             http_host::Outcome::NotHttp | http_host::Outcome::Http2Preface => Look::NotMine,
             http_host::Outcome::Malformed(why) => refuse(Self::NAME, why, out),
-            http_host::Outcome::NeedMore => {
+            http_host::Outcome::NeedMore | http_host::Outcome::TooLong => {
+                // Whoever reads requests itself needs no more of this one. Others get it unchanged: all of it is looked at.
+                learn_domain(session, reader.host());
                 state(session).readers.borrow_mut().http = Some(reader);
                 Look::More
             }

@@ -147,7 +147,8 @@ pub(super) static TABLE: [DirectiveDesc; 26] = [
     common(
         "preread_timeout",
         "How long a client may take over what is read before a server is chosen: headers in front of the stream, TLS \
-         ClientHello, head of an HTTP request.\nThen it is closed, without any peer having been asked.",
+         ClientHello, head of an HTTP request.\nThen it is closed, without any peer having been asked; where all servers of the \
+         address have `http`, one that has begun is answered by that, in the time of `http_header_timeout`.",
     )
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(MILLI, HOUR)])
     .default("10s")

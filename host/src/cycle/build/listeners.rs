@@ -73,8 +73,7 @@ pub(super) fn finish_listener(mut l: Listener, cycle: &Cycle) -> Listener {
     let (module, point) = &l.users[0].point;
     points::listener_options(point, place(*module), &mut options);
     // Whoever looks at a client's first bytes has nothing to do before they are there.
-    let asks_first = l.users.iter().all(|u| u.server.exchanges.is_some());
-    options.defer_accept |= l.by_domain || !headers.is_empty() || asks_first;
+    options.defer_accept |= l.by_domain || !headers.is_empty() || l.read_for_themselves();
     l.options = options;
     l.header_prereads = headers;
     l.domain_prereads = domains;

@@ -20,7 +20,8 @@ pub trait Preread<M: Module> {
     const MAX: u32;
     /// Whether this listener's configuration wants it.
     fn wanted(at: At<'_, M>) -> bool;
-    /// Looks; may set the session's domain, client address and request id.
+    /// Looks; may set the session's domain, client address and request id. One that knows the domain before it is done sets it
+    /// and says `More`: where the domain's server reads requests itself (`EXCHANGES`), nothing more is looked at.
     fn look(session: &Session<M>, bytes: &[u8], out: &mut LookOut) -> Look;
 }
 

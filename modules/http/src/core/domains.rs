@@ -1,6 +1,9 @@
 //! The request header `anyproxy_domains`: a list of the next hops of a request, of which each proxy takes the first and
 //! passes the rest on. Owns the list and who may be named in it; to connect there is for the caller.
 //!
+//! A hop is written `host:port`, and between two stands a comma; or, as in earlier versions of this proxy, it is
+//! `//tcp//host:port//random`, and between two stands `|||`. The balancer in that means nothing: a hop is one peer.
+//!
 //! Nobody may be by default, or this were an open proxy. A pattern for a network is for addresses that stand in the
 //! list: what a name resolves to is not seen here, so a pattern for names trusts whoever runs their zone.
 
@@ -27,6 +30,8 @@ pub enum Error {
     OddAddress,
     /// The port is no number from 1 to 65535.
     BadPort,
+    /// The first hop is to be reached by something else than TCP.
+    BadProtocol,
 }
 
 impl std::fmt::Display for Error {
@@ -38,6 +43,7 @@ impl std::fmt::Display for Error {
             Self::BadHost => "a hop that is no host",
             Self::OddAddress => "an address that is not in its plain form",
             Self::BadPort => "a hop with a bad port",
+            Self::BadProtocol => "a hop that is not to be reached by TCP",
         })
     }
 }
@@ -81,19 +87,42 @@ impl std::fmt::Display for Hop<'_> {
 /// See [`Error`]. Of the rest only its length and its bytes are checked: its hops are for those who take them.
 pub fn split(value: &[u8]) -> Result<(Hop<'_>, &[u8]), Error> {
     let value = trim(value);
-    let commas = value.iter().filter(|&&byte| byte == b',').count();
-    if value.len() > MAX_LIST || commas >= MAX_HOPS {
+    if value.len() > MAX_LIST {
         return Err(Error::TooLong);
     }
     let text = std::str::from_utf8(value).map_err(|_| Error::BadByte)?;
-    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[], \t".contains(&byte)) {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[], \t/|".contains(&byte)) {
         return Err(Error::BadByte);
     }
-    if text.split(',').any(|hop| hop.trim().is_empty()) {
+    let hops = || text.split(',').flat_map(|hops| hops.split(BETWEEN));
+    if hops().count() > MAX_HOPS {
+        return Err(Error::TooLong);
+    }
+    if hops().any(|hop| hop.trim().is_empty()) {
         return Err(Error::Empty);
     }
-    let (first, rest) = text.split_once(',').unwrap_or((text, ""));
-    Ok((parse_hop(first.trim())?, trim(rest.as_bytes())))
+    let (first, rest) = text.split_at(hops().next().map_or(0, str::len));
+    let rest = rest.strip_prefix(BETWEEN).or_else(|| rest.strip_prefix(',')).unwrap_or_default();
+    Ok((parse_hop(short(first.trim())?)?, trim(rest.as_bytes())))
+}
+
+/// Between two hops in their long form.
+const BETWEEN: &str = "|||";
+
+/// The host and port of a hop in either form.
+fn short(text: &str) -> Result<&str, Error> {
+    let Some(long) = text.strip_prefix("//") else { return Ok(text) };
+    let mut parts = long.split("//");
+    let (Some(protocol), Some(hop), Some(balancer), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Error::BadHost);
+    };
+    let is_word = !balancer.is_empty() && balancer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match protocol {
+        "tcp" if is_word => Ok(hop),
+        "tcp" => Err(Error::BadHost),
+        _ => Err(Error::BadProtocol),
+    }
 }
 
 fn parse_hop(text: &str) -> Result<Hop<'_>, Error> {

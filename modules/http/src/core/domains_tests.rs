@@ -28,6 +28,12 @@ fn splits() {
         ("x_y.1a.example", "x_y.1a.example", ""),
         ("localhost", "localhost", ""),
         ("1.2.3.example", "1.2.3.example", ""),
+        ("//tcp//a:1//random", "a:1", ""),
+        ("//tcp//a:1//random|||//tcp//b:2//random", "a:1", "//tcp//b:2//random"),
+        ("//tcp//[::1]:1//round_robin ||| //tcp//b//x|||c", "[::1]:1", "//tcp//b//x|||c"),
+        // Of two lines of a header.
+        ("//tcp//a:1//random, //tcp//b:2//random|||c", "a:1", "//tcp//b:2//random|||c"),
+        ("a|||b,c", "a", "b,c"),
         ("0x.example", "0x.example", ""),
     ] {
         assert_eq!(first(value), Ok((hop.to_owned(), rest.to_owned())), "{value}");
@@ -56,8 +62,21 @@ fn refuses() {
         (",a", Error::Empty),
         ("a,,b", Error::Empty),
         ("a b", Error::BadHost),
-        ("a/b", Error::BadByte),
-        ("http://a", Error::BadByte),
+        ("a/b", Error::BadHost),
+        ("http://a", Error::BadPort),
+        ("a|b", Error::BadHost),
+        ("a|||", Error::Empty),
+        ("a|||,b", Error::Empty),
+        ("//tcp//a:1", Error::BadHost),
+        ("//tcp//a:1//", Error::BadHost),
+        ("//tcp//a:1//x y", Error::BadHost),
+        ("//tcp//a:1//random//x", Error::BadHost),
+        ("//tcp////random", Error::BadHost),
+        ("//tcp//a:0//random", Error::BadPort),
+        ("//tcp//127.1//random", Error::OddAddress),
+        ("//tcp////tcp//a//x//x", Error::BadHost),
+        ("//ssl//a:1//random", Error::BadProtocol),
+        ("//", Error::BadHost),
         ("u@a", Error::BadByte),
         ("a\r\nx: y", Error::BadByte),
         ("a,b\0", Error::BadByte),
@@ -124,6 +143,7 @@ fn lists_are_bounded() {
     let hops = |count: usize| vec!["a"; count].join(",");
     assert!(first(&hops(MAX_HOPS)).is_ok());
     assert_eq!(first(&hops(MAX_HOPS + 1)), Err(Error::TooLong));
+    assert_eq!(first(&hops(MAX_HOPS + 1).replace(',', "|||")), Err(Error::TooLong));
     let long = |length: usize| format!("a,{}", "x".repeat(length - 2));
     assert!(first(&long(MAX_LIST)).is_ok());
     assert_eq!(first(&long(MAX_LIST + 1)), Err(Error::TooLong));
@@ -220,6 +240,7 @@ fn refuses_patterns() {
         "a:",
         "a b",
         "http://a",
+        "//tcp//a//random",
     ] {
         assert!(Pattern::parse(text).is_err_and(|error| error.starts_with("hop ")), "{text}");
     }
@@ -229,8 +250,25 @@ fn refuses_patterns() {
 fn noise_never_slips_past() {
     let mut noise = Noise::new(71);
     let patterns = ["*.example.com:*", "10.0.0.0/8:*"].map(|text| Pattern::parse(text).expect(text));
-    let pieces: [&[u8]; 14] =
-        [b"10.", b"0.0.1", b"127", b"[", b"]", b"::", b"ffff:", b".example.com", b"a", b":", b"80", b",", b"0x", b"."];
+    let pieces: [&[u8]; 17] = [
+        b"10.",
+        b"0.0.1",
+        b"127",
+        b"[",
+        b"]",
+        b"::",
+        b"ffff:",
+        b".example.com",
+        b"a",
+        b":",
+        b"80",
+        b",",
+        b"0x",
+        b".",
+        b"//tcp//",
+        b"//x",
+        b"|||",
+    ];
     for _ in 0..60_000 {
         let list = noise.text(&pieces, 7);
         let Ok((hop, rest)) = split(&list) else { continue };

@@ -4,7 +4,7 @@ use crate::core::path::{Path, Refused};
 use std::{fs::File, io, path::PathBuf};
 
 /// Whether symbolic links below the root are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Links {
     /// Wherever they lead.
     Follow,

@@ -8,12 +8,12 @@ use std::net::Ipv6Addr;
 pub struct Authority<'a> {
     /// The host as it was sent, an IPv6 address in its brackets. Not empty.
     pub host: &'a [u8],
-    /// The port, where one was sent.
+    /// The port, where one was sent. An empty one is none (RFC 3986 section 3.2.3).
     pub port: Option<u16>,
 }
 
 /// Splits `uri-host [":" port]`, the value of `Host` and the target of `CONNECT`. `None` where `bytes` is anything
-/// else: an empty host, user information, a list, an IPv6 address that is none, an empty port or one above 65535.
+/// else: an empty host, user information, a list, an IPv6 address that is none, or a port above 65535.
 ///
 /// Of RFC 3986's registered names, those with a comma are refused, because a list of hosts would look like one.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn authority(bytes: &[u8]) -> Option<Authority<'_>> {
     };
     let (host, rest) = bytes.split_at_checked(length)?;
     let port = match rest {
-        [] => None,
+        [] | [b':'] => None,
         [b':', digits @ ..] => Some(port(digits)?),
         _ => return None,
     };
@@ -80,9 +80,9 @@ fn name_length(bytes: &[u8]) -> Option<usize> {
     if length == 0 { None } else { Some(length) }
 }
 
-/// A port of one to five digits, at most 65535.
+/// A port of at most five digits, at most 65535.
 fn port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || digits.len() > 5 {
+    if digits.len() > 5 {
         return None;
     }
     let mut port = 0u32;
@@ -103,6 +103,9 @@ mod tests {
             ("example.com:8080", "example.com", Some(8080)),
             ("a_b.example.", "a_b.example.", None),
             ("127.0.0.1:1", "127.0.0.1", Some(1)),
+            ("a:", "a", None),
+            ("a.long-name.example:", "a.long-name.example", None),
+            ("[::1]:", "[::1]", None),
             ("[::1]", "[::1]", None),
             ("[2001:db8::1.2.3.4]:443", "[2001:db8::1.2.3.4]", Some(443)),
             ("a%41b", "a%41b", None),
@@ -119,7 +122,6 @@ mod tests {
             "",
             ":",
             ":80",
-            "a:",
             "a:b",
             "a:65536",
             "a:000080",
@@ -150,7 +152,6 @@ mod tests {
             "a^b",
             "a|b",
             "\u{e9}",
-            "[::1]:",
             "a\0",
         ] {
             assert_eq!(authority(text.as_bytes()), None, "{text}");

@@ -10,7 +10,7 @@ mod sent;
 use crate::{
     Http,
     conn::{Conn, within},
-    exchange::{Protocol, State},
+    exchange::{Protocol, Request, State},
     h1::{self, Framing, Id, Method, Version},
     http2,
     incoming::{self, Shared},
@@ -52,6 +52,9 @@ impl Handler<Http> for Handle {
 
 /// A body up to this length is read to keep the connection, though nobody wants it.
 const SHORT: u64 = 64 << 10;
+/// Why a request ends whose body does not come.
+const STALLED: u32 = CloseReason::new(Who::Client, Stage::Transfer, Cause::Timeout).code();
+
 /// What becomes of the connection.
 enum Next {
     /// Another request.
@@ -150,8 +153,8 @@ async fn turn(
         request.secure = secure;
         request.protocol =
             if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
-        let bad_path = status.is_none() && request.decode_path().is_err();
-        (status.or_else(|| bad_path.then_some(400)), request.request.bytes.len() as u64 + 2)
+        let status = status.or_else(|| unserved(request));
+        (status, request.request.bytes.len() as u64 + 2)
     };
     let received = if status.is_some() { 0 } else { head };
     let state = exchange.slot(|| State::new(request, &session.worker().spare));
@@ -179,6 +182,16 @@ async fn turn(
             Err(e)
         }
     }
+}
+
+/// The status for a request that is well-formed and that nobody here is asked. Its path is decoded.
+fn unserved(request: &mut Request) -> Option<u16> {
+    if request.method() == Method::Connect {
+        // To another host, through this one: this is no such proxy (RFC 9110 section 9.3.6). A peer that took it for itself
+        // would make a tunnel of a connection that other clients' requests go through.
+        return Some(501);
+    }
+    request.decode_path().is_err().then_some(400)
 }
 
 /// Another protocol takes the connection over.
@@ -306,8 +319,9 @@ async fn one(
         let conn = conn.borrow();
         // One that waits to be asked may send it or not: nobody knows where the next request begins.
         let ends = conn.body.is_done() || (short && !conn.expects) || reply.body.is_echo();
-        // Whoever sends more than is taken may go on sending.
-        manner.keep &= ends && exchange.status.get() != 413;
+        // Whoever sends more than is taken may go on sending, and whoever has stood still may stand for ever (RFC 9110
+        // section 15.5.9).
+        manner.keep &= ends && exchange.status.get() != 413 && exchange.close_reason.get() != STALLED;
     }
     deliver(&call, conn, reply, manner).await
 }

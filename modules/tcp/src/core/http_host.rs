@@ -41,8 +41,10 @@ pub enum Outcome {
     Parsed(Head),
     /// HTTP/2 with prior knowledge; its host is inside compressed frames.
     Http2Preface,
-    /// So far it is a head; at most the limit's bytes are ever needed.
+    /// So far it is a head; at most the limit's bytes are ever needed. See [`Reader::host`].
     NeedMore,
+    /// It is as long as the limit, and has not come to its end.
+    TooLong,
     /// The first bytes are no allowed method.
     NotHttp,
     /// HTTP, but not to be passed on: why.
@@ -96,7 +98,7 @@ impl Reader {
         }
         while let Some(&byte) = received.get(self.scanned) {
             if self.scanned >= rules.limit {
-                return Outcome::Malformed("request head over the limit");
+                return Outcome::TooLong;
             }
             let after_cr = self.scanned > self.line && received[self.scanned - 1] == b'\r';
             match byte {
@@ -119,9 +121,16 @@ impl Reader {
             self.scanned += 1;
         }
         if self.scanned >= rules.limit {
-            return Outcome::Malformed("request head over the limit");
+            return Outcome::TooLong;
         }
         Outcome::NeedMore
+    }
+
+    /// The host, as far as a head that has not come to its end says it: a later line may make it malformed, and not another.
+    pub fn host(&self) -> Option<&str> {
+        let request = self.request.as_ref()?;
+        let (host, _) = request.target.as_ref().or_else(|| self.field.as_ref()?.as_ref())?;
+        Some(host)
     }
 
     /// Takes a line without its CRLF; answers at the empty one.

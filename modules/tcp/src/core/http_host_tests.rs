@@ -135,7 +135,7 @@ fn heads_that_readers_understand_differently_are_refused() {
 #[test]
 fn a_head_over_the_limit_is_refused_even_without_a_line_end() {
     let rules = Rules { limit: 64, ..Rules::default() };
-    let refused = Outcome::Malformed("request head over the limit");
+    let refused = Outcome::TooLong;
     let bytes = [b"GET /".as_slice(), &[b'a'; 100]].concat();
     assert_eq!(Reader::new().advance(&rules, &bytes), refused);
     assert_eq!(Reader::new().advance(&rules, &bytes[..64]), refused);
@@ -144,6 +144,24 @@ fn a_head_over_the_limit_is_refused_even_without_a_line_end() {
     fits.resize(60, b'y');
     fits.extend(b"\r\n\r\n");
     assert!(matches!(Reader::new().advance(&rules, &fits), Outcome::Parsed(_)));
+}
+
+#[test]
+fn the_host_is_known_before_the_head_is_complete() {
+    let after = |bytes: &str| {
+        let mut reader = Reader::new();
+        assert_eq!(reader.advance(&Rules::default(), bytes.as_bytes()), Outcome::NeedMore, "{bytes}");
+        reader.host().map(str::to_owned)
+    };
+    for (bytes, host) in [
+        ("GET / HTTP/1.1\r\nHost: a.test", None),
+        ("GET / HTTP/1.1\r\nX: y\r\nHost: A.test:80\r\n", Some("a.test")),
+        ("GET http://b.test/ HTTP/1.1\r\n", Some("b.test")),
+        ("GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\nX", Some("b.test")),
+        ("GET / HTTP/1.1\r\nHost:\r\n", None),
+    ] {
+        assert_eq!(after(bytes).as_deref(), host, "{bytes}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     conf::Conf,
     conn::ROUNDS,
     fault::Fault,
-    h1::{self, Body as Framed, ChunkLimits, Framing, Id, Keep, Step},
+    h1::{self, Body as Framed, ChunkLimits, Framing, Id, Keep, Method, Step},
     message::Message,
     proxy::{
         fetch::Awaited,
@@ -165,10 +165,12 @@ impl Download {
             return Ok(false);
         }
         let says = h1::connection(head, bytes);
-        self.peer_keeps = h1::keep_alive(head.version(), says) && framing != Framing::UntilClose;
+        // What follows a 2xx to CONNECT is no HTTP (RFC 9110 section 9.3.6). None is passed on, and none may be kept.
+        let tunnel = method == Method::Connect && (200..300).contains(&status);
+        self.peer_keeps = h1::keep_alive(head.version(), says) && framing != Framing::UntilClose && !tunnel;
         if let Some(n) = head.fields().value(bytes, Id::KeepAlive).and_then(keep_alive_timeout) {
             // A second less: it may have begun to count when it sent the answer.
-            self.keeps_ms = self.keeps_ms.min((n * 1000).saturating_sub(1000));
+            self.keeps_ms = self.keeps_ms.min(n.saturating_mul(1000).saturating_sub(1000));
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
         self.answered = now().as_nanos() as u64;
