@@ -86,7 +86,7 @@ pub(crate) fn leave_out(rules: &[Rule], name: &str) -> bool {
 pub(crate) const NOT_A_VALUE: &str = "it has a control character, as a line end (RFC 9110 section 5.5)";
 
 /// Whether what is written may be the value of a header. What its variables say is looked at when they are known.
-pub(crate) fn is_value(template: &Value) -> bool {
+pub(crate) fn is_value(template: &Value<'_>) -> bool {
     // The name of a variable has nothing that no value may have.
     h1::field(b"x", template.text.as_str().as_bytes(), &mut Vec::new()).is_ok()
 }
