@@ -292,7 +292,7 @@ fn another_one_of_its_kind_is_a_peer() {
 
 #[test]
 fn nginx_is_one() {
-    let Some(origin) = Nginx::start_http2() else {
+    let Some(origin) = Nginx::start_http2("location / { }") else {
         return skip("nginx is not installed");
     };
     origin.write("large", pattern::bytes(3 << 20));

@@ -26,6 +26,7 @@ mod http2_limits;
 mod http2_peers;
 mod http2_peers_that_fail;
 mod http2_priorities;
+mod http2_refusals;
 mod http2_reload;
 mod http2_streams;
 mod http2_websocket;

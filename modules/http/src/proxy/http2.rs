@@ -27,6 +27,15 @@ use std::{
 /// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
 const KEPT: usize = 64 << 10;
 
+/// Why a peer has not begun with a request (RFC 9113 section 8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The connection takes no more: GOAWAY.
+    ByItsEnd,
+    /// It takes this one not: REFUSED_STREAM.
+    ByThePeer,
+}
+
 /// A request that a peer answers, as [`super::Download`] over HTTP/1.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -45,8 +54,8 @@ pub(crate) struct Download {
     failed: Cell<bool>,
     /// Nobody waits for its head any longer than to then; 0: for ever.
     due_ms: u64,
-    /// The peer has not begun with the request.
-    pub(super) untouched: bool,
+    /// The peer has not begun with the request, and why.
+    pub(super) refused: Option<Refused>,
     /// The client has heard of an answer.
     pub(super) told: bool,
     /// How many came before the one that counts.
@@ -99,7 +108,7 @@ impl Download {
             answered: 0,
             failed: Cell::new(false),
             due_ms: total::due_ms(call, conf),
-            untouched: false,
+            refused: None,
             told: false,
             interim: 0,
         })
@@ -152,7 +161,7 @@ impl Awaited for Download {
         let r = r.await;
         watch.deadline_ms.set(0);
         // One that it has not begun with says nothing of a peer: it ends connections as any server does.
-        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !self.untouched);
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && self.refused.is_none());
         r
     }
 
@@ -172,8 +181,9 @@ impl Download {
             let message = match ready!(self.stream.poll_head(cx)) {
                 Ok(message) => message,
                 Err(e) => {
-                    self.untouched = e.kind == ErrorKind::Refused;
-                    let cause = if self.untouched { Cause::Refused } else { Cause::Reset };
+                    let ends = || if self.stream.is_leaving() { Refused::ByItsEnd } else { Refused::ByThePeer };
+                    self.refused = (e.kind == ErrorKind::Refused).then(ends);
+                    let cause = if self.refused.is_some() { Cause::Refused } else { Cause::Reset };
                     return Poll::Ready(Err(Fault::new(Who::Upstream, cause, 502)));
                 }
             };

@@ -22,10 +22,14 @@ use crate::{
 use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
 use extended::Asked;
 use fetch::{Awaited, head_alone};
+use http2::Refused;
 use std::time::Duration;
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
+/// How often a request that a peer of HTTP/2 has not begun with, or whose stream broke, is sent again. The last time it has
+/// a connection of its own.
+const AGAIN: u32 = 2;
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
@@ -82,7 +86,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) 
             fresh = true;
             continue;
         }
-        if !tries.again_after(call, id, &fault, told, incoming).await {
+        if !tries.again_after(call, id, &fault, told, false, incoming).await {
             return Err(Failure::Fault(fault));
         }
     }
@@ -100,7 +104,8 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     let mut again = 0;
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let (stream, lease) = match stream(call, conf, &mut tries, asked.is_some()).await {
+        let way = Way { told: asked.is_some(), own: again == AGAIN };
+        let (stream, lease) = match stream(call, conf, &mut tries, way).await {
             Ok(got) => got,
             Err(e) => return Err(Failure::Peer(e)),
         };
@@ -132,14 +137,15 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             }
             Err(fault) => fault,
         };
-        let (untouched, told) = (download.untouched, download.told);
+        let (refused, told) = (download.refused, download.told);
         incoming = download.into_incoming();
-        if tries.again_after(call, id, &fault, told, &mut incoming).await {
+        // A connection that ends says nothing of its peer: that is no reason to ask another one, and no try.
+        let stale = refused == Some(Refused::ByItsEnd) && again < AGAIN;
+        if !stale && tries.again_after(call, id, &fault, told, refused.is_some(), &mut incoming).await {
             continue;
         }
-        let repeats = untouched || tries.may_repeat(call);
         let by_default = fault.who == Who::Upstream && fault.cause != Cause::Timeout && !tries.is_reason(&fault);
-        if by_default && repeats && again < 2 && incoming.rewind() {
+        if again < AGAIN && (refused.is_some() || (by_default && tries.may_repeat(call))) && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             again += 1;
             continue;
@@ -148,9 +154,17 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     }
 }
 
-/// A stream to one of the local's peers, on a connection that there is or a new one. `told`: the
-/// peer has said what it allows.
-async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool) -> Result<(Stream, Lease), Error> {
+/// What a request is to go over.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The peer has said what it allows.
+    told: bool,
+    /// A new connection that carries nothing else: its only stream is behind no GOAWAY and at no limit of a peer's in health.
+    own: bool,
+}
+
+/// A stream to one of the local's peers, on a connection that there is or a new one.
+async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -> Result<(Stream, Lease), Error> {
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
     let limit = Duration::from_millis(conf.first_byte_ms);
@@ -160,7 +174,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
     while left > 0 {
         let mut lease = pick(call, tries).await?;
         let PeerKey { id, greeted } = lease.peer();
-        let got = if greeted != 0 {
+        let got = if greeted != 0 || way.own {
             peers.alone()
         } else if let Some(stream) = peers.stream(id, keep_ms) {
             Got::Stream(stream)
@@ -192,8 +206,8 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                 };
                 call.stage("connect");
                 let PeerKey { id, greeted } = lease.peer();
-                let (alone, conn) = (greeted != 0, Conn::new(connected));
-                let opened = if told {
+                let (alone, conn) = (greeted != 0 || way.own, Conn::new(connected));
+                let opened = if way.told {
                     timeout(limit, turn.connected_first(id, alone, conn, keep_ms).stream()).await
                 } else {
                     Ok(turn.connected(id, alone, conn, keep_ms))
