@@ -21,6 +21,7 @@ mod grpc;
 mod h2;
 mod heads_passed_on;
 mod http2_clients;
+mod http2_clients_that_go;
 mod http2_health_checks;
 mod http2_limits;
 mod http2_peers;

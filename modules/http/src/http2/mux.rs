@@ -13,7 +13,7 @@ use crate::{
     h2::{Code, Connection, Event, Fatal},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms, ready_tasks};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Session, now_ms, ready_tasks};
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -62,6 +62,8 @@ pub(crate) struct Mux {
     pub(super) open: usize,
     /// Of a server: the connection's, at whose deadline those of the streams are looked at.
     pub(super) session: Option<Session<Http>>,
+    /// Of a server: the client has ended its side. It still hears the answers to what it has asked.
+    pub(super) closed: bool,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
     /// Of a client: who opens its first stream once the peer has said what it allows.
@@ -90,6 +92,7 @@ impl Mux {
             free: Vec::new(),
             open: 0,
             session: None,
+            closed: false,
             alone: false,
             opener: None,
             over: false,
@@ -145,11 +148,7 @@ impl Mux {
                         if !(entry.ended && code == Code::NO_ERROR) {
                             entry.reset = Some(code);
                         }
-                        if let Some(watch) = &entry.watch {
-                            watch.kill.set(1);
-                            watch.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Reset));
-                        }
-                        entry.wake();
+                        entry.lose(Cause::Reset);
                     }
                 }
                 Some(Event::Writable { stream: 0, .. }) => self.wake_all(),
@@ -163,7 +162,6 @@ impl Mux {
                 None => match self.conn.poll_fill(cx, PREFACE.len()) {
                     Poll::Ready(Ok(0)) => return Ok(Received::End),
                     Poll::Ready(Ok(_)) => self.reads += 1,
-                    Poll::Ready(Err(e)) if e.kind == ErrorKind::Reset => return Ok(Received::End),
                     Poll::Ready(Err(e)) => return Err(Broken::Stream(e)),
                     Poll::Pending => return Ok(Received::Later),
                 },
@@ -271,7 +269,7 @@ impl Mux {
         let alone = self.open < 2;
         loop {
             let full = self.conn.pending() >= FULL;
-            let Self { conn, codec, streams, waiting, .. } = self;
+            let Self { conn, codec, streams, waiting, closed, .. } = self;
             let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) else { return false };
             if alone && entry.share == 0 {
                 entry.share = SHARE;
@@ -299,7 +297,10 @@ impl Mux {
                 return true;
             }
             if sent == 0 {
-                // The windows: there is an event when they open.
+                // The windows: there is an event when they open, if they may.
+                if *closed {
+                    entry.lose(Cause::Closed);
+                }
                 break;
             }
         }
