@@ -11,10 +11,10 @@ use crate::support::{OK, head, proxy_to};
 
 /// Something that a peer waits for before it answers.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().expect("not poisoned") = true;
         self.0.1.notify_all();
     }
@@ -26,7 +26,7 @@ impl Gate {
 }
 
 /// Answers requests once the gate is open.
-fn behind(gate: &Gate) -> Origin {
+pub(crate) fn behind(gate: &Gate) -> Origin {
     let gate = gate.clone();
     Origin::start(move |mut conn| {
         while head(&mut conn).is_some() {
@@ -38,7 +38,7 @@ fn behind(gate: &Gate) -> Origin {
 }
 
 /// Reads a head, and then whatever comes until the proxy lets go.
-fn silent() -> Origin {
+pub(crate) fn silent() -> Origin {
     Origin::start(|mut conn| {
         head(&mut conn);
         let mut some = [0; 1024];
@@ -47,7 +47,7 @@ fn silent() -> Origin {
     })
 }
 
-fn lines(proxy: &Proxy, what: &str) -> usize {
+pub(crate) fn lines(proxy: &Proxy, what: &str) -> usize {
     proxy.read("access.log").lines().filter(|line| line.contains(what)).count()
 }
 

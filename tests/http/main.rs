@@ -6,6 +6,7 @@ mod browser;
 mod buffering;
 mod buffering_requests;
 mod bytes_and_heads;
+mod clients_that_go;
 mod compression;
 mod compression_of_what;
 mod compression_streams;

@@ -3,6 +3,7 @@
 use super::{
     fetch::Awaited,
     head::{MOST_INTERIM, Manner, write_request},
+    patience::Patience,
 };
 use crate::{
     Http,
@@ -17,7 +18,7 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -137,7 +138,7 @@ impl Awaited for Download {
     async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
-        let mut moved = true;
+        let (mut moved, mut patience) = (true, Patience::default());
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -149,11 +150,8 @@ impl Awaited for Download {
             if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
                 return Poll::Ready(Err(Fault::of_request(&e)));
             }
-            if std::mem::take(&mut moved) {
-                let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
-                watch.deadline_ms.set(now_ms() + limit);
-            }
-            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
+            let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+            if patience.look(watch, &self.incoming, std::mem::take(&mut moved), limit, cx)? {
                 return Poll::Ready(Err(self.timed_out()));
             }
             Poll::Pending

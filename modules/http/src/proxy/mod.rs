@@ -6,6 +6,7 @@ mod failure;
 mod fetch;
 mod head;
 pub(crate) mod http2;
+mod patience;
 
 pub(crate) use download::Download;
 pub(crate) use failure::Failure;
@@ -23,6 +24,7 @@ use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerKey, Who,
 use extended::Asked;
 use fetch::{Awaited, head_alone};
 use http2::Refused;
+use patience::unless_gone;
 use std::time::Duration;
 
 /// How often a request waits for a connection that somebody else makes.
@@ -49,10 +51,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) 
     loop {
         let peer = match kept(call, fresh, &mut tries) {
             Some(peer) => peer,
-            None => match connect(call, fresh, &mut tries).await {
-                Ok(peer) => peer,
-                Err(e) => return Err(Failure::Peer(e)),
-            },
+            None => connect(call, fresh, &mut tries, incoming).await?,
         };
         let (id, reused) = (peer.id, peer.reused);
         let mut download = Download::new(call, conf, incoming.take(), peer);
@@ -105,10 +104,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
         let way = Way { told: asked.is_some(), own: again == AGAIN };
-        let (stream, lease) = match stream(call, conf, &mut tries, way).await {
-            Ok(got) => got,
-            Err(e) => return Err(Failure::Peer(e)),
-        };
+        let (stream, lease) = stream(call, conf, &mut tries, way, &incoming).await?;
         if asked.is_some() && !stream.takes_tunnels() {
             let fault = extended::not_taken(call, &lease.info());
             lease.done(&UNUSED);
@@ -164,7 +160,13 @@ struct Way {
 }
 
 /// A stream to one of the local's peers, on a connection that there is or a new one.
-async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -> Result<(Stream, Lease), Error> {
+async fn stream(
+    call: &Call<'_>,
+    conf: &Conf,
+    tries: &mut Tries<'_>,
+    way: Way,
+    incoming: &Incoming,
+) -> Result<(Stream, Lease), Failure> {
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
     let limit = Duration::from_millis(conf.first_byte_ms);
@@ -172,7 +174,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -
     let keep_ms = if conf.upstream_idle == 0 { 0 } else { conf.upstream_idle_ms };
     let mut left = ATTEMPTS;
     while left > 0 {
-        let mut lease = pick(call, tries).await?;
+        let mut lease = pick(call, tries, incoming).await?;
         let PeerKey { id, greeted } = lease.peer();
         let got = if greeted != 0 || way.own {
             peers.alone()
@@ -180,7 +182,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -
             Got::Stream(stream)
         } else {
             // All connections may be full, for long.
-            timeout(limit, async { Ok(peers.get(id, keep_ms).await) }).await?
+            unless_gone(incoming, timeout(limit, async { Ok(peers.get(id, keep_ms).await) })).await?
         };
         match got {
             Got::Stream(stream) => {
@@ -196,12 +198,12 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -
                         if tries.connects() {
                             drop(turn);
                             if !tries.again_elsewhere(call, id, &e).await {
-                                return Err(e);
+                                return Err(Failure::Peer(e));
                             }
                             continue;
                         }
                         // Others, as the upstream's `retry` says.
-                        exchange.connect_upstream().await?
+                        unless_gone(incoming, exchange.connect_upstream()).await?
                     }
                 };
                 call.stage("connect");
@@ -218,7 +220,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -
                     Err(e) => {
                         lease.done(&UNREACHABLE);
                         if !tries.again_elsewhere(call, id, &e).await {
-                            return Err(e);
+                            return Err(Failure::Peer(e));
                         }
                         continue;
                     }
@@ -229,14 +231,14 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, way: Way) -
         }
         left -= 1;
     }
-    Err(Error::bare(ErrorKind::Unreachable))
+    Err(Failure::Peer(Error::bare(ErrorKind::Unreachable)))
 }
 
 /// The peer that is to be asked, or one that the upstream chooses.
-async fn pick(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<Lease, Error> {
+async fn pick(call: &Call<'_>, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Lease, Failure> {
     match tries.next.take() {
         Some(lease) => Ok(lease),
-        None => call.exchange.pick_peer("").await.inspect(|_| call.stage("peer")),
+        None => unless_gone(incoming, call.exchange.pick_peer("")).await.inspect(|_| call.stage("peer")),
     }
 }
 
@@ -272,11 +274,11 @@ fn idle(call: &Call<'_>, fresh: bool, lease: Lease) -> Result<Peer, Lease> {
 }
 
 /// A connection to one of the local's peers: one that is kept, or a new one.
-async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<Peer, Error> {
+async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Peer, Failure> {
     let stats = &call.exchange.worker().stats;
     let exchange = call.exchange;
     loop {
-        let mut lease = match idle(call, fresh, pick(call, tries).await?) {
+        let mut lease = match idle(call, fresh, pick(call, tries, incoming).await?) {
             Ok(peer) => return Ok(peer),
             Err(lease) => lease,
         };
@@ -290,14 +292,14 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
         lease.done(&UNREACHABLE);
         if !tries.connects() {
             // Others, as the upstream's `retry` says.
-            let (stream, lease) = exchange.connect_upstream().await?;
+            let (stream, lease) = unless_gone(incoming, exchange.connect_upstream()).await?;
             call.stage("connect");
             let PeerKey { id, greeted } = lease.peer();
             let greeted = greeted != 0;
             return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
         }
         if !tries.again_elsewhere(call, id, &e).await {
-            return Err(e);
+            return Err(Failure::Peer(e));
         }
     }
 }
