@@ -95,6 +95,35 @@ fn trailers_of_a_peer_of_http1_arrive_and_a_cut_answer_is_reset() {
 }
 
 #[test]
+fn what_no_trailer_may_be_ends_with_the_peer_of_http1() {
+    let origin = Origin::start(|mut conn| {
+        while let Some(head) = head(&mut conn) {
+            conn.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n")?;
+            if !head.starts_with("GET /none ") {
+                conn.write_all(b"Grpc-Status: 0\r\n")?;
+            }
+            conn.write_all(
+                b"Connection: x\r\nKeep-Alive: 3\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n",
+            )?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        let answer = client.get("/").await.expect("an answer");
+        let trailers = answer.trailers.expect("trailers");
+        assert_eq!((answer.body.as_slice(), trailers.len()), (&b"abc"[..], 1), "{trailers:?}");
+        assert_eq!(trailers["grpc-status"], "0");
+        let answer = client.get("/none").await.expect("an answer");
+        assert_eq!((answer.text().as_str(), answer.trailers), ("abc", None));
+    });
+    if let Some(out) = curl(&[&url(&proxy, "/")]) {
+        assert_eq!(out, b"abc");
+    }
+}
+
+#[test]
 fn nghttp_and_h2load_see_no_error() {
     let dir = TempDir::new();
     dir.write("html/small", "small");

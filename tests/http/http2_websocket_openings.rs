@@ -101,17 +101,6 @@ fn what_is_no_handshake_of_http1_is_answered_or_passed_without() {
     }
 }
 
-/// A peer that writes frames by hand: connections begin with what a client says first.
-fn by_hand(serve: impl Fn(&mut Raw) + Send + Sync + 'static) -> Origin {
-    Origin::start(move |mut conn| {
-        let mut preface = [0; PREFACE.len()];
-        conn.read_exact(&mut preface)?;
-        assert_eq!(preface, *PREFACE);
-        serve(&mut Raw { stream: conn.stream.try_clone()? });
-        Ok(())
-    })
-}
-
 /// SETTINGS with SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 section 3).
 const OFFER: &[u8] = &[0, 8, 0, 0, 0, 1];
 

@@ -203,19 +203,23 @@ impl Incoming {
         }
     }
 
-    /// The client is gone: nobody will hear the answer. One that has only ended its own side is not.
+    /// The client is gone: nobody will hear the answer. One that has only ended its own side is not. The task of a stream of
+    /// HTTP/2 ends with it, and need not ask.
     pub(crate) fn is_gone(&self) -> bool {
         match &self.from {
             From::Http1(conn, _) => conn.borrow().stream.state() & ready::HUP != 0,
-            _ => false,
+            From::Stored(stored) => stored.client().is_gone(),
+            From::Nothing | From::Http2(..) | From::Module(_) => false,
         }
     }
 
     /// Is woken when the client is gone, though it has nothing more to say.
     pub(crate) fn watch(&self, cx: &mut Context<'_>) {
-        if let From::Http1(conn, _) = &self.from {
+        match &self.from {
             // What it says meanwhile is another request, for later.
-            let _ = conn.borrow_mut().stream.poll_ready(cx, ready::READ);
+            From::Http1(conn, _) => drop(conn.borrow_mut().stream.poll_ready(cx, ready::READ)),
+            From::Stored(stored) => stored.client().watch(cx),
+            From::Nothing | From::Http2(..) | From::Module(_) => {}
         }
     }
 

@@ -7,8 +7,9 @@ directive! {
     /// Another peer is asked when one cannot be reached (`connect`), ends before the head of its answer (`reset`), has no
     /// head in time (`timeout`, see `http_first_byte_timeout`), or answers with one of these statuses. Within the upstream's
     /// budget of retries, never once something of an answer went to the client, and only where the request's body is not
-    /// begun or kept (`http_request_buffering`). What was not sent is repeated whatever its method is. Unset: a kept
-    /// connection that ended is replaced, and connects are repeated as the upstream's `retry` says.
+    /// begun or kept (`http_request_buffering`). What was not sent is repeated whatever its method is, and what a peer of
+    /// HTTP/2 refused. Unset: a kept connection that ended is replaced, and connects are repeated as the upstream's `retry`
+    /// says. What a connection of HTTP/2 refused because it ends goes to another one in any case, and counts as no try.
     "http_retry", Contexts::MSL,
     .args(&[ArgDesc::new("on", Kind::Choice, "What is repeated; `off`: nothing beside the default.").required().repeated().choices(&[
         Str::new("connect"),
@@ -139,16 +140,19 @@ impl<'a> Tries<'a> {
         self.connects() && e.kind != ErrorKind::Invalid && self.again(call, peer, e).await
     }
 
-    /// The same after a fault of the peer. `answered`: something of an answer went to the client.
+    /// The same after a fault of the peer. `answered`: something of an answer went to the client. `untouched`: the peer has
+    /// said that it did nothing of the request, which may be repeated whatever its method is (RFC 9113 section 8.7).
     pub(crate) async fn again_after(
         &mut self,
         call: &Call<'_>,
         peer: u64,
         fault: &Fault,
         answered: bool,
+        untouched: bool,
         incoming: &mut Incoming,
     ) -> bool {
-        let may = self.is_reason(fault) && !answered && self.may_repeat(call) && incoming.is_rewindable();
+        let repeats = untouched || self.may_repeat(call);
+        let may = self.is_reason(fault) && !answered && repeats && incoming.is_rewindable();
         may && self.again(call, peer, &CloseReason::name(reason(fault))).await && incoming.rewind()
     }
 

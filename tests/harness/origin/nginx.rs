@@ -27,8 +27,8 @@ impl Nginx {
 
     /// The same, of HTTP/2 without TLS only.
     #[track_caller]
-    pub fn start_http2() -> Option<Self> {
-        Self::start_listening(" http2", "location / { }")
+    pub fn start_http2(server: &str) -> Option<Self> {
+        Self::start_listening(" http2", server)
     }
 
     #[track_caller]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use h2::Reason;
-use harness::client;
+use harness::{Origin, client};
 
 /// Kinds of frames, and what of their flags is needed.
 pub(crate) const DATA: u8 = 0;
@@ -128,4 +128,15 @@ impl Raw {
         assert_eq!(last.stream, 0);
         while self.frame().is_some() {}
     }
+}
+
+/// A peer that writes frames by hand: connections begin with what a client says first.
+pub(crate) fn by_hand(serve: impl Fn(&mut Raw) + Send + Sync + 'static) -> Origin {
+    Origin::start(move |mut conn| {
+        let mut preface = [0; PREFACE.len()];
+        conn.read_exact(&mut preface)?;
+        assert_eq!(preface, *PREFACE);
+        serve(&mut Raw { stream: conn.stream.try_clone()? });
+        Ok(())
+    })
 }

@@ -152,6 +152,12 @@ impl Connection {
         out.extend_from_slice(&payload);
     }
 
+    /// Appends what asks for no answer and changes nothing for a peer that has ended its side: WINDOW_UPDATE, of a byte that
+    /// will not come. The system of one that is gone says so in return.
+    pub fn probe(&self, out: &mut Vec<u8>) {
+        frame::put_number(frame::WINDOW_UPDATE, 0, 1, out);
+    }
+
     /// Begins a graceful end (RFC 9113 section 6.8): a server tells the peer to open no more streams, and takes those
     /// that are on their way. A client opens no more. To be followed by [`Connection::finish_drain`], after a round trip.
     pub fn drain(&mut self, out: &mut Vec<u8>) {

@@ -278,6 +278,11 @@ impl Stream {
         self.link.borrow_mut().entry(self.key).map_or_else(Vec::new, |e| std::mem::take(&mut e.trailers))
     }
 
+    /// The connection takes no more streams: one of the sides has said so.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.link.borrow().codec.is_draining()
+    }
+
     /// The connection does not answer: others are to use another one.
     pub(crate) fn distrust(&self) {
         let mux = &mut *self.link.borrow_mut();

@@ -2,7 +2,7 @@
 
 use super::{inbox::Inbox, order::Order, turns::SHARE};
 use crate::{Http, core::priority::Parameters, h2::Code, message::Message};
-use anyproxy_module_api::{Session, Task};
+use anyproxy_module_api::{Cause, CloseReason, Session, Stage, Task, Who};
 use std::{
     collections::VecDeque,
     task::{Context, Waker},
@@ -57,6 +57,15 @@ impl Entry {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// Of a server: nobody waits for the answer any more. Its task ends without one.
+    pub(super) fn lose(&self, cause: Cause) {
+        if let Some(watch) = &self.watch {
+            watch.kill.set(1);
+            watch.close(CloseReason::new(Who::Client, Stage::Transfer, cause));
+        }
+        self.wake();
     }
 
     /// It is this task's.

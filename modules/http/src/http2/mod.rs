@@ -30,11 +30,12 @@ use crate::{
     conf::Conf,
     conn::Conn,
     exchange::State,
+    fault::Fault,
     h2::{Code, Config, Connection, Event, Fatal, Role},
     reply::Client,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, spawn, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, ready, spawn, tracing,
 };
 use entry::Entry;
 use mux::{Broken, Link, Mux, Received};
@@ -53,6 +54,8 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LAST_WORD_MS: u64 = 1000;
 /// How long the end may take.
 const END_MS: u64 = 1000;
+/// How often one that has ended its side is asked whether it is still there, while it has streams.
+const PROBE_MS: u64 = 500;
 /// What PING carries before the last word.
 const MARK: [u8; 8] = *b"anyproxy";
 
@@ -89,6 +92,8 @@ pub(crate) async fn serve(session: Session<Http>, conn: Conn, secure: bool) -> R
         idle_since: now,
         drained: 0,
         finished: false,
+        probe_at: 0,
+        lost: Cause::Killed,
         session,
     };
     let result = poll_fn(|cx| life.turn(cx)).await;
@@ -113,6 +118,10 @@ struct Life {
     drained: u64,
     /// It was told which stream was the last.
     finished: bool,
+    /// When the client is to be probed that has ended its side.
+    probe_at: u64,
+    /// Why streams have no answer that are open at the end.
+    lost: Cause,
 }
 
 impl Drop for Life {
@@ -128,22 +137,49 @@ impl Life {
             return Poll::Ready(Err(Error::bare(ErrorKind::Cancelled)));
         }
         self.link.borrow_mut().note(cx);
-        let ended = match self.read(cx) {
-            Ok(ended) => ended,
-            Err(e) => return Poll::Ready(e),
-        };
+        let mut closed = self.link.borrow().closed;
+        if !closed {
+            closed = match self.read(cx) {
+                Ok(closed) => closed,
+                Err(e) => return Poll::Ready(e),
+            };
+            if closed {
+                self.close();
+            }
+        }
         self.time();
         let mux = &mut *self.link.borrow_mut();
         if let Err(e) = mux.send(cx) {
+            self.lost = Fault::of_request(&e).cause;
             return Poll::Ready(Err(e));
         }
-        if ended || (self.finished && mux.open == 0 && mux.conn.pending() == 0) {
+        if closed && mux.conn.stream.state() & ready::HUP != 0 {
+            // It was not its side alone that it has ended.
+            self.lost = Cause::Reset;
+            return Poll::Ready(Ok(()));
+        }
+        // One that has ended its side and takes nothing is not waited for any longer than an idle one.
+        let all_sent = mux.conn.pending() == 0 || (closed && self.drained > 0);
+        if (self.finished || closed) && mux.open == 0 && all_sent {
             return Poll::Ready(Ok(()));
         }
         Poll::Pending
     }
 
+    /// The client has ended its side: what it has asked in full is answered, if it turns out to be there yet.
+    fn close(&mut self) {
+        let mux = &mut *self.link.borrow_mut();
+        mux.closed = true;
+        for entry in mux.streams.iter().flatten() {
+            // Those that wait for a window look at it again: it opens no more.
+            if entry.ended { entry.wake() } else { entry.lose(Cause::Closed) }
+        }
+    }
+
     /// Reads what is there. True: the client has ended the connection.
+    ///
+    /// # Errors
+    /// How the connection ends that cannot go on.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Result<(), Error>> {
         loop {
             let event = self.link.borrow_mut().receive(cx);
@@ -152,14 +188,18 @@ impl Life {
                 Ok(Received::End) => return Ok(true),
                 Ok(Received::Later) => return Ok(false),
                 Err(Broken::Fatal(fatal)) => return Err(self.fatal(fatal)),
-                Err(Broken::Stream(e)) => return Err(Err(e)),
+                Err(Broken::Stream(e)) => {
+                    self.lost = Fault::of_request(&e).cause;
+                    return Err(if e.kind == ErrorKind::Reset { Ok(()) } else { Err(e) });
+                }
             }
         }
     }
 
-    fn fatal(&self, fatal: Fatal) -> Result<(), Error> {
+    fn fatal(&mut self, fatal: Fatal) -> Result<(), Error> {
         tracing::info!(session = self.session.id, code = fatal.code.name(), "connection ended: {}", fatal.reason);
-        self.session.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Malformed));
+        self.lost = Cause::Malformed;
+        self.session.close(CloseReason::new(Who::Client, Stage::Transfer, self.lost));
         // It is said to the client before the end.
         Ok(())
     }
@@ -221,6 +261,13 @@ impl Life {
             // Streams that set one tell of it: until the next one there is nothing to look for.
             let known = session.deadline_ms.get();
             next = if known > now { known } else { deadlines::expire(mux.deadlines(), now) };
+            if mux.closed {
+                if now >= self.probe_at {
+                    mux.codec.probe(&mut mux.conn.out);
+                    self.probe_at = now + PROBE_MS;
+                }
+                next = next.min(self.probe_at);
+            }
         } else {
             session.idle.set(1);
             let conf = session.conf();
@@ -256,6 +303,7 @@ impl Life {
                 mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
             }
             mux.waker = None;
+            mux.streams.iter().flatten().for_each(|entry| entry.lose(self.lost));
             mux.streams.iter_mut().flatten().filter_map(|e| e.task.take()).collect()
         };
         tasks.iter().for_each(Task::abort);

@@ -7,7 +7,7 @@ use crate::{
     h2::{Code, Connection, Event, Fatal},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, now_ms};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Session, now_ms};
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -46,6 +46,8 @@ pub(crate) struct Mux {
     pub(super) open: usize,
     /// Of a server: the connection's, at whose deadline those of the streams are looked at.
     pub(super) session: Option<Session<Http>>,
+    /// Of a server: the client has ended its side. It still hears the answers to what it has asked.
+    pub(super) closed: bool,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
     /// Of a client: who opens its first stream once the peer has said what it allows.
@@ -76,6 +78,7 @@ impl Mux {
             free: Vec::new(),
             open: 0,
             session: None,
+            closed: false,
             alone: false,
             opener: None,
             over: false,
@@ -132,11 +135,7 @@ impl Mux {
                         if !(entry.ended && code == Code::NO_ERROR) {
                             entry.reset = Some(code);
                         }
-                        if let Some(watch) = &entry.watch {
-                            watch.kill.set(1);
-                            watch.close(CloseReason::new(Who::Client, Stage::Transfer, Cause::Reset));
-                        }
-                        entry.wake();
+                        entry.lose(Cause::Reset);
                     }
                 }
                 Some(Event::Priority { stream, key }) => self.reorder(stream, key),
@@ -151,7 +150,6 @@ impl Mux {
                 None => match self.conn.poll_fill(cx, PREFACE.len()) {
                     Poll::Ready(Ok(0)) => return Ok(Received::End),
                     Poll::Ready(Ok(_)) => self.reads += 1,
-                    Poll::Ready(Err(e)) if e.kind == ErrorKind::Reset => return Ok(Received::End),
                     Poll::Ready(Err(e)) => return Err(Broken::Stream(e)),
                     Poll::Pending => return Ok(Received::Later),
                 },

@@ -3,7 +3,7 @@
 use super::{mux::Mux, stream::Body};
 use crate::{
     fault::Fault,
-    h1::Fields,
+    h1::{self, Fields},
     h2::Connection,
     reply::{self, Call, Flat},
 };
@@ -133,14 +133,18 @@ impl Sending {
     }
 }
 
-/// Trailers, which end the stream (RFC 9113 section 8.1).
+/// Ends the stream with what of these lines a trailer section may hold (RFC 9110 section 6.5.1): nothing that is said of a
+/// connection of HTTP/1 is among that, which would make the whole malformed (RFC 9113 section 8.2.2).
 pub(super) fn send_trailers(codec: &mut Connection, id: u32, lines: &[u8], out: &mut Vec<u8>) {
-    let mut fields = Fields::default();
-    let mut text = lines.to_vec();
+    let (mut fields, mut text) = (Fields::default(), Vec::new());
+    let kept = h1::keep_trailers(lines, &mut text);
     text.extend_from_slice(b"\r\n");
-    let parsed = fields.parse(&text, 100).is_ok();
+    if !kept || fields.parse(&text, 100).is_err() {
+        codec.data(id, &[], true, out);
+        return;
+    }
     let Some(mut writer) = codec.headers(id, out) else { return };
-    for line in fields.list().iter().filter(|_| parsed) {
+    for line in fields.list() {
         let _ = writer.field(line.name(&text), line.value(&text), false);
     }
     writer.finish(true);

@@ -3,7 +3,7 @@
 use super::{mux::Mux, order::Order, turns::SHARE};
 use crate::core::priority::{Parameters, Priority};
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Error, ready_tasks};
+use anyproxy_module_api::{Cause, Error, ready_tasks};
 use std::task::{Context, Poll};
 
 /// Bytes to be sent from which on streams wait.
@@ -55,7 +55,9 @@ impl Mux {
         if self.waiting.is_empty() {
             return;
         }
-        let room = FULL.saturating_sub(self.conn.pending()).min(self.codec.window());
+        // Where it opens no more they have their turn all the same, and hear of that.
+        let window = if self.closed { usize::MAX } else { self.codec.window() };
+        let room = FULL.saturating_sub(self.conn.pending()).min(window);
         let Self { waiting, streams, codec, .. } = self;
         waiting.deal(room, codec.max_data(), |key, turn| {
             if let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) {
@@ -76,7 +78,7 @@ impl Mux {
         let alone = self.open < 2;
         loop {
             let full = self.conn.pending() >= FULL;
-            let Self { conn, codec, streams, waiting, .. } = self;
+            let Self { conn, codec, streams, waiting, closed, .. } = self;
             let Some(entry) = streams.get_mut(key as usize).and_then(Option::as_mut) else { return false };
             if alone && entry.share == 0 {
                 entry.share = SHARE;
@@ -102,8 +104,13 @@ impl Mux {
                 if sent > 0 {
                     continue;
                 }
-                // Of the stream's own window there is an event when it opens; that of all streams is shared out.
-                waits = codec.window() == 0;
+                if *closed {
+                    // No window opens any more.
+                    entry.lose(Cause::Closed);
+                } else {
+                    // Of the stream's own window there is an event when it opens; that of all streams is shared out.
+                    waits = codec.window() == 0;
+                }
             }
             if waits && !std::mem::replace(&mut entry.queued, true) {
                 waiting.push(key, entry.id, entry.order);

@@ -3,6 +3,7 @@
 use super::{
     fetch::Awaited,
     head::{MOST_INTERIM, Manner, write_request},
+    patience::Patience,
 };
 use crate::{
     Http,
@@ -17,7 +18,7 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -26,6 +27,15 @@ use std::{
 
 /// As much of a request's body is kept until there is an answer, should the peer not begin with the request.
 const KEPT: usize = 64 << 10;
+
+/// Why a peer has not begun with a request (RFC 9113 section 8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The connection takes no more: GOAWAY.
+    ByItsEnd,
+    /// It takes this one not: REFUSED_STREAM.
+    ByThePeer,
+}
 
 /// A request that a peer answers, as [`super::Download`] over HTTP/1.
 #[derive(Debug)]
@@ -45,8 +55,8 @@ pub(crate) struct Download {
     failed: Cell<bool>,
     /// Nobody waits for its head any longer than to then; 0: for ever.
     due_ms: u64,
-    /// The peer has not begun with the request.
-    pub(super) untouched: bool,
+    /// The peer has not begun with the request, and why.
+    pub(super) refused: Option<Refused>,
     /// The client has heard of an answer.
     pub(super) told: bool,
     /// How many came before the one that counts.
@@ -99,7 +109,7 @@ impl Download {
             answered: 0,
             failed: Cell::new(false),
             due_ms: total::due_ms(call, conf),
-            untouched: false,
+            refused: None,
             told: false,
             interim: 0,
         })
@@ -128,7 +138,7 @@ impl Awaited for Download {
     async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
-        let mut moved = true;
+        let (mut moved, mut patience) = (true, Patience::default());
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -140,11 +150,8 @@ impl Awaited for Download {
             if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
                 return Poll::Ready(Err(Fault::of_request(&e)));
             }
-            if std::mem::take(&mut moved) {
-                let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
-                watch.deadline_ms.set(now_ms() + limit);
-            }
-            if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
+            let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+            if patience.look(watch, &self.incoming, std::mem::take(&mut moved), limit, cx)? {
                 return Poll::Ready(Err(self.timed_out()));
             }
             Poll::Pending
@@ -152,7 +159,7 @@ impl Awaited for Download {
         let r = r.await;
         watch.deadline_ms.set(0);
         // One that it has not begun with says nothing of a peer: it ends connections as any server does.
-        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !self.untouched);
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && self.refused.is_none());
         r
     }
 
@@ -172,8 +179,9 @@ impl Download {
             let message = match ready!(self.stream.poll_head(cx)) {
                 Ok(message) => message,
                 Err(e) => {
-                    self.untouched = e.kind == ErrorKind::Refused;
-                    let cause = if self.untouched { Cause::Refused } else { Cause::Reset };
+                    let ends = || if self.stream.is_leaving() { Refused::ByItsEnd } else { Refused::ByThePeer };
+                    self.refused = (e.kind == ErrorKind::Refused).then(ends);
+                    let cause = if self.refused.is_some() { Cause::Refused } else { Cause::Reset };
                     return Poll::Ready(Err(Fault::new(Who::Upstream, cause, 502)));
                 }
             };

@@ -6,6 +6,7 @@ mod failure;
 mod fetch;
 mod head;
 pub(crate) mod http2;
+mod patience;
 
 pub(crate) use download::Download;
 pub(crate) use failure::Failure;
@@ -22,10 +23,15 @@ use crate::{
 use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
 use extended::Asked;
 use fetch::{Awaited, head_alone};
+use http2::Refused;
+use patience::unless_gone;
 use std::time::Duration;
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
+/// How often a request that a peer of HTTP/2 has not begun with, or whose stream broke, is sent again. The last time it has
+/// a connection of its own.
+const AGAIN: u32 = 2;
 
 /// A connection to a peer, with the use of it that is counted.
 struct Peer {
@@ -45,10 +51,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) 
     loop {
         let peer = match kept(call, fresh, &mut tries) {
             Some(peer) => peer,
-            None => match connect(call, fresh, &mut tries).await {
-                Ok(peer) => peer,
-                Err(e) => return Err(Failure::Peer(e)),
-            },
+            None => connect(call, fresh, &mut tries, incoming).await?,
         };
         let (id, reused) = (peer.id, peer.reused);
         let mut download = Download::new(call, conf, incoming.take(), peer);
@@ -82,7 +85,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) 
             fresh = true;
             continue;
         }
-        if !tries.again_after(call, id, &fault, told, incoming).await {
+        if !tries.again_after(call, id, &fault, told, false, incoming).await {
             return Err(Failure::Fault(fault));
         }
     }
@@ -100,10 +103,8 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     let mut again = 0;
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let (stream, lease) = match stream(call, conf, &mut tries, asked.is_some()).await {
-            Ok(got) => got,
-            Err(e) => return Err(Failure::Peer(e)),
-        };
+        let way = Way { told: asked.is_some(), own: again == AGAIN };
+        let (stream, lease) = stream(call, conf, &mut tries, way, &incoming).await?;
         if asked.is_some() && !stream.takes_tunnels() {
             let fault = extended::not_taken(call, &lease.info());
             lease.done(&UNUSED);
@@ -132,14 +133,15 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             }
             Err(fault) => fault,
         };
-        let (untouched, told) = (download.untouched, download.told);
+        let (refused, told) = (download.refused, download.told);
         incoming = download.into_incoming();
-        if tries.again_after(call, id, &fault, told, &mut incoming).await {
+        // A connection that ends says nothing of its peer: that is no reason to ask another one, and no try.
+        let stale = refused == Some(Refused::ByItsEnd) && again < AGAIN;
+        if !stale && tries.again_after(call, id, &fault, told, refused.is_some(), &mut incoming).await {
             continue;
         }
-        let repeats = untouched || tries.may_repeat(call);
         let by_default = fault.who == Who::Upstream && fault.cause != Cause::Timeout && !tries.is_reason(&fault);
-        if by_default && repeats && again < 2 && incoming.rewind() {
+        if again < AGAIN && (refused.is_some() || (by_default && tries.may_repeat(call))) && incoming.rewind() {
             call.exchange.worker().stats.upstream_retried.add();
             again += 1;
             continue;
@@ -148,9 +150,23 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
     }
 }
 
-/// A stream to one of the local's peers, on a connection that there is or a new one. `told`: the
-/// peer has said what it allows.
-async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool) -> Result<(Stream, Lease), Error> {
+/// What a request is to go over.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The peer has said what it allows.
+    told: bool,
+    /// A new connection that carries nothing else: its only stream is behind no GOAWAY and at no limit of a peer's in health.
+    own: bool,
+}
+
+/// A stream to one of the local's peers, on a connection that there is or a new one.
+async fn stream(
+    call: &Call<'_>,
+    conf: &Conf,
+    tries: &mut Tries<'_>,
+    way: Way,
+    incoming: &Incoming,
+) -> Result<(Stream, Lease), Failure> {
     let (stats, exchange) = (&call.exchange.worker().stats, call.exchange);
     let peers = &exchange.worker().peers;
     let limit = Duration::from_millis(conf.first_byte_ms);
@@ -158,15 +174,15 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
     let keep_ms = if conf.upstream_idle == 0 { 0 } else { conf.upstream_idle_ms };
     let mut left = ATTEMPTS;
     while left > 0 {
-        let mut lease = pick(call, tries).await?;
+        let mut lease = pick(call, tries, incoming).await?;
         let PeerKey { id, greeted } = lease.peer();
-        let got = if greeted != 0 {
+        let got = if greeted != 0 || way.own {
             peers.alone()
         } else if let Some(stream) = peers.stream(id, keep_ms) {
             Got::Stream(stream)
         } else {
             // All connections may be full, for long.
-            timeout(limit, async { Ok(peers.get(id, keep_ms).await) }).await?
+            unless_gone(incoming, timeout(limit, async { Ok(peers.get(id, keep_ms).await) })).await?
         };
         match got {
             Got::Stream(stream) => {
@@ -182,18 +198,18 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                         if tries.connects() {
                             drop(turn);
                             if !tries.again_elsewhere(call, id, &e).await {
-                                return Err(e);
+                                return Err(Failure::Peer(e));
                             }
                             continue;
                         }
                         // Others, as the upstream's `retry` says.
-                        exchange.connect_upstream().await?
+                        unless_gone(incoming, exchange.connect_upstream()).await?
                     }
                 };
                 call.stage("connect");
                 let PeerKey { id, greeted } = lease.peer();
-                let (alone, conn) = (greeted != 0, Conn::new(connected));
-                let opened = if told {
+                let (alone, conn) = (greeted != 0 || way.own, Conn::new(connected));
+                let opened = if way.told {
                     timeout(limit, turn.connected_first(id, alone, conn, keep_ms).stream()).await
                 } else {
                     Ok(turn.connected(id, alone, conn, keep_ms))
@@ -204,7 +220,7 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
                     Err(e) => {
                         lease.done(&UNREACHABLE);
                         if !tries.again_elsewhere(call, id, &e).await {
-                            return Err(e);
+                            return Err(Failure::Peer(e));
                         }
                         continue;
                     }
@@ -215,14 +231,14 @@ async fn stream(call: &Call<'_>, conf: &Conf, tries: &mut Tries<'_>, told: bool)
         }
         left -= 1;
     }
-    Err(Error::bare(ErrorKind::Unreachable))
+    Err(Failure::Peer(Error::bare(ErrorKind::Unreachable)))
 }
 
 /// The peer that is to be asked, or one that the upstream chooses.
-async fn pick(call: &Call<'_>, tries: &mut Tries<'_>) -> Result<Lease, Error> {
+async fn pick(call: &Call<'_>, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Lease, Failure> {
     match tries.next.take() {
         Some(lease) => Ok(lease),
-        None => call.exchange.pick_peer("").await.inspect(|_| call.stage("peer")),
+        None => unless_gone(incoming, call.exchange.pick_peer("")).await.inspect(|_| call.stage("peer")),
     }
 }
 
@@ -258,11 +274,11 @@ fn idle(call: &Call<'_>, fresh: bool, lease: Lease) -> Result<Peer, Lease> {
 }
 
 /// A connection to one of the local's peers: one that is kept, or a new one.
-async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<Peer, Error> {
+async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Peer, Failure> {
     let stats = &call.exchange.worker().stats;
     let exchange = call.exchange;
     loop {
-        let mut lease = match idle(call, fresh, pick(call, tries).await?) {
+        let mut lease = match idle(call, fresh, pick(call, tries, incoming).await?) {
             Ok(peer) => return Ok(peer),
             Err(lease) => lease,
         };
@@ -276,14 +292,14 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Result<
         lease.done(&UNREACHABLE);
         if !tries.connects() {
             // Others, as the upstream's `retry` says.
-            let (stream, lease) = exchange.connect_upstream().await?;
+            let (stream, lease) = unless_gone(incoming, exchange.connect_upstream()).await?;
             call.stage("connect");
             let PeerKey { id, greeted } = lease.peer();
             let greeted = greeted != 0;
             return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
         }
         if !tries.again_elsewhere(call, id, &e).await {
-            return Err(e);
+            return Err(Failure::Peer(e));
         }
     }
 }

@@ -10,25 +10,21 @@ use crate::{
     proxy::{
         fetch::Awaited,
         head::{MOST_INTERIM, keep_alive_timeout},
+        patience::Patience,
     },
     reply::Call,
 };
-use anyproxy_module_api::{Cause, ErrorKind, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Who, now, tracing};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
 };
 
-/// A client whose answer takes longer is watched: one that is gone gives its peer back.
-const PATIENCE_MS: u64 = 500;
-
 impl Awaited for Download {
     async fn head(&mut self, call: &Call<'_>, conf: &Conf) -> Result<(), Fault> {
         let watch = call.watch;
         watch.fired.set(0);
-        let mut moved = true;
-        // The end of the wait; and whether the client is watched meanwhile. Most peers answer before that is worth it.
-        let (mut by, mut watched) = (0, false);
+        let (mut moved, mut patience) = (true, Patience::default());
         let r = poll_fn(|cx| {
             if watch.kill.get() != 0 {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
@@ -38,28 +34,9 @@ impl Awaited for Download {
                 Ok(false) => {}
                 Err(fault) => return Poll::Ready(Err(fault)),
             }
-            let still = !std::mem::take(&mut moved);
-            if !still {
-                let now = now_ms();
-                by = now + if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
-                watch.deadline_ms.set(if watched { by } else { by.min(now + PATIENCE_MS) });
-            }
-            if watch.fired.replace(0) != 0 {
-                let now = now_ms();
-                if now >= by {
-                    return Poll::Ready(Err(self.timed_out()));
-                }
-                if now >= watch.deadline_ms.get() {
-                    watched = true;
-                    watch.deadline_ms.set(by);
-                }
-            }
-            // While something moves there will be another look, at the latest when the client begins to be watched.
-            if (still || watched) && self.uploaded && self.incoming.is_gone() {
-                return Poll::Ready(Err(Fault::new(Who::Client, Cause::Reset, 0)));
-            }
-            if watched {
-                self.incoming.watch(cx);
+            let limit = if self.uploaded { conf.first_byte_ms } else { conf.body_ms };
+            if patience.look(watch, &self.incoming, std::mem::take(&mut moved), limit, cx)? {
+                return Poll::Ready(Err(self.timed_out()));
             }
             // Whoever waits may be left where it is.
             self.account(call.exchange);

@@ -1,0 +1,101 @@
+//! Clients that go while nobody has answered them yet: what they would have got is another's, be it a peer or a turn.
+
+use std::io::Write;
+use std::sync::{Mutex, mpsc};
+
+use h2::Reason;
+use harness::{LIMIT, Proxy, client, eventually};
+
+use crate::h2::{Call, DATA, END_HEADERS, END_STREAM, HEADERS, Peer, RST_STREAM, Raw, section};
+use crate::http2_clients_that_go::{Gate, behind, lines, silent};
+use crate::http2_peers::before;
+use crate::support::{ask, get, proxy_to};
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+const BUFFERED: &str = "http_request_buffering #true";
+const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
+
+#[test]
+fn the_peer_of_http2_is_told() {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let peer = Peer::start(move |mut call: Call| {
+        let tell = tell.lock().expect("not poisoned").clone();
+        async move {
+            let reason = std::future::poll_fn(|cx| call.respond.poll_reset(cx)).await;
+            let _ = tell.send(reason.ok());
+        }
+    });
+    for (n, (text, request)) in [("", get("/")), ("", POST.to_owned()), (BUFFERED, POST.to_owned())].iter().enumerate()
+    {
+        let proxy = before(peer.addr(), text);
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(request.as_bytes()).expect("write");
+        eventually("the peer has it", || (peer.requests() == n as u64 + 1).then_some(()));
+        client::reset(stream);
+        assert_eq!(told.recv_timeout(LIMIT), Ok(Some(Reason::CANCEL)), "{text} {request}");
+        eventually("its line in the log", || (lines(&proxy, "reason=client_transfer_reset") == 1).then_some(()));
+    }
+}
+
+#[test]
+fn the_peer_that_has_a_body_which_is_kept_is_let_go() {
+    let origin = silent();
+    let proxy = proxy_to(origin.addr(), BUFFERED);
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(POST.as_bytes()).expect("write");
+    origin.await_accepted(1);
+    client::reset(stream);
+    origin.await_idle();
+    // By HTTP/2 a stream goes, or all of them.
+    let mut raw = Raw::open(proxy.addr(0));
+    let post = |raw: &mut Raw, id| {
+        raw.send(HEADERS, END_HEADERS, id, &section(true, "/"));
+        raw.send(DATA, END_STREAM, id, b"body");
+        origin.await_accepted(u64::from(id / 2 + 2));
+    };
+    post(&mut raw, 1);
+    raw.send(RST_STREAM, 0, 1, &CANCEL);
+    origin.await_idle();
+    post(&mut raw, 3);
+    client::reset(raw.stream);
+    origin.await_idle();
+    eventually("their lines in the log", || (lines(&proxy, "reason=client_transfer_reset") == 3).then_some(()));
+}
+
+#[test]
+fn a_place_in_the_queue_is_given_up() {
+    let gate = Gate::default();
+    let origin = behind(&gate);
+    let proxy = Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\n\
+         upstream \"u\" {{ queue size=10 timeout=\"60s\"; proxy_pass_tcp \"{}\" max_connections=1; }}\n\
+         net {{ server {{ port_listen_tcp \"127.0.0.1:0\"; http; local {{ proxy_pass_upstream \"u\"; }} }} }}\n",
+        origin.addr()
+    ));
+    let waiting = |n: usize| {
+        eventually(&format!("{n} wait"), || (proxy.status()["upstreams"][0]["waiting"] == n).then_some(()));
+    };
+    let begin = || {
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(get("/").as_bytes()).expect("write");
+        stream
+    };
+    let mut held = begin();
+    origin.await_accepted(1);
+    let dead: Vec<_> = (0..4).map(|_| begin()).collect();
+    waiting(4);
+    dead.into_iter().for_each(client::reset);
+    waiting(0);
+    let mut raw = Raw::open(proxy.addr(0));
+    [1, 3, 5].into_iter().for_each(|id| raw.get(id, "/"));
+    waiting(3);
+    raw.send(RST_STREAM, 0, 1, &CANCEL);
+    waiting(2);
+    client::reset(raw.stream);
+    waiting(0);
+    gate.open();
+    assert_eq!(crate::support::answer(&mut held, "GET").text(), "ok");
+    assert_eq!(ask(&mut client::connect(proxy.addr(0)), get("/")).text(), "ok");
+    assert_eq!(origin.accepted(), 1);
+}
