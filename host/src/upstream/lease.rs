@@ -48,6 +48,17 @@ impl LeaseNote {
     }
 }
 
+/// What a use has handed on to the one that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// It has all that it began with.
+    Nothing,
+    /// Its place in the pool.
+    Place,
+    /// That and its place at the peer.
+    Both,
+}
+
 /// One counted use of one peer.
 #[derive(Debug)]
 pub struct Lease {
@@ -69,6 +80,8 @@ pub struct Lease {
     pub(super) done: bool,
     /// It has one of the places that the pool's limit gives.
     pub(super) limited: bool,
+    /// What of its places another use has now.
+    pub(super) handed: Handed,
     /// The connect failed before the peer was asked.
     pub(super) own_fault: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
@@ -85,6 +98,11 @@ impl Lease {
     /// The peer's line in it.
     pub fn line(&self) -> &Line {
         &self.pool().lines[self.member.line]
+    }
+
+    /// The peer of the set that was chosen.
+    pub(super) fn first_chosen(&self) -> &Rc<Member> {
+        self.chosen.as_ref().unwrap_or(&self.member)
     }
 
     /// Connects to the peer and greets it.
@@ -175,9 +193,11 @@ impl Lease {
             return;
         }
         let (live, pool) = (&self.member.live, self.pool());
-        live.state.in_flight.fetch_sub(1, Relaxed);
-        if let Some(chosen) = &self.chosen {
-            chosen.live.state.in_flight.fetch_sub(1, Relaxed);
+        if self.handed != Handed::Both {
+            self.first_chosen().live.state.in_flight.fetch_sub(1, Relaxed);
+        }
+        if self.chosen.is_some() {
+            live.state.in_flight.fetch_sub(1, Relaxed);
         }
         let (mut sent, mut received) = (0, 0);
         if let Some(s) = &self.session {
@@ -207,7 +227,10 @@ impl Lease {
         }
         self.report(outcome.failure);
         self.tell_balancer(outcome);
-        pool.shared.leave(self.worker.worker, self.limited);
+        match self.handed {
+            Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
+            Handed::Place | Handed::Both => pool.shared.hand_on(self.worker.worker),
+        }
     }
 
     fn report(&self, failure: u8) {
