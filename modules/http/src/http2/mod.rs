@@ -32,7 +32,7 @@ use crate::{
     reply::Client,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, spawn, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, idle, now_ms, spawn, tracing,
 };
 use entry::Entry;
 use mux::{Broken, FULL, Link, Mux, Received};
@@ -176,7 +176,7 @@ impl Life {
         self.served += 1;
         let session = &self.session;
         session.worker().stats.requests.add();
-        session.idle.set(0);
+        session.idle.set(idle::BUSY);
         let parts = session.worker().request();
         let exchange: Exchange<Http> = session.exchange();
         let mux = &mut *self.link.borrow_mut();
@@ -219,7 +219,7 @@ impl Life {
             let known = session.deadline_ms.get();
             next = if known > now { known } else { deadlines::expire(mux.deadlines(), now) };
         } else {
-            session.idle.set(1);
+            session.idle.set(idle::WAITS);
             let conf = session.conf();
             let limit = if self.served == 0 { conf.header_ms } else { conf.keepalive_ms };
             if now >= self.idle_since + limit && self.drained == 0 {
