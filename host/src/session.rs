@@ -64,6 +64,8 @@ pub struct Session {
     counted_client: Cell<bool>,
     /// The session that an exchange is of.
     of: Option<Rc<Self>>,
+    /// An exchange's key among those under way.
+    key: Cell<usize>,
     /// It had exchanges, which have lines of their own in the access log.
     exchanged: Cell<bool>,
     /// An exchange that is over, and waits to be another.
@@ -123,6 +125,7 @@ impl Session {
             started: timers::now_ns(),
             counted_client: Cell::new(false),
             of: None,
+            key: Cell::new(usize::MAX),
             exchanged: Cell::new(false),
             parked: Cell::new(false),
         })

@@ -8,7 +8,6 @@ use crate::{
     status,
     upstream::live::{PeerLive, Said},
 };
-use anyproxy_module_api::abi::session::Cause;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -208,7 +207,7 @@ impl Control {
             let some = w
                 .ask(move |w| {
                     let mut rows = Vec::new();
-                    w.each_session(|s| {
+                    w.each_with_exchanges(|s| {
                         if only.is_none_or(|id| id == s.shared.id) {
                             rows.push(status::session(s));
                         }
@@ -222,11 +221,12 @@ impl Control {
     }
 
     async fn kill(&self, id: u64) -> Result<Value, String> {
-        let mut n = 0;
         for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
-            n += w.ask(move |w| w.kill_sessions(Cause::Killed, |s| s.shared.id == id)).await.unwrap_or(0);
+            if w.ask(move |w| w.kill_numbered(id)).await == Some(true) {
+                return Ok(json!({ "killed": 1 }));
+            }
         }
-        if n == 0 { Err(format!("there is no session {id}")) } else { Ok(json!({ "killed": n })) }
+        Err(format!("there is no session {id}"))
     }
 
     fn peer(&self, upstream: &str, peer: &str, word: Said) -> Result<Value, String> {

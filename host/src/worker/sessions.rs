@@ -108,6 +108,28 @@ impl Worker {
         all.iter().for_each(&mut f);
     }
 
+    /// Calls `f` with each session here, and with each exchange under way.
+    pub fn each_with_exchanges(&self, mut f: impl FnMut(&Rc<Session>)) {
+        self.each_session(&mut f);
+        for generation in self.generations() {
+            generation.exchanges_under_way().iter().for_each(&mut f);
+        }
+    }
+
+    /// Ends a session, or the connection whose exchange has this number; false: there is none here.
+    pub fn kill_numbered(&self, id: u64) -> bool {
+        let mut found = None;
+        self.each_with_exchanges(|s| {
+            if s.shared.id == id {
+                found = Some(Rc::clone(s.connection().unwrap_or(s)));
+            }
+        });
+        found.is_some_and(|s| {
+            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Killed));
+            true
+        })
+    }
+
     /// Ends the sessions that `which` chooses; how many.
     pub fn kill_sessions(&self, cause: Cause, which: impl Fn(&Session) -> bool) -> usize {
         let mut n = 0;
