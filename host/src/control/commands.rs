@@ -6,7 +6,10 @@ use crate::{
     cycle::settings::level_of,
     process::process,
     status,
-    upstream::live::{PeerLive, Said},
+    upstream::{
+        live::{PeerLive, Said},
+        pool::Pool,
+    },
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -231,20 +234,23 @@ impl Control {
 
     fn peer(&self, upstream: &str, peer: &str, word: Said) -> Result<Value, String> {
         let pools = self.cycle.pools.iter().filter(|p| upstream.is_empty() || p.name == upstream);
-        let all = |p: &Arc<crate::upstream::pool::Pool>| {
+        let all = |p: &Arc<Pool>| {
             let members = p.set.load().members.iter().map(|m| Arc::clone(&m.live)).collect::<Vec<_>>();
-            members.into_iter().chain(p.shared.rendered.all())
+            let lives = members.into_iter().chain(p.shared.rendered.all());
+            lives.map(|live| (Arc::clone(p), live)).collect::<Vec<_>>()
         };
-        let found: Vec<Arc<PeerLive>> =
-            pools.flat_map(all).filter(|l| l.host == peer || l.addr.to_string() == peer).collect();
+        let found: Vec<(Arc<Pool>, Arc<PeerLive>)> =
+            pools.flat_map(all).filter(|(_, l)| l.host == peer || l.addr.to_string() == peer).collect();
         if found.is_empty() {
             return Err(format!(
                 "there is no peer {peer}{}",
                 if upstream.is_empty() { String::new() } else { format!(" in {upstream}") }
             ));
         }
-        for l in &found {
-            process().peers.say(l, word);
+        for (pool, live) in &found {
+            process().peers.say(live, word);
+            // At once, and not with the pool's next turn: until then it would have its whole share.
+            pool.ramp(live, process().now());
         }
         tracing::info!(peer, upstream, "an operator says {word:?}");
         Ok(json!({ "peers": found.len() }))

@@ -193,6 +193,17 @@ impl Shared {
         locked(&self.ejector).set_peers(ids);
     }
 
+    /// Whether there are any yet.
+    pub fn has_peers(&self) -> bool {
+        !locked(&self.ejector).is_empty()
+    }
+
+    /// For each whether it is among the peers.
+    pub fn knows(&self, ids: impl IntoIterator<Item = u64>) -> Vec<bool> {
+        let ejector = locked(&self.ejector);
+        ids.into_iter().map(|id| ejector.knows(id)).collect()
+    }
+
     /// How a use of a peer went; the ejection that follows.
     pub fn result(&self, peer: u64, good: bool, now: Duration) -> Option<Ejection> {
         locked(&self.ejector).result(peer, good, now)
