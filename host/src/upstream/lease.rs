@@ -173,10 +173,8 @@ impl Lease {
             let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
             let _who = enter(Current::in_session(session, *module));
             if !points::greet(point, place, &request, &mut bytes) {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("the greeting \"{}\" cannot be written", point.name),
-                ));
+                // A bound of what can be written, and nothing that the peer has said.
+                return Err(Error::new(ErrorKind::Limit, format!("the greeting \"{}\" cannot be written", point.name)));
             }
         }
         Ok(bytes)
@@ -210,8 +208,10 @@ impl Lease {
             }
         }
         live.uses.end(self.worker.worker, sent, received);
-        let good = outcome.failure == 0;
-        match outcome.failure {
+        // Whoever was not asked has not failed, whatever a module makes of it.
+        let failure = if self.own_fault { 0 } else { outcome.failure };
+        let good = failure == 0;
+        match failure {
             0 => {}
             1 => {
                 live.counts.connect_failures.fetch_add(1, Relaxed);
@@ -225,8 +225,8 @@ impl Lease {
         if good && sample > 0 {
             live.observe(timers::now(), sample);
         }
-        self.report(outcome.failure);
-        self.tell_balancer(outcome);
+        self.report(failure);
+        self.tell_balancer(&Outcome { failure, ..*outcome });
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
             Handed::Place | Handed::Both => pool.shared.hand_on(self.worker.worker),

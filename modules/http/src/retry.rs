@@ -144,9 +144,9 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The same where one could not be reached.
+    /// The same where one could not be reached. `Limit`: it was not asked, as what goes before a client's bytes cannot be written.
     pub(crate) async fn again_elsewhere(&mut self, call: &Call<'_>, peer: u64, e: &Error) -> bool {
-        self.connects() && e.kind != ErrorKind::Invalid && self.again(call, peer, None, e).await
+        self.connects() && e.kind != ErrorKind::Limit && self.again(call, peer, None, e).await
     }
 
     /// The same after a fault of the peer. `answered`: something of an answer went to the client.
