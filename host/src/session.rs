@@ -143,10 +143,15 @@ impl Session {
         }
     }
 
-    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped.
+    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped. An exchange has no
+    /// task that is known here: its connection's looks at it.
     pub fn kill(&self, reason: CloseReason) {
         self.close(reason);
         self.shared.kill.set(1);
+        if let Some(of) = &self.of {
+            of.shared.fired.set(1);
+            of.wake();
+        }
         self.wake();
     }
 

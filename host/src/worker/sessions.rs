@@ -116,12 +116,12 @@ impl Worker {
         }
     }
 
-    /// Ends a session, or the connection whose exchange has this number; false: there is none here.
+    /// Ends the session, or the exchange, with this number; false: there is none here.
     pub fn kill_numbered(&self, id: u64) -> bool {
         let mut found = None;
         self.each_with_exchanges(|s| {
             if s.shared.id == id {
-                found = Some(Rc::clone(s.connection().unwrap_or(s)));
+                found = Some(Rc::clone(s));
             }
         });
         found.is_some_and(|s| {

@@ -29,7 +29,8 @@ pub struct SessionShared {
     pub status: Cell<u32>,
     /// 1: the deadline passed. The handler clears it.
     pub fired: Cell<u8>,
-    /// 1: the session is to end now (killed, `shutdown_timeout`).
+    /// 1: the session is to end now (killed, `shutdown_timeout`). Where it is set for an exchange its session's `fired` is, too, and
+    /// that one's task is woken.
     pub kill: Cell<u8>,
     /// Its generation is retired: finish the present exchange, start no other here. 1: another generation serves (see
     /// `session_renew`), 2: this worker takes nothing more.

@@ -163,6 +163,7 @@ async fn turn(
         let mut one = pin!(one(session, &exchange, state, conn, client, served + 1, status));
         // Whoever waits is looked at: by logs of what is under way, and by an operator.
         poll_fn(|cx| {
+            end_with(session, &exchange);
             let polled = one.as_mut().poll(cx);
             if polled.is_pending() {
                 book(&conn.borrow());
@@ -195,6 +196,13 @@ async fn turn(
     }
 }
 
+/// An exchange that is told to end takes its connection along: nothing else tells the client that an answer is not whole.
+fn end_with(session: &Session<Http>, exchange: &Exchange<Http>) {
+    if exchange.kill.get() != 0 {
+        session.kill.set(1);
+    }
+}
+
 /// Another protocol takes the connection over.
 async fn change(
     session: &Session<Http>,
@@ -223,6 +231,7 @@ async fn relay(
     let began = now();
     let mut relaying = pin!(session.relay(client, upstream));
     let result = poll_fn(|cx| {
+        end_with(session, exchange);
         let polled = relaying.as_mut().poll(cx);
         // What the exchange moved is added to its session when it ends.
         for ((to, from), before) in bytes(exchange).into_iter().zip(bytes(session)).zip(&before) {
@@ -250,7 +259,7 @@ async fn go_on(
 ) -> Result<(), Error> {
     let mut run = pin!(run);
     poll_fn(|cx| {
-        exchange.kill.set(session.kill.get());
+        exchange.kill.set(session.kill.get() | exchange.kill.get());
         exchange.draining.set(session.draining.get());
         run.as_mut().poll(cx)
     })

@@ -208,7 +208,9 @@ impl Life {
         let now = now_ms();
         let session = &self.session;
         let mux = &mut *self.link.borrow_mut();
-        session.fired.set(0);
+        if session.fired.replace(0) != 0 {
+            mux.wake_killed();
+        }
         if session.draining.get() != 0 && self.drained == 0 {
             drain(mux, &mut self.drained);
         }
