@@ -1,5 +1,6 @@
 //! The command line: what to do, and the client side of the control socket.
 
+mod ctl;
 pub mod output;
 
 use self::output::{err, out};
@@ -98,7 +99,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
     let config = a.config.clone().unwrap_or_else(|| "conf/main.kdl".into());
     match a.words.split_first() {
         None => {}
-        Some((word, rest)) if word == "ctl" => return ctl(&a, rest, &config),
+        Some((word, rest)) if word == "ctl" => return ctl::ask(&a, rest, &config),
         Some((word, rest)) if word == "directives" => return list(&a, rest, &config),
         Some((word, _)) => return usage(&format!("there is no command \"{word}\"")),
     }
@@ -285,40 +286,6 @@ fn list(a: &Args, names: &[String], config: &Path) -> i32 {
         }
     }
     0
-}
-
-fn ctl(a: &Args, words: &[String], config: &Path) -> i32 {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let request_of = match words.as_slice() {
-        [] => return usage("ctl: what? see anyproxy --help"),
-        ["status"] => json!({ "cmd": "status" }),
-        ["metrics"] if a.json => json!({ "cmd": "metrics", "format": "json" }),
-        ["metrics"] => json!({ "cmd": "metrics" }),
-        ["sessions"] => json!({ "cmd": "sessions" }),
-        ["sessions", action, id] => match id.parse::<u64>() {
-            Ok(id) => json!({ "cmd": "sessions", "action": action, "id": id }),
-            Err(_) => return usage("ctl sessions: a session is named by its number"),
-        },
-        ["dump"] => json!({ "cmd": "dump" }),
-        ["peer", action, peer] => json!({ "cmd": "peer", "action": action, "peer": peer, "upstream": a.upstream }),
-        ["peer", "weight", peer, n] => match n.parse::<u32>() {
-            Ok(n) => json!({ "cmd": "peer", "action": "weight", "peer": peer, "weight": n, "upstream": a.upstream }),
-            Err(_) => return usage("ctl peer weight: the weight is a number"),
-        },
-        ["log-level"] => json!({ "cmd": "log-level", "client": a.client }),
-        ["log-level", level] => json!({ "cmd": "log-level", "level": level, "client": a.client }),
-        [one @ ("reload" | "reinit" | "reopen" | "quit" | "stop" | "check")] => json!({ "cmd": one }),
-        [module, action] => json!({ "cmd": "module", "module": module, "action": action }),
-        [module, action, args] => {
-            let args: Value = serde_json::from_str(args).unwrap_or_else(|_| Value::String((*args).to_owned()));
-            json!({ "cmd": "module", "module": module, "action": action, "args": args })
-        }
-        _ => return usage(&format!("ctl {}: not understood", words.join(" "))),
-    };
-    request(a, config, &request_of, |v| match v {
-        Value::String(text) => text.trim_end().to_owned(),
-        other => serde_json::to_string_pretty(other).unwrap_or_default(),
-    })
 }
 
 /// Where the running process listens: works when the configuration on disk is broken, as long as it can be read at all.

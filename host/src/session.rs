@@ -64,6 +64,8 @@ pub struct Session {
     counted_client: Cell<bool>,
     /// The session that an exchange is of.
     of: Option<Rc<Self>>,
+    /// An exchange's key among those under way.
+    key: Cell<usize>,
     /// It had exchanges, which have lines of their own in the access log.
     exchanged: Cell<bool>,
     /// An exchange that is over, and waits to be another.
@@ -123,6 +125,7 @@ impl Session {
             started: timers::now_ns(),
             counted_client: Cell::new(false),
             of: None,
+            key: Cell::new(usize::MAX),
             exchanged: Cell::new(false),
             parked: Cell::new(false),
         })
@@ -140,10 +143,15 @@ impl Session {
         }
     }
 
-    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped.
+    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped. An exchange has no
+    /// task that is known here: its connection's looks at it.
     pub fn kill(&self, reason: CloseReason) {
         self.close(reason);
         self.shared.kill.set(1);
+        if let Some(of) = &self.of {
+            of.shared.fired.set(1);
+            of.wake();
+        }
         self.wake();
     }
 

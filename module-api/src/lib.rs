@@ -30,7 +30,7 @@ pub use abi::{
     net::{Addr, SocketOptions},
     recycled::Recycled,
     services::*,
-    session::{Cause, CloseReason, SessionShared, Stage, Who},
+    session::{Cause, CloseReason, SessionShared, Stage, Who, idle},
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
     upstream::{Outcome, PeerRef, PeerState, Pick, PickCx},
 };

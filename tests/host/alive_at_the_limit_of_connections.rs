@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Origin, Proxy, client, eventually};
 
-use crate::support::{cpu_ticks, relay};
+use crate::support::{RELAY, cpu_ticks, relay};
 
 fn echoes(mut stream: &TcpStream) -> bool {
     let mut byte = [0];
@@ -59,4 +59,40 @@ fn the_limit_is_never_passed() {
     }
     load.wait().assert_all(150);
     assert!(most <= 3, "{most} sessions at a time");
+}
+
+#[test]
+fn a_session_that_carries_nothing_makes_room_and_one_that_does_is_left() {
+    // Whoever's worker it is on; side by side, as each waits for its seconds.
+    std::thread::scope(|scope| {
+        for (workers, reuseport) in [(1, true), (2, true), (2, false)] {
+            scope.spawn(move || a_quiet_one_makes_room(workers, reuseport));
+        }
+    });
+}
+
+fn a_quiet_one_makes_room(workers: u32, reuseport: bool) {
+    let origin = Origin::echo();
+    let common = format!("max_connections 4; reuseport #{reuseport}");
+    let config = RELAY.replace("worker_threads 2", &format!("worker_threads {workers}"));
+    let proxy = Proxy::builder().config(&config).set("ORIGIN", origin.addr()).set("COMMON", common).start();
+    let busy: Vec<_> = (0..3).map(|_| client::connect(proxy.addr(0))).collect();
+    let quiet = client::connect(proxy.addr(0));
+    assert!(echoes(&quiet) && busy.iter().all(echoes));
+    let began = Instant::now();
+    eventually("six seconds", || {
+        assert!(busy.iter().all(echoes));
+        (began.elapsed() > Duration::from_secs(6)).then_some(())
+    });
+    assert!(echoes(&quiet), "nobody waited for its place");
+    let waiting = client::connect(proxy.addr(0));
+    let served = std::thread::spawn(move || echoes(&waiting));
+    eventually("one waits no longer", || {
+        assert!(busy.iter().all(echoes));
+        served.is_finished().then_some(())
+    });
+    assert!(served.join().expect("served"));
+    assert_eq!(client::end(&quiet), client::End::Reset);
+    let traffic = proxy.status()["listeners"][0]["traffic"].clone();
+    assert_eq!((&traffic["shed"], &traffic["closes"]["proxy_transfer_limit"]), (&1.into(), &1.into()), "{traffic}");
 }

@@ -36,6 +36,8 @@ fn two_for_the_command_line() {
     command(["-c"]).assert(2, &[]);
     command(["ctl"]).assert(2, &["ctl"]);
     command(["ctl", "sessions", "kill", "x"]).assert(2, &["number"]);
+    command(["ctl", "status", "extra"]).assert(2, &["\"extra\" is one word too many; usage: anyproxy ctl status\n"]);
+    command(["ctl", "sessions", "show"]).assert(2, &["not understood; usage: anyproxy ctl sessions [show|kill ID]"]);
     command(["--help"]).assert(0, &["anyproxy -c FILE", "Exit codes"]);
 }
 

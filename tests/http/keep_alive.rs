@@ -119,9 +119,12 @@ fn at_the_limit_of_connections_an_idle_one_makes_room_and_not_one_with_a_request
     assert!(crate::support::head(&mut busy).is_some_and(|head| head.starts_with("HTTP/1.1 200")));
     let mut idle = client::connect(proxy.addr(0));
     assert_eq!(ask(&mut idle, get("/")).status, 200);
-    // With this one the places are taken: one is made free for the next.
+    // With this one the places are taken, and nobody waits for one.
     let mut another = client::connect(proxy.addr(0));
     assert_eq!(ask(&mut another, get("/")).status, 200);
+    assert_eq!(ask(&mut idle, get("/")).status, 200);
+    let mut last = client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut last, get("/")).status, 200);
     assert_eq!(client::end(&idle), End::Closed);
     busy.write_all(b"cd").expect("write");
     assert_eq!(client::read_exact(&busy, 4), b"abcd");

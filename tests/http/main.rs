@@ -55,5 +55,6 @@ mod stages;
 mod support;
 mod total_time;
 mod totals;
+mod under_way;
 mod upgrades;
 mod values;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use harness::{Origin, Proxy, client};
+use harness::{Origin, Proxy, client, eventually};
 
 use crate::support::{OK, Scripted, ask, get, head, once, server};
 
@@ -119,6 +119,32 @@ fn each_peer_is_asked_before_one_is_asked_twice() {
         assert_eq!(once(&proxy, get("/")).status, 503);
         let asked = all.iter().zip(before).map(|(o, before)| o.seen().len() - before);
         assert_eq!(asked.collect::<Vec<_>>(), [1; 4], "{balancer}");
+    }
+}
+
+#[test]
+fn a_request_does_not_wait_for_the_place_that_it_holds_itself() {
+    let queue = "balancer \"round_robin\"\nqueue size=10 timeout=\"60s\"";
+    for (pool, peer) in [("max_connections 1", ""), ("", "max_connections=1")] {
+        let (bad, good) = (Scripted::new(BUSY, false), Scripted::new(OK, false));
+        let peers = [bad.addr(), good.addr()].map(|at| format!("proxy_pass_tcp \"{at}\" {peer}"));
+        let proxy = upstream("http_retry \"503\"", &format!("{queue}\n{pool}\n{}", peers.join("\n")));
+        for _ in 0..4 {
+            assert_eq!(once(&proxy, get("/")).text(), "ok", "{pool}{peer}");
+        }
+        // There is no other: the same one is asked again, and its last answer is the client's.
+        let alone = upstream(
+            "http_retry \"503\" tries=3",
+            &format!("{queue}\n{pool}\nproxy_pass_tcp \"{}\" {peer}", bad.addr()),
+        );
+        let before = bad.seen().len();
+        assert_eq!(once(&alone, get("/")).text(), "busy", "{pool}{peer}");
+        assert_eq!(bad.seen().len() - before, 3);
+        for proxy in [&proxy, &alone] {
+            let none_left = || (proxy.status()["upstreams"][0]["in_flight"] == 0).then_some(());
+            eventually("every place is given back", none_left);
+            assert_eq!(proxy.status()["upstreams"][0]["peers"][0]["in_flight"], 0);
+        }
     }
 }
 

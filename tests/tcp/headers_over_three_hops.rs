@@ -58,4 +58,9 @@ fn a_circle_of_proxies_ends() {
     // The log's thread writes what the last session handed over in its own time.
     eventually("every hop is logged", || (lines(&proxy).len() >= 16).then_some(()));
     assert!((16..=17).contains(&lines(&proxy).len()), "{:?}", lines(&proxy));
+    // The last one asked nobody: that is no peer's doing.
+    let ended = |reason: &str| lines(&proxy).iter().filter(|line| field(line, "reason") == reason).count();
+    assert_eq!((ended("proxy_connect_limit"), ended("upstream_connect_protocol")), (1, 0), "{:?}", lines(&proxy));
+    let peer = proxy.status()["upstreams"][0]["peers"][0].clone();
+    assert_eq!((&peer["connect_failures"], &peer["failures"]), (&0.into(), &0.into()), "{peer}");
 }

@@ -92,6 +92,22 @@ fn by_ttl_peers_come_and_go_and_sessions_stay() {
 }
 
 #[test]
+fn an_address_that_comes_later_grows_where_there_is_a_slow_start() {
+    let (a, _b) = two(name);
+    let dns = Dns::start();
+    dns.set("peers.test", [ip(A)], Duration::from_secs(3600));
+    let top = top(&dns, a.addr().port(), "dynamic_domain interval=\"1s\"")
+        .replace("balancer", "slow_start \"60s\"\nbalancer");
+    let proxy = net(&top, USER).start();
+    assert_eq!(ask(proxy.addr(0)), "a");
+    assert_eq!(peers(&proxy)[0]["ramp"], 1.0, "that of a start is not spared");
+    dns.set("peers.test", [ip(A), ip(B)], Duration::from_secs(3600));
+    await_peers(&proxy, &[A, B]);
+    let now = peers(&proxy);
+    assert!(now[0]["ramp"] == 1.0 && now[1]["ramp"].as_f64() < Some(0.5), "{now:?}");
+}
+
+#[test]
 fn by_interval_whatever_the_ttl() {
     let (a, _b) = two(name);
     let dns = Dns::start();

@@ -113,3 +113,15 @@ fn the_books_hold_what_was_carried() {
     let (received, sent) = (handshake("/", "").len() + 14 + 100_000 + 8, head + 10 + 100_000 + 4);
     assert!(line.ends_with(&format!("in={received} out={sent}")), "{line}: not {received} and {sent}");
 }
+
+#[test]
+fn one_that_is_open_is_shown_with_what_it_moved() {
+    let proxy = server("local { websocket_echo; }");
+    let mut client = Client::open(proxy.addr(0));
+    client.send(BINARY, &[7; 1000]);
+    client.expect(BINARY, &[7; 1000]);
+    let rows = proxy.control(&serde_json::json!({"cmd": "sessions"})).expect("a list");
+    let is_open = |row: &&serde_json::Value| !row["connection"].is_null() && row["client_sent"].as_u64() > Some(1000);
+    assert_eq!(rows.as_array().expect("a list").iter().filter(is_open).count(), 1, "{rows}");
+    client.close(1000);
+}

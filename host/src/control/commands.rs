@@ -6,9 +6,11 @@ use crate::{
     cycle::settings::level_of,
     process::process,
     status,
-    upstream::live::{PeerLive, Said},
+    upstream::{
+        live::{PeerLive, Said},
+        pool::Pool,
+    },
 };
-use anyproxy_module_api::abi::session::Cause;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -208,7 +210,7 @@ impl Control {
             let some = w
                 .ask(move |w| {
                     let mut rows = Vec::new();
-                    w.each_session(|s| {
+                    w.each_with_exchanges(|s| {
                         if only.is_none_or(|id| id == s.shared.id) {
                             rows.push(status::session(s));
                         }
@@ -222,29 +224,33 @@ impl Control {
     }
 
     async fn kill(&self, id: u64) -> Result<Value, String> {
-        let mut n = 0;
         for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
-            n += w.ask(move |w| w.kill_sessions(Cause::Killed, |s| s.shared.id == id)).await.unwrap_or(0);
+            if w.ask(move |w| w.kill_numbered(id)).await == Some(true) {
+                return Ok(json!({ "killed": 1 }));
+            }
         }
-        if n == 0 { Err(format!("there is no session {id}")) } else { Ok(json!({ "killed": n })) }
+        Err(format!("there is no session {id}"))
     }
 
     fn peer(&self, upstream: &str, peer: &str, word: Said) -> Result<Value, String> {
         let pools = self.cycle.pools.iter().filter(|p| upstream.is_empty() || p.name == upstream);
-        let all = |p: &Arc<crate::upstream::pool::Pool>| {
+        let all = |p: &Arc<Pool>| {
             let members = p.set.load().members.iter().map(|m| Arc::clone(&m.live)).collect::<Vec<_>>();
-            members.into_iter().chain(p.shared.rendered.all())
+            let lives = members.into_iter().chain(p.shared.rendered.all());
+            lives.map(|live| (Arc::clone(p), live)).collect::<Vec<_>>()
         };
-        let found: Vec<Arc<PeerLive>> =
-            pools.flat_map(all).filter(|l| l.host == peer || l.addr.to_string() == peer).collect();
+        let found: Vec<(Arc<Pool>, Arc<PeerLive>)> =
+            pools.flat_map(all).filter(|(_, l)| l.host == peer || l.addr.to_string() == peer).collect();
         if found.is_empty() {
             return Err(format!(
                 "there is no peer {peer}{}",
                 if upstream.is_empty() { String::new() } else { format!(" in {upstream}") }
             ));
         }
-        for l in &found {
-            process().peers.say(l, word);
+        for (pool, live) in &found {
+            process().peers.say(live, word);
+            // At once, and not with the pool's next turn: until then it would have its whole share.
+            pool.ramp(live, process().now());
         }
         tracing::info!(peer, upstream, "an operator says {word:?}");
         Ok(json!({ "peers": found.len() }))

@@ -22,6 +22,8 @@ use tokio::{
 
 /// Longest line taken.
 const LINE: u64 = 1 << 20;
+/// As many times that is read of one, at most.
+const THROWN: usize = 16;
 /// A client that says nothing for so long is let go.
 const SILENCE: Duration = Duration::from_secs(300);
 
@@ -117,20 +119,23 @@ pub fn remove(path: &Path) {
 
 async fn converse(stream: Stream) {
     let mut stream = BufReader::new(stream);
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         line.clear();
-        let read = tokio::time::timeout(SILENCE, (&mut stream).take(LINE).read_line(&mut line)).await;
-        match read {
-            Ok(Ok(n)) if n > 0 && line.ends_with('\n') => {}
-            _ => return,
+        let Ok(Ok(read)) = tokio::time::timeout(SILENCE, next_line(&mut stream, &mut line)).await else { return };
+        if matches!(read, Line::End) {
+            return;
         }
-        if crate::upgrade::is_request(&line) {
+        if str::from_utf8(&line).is_ok_and(crate::upgrade::is_request) {
             crate::upgrade::hand_over(stream.into_inner()).await;
             return;
         }
         let _answering = Answering::new();
-        let mut answer = answer(&line).await.to_string();
+        let mut answer = match read {
+            Line::TooLong => failed(&format!("a line is longer than {} MiB", LINE >> 20)),
+            _ => answer(&line).await,
+        }
+        .to_string();
         answer.push('\n');
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
             return;
@@ -138,8 +143,35 @@ async fn converse(stream: Stream) {
     }
 }
 
-async fn answer(line: &str) -> Value {
-    let request = match serde_json::from_str(line) {
+/// What came next.
+enum Line {
+    Whole,
+    /// It was read to its end, so that its client gets an answer and no reset, and thrown away.
+    TooLong,
+    End,
+}
+
+async fn next_line(stream: &mut BufReader<Stream>, line: &mut Vec<u8>) -> io::Result<Line> {
+    stream.take(LINE).read_until(b'\n', line).await?;
+    if line.ends_with(b"\n") {
+        return Ok(Line::Whole);
+    }
+    if (line.len() as u64) < LINE {
+        return Ok(Line::End);
+    }
+    for _ in 1..THROWN {
+        line.clear();
+        stream.take(LINE).read_until(b'\n', line).await?;
+        if line.ends_with(b"\n") {
+            line.clear();
+            return Ok(Line::TooLong);
+        }
+    }
+    Ok(Line::End)
+}
+
+async fn answer(line: &[u8]) -> Value {
+    let request = match serde_json::from_slice(line) {
         Ok(v) => commands::Request::parse(&v),
         Err(e) => Err(format!("not a JSON object: {e}")),
     };
@@ -149,6 +181,10 @@ async fn answer(line: &str) -> Value {
     };
     match result {
         Ok(v) => json!({ "ok": true, "result": v }),
-        Err(e) => json!({ "ok": false, "error": e }),
+        Err(e) => failed(&e),
     }
+}
+
+fn failed(why: &str) -> Value {
+    json!({ "ok": false, "error": why })
 }

@@ -360,7 +360,10 @@ impl Buffers {
         if !worker.generations().iter().any(|g| g.cycle.logs.has_intervals()) {
             return;
         }
-        worker.each_session(|session| {
+        worker.each_with_exchanges(|session| {
+            if session.is_logged_by_exchange() {
+                return;
+            }
             let age = session.age();
             for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(0, 0, true)) {
                 if plan.spec.interval.is_some_and(|i| is_due(i, age, elapsed)) {

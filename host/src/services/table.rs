@@ -132,6 +132,7 @@ pub fn host_table() -> &'static HostVtable {
 
         session_exchanges: session::exchanges,
         lease_peer: upstream::lease_peer,
+        lease_instead: upstream::lease_instead,
     };
     &HOST
 }

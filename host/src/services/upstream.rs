@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    upstream::{attempts::connect_session, lease::Lease, pick, pool::Pool},
+    upstream::{again, attempts::connect_session, lease::Lease, pick, pool::Pool},
 };
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
@@ -78,6 +78,25 @@ pub(super) unsafe extern "C" fn lease_pick(
         Ok(LocalFuture::new(async move {
             match pool(&session) {
                 Ok(pool) => pick::pick_for(&session, pool, &key, &tried).await.map(object).into(),
+                Err(e) => Outcome::Err(e),
+            }
+        }))
+    })
+}
+
+pub(super) unsafe extern "C" fn lease_instead(
+    lease: Object,
+    s: *const SessionShared,
+    tried: Slice<'_, u64>,
+) -> LocalFuture<Outcome<Object>> {
+    let session = hold(s);
+    future(|| {
+        let tried = tried.as_slice().to_vec();
+        Ok(LocalFuture::new(async move {
+            // SAFETY: the caller keeps the lease, and does nothing else with it, while it waits.
+            let held = unsafe { &mut *lease.cast::<Lease>() };
+            match pool(&session) {
+                Ok(pool) => again::pick_instead(&session, pool, held, &tried).await.map(object).into(),
                 Err(e) => Outcome::Err(e),
             }
         }))

@@ -13,6 +13,16 @@ use anyproxy_module_api::abi::{
 use std::{cell::Cell, rc::Rc};
 
 impl Session {
+    /// The connection's session, where this is an exchange.
+    pub fn connection(&self) -> Option<&Rc<Self>> {
+        self.of.as_ref()
+    }
+
+    /// Whether exchanges are logged in its place.
+    pub fn is_logged_by_exchange(&self) -> bool {
+        self.exchanged.get() || self.of.is_none() && self.has_exchanges()
+    }
+
     /// Whether its server's handler takes it as a whole, and chooses locals for each exchange.
     pub(super) fn has_exchanges(&self) -> bool {
         self.user().is_some_and(|u| u.server.exchanges.is_some())
@@ -39,6 +49,7 @@ impl Session {
             this.shared.local = of.shared.local;
             this.of = Some(Rc::clone(of));
         }
+        this.key.set(this.worker.enter_exchange(&this));
         this
     }
 
@@ -124,5 +135,6 @@ impl Session {
             add(&of.shared.upstream_sent, &self.shared.upstream_sent);
         }
         self.slots.clear(self);
+        self.worker.leave_exchange(self.key.replace(usize::MAX));
     }
 }

@@ -282,6 +282,8 @@ pub fn process(uptime: Duration, sessions: u32, max_sessions: u32) -> Value {
 pub struct SessionRow {
     /// Its number.
     pub id: u64,
+    /// The connection's, where it is an exchange.
+    pub connection: Option<u64>,
     /// Its worker.
     pub worker: u32,
     /// Epoch of its generation.
@@ -321,6 +323,7 @@ impl SessionRow {
         let code = shared.close_reason.get();
         Self {
             id: shared.id,
+            connection: session.connection().map(|of| of.shared.id),
             worker: session.worker.worker,
             epoch: session.worker.cycle.epoch,
             client: shared.client.get().to_string(),
@@ -347,6 +350,7 @@ impl SessionRow {
     pub fn json(&self, whole: bool) -> Value {
         let mut row = json!({
             "id": self.id,
+            "connection": self.connection,
             "worker": self.worker,
             "epoch": self.epoch,
             "client": self.client,

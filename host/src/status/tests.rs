@@ -39,6 +39,7 @@ fn traffic_shows_counts_reasons_and_times() {
 #[test]
 fn session_row_names_what_is_known_and_leaves_the_rest_null() {
     let mut row = json::SessionRow {
+        connection: None,
         id: 7,
         worker: 1,
         epoch: 2,

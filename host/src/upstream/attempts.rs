@@ -46,9 +46,9 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             Err(e) => e,
         };
         let peer = lease.member.live.addr;
-        tried.push(lease.chosen.as_ref().unwrap_or(&lease.member).live.state.id);
+        tried.push(lease.first_chosen().live.state.id);
         let own_fault = lease.own_fault;
-        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: u8::from(!own_fault) });
+        lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
         if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
             tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
         }

@@ -173,6 +173,16 @@ impl Ejector {
         self.ejected = self.peers.values().filter(|record| record.until.is_some()).count();
     }
 
+    /// Whether it is one of the pool's.
+    pub fn knows(&self, peer: u64) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
+    /// Whether the pool has none yet.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// Takes in what a worker counted of `peer`. Results of one that is ejected (begun before) or unknown do not count.
     pub fn report(&mut self, peer: u64, tally: Tally, now: Duration) -> Option<Ejection> {
         let room = self.ejected < self.allowed();

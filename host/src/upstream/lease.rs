@@ -48,6 +48,17 @@ impl LeaseNote {
     }
 }
 
+/// What a use has handed on to the one that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// It has all that it began with.
+    Nothing,
+    /// Its place in the pool.
+    Place,
+    /// That and its place at the peer.
+    Both,
+}
+
 /// One counted use of one peer.
 #[derive(Debug)]
 pub struct Lease {
@@ -69,6 +80,8 @@ pub struct Lease {
     pub(super) done: bool,
     /// It has one of the places that the pool's limit gives.
     pub(super) limited: bool,
+    /// What of its places another use has now.
+    pub(super) handed: Handed,
     /// The connect failed before the peer was asked.
     pub(super) own_fault: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
@@ -85,6 +98,11 @@ impl Lease {
     /// The peer's line in it.
     pub fn line(&self) -> &Line {
         &self.pool().lines[self.member.line]
+    }
+
+    /// The peer of the set that was chosen.
+    pub(super) fn first_chosen(&self) -> &Rc<Member> {
+        self.chosen.as_ref().unwrap_or(&self.member)
     }
 
     /// Connects to the peer and greets it.
@@ -155,10 +173,8 @@ impl Lease {
             let place = worker.place(*module, worker.cycle.conf(line.scope, *module));
             let _who = enter(Current::in_session(session, *module));
             if !points::greet(point, place, &request, &mut bytes) {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("the greeting \"{}\" cannot be written", point.name),
-                ));
+                // A bound of what can be written, and nothing that the peer has said.
+                return Err(Error::new(ErrorKind::Limit, format!("the greeting \"{}\" cannot be written", point.name)));
             }
         }
         Ok(bytes)
@@ -175,9 +191,11 @@ impl Lease {
             return;
         }
         let (live, pool) = (&self.member.live, self.pool());
-        live.state.in_flight.fetch_sub(1, Relaxed);
-        if let Some(chosen) = &self.chosen {
-            chosen.live.state.in_flight.fetch_sub(1, Relaxed);
+        if self.handed != Handed::Both {
+            self.first_chosen().live.state.in_flight.fetch_sub(1, Relaxed);
+        }
+        if self.chosen.is_some() {
+            live.state.in_flight.fetch_sub(1, Relaxed);
         }
         let (mut sent, mut received) = (0, 0);
         if let Some(s) = &self.session {
@@ -190,8 +208,10 @@ impl Lease {
             }
         }
         live.uses.end(self.worker.worker, sent, received);
-        let good = outcome.failure == 0;
-        match outcome.failure {
+        // Whoever was not asked has not failed, whatever a module makes of it.
+        let failure = if self.own_fault { 0 } else { outcome.failure };
+        let good = failure == 0;
+        match failure {
             0 => {}
             1 => {
                 live.counts.connect_failures.fetch_add(1, Relaxed);
@@ -205,9 +225,12 @@ impl Lease {
         if good && sample > 0 {
             live.observe(timers::now(), sample);
         }
-        self.report(outcome.failure);
-        self.tell_balancer(outcome);
-        pool.shared.leave(self.worker.worker, self.limited);
+        self.report(failure);
+        self.tell_balancer(&Outcome { failure, ..*outcome });
+        match self.handed {
+            Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
+            Handed::Place | Handed::Both => pool.shared.hand_on(self.worker.worker),
+        }
     }
 
     fn report(&self, failure: u8) {

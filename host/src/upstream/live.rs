@@ -1,6 +1,7 @@
 //! The live state of peers: of the process, not of a generation. A peer is found again after a reload by its identity.
 
 use super::{identity::Overrides, recover, shared::Shared, uses::Uses};
+use crate::process::process;
 use anyproxy_module_api::abi::{
     net::Addr,
     upstream::{PeerState, admin, health},
@@ -145,7 +146,7 @@ impl Peers {
         peer.state.removed.store(0, Relaxed);
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).of(spec.id);
         peer.state.weight.store(said.weight.unwrap_or(spec.weight), Relaxed);
-        peer.state.admin.store(said.admin.unwrap_or(admin::READY), Relaxed);
+        peer.set_admin(said.admin.unwrap_or(admin::READY));
         peer
     }
 
@@ -172,7 +173,7 @@ impl Peers {
         }
         said.set(peer.state.id, peer.line.load(Relaxed), now);
         if let Some(a) = now.admin {
-            peer.state.admin.store(a, Relaxed);
+            peer.set_admin(a);
         }
         if let Some(w) = now.weight {
             peer.state.weight.store(w, Relaxed);
@@ -213,11 +214,24 @@ impl PeerLive {
         self.state.ewma_ns.store(next, Relaxed);
     }
 
+    /// It becomes usable: its share grows from now on, where its pool has a slow start ([`Pool::ramp`](super::pool::Pool::ramp)).
+    pub fn begins(&self, now: Duration) {
+        self.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+    }
+
     /// Health checks or resolution changed their mind.
     pub fn set_health(&self, now: Duration, to: u8) {
         let before = self.state.health.swap(to, Relaxed);
         if before != to && to == health::UP {
-            self.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+            self.begins(now);
+        }
+    }
+
+    /// An operator changed theirs, or what they said ended with its line.
+    fn set_admin(&self, to: u8) {
+        let before = self.state.admin.swap(to, Relaxed);
+        if before != to && to == admin::READY {
+            self.begins(process().now());
         }
     }
 

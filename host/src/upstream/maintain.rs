@@ -9,7 +9,6 @@ use super::{
     random::random,
     recover,
     resolve::{Schedule, diff, normalise},
-    slow_start::Ramp,
 };
 use crate::{
     process::process,
@@ -289,24 +288,15 @@ impl Upkeep {
         }
         for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.state.ejected.store(0, Relaxed);
-            m.live.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+            m.live.begins(now);
             tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
             self.pool.shared.wake_one();
         }
     }
 
     fn ramp(&self, now: Duration, next: &mut Duration) {
-        if self.pool.slow_start.is_zero() {
-            return;
-        }
         for m in &self.pool.set.load().members {
-            let since = m.live.usable_since_ms.load(Relaxed);
-            let mut ramp = Ramp::full();
-            if since > 0 {
-                ramp.begin(Duration::from_millis(since));
-            }
-            m.live.state.ramp.store(ramp.thousandths(now, self.pool.slow_start), Relaxed);
-            if ramp.next_change(now, self.pool.slow_start).is_some() {
+            if self.pool.ramp(&m.live, now) {
                 *next = (*next).min(now + RAMP);
             }
         }

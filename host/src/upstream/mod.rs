@@ -5,6 +5,7 @@
 //! and every one that depends on chance takes 64 random bits. A `now` that goes backwards is taken for the latest seen
 //! or makes an interval last longer; it never panics.
 
+pub mod again;
 mod ask;
 pub mod attempts;
 pub mod budget;

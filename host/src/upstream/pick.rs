@@ -1,8 +1,9 @@
 //! Choosing a peer: asking the balancer, taking a place, waiting in the queue.
 
 use super::{
+    again,
     budget::RetryBudget,
-    lease::Lease,
+    lease::{Handed, Lease},
     pool::{Member, PeerSet, Pool},
     random::random,
     recover, render,
@@ -71,7 +72,7 @@ impl PoolWorker {
     }
 }
 
-enum Attempt<T> {
+pub(super) enum Attempt<T> {
     Lease(T),
     Wait,
     None,
@@ -134,28 +135,14 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
-    let lease = pick_other(session, pool, key, tried).await?;
+    let lease = if tried.is_empty() {
+        earn(session, pool);
+        pick(pool, &session.worker, Some(session), key, &[]).await?
+    } else {
+        again::pick_another(session, pool, key, tried).await?
+    };
     note(session, &lease);
     Ok(lease)
-}
-
-async fn pick_other(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
-    let worker = &session.worker;
-    if tried.is_empty() {
-        earn(session, pool);
-        return pick(pool, worker, Some(session), key, &[]).await;
-    }
-    let state = worker.pool(pool.index);
-    if !state.is_some_and(|s| s.borrow_mut().budget.try_retry(timers::now())) {
-        return Err(Error::new(ErrorKind::Limit, format!("upstream \"{}\" was retried often enough", pool.name)));
-    }
-    pool.shared.retries.fetch_add(1, Relaxed);
-    // Whether there are others is asked at once: nobody waits for one that has no room while the same one has.
-    match attempt(pool, worker, Some(session), key, tried, |lease| lease) {
-        Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => Box::pin(render::render(l)).await,
-        Attempt::Lease(l) => Ok(l),
-        Attempt::Wait | Attempt::None => pick(pool, worker, Some(session), key, &[]).await,
-    }
 }
 
 /// Keeps what the session's variables say of its peer.
@@ -173,7 +160,7 @@ fn earn(session: &Session, pool: &Pool) {
     }
 }
 
-fn attempt<T>(
+pub(super) fn attempt<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
     session: Option<&Rc<Session>>,
@@ -195,8 +182,9 @@ fn attempt<T>(
     result
 }
 
+/// The same in a place of the pool that the caller has.
 #[inline]
-fn attempt_in<T>(
+pub(super) fn attempt_in<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
     session: Option<&Rc<Session>>,
@@ -236,6 +224,7 @@ fn attempt_in<T>(
                         at: m as u32,
                         done: false,
                         limited: pool.max_connections != 0,
+                        handed: Handed::Nothing,
                         own_fault: false,
                         chosen: None,
                         bytes: session

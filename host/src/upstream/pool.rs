@@ -7,7 +7,7 @@ use super::{
     live::{PeerLive, PeerSpec},
     registered::Points,
     shared::Shared,
-    slow_start::FULL,
+    slow_start::Ramp,
     turns,
 };
 use crate::{
@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -96,6 +96,8 @@ pub struct Pool {
     pub eject_by_connect: bool,
     /// Time of growth to the full share.
     pub slow_start: Duration,
+    /// It goes on with the peers of a generation before: one that is added is the only cold one.
+    follows: AtomicBool,
     /// What the next generation goes on with.
     pub shared: Arc<Shared>,
     /// Names without an answer yet, good or bad: who finds no peer waits for them.
@@ -185,6 +187,7 @@ impl Pool {
             eject: policy,
             eject_by_connect: eject.is_none(),
             slow_start: node("slow_start").and_then(|n| n.arg(0)).map_or(Duration::ZERO, |v| v.time()),
+            follows: AtomicBool::new(false),
             shared: process().peers.pool(up.name.as_str()),
             unanswered: AtomicUsize::new(0),
             answered: Notify::new(),
@@ -203,6 +206,7 @@ impl Pool {
     pub fn go_live(&self) {
         let (size, timeout) = self.queue;
         self.shared.set_limits(size, timeout, self.eject);
+        self.follows.store(self.shared.has_peers(), Relaxed);
         self.shared.rendered.keep(|line| self.line_ids().any(|id| id == line));
         self.shared.keep(|line| self.lines.iter().any(|l| l.text == line));
         let known = |l: &Line| if l.is_name { self.shared.addresses(&l.text) } else { l.literal() };
@@ -224,9 +228,7 @@ impl Pool {
                 // Nobody asks any more who could find it well again.
                 state.health.store(upstream_health::UP, Relaxed);
             }
-            if self.slow_start.is_zero() {
-                state.ramp.store(FULL, Relaxed);
-            }
+            self.ramp(&m.live, process().now());
         }
     }
 
@@ -264,13 +266,34 @@ impl Pool {
             tier.refs.push(PeerRef(&raw const m.live.state));
             tier.members.push(i);
         }
+        let before = self.set.load_full();
+        let known = self.shared.knows(members.iter().map(|m| m.live.state.id));
         self.shared.set_peers(members.iter().map(|m| m.live.state.id));
+        let now = process().now();
+        for (m, _) in members.iter().zip(known).filter(|(_, known)| !known) {
+            // A first answer about a name brings peers of a start, where all are cold and none can be spared.
+            if self.follows.load(Relaxed) || before.members.iter().any(|b| b.line == m.line) {
+                m.live.begins(now);
+            }
+            self.ramp(&m.live, now);
+        }
         let version = self.versions.fetch_add(1, Relaxed) + 1;
         let before = self.set.swap(Arc::new(PeerSet { version, members, tiers }));
         let now = self.set.load();
         for gone in before.members.iter().filter(|b| !now.members.iter().any(|m| Arc::ptr_eq(&m.live, &b.live))) {
             gone.live.state.removed.store(1, Relaxed);
         }
+    }
+
+    /// Sets the share that a peer has now on its way to the whole; whether it is on its way.
+    pub fn ramp(&self, live: &PeerLive, now: Duration) -> bool {
+        let since = live.usable_since_ms.load(Relaxed);
+        let mut ramp = Ramp::full();
+        if since > 0 {
+            ramp.begin(Duration::from_millis(since));
+        }
+        live.state.ramp.store(ramp.thousandths(now, self.slow_start), Relaxed);
+        ramp.next_change(now, self.slow_start).is_some()
     }
 
     /// Fingerprints of its lines.

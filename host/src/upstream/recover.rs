@@ -13,7 +13,7 @@ pub fn release(shared: &Shared, live: &PeerLive, why: &str) -> bool {
         return false;
     }
     live.state.ejected.store(0, Relaxed);
-    live.usable_since_ms.store((now.as_millis() as u64).max(1), Relaxed);
+    live.begins(now);
     tracing::info!(upstream = live.upstream, peer = %live.addr, "peer is back: {why}");
     shared.wake_one();
     true

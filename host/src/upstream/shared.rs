@@ -177,9 +177,31 @@ impl Shared {
         self.wake_one();
     }
 
+    /// A use begins in the place of another one, which ends by [`Shared::hand_on`].
+    pub fn take_over(&self, worker: u32) {
+        self.uses.begin(worker);
+    }
+
+    /// A use is over whose place another one has. Its peer may have room now.
+    pub fn hand_on(&self, worker: u32) {
+        self.uses.end(worker, 0, 0);
+        self.wake_one();
+    }
+
     /// The peers are these now.
     pub fn set_peers(&self, ids: impl IntoIterator<Item = u64>) {
         locked(&self.ejector).set_peers(ids);
+    }
+
+    /// Whether there are any yet.
+    pub fn has_peers(&self) -> bool {
+        !locked(&self.ejector).is_empty()
+    }
+
+    /// For each whether it is among the peers.
+    pub fn knows(&self, ids: impl IntoIterator<Item = u64>) -> Vec<bool> {
+        let ejector = locked(&self.ejector);
+        ids.into_iter().map(|id| ejector.knows(id)).collect()
     }
 
     /// How a use of a peer went; the ejection that follows.
@@ -258,6 +280,20 @@ mod tests {
         assert!(shared.enter(2) && shared.enter(2) && !shared.enter(2));
         shared.leave(0, true);
         assert!(shared.enter(2));
+    }
+
+    #[test]
+    fn a_place_that_is_handed_on_is_free_when_its_last_use_ends() {
+        for limited in [false, true] {
+            let shared = queue(0);
+            assert!(!limited || shared.enter(1));
+            shared.begin(0, limited);
+            shared.take_over(0);
+            shared.hand_on(0);
+            assert_eq!((shared.in_flight(), shared.enter(1)), (1, false), "limited: {limited}");
+            shared.leave(0, limited);
+            assert_eq!((shared.in_flight(), shared.enter(1)), (0, true), "limited: {limited}");
+        }
     }
 
     #[test]

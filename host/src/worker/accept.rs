@@ -5,7 +5,7 @@ use super::{
     Worker,
     door::{Accepted, Door, is_clients_fault},
     here,
-    seat::{Seat, process_limit},
+    seat::{Limit, Seat, seat},
 };
 use crate::{
     cycle::listener::Listener,
@@ -90,32 +90,62 @@ impl Accepting {
 }
 
 async fn accept_loop(worker: &Rc<Worker>, listener: u64, door: &Door, held: &RefCell<Option<Accepted>>) {
+    let mut turn = 0;
     loop {
-        wait_for_room(worker, listener).await;
         match door.accept().await {
-            Ok(accepted) => match Seat::take() {
-                Some(seat) => begin(worker, listener, accepted, seat),
-                // Loops wait for connections side by side: the last place has gone meanwhile.
-                None => {
+            Ok(accepted) => match seat_here(worker, listener) {
+                Ok(seat) => begin(worker, listener, accepted, seat),
+                Err(limit) => {
+                    // Not left in the queue: room is made for somebody who is there, and never in advance.
                     held.replace(Some(accepted));
-                    let seat = wait_for_seat(worker).await;
+                    let seat = wait_for_seat(worker, listener, &mut turn, limit).await;
                     if let Some(accepted) = held.take() {
                         begin(worker, listener, accepted, seat);
                     }
                 }
             },
-            Err(e) => failed(worker, listener, &e).await,
+            Err(e) => failed(worker, listener, &mut turn, &e).await,
         }
     }
 }
 
-async fn wait_for_seat(worker: &Rc<Worker>) -> Seat {
+fn seat_here(worker: &Rc<Worker>, listener: u64) -> Result<Seat, Limit> {
+    seat(worker.current().as_ref().and_then(|g| g.listener(listener)).map(|l| &**l))
+}
+
+/// Waits while a limit holds: of the process, of this listener, of memory.
+async fn wait_for_seat(worker: &Rc<Worker>, listener: u64, turn: &mut u32, mut limit: Limit) -> Seat {
     loop {
-        say_limit(worker, "max_connections");
-        pause(worker).await;
-        if let Some(seat) = Seat::take() {
-            return seat;
+        let leaving = worker.shed_idle(1, limit.of);
+        if leaving == 0 {
+            shed_at_another(worker.index, turn, limit.of);
         }
+        say_limit(limit, leaving);
+        pause(worker).await;
+        match seat_here(worker, listener) {
+            Ok(seat) => return seat,
+            Err(other) => limit = other,
+        }
+    }
+}
+
+/// Says that a limit is reached, once a second.
+pub(super) fn say_limit(limit: Limit, shed: usize) {
+    if let Some(more) = process().error_log.once_a_second(limit.name) {
+        tracing::warn!(limit = limit.name, shed, more, "limit reached; accepting pauses");
+    }
+}
+
+/// Has one idle session of another worker ended than the one that is `asking`: of the next one with each `turn`.
+pub(super) fn shed_at_another(asking: u32, turn: &mut u32, of: Option<u64>) {
+    let workers = crate::control::worker_count();
+    *turn = turn.wrapping_add(1);
+    let next = asking.wrapping_add(*turn) % workers.max(1);
+    // A worker that has ended sheds nothing.
+    if next != asking
+        && let Some(mailbox) = crate::control::worker_mailbox(next)
+    {
+        let _ = mailbox.send(Box::new(move |w| _ = w.shed_idle(1, of)));
     }
 }
 
@@ -151,30 +181,6 @@ pub fn begin_here(listener: u64, stream: Stream, peer: Addr, local: Addr) -> boo
     true
 }
 
-/// Waits while a limit holds: of the process, of this listener, of memory.
-async fn wait_for_room(worker: &Rc<Worker>, listener: u64) {
-    while let Some(limit) = limit_reached(worker, listener) {
-        say_limit(worker, limit);
-        pause(worker).await;
-    }
-}
-
-/// Ends an idle session to make room, and says so once a second.
-fn say_limit(worker: &Worker, limit: &str) {
-    let shed = worker.shed_idle(1);
-    if let Some(more) = process().error_log.once_a_second(limit) {
-        tracing::warn!(limit, shed, more, "limit reached; accepting pauses");
-    }
-}
-
-fn limit_reached(worker: &Rc<Worker>, listener: u64) -> Option<&'static str> {
-    if let Some(limit) = process_limit() {
-        return Some(limit);
-    }
-    let generation = worker.current()?;
-    generation.listener(listener)?.limit_reached()
-}
-
 async fn pause(worker: &Rc<Worker>) {
     worker.paused.set(true);
     tokio::select! {
@@ -184,7 +190,7 @@ async fn pause(worker: &Rc<Worker>) {
     worker.paused.set(false);
 }
 
-async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
+async fn failed(worker: &Rc<Worker>, listener: u64, turn: &mut u32, e: &io::Error) {
     if is_clients_fault(e) {
         return;
     }
@@ -193,7 +199,10 @@ async fn failed(worker: &Rc<Worker>, listener: u64, e: &io::Error) {
     {
         plan.stats.accept_errors.fetch_add(1, Relaxed);
     }
-    let shed = worker.shed_idle(8);
+    let shed = worker.shed_idle(8, None);
+    if shed == 0 {
+        shed_at_another(worker.index, turn, None);
+    }
     if let Some(more) = process().error_log.once_a_second("accept") {
         tracing::error!(shed, more, "accept: {e}; accepting pauses");
     }

@@ -15,6 +15,7 @@ use crate::{
     upstream::pick::PoolWorker,
 };
 use anyproxy_module_api::abi::module::Place;
+use slab::Slab;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
@@ -48,6 +49,8 @@ pub struct WorkerGen {
     upkeep: RefCell<Vec<TaskHandle>>,
     /// Exchanges that are over, each for its memory. They hold the generation: none is kept once it is retired.
     exchanges: RefCell<Vec<Rc<Session>>>,
+    /// Exchanges under way, for whoever asks what goes on. Each leaves as it ends.
+    under_way: RefCell<Slab<Rc<Session>>>,
     /// By key.
     listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
@@ -76,6 +79,7 @@ impl WorkerGen {
             scratch: RefCell::default(),
             upkeep: RefCell::default(),
             exchanges: RefCell::default(),
+            under_way: RefCell::default(),
             listeners,
             ended: Cell::new(false),
             objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
@@ -111,6 +115,22 @@ impl WorkerGen {
     /// The objects of a call of `module` about a block.
     pub fn place(&self, module: u16, conf: Conf) -> Place {
         place(self, module, conf)
+    }
+
+    /// An exchange begins; its key.
+    pub fn enter_exchange(&self, exchange: &Rc<Session>) -> usize {
+        self.under_way.borrow_mut().insert(Rc::clone(exchange))
+    }
+
+    /// It is over.
+    pub fn leave_exchange(&self, key: usize) {
+        let left = self.under_way.borrow_mut().try_remove(key);
+        drop(left);
+    }
+
+    /// Those under way.
+    pub fn exchanges_under_way(&self) -> Vec<Rc<Session>> {
+        self.under_way.borrow().iter().map(|(_, exchange)| Rc::clone(exchange)).collect()
     }
 
     /// An exchange that is over.

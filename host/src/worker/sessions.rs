@@ -6,17 +6,56 @@ use crate::{
     services::{buffers, rt, timers},
     session::Session,
 };
-use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
+use anyproxy_module_api::abi::session::{Cause, CloseReason, SessionShared, Stage, Who, idle};
 use std::{rc::Rc, sync::atomic::Ordering::Relaxed};
 
 /// A session told to end gets this long before its task is dropped.
 const KILL_GRACE_MS: u64 = 3000;
+
+/// One that carries bytes is idle when none moved for so long: shorter than people think, longer than machines answer.
+const STILL_MS: u64 = 5000;
 
 pub(super) struct Entry {
     session: Rc<Session>,
     task: Option<rt::TaskHandle>,
     /// When it was told to end, worker clock; 0: it was not.
     killed_ms: u64,
+    /// The sum of its counters of bytes, and since when they have it, worker clock.
+    moved: u64,
+    still_since_ms: u64,
+}
+
+impl Entry {
+    /// Looks at what moved: a few loads beside the deadline's, and no store where nothing did.
+    fn look(&mut self, now: u64) {
+        let s = &self.session.shared;
+        if s.idle.get() != idle::CARRIES {
+            return;
+        }
+        let moved = moved(s);
+        if moved != self.moved {
+            self.moved = moved;
+            self.still_since_ms = now;
+        }
+    }
+
+    /// Since when it is idle, those first whose client is known to wait for nothing; `None`: it is not.
+    fn idle_since(&self, now: u64) -> Option<(bool, u64)> {
+        let s = &self.session.shared;
+        match s.idle.get() {
+            idle::WAITS => Some((false, s.started_ms)),
+            idle::CARRIES if self.moved == moved(s) && now >= self.still_since_ms + STILL_MS => {
+                Some((true, self.still_since_ms))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn moved(s: &SessionShared) -> u64 {
+    [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent]
+        .iter()
+        .fold(0, |sum, n| sum.wrapping_add(n.get()))
 }
 
 impl Worker {
@@ -25,7 +64,13 @@ impl Worker {
         let g = &session.worker;
         g.sessions.set(g.sessions.get() + 1);
         session.listener.stats.begin();
-        self.sessions.borrow_mut().insert(Entry { session: Rc::clone(session), task: None, killed_ms: 0 })
+        self.sessions.borrow_mut().insert(Entry {
+            session: Rc::clone(session),
+            task: None,
+            killed_ms: 0,
+            moved: 0,
+            still_since_ms: session.shared.started_ms,
+        })
     }
 
     /// Notes the task of a session, to end it by force.
@@ -63,6 +108,28 @@ impl Worker {
         all.iter().for_each(&mut f);
     }
 
+    /// Calls `f` with each session here, and with each exchange under way.
+    pub fn each_with_exchanges(&self, mut f: impl FnMut(&Rc<Session>)) {
+        self.each_session(&mut f);
+        for generation in self.generations() {
+            generation.exchanges_under_way().iter().for_each(&mut f);
+        }
+    }
+
+    /// Ends the session, or the exchange, with this number; false: there is none here.
+    pub fn kill_numbered(&self, id: u64) -> bool {
+        let mut found = None;
+        self.each_with_exchanges(|s| {
+            if s.shared.id == id {
+                found = Some(Rc::clone(s));
+            }
+        });
+        found.is_some_and(|s| {
+            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Killed));
+            true
+        })
+    }
+
     /// Ends the sessions that `which` chooses; how many.
     pub fn kill_sessions(&self, cause: Cause, which: impl Fn(&Session) -> bool) -> usize {
         let mut n = 0;
@@ -93,22 +160,26 @@ impl Worker {
         }
     }
 
-    /// Ends idle sessions to make room: at most `most`; how many.
-    pub fn shed_idle(&self, most: usize) -> usize {
-        let mut idle: Vec<_> = self
-            .sessions
-            .borrow()
-            .iter()
-            .filter(|(_, e)| e.session.shared.is_idle() && e.killed_ms == 0)
-            .map(|(_, e)| Rc::clone(&e.session))
-            .collect();
-        idle.sort_by_key(|s| s.shared.started_ms);
-        idle.truncate(most);
-        for s in &idle {
+    /// Ends idle sessions to make room, the longest idle first, until `most` are on their way out; how many are. `of`: of the
+    /// listener with this key.
+    pub fn shed_idle(&self, most: usize, of: Option<u64>) -> usize {
+        let now = timers::now_ms();
+        let (mut leaving, mut found) = (0, Vec::new());
+        for (_, e) in self.sessions.borrow().iter().filter(|(_, e)| of.is_none_or(|key| e.session.listener.key == key))
+        {
+            if e.session.shared.kill.get() != 0 {
+                leaving += 1;
+            } else if let Some(since) = e.idle_since(now) {
+                found.push((since, Rc::clone(&e.session)));
+            }
+        }
+        found.sort_by_key(|(since, _)| *since);
+        found.truncate(most.saturating_sub(leaving));
+        for (_, s) in &found {
             s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Limit));
             s.listener.stats.shed.fetch_add(1, Relaxed);
         }
-        idle.len()
+        leaving + found.len()
     }
 
     /// Deadlines, sessions that do not obey, log buffers, memory waiters.
@@ -116,6 +187,7 @@ impl Worker {
         let now = timers::now_ms();
         let mut fired = Vec::new();
         for (_, e) in self.sessions.borrow_mut().iter_mut() {
+            e.look(now);
             let s = &e.session.shared;
             let deadline = s.deadline_ms.get();
             if deadline != 0 && deadline <= now && s.fired.get() == 0 {

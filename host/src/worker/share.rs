@@ -2,9 +2,9 @@
 
 use super::{
     Worker,
-    accept::{Held, PAUSE, begin},
+    accept::{Held, PAUSE, begin, say_limit, shed_at_another},
     door::{Accepted, Door, is_clients_fault},
-    seat::{Seat, process_limit},
+    seat::{Seat, seat},
 };
 use crate::{
     cycle::listener::Listener,
@@ -17,6 +17,9 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
+
+/// The process's loop is no worker, and has no sessions of its own.
+const NOBODY: u32 = u32::MAX;
 
 /// One accept loop for all workers, on the process's loop. Dropping it ends the loop as dropping
 /// [`Accepting`](super::accept::Accepting) does.
@@ -73,20 +76,21 @@ impl Sharing {
 }
 
 async fn share_loop(plan: &RefCell<Arc<Listener>>, door: &Door, held: &RefCell<Option<Accepted>>) {
-    let mut round = Round::default();
-    let limit = || process_limit().or_else(|| plan.borrow().limit_reached());
+    let (mut round, mut turn) = (Round::default(), 0);
     loop {
-        while let Some(limit) = limit() {
-            shed_everywhere(limit).await;
-        }
         match door.accept().await {
             Ok(accepted) => {
                 held.replace(Some(accepted));
                 let seat = loop {
-                    if let Some(seat) = Seat::take() {
-                        break seat;
+                    let place = seat(Some(&plan.borrow()));
+                    match place {
+                        Ok(seat) => break seat,
+                        Err(limit) => {
+                            shed_at_another(NOBODY, &mut turn, limit.of);
+                            say_limit(limit, 0);
+                            rt::sleep(PAUSE).await;
+                        }
                     }
-                    shed_everywhere("max_connections").await;
                 };
                 if let Some(accepted) = held.take() {
                     let (key, limited) = {
@@ -103,25 +107,14 @@ async fn share_loop(plan: &RefCell<Arc<Listener>>, door: &Door, held: &RefCell<O
             Err(e) if is_clients_fault(&e) => {}
             Err(e) => {
                 plan.borrow().stats.accept_errors.fetch_add(1, Relaxed);
-                shed_everywhere(&format!("accept: {e}")).await;
+                shed_at_another(NOBODY, &mut turn, None);
+                if let Some(more) = process().error_log.once_a_second("accept") {
+                    tracing::error!(more, "accept: {e}; accepting pauses");
+                }
+                rt::sleep(PAUSE).await;
             }
         }
     }
-}
-
-async fn shed_everywhere(why: &str) {
-    if let Some(more) = process().error_log.once_a_second(why) {
-        tracing::warn!(limit = why, more, "limit reached; accepting pauses");
-    }
-    for n in 0..crate::control::worker_count() {
-        if let Some(mailbox) = crate::control::worker_mailbox(n) {
-            // A worker that has ended sheds nothing.
-            let _ = mailbox.send(Box::new(|w| {
-                w.shed_idle(1);
-            }));
-        }
-    }
-    rt::sleep(PAUSE).await;
 }
 
 /// Whose turn it is.

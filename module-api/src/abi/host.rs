@@ -238,6 +238,10 @@ pub struct HostVtable {
     pub session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
     /// Two of what `lease_info` says.
     pub lease_peer: unsafe extern "C" fn(Object) -> PeerKey,
+    /// `lease_pick` in place of a lease, which goes on, as one whose places the new one has: nothing is waited for, and the
+    /// same peer may be chosen where others have no room. `Limit`, `NoPeer`: the lease is as before.
+    pub lease_instead:
+        unsafe extern "C" fn(Object, *const SessionShared, tried: Slice<'_, u64>) -> LocalFuture<Outcome<Object>>,
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

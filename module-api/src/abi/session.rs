@@ -29,12 +29,13 @@ pub struct SessionShared {
     pub status: Cell<u32>,
     /// 1: the deadline passed. The handler clears it.
     pub fired: Cell<u8>,
-    /// 1: the session is to end now (killed, `shutdown_timeout`).
+    /// 1: the session is to end now (killed, `shutdown_timeout`). Where it is set for an exchange its session's `fired` is, too, and
+    /// that one's task is woken.
     pub kill: Cell<u8>,
     /// Its generation is retired: finish the present exchange, start no other here. 1: another generation serves (see
     /// `session_renew`), 2: this worker takes nothing more.
     pub draining: Cell<u8>,
-    /// 1: it waits for the client to ask for something; may be ended to make room.
+    /// Whether it may be ended to make room for others: one of [`idle`].
     pub idle: Cell<u8>,
     /// Zero.
     pub reserved: [u8; 4],
@@ -46,11 +47,14 @@ pub struct SessionShared {
     pub local: Addr,
 }
 
-impl SessionShared {
-    /// Whether it may be ended to make room for others.
-    pub fn is_idle(&self) -> bool {
-        self.idle.get() != 0
-    }
+/// Values of `SessionShared::idle`.
+pub mod idle {
+    /// Something is under way.
+    pub const BUSY: u8 = 0;
+    /// It waits for the client to ask for something.
+    pub const WAITS: u8 = 1;
+    /// It carries bytes, and is idle once its counters of bytes have not changed for a while: the host looks at them.
+    pub const CARRIES: u8 = 2;
 }
 
 /// Who ended a session.

@@ -110,8 +110,14 @@ impl<'a> Tries<'a> {
         self.how.is_some_and(|how| !how.statuses.is_empty())
     }
 
-    /// Has another peer asked in place of `peer`, if one may be.
-    pub(crate) async fn again(&mut self, call: &Call<'_>, peer: u64, why: &dyn std::fmt::Display) -> bool {
+    /// Has another peer asked in place of `peer`, if one may be. `held`: the use of it that goes on, should there be no other.
+    async fn again(
+        &mut self,
+        call: &Call<'_>,
+        peer: u64,
+        held: Option<&mut Lease>,
+        why: &dyn std::fmt::Display,
+    ) -> bool {
         let Some(how) = self.how else { return false };
         let over = self.tried.len() as u32 + 1 >= how.tries || now_ms() >= self.until_ms;
         if over || call.watch.kill.get() != 0 {
@@ -119,7 +125,11 @@ impl<'a> Tries<'a> {
         }
         self.tried.push(peer);
         // Boxed, as what is rare: every request's future has room for it otherwise.
-        match Box::pin(call.exchange.pick_another(&self.tried)).await {
+        let picked = match held {
+            Some(held) => Box::pin(call.exchange.pick_instead(held, &self.tried)).await,
+            None => Box::pin(call.exchange.pick_another(&self.tried)).await,
+        };
+        match picked {
             Ok(lease) => {
                 call.exchange.worker().stats.upstream_retried.add();
                 let (session, to) = (call.exchange.id, lease.info().addr);
@@ -135,9 +145,9 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The same where one could not be reached.
+    /// The same where one could not be reached. `Limit`: it was not asked, as what goes before a client's bytes cannot be written.
     pub(crate) async fn again_elsewhere(&mut self, call: &Call<'_>, peer: u64, e: &Error) -> bool {
-        self.connects() && e.kind != ErrorKind::Invalid && self.again(call, peer, e).await
+        self.connects() && e.kind != ErrorKind::Limit && self.again(call, peer, None, e).await
     }
 
     /// The same after a fault of the peer. `answered`: something of an answer went to the client. `untouched`: the peer has
@@ -153,14 +163,16 @@ impl<'a> Tries<'a> {
     ) -> bool {
         let repeats = untouched || self.may_repeat(call);
         let may = self.is_reason(fault) && !answered && repeats && incoming.is_rewindable();
-        may && self.again(call, peer, &CloseReason::name(reason(fault))).await && incoming.rewind()
+        may && self.again(call, peer, None, &CloseReason::name(reason(fault))).await && incoming.rewind()
     }
 
-    /// The same in place of an answer that says no more than that the peer has none.
+    /// The same in place of an answer that says no more than that the peer has none, and that is the client's if no other has
+    /// one: until then its peer is held.
     pub(crate) async fn again_instead(
         &mut self,
         call: &Call<'_>,
         peer: u64,
+        held: Option<&mut Lease>,
         answered: bool,
         incoming: &Incoming,
     ) -> bool {
@@ -169,7 +181,7 @@ impl<'a> Tries<'a> {
         }
         let status = call.state.parts.borrow().response.status();
         let may = self.is_reason_status(status) && !answered && self.may_repeat(call) && incoming.is_rewindable();
-        may && self.again(call, peer, &format_args!("status {status}")).await
+        may && self.again(call, peer, held, &format_args!("status {status}")).await
     }
 }
 

@@ -107,7 +107,7 @@ impl Conf {
                 "tcp_config_name" => {
                     c.socket = socket::named(node, &c.profiles, problems);
                 }
-                name if carry::set(&mut c, name, node) || spill::set(&mut c, name, node) => {}
+                name if carry::set(&mut c, name, node) || spill::set(&mut c, parent, name, node, problems) => {}
                 _ => c.headers.set(node, problems),
             }
         }

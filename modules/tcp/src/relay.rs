@@ -16,7 +16,7 @@ pub(crate) use pipe::Pipes;
 
 use crate::{Tcp, conf, session::known};
 use anyproxy_module_api::{
-    At, Cause, CloseReason, Error, ErrorKind, Handler, Lease, Outcome, Relay, Session, Stage, Stream, Who, now,
+    At, Cause, CloseReason, Error, ErrorKind, Handler, Lease, Outcome, Relay, Session, Stage, Stream, Who, idle, now,
 };
 use pump::{Kind, Pump, is_plain};
 use std::{
@@ -49,7 +49,9 @@ impl Handler<Tcp> for Handle {
             };
             session.stage("relay");
             let begun = now();
+            session.idle.set(idle::CARRIES);
             let result = session.relay(client, upstream).await;
+            session.idle.set(idle::BUSY);
             session.stage("end");
             give_back(&session, lease, begun, result.is_err());
             result

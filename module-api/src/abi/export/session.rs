@@ -7,7 +7,7 @@ use crate::abi::{
     host::HostVtable,
     module::Place,
     recycled::Recycled,
-    services::{Connecting, Lease, connect_session, has, host, pick, pick_now},
+    services::{Connecting, Lease, connect_session, has, host, pick, pick_instead, pick_now},
     session::{CloseReason, SessionShared},
     stream::Stream,
     task::Answer,
@@ -187,6 +187,15 @@ impl<M: Module> Session<M> {
     /// `Limit`: the upstream's budget of retries is used up; else as [`Session::pick_peer`].
     pub async fn pick_another(&self, tried: &[u64]) -> Result<Lease, Error> {
         pick(self.raw, "", tried).await
+    }
+
+    /// The same in place of `held`, which is still in use: its places, of the upstream and of the peer, are the new lease's.
+    /// Nothing is waited for; the same peer may be chosen again where the others have no room.
+    ///
+    /// # Errors
+    /// `Limit`, `NoPeer`: `held` is as it was.
+    pub async fn pick_instead(&self, held: &mut Lease, tried: &[u64]) -> Result<Lease, Error> {
+        pick_instead(self.raw, held, tried).await
     }
 
     /// This module's object for the block of the lease's peer.

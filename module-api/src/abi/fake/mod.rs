@@ -220,6 +220,7 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     session_capture: session::capture,
     session_exchanges: session::exchanges,
     lease_peer: upstream::peer,
+    lease_instead: upstream::instead,
 };
 
 unsafe extern "C" fn worker() -> u32 {

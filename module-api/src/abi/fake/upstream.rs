@@ -71,6 +71,14 @@ pub(super) unsafe extern "C" fn pick(
         Outcome::Ok(give(lease()))
     })
 }
+pub(super) unsafe extern "C" fn instead(
+    _: Object,
+    session: *const SessionShared,
+    tried: Slice<'_, u64>,
+) -> LocalFuture<Outcome<Object>> {
+    // SAFETY: lent for the call, as there.
+    unsafe { pick(session, Str::EMPTY, tried) }
+}
 pub(super) unsafe extern "C" fn lease_connect(l: Object) -> LocalFuture<Outcome<Stream>> {
     // SAFETY: a handle of `connect` or `pick`, held by the caller.
     let l = unsafe { lend::<FakeLease>(l) };

@@ -197,6 +197,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_capture: unsafe extern "C" fn(*const SessionShared, name: Str, value: Slice<u8>),
             session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
             lease_peer: unsafe extern "C" fn(Object) -> PeerKey,
+            lease_instead: unsafe extern "C" fn(Object, *const SessionShared, tried: Slice<u64>) -> LocalFuture<Outcome<Object>>,
         }
     }
     enums! { out:

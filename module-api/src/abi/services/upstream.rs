@@ -59,6 +59,20 @@ pub(crate) async fn pick(session: *const SessionShared, key: &str, tried: &[u64]
     result(unsafe { (host().lease_pick)(session, Str::new(key), Slice::new(tried)) }.await).map(Lease)
 }
 
+/// A peer in place of a lease's; a host without that has both at a time.
+pub(crate) async fn pick_instead(
+    session: *const SessionShared,
+    lease: &mut Lease,
+    tried: &[u64],
+) -> Result<Lease, Error> {
+    let host = host();
+    if !has(host, offset_of!(HostVtable, lease_instead) + size_of::<usize>()) {
+        return pick(session, "", tried).await;
+    }
+    // SAFETY: the caller holds the session; the lease is ours and borrowed for the wait; the list is copied during the call.
+    result(unsafe { (host.lease_instead)(lease.0, session, Slice::new(tried)) }.await).map(Lease)
+}
+
 impl Lease {
     /// Connects to its peer.
     ///

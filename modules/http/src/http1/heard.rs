@@ -8,7 +8,7 @@ use crate::{
     http2,
     incoming::Shared,
 };
-use anyproxy_module_api::{Error, ErrorKind, Session, now_ms, tracing};
+use anyproxy_module_api::{Error, ErrorKind, Session, idle, now_ms, tracing};
 use std::{
     cell::RefCell,
     future::Future,
@@ -64,7 +64,7 @@ impl<'a> Idle<'a> {
         if !self.first && conf.keepalive_ms == 0 {
             return Some(First::Nothing);
         }
-        session.idle.set(1);
+        session.idle.set(idle::WAITS);
         if !self.first {
             // Many are idle, and few speak at a time.
             let lent = &mut *session.worker().lent.borrow_mut();
@@ -104,7 +104,7 @@ impl Future for Idle<'_> {
             }
         };
         session.deadline_ms.set(0);
-        session.idle.set(0);
+        session.idle.set(idle::BUSY);
         Poll::Ready(found)
     }
 }

@@ -158,11 +158,26 @@ async fn turn(
     };
     let received = if status.is_some() { 0 } else { head };
     let state = exchange.slot(|| State::new(request, &session.worker().spare));
-    let next = one(session, &exchange, state, conn, client, served + 1, status).await;
-    let whole = {
-        let conn = &mut *conn.borrow_mut();
+    let book = |conn: &Conn| {
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
         exchange.client_sent.set(conn.total_sent - before.1);
+    };
+    let next = {
+        let mut one = pin!(one(session, &exchange, state, conn, client, served + 1, status));
+        // Whoever waits is looked at: by logs of what is under way, and by an operator.
+        poll_fn(|cx| {
+            end_with(session, &exchange);
+            let polled = one.as_mut().poll(cx);
+            if polled.is_pending() {
+                book(&conn.borrow());
+            }
+            polled
+        })
+        .await
+    };
+    let whole = {
+        let conn = &mut *conn.borrow_mut();
+        book(conn);
         let heads = &mut state.parts.borrow_mut().heads;
         (heads.client_received, heads.client_sent) = (received, conn.heads_sent.wrapping_sub(before.2).into());
         conn.rest();
@@ -194,6 +209,13 @@ fn unserved(request: &mut Request) -> Option<u16> {
     request.decode_path().is_err().then_some(400)
 }
 
+/// An exchange that is told to end takes its connection along: nothing else tells the client that an answer is not whole.
+fn end_with(session: &Session<Http>, exchange: &Exchange<Http>) {
+    if exchange.kill.get() != 0 {
+        session.kill.set(1);
+    }
+}
+
 /// Another protocol takes the connection over.
 async fn change(
     session: &Session<Http>,
@@ -215,25 +237,31 @@ async fn relay(
     upstream: Stream,
     lease: Lease,
 ) -> Result<(), Error> {
-    let count =
-        |s: &Session<Http>| [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent].map(Cell::get);
-    let before = count(session);
+    let before = bytes(session).map(Cell::get);
     if session.worker().shows_stages {
         exchange.stage("relay");
     }
     let began = now();
-    let result = session.relay(client, upstream).await;
+    let mut relaying = pin!(session.relay(client, upstream));
+    let result = poll_fn(|cx| {
+        end_with(session, exchange);
+        let polled = relaying.as_mut().poll(cx);
+        // What the exchange moved is added to its session when it ends.
+        for ((to, from), before) in bytes(exchange).into_iter().zip(bytes(session)).zip(&before) {
+            to.set(to.get() + (from.get() - before));
+            from.set(*before);
+        }
+        polled
+    })
+    .await;
     let total_ns = (now() - began).as_nanos() as u64;
     lease.done(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns, failure: 0 });
-    // What the exchange moved is added to its session when it ends.
-    let to = [&exchange.client_received, &exchange.client_sent, &exchange.upstream_received, &exchange.upstream_sent];
-    let from = [&session.client_received, &session.client_sent, &session.upstream_received, &session.upstream_sent];
-    for ((to, from), before) in to.into_iter().zip(from).zip(before) {
-        to.set(to.get() + (from.get() - before));
-        from.set(before);
-    }
     exchange.close_reason.set(session.close_reason.get());
     result
+}
+
+fn bytes(s: &Session<Http>) -> [&Cell<u64>; 4] {
+    [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent]
 }
 
 /// Another module's protocol: its exchange hears what the connection is told.
@@ -244,7 +272,7 @@ async fn go_on(
 ) -> Result<(), Error> {
     let mut run = pin!(run);
     poll_fn(|cx| {
-        exchange.kill.set(session.kill.get());
+        exchange.kill.set(session.kill.get() | exchange.kill.get());
         exchange.draining.set(session.draining.get());
         run.as_mut().poll(cx)
     })

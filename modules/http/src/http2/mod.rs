@@ -35,7 +35,7 @@ use crate::{
     reply::Client,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, now_ms, ready, spawn, tracing,
+    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, idle, now_ms, ready, spawn, tracing,
 };
 use entry::Entry;
 use mux::{Broken, Link, Mux, Received};
@@ -219,7 +219,7 @@ impl Life {
         self.served += 1;
         let session = &self.session;
         session.worker().stats.requests.add();
-        session.idle.set(0);
+        session.idle.set(idle::BUSY);
         let parts = session.worker().request();
         let exchange: Exchange<Http> = session.exchange();
         let mux = &mut *self.link.borrow_mut();
@@ -251,7 +251,9 @@ impl Life {
         let now = now_ms();
         let session = &self.session;
         let mux = &mut *self.link.borrow_mut();
-        session.fired.set(0);
+        if session.fired.replace(0) != 0 {
+            mux.wake_killed();
+        }
         if session.draining.get() != 0 && self.drained == 0 {
             drain(mux, &mut self.drained);
         }
@@ -269,7 +271,7 @@ impl Life {
                 next = next.min(self.probe_at);
             }
         } else {
-            session.idle.set(1);
+            session.idle.set(idle::WAITS);
             let conf = session.conf();
             let limit = if self.served == 0 { conf.header_ms } else { conf.keepalive_ms };
             if now >= self.idle_since + limit && self.drained == 0 {

@@ -277,4 +277,9 @@ impl Mux {
     pub(super) fn wake_all(&self) {
         self.streams.iter().flatten().for_each(Entry::wake);
     }
+    /// Of a server: an operator has ended some.
+    pub(super) fn wake_killed(&self) {
+        let killed = |e: &&Entry| e.watch.as_ref().is_some_and(|watch| watch.kill.get() != 0);
+        self.streams.iter().flatten().filter(killed).for_each(Entry::wake);
+    }
 }

@@ -54,7 +54,8 @@ fn unreachable(call: &Call<'_>, e: &Error) -> Reply {
     } else {
         tracing::debug!(session = call.exchange.id, status, "no peer: {e}");
     }
-    let who = if cause == Cause::Denied { Who::Proxy } else { Who::Upstream };
+    // Both are this proxy's own word.
+    let who = if matches!(cause, Cause::Denied | Cause::Limit) { Who::Proxy } else { Who::Upstream };
     call.exchange.close(CloseReason::new(who, Stage::Connect, cause));
     refuse(call, status)
 }

@@ -15,6 +15,7 @@ use crate::{
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply, Upgrade},
+    retry::Tries,
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
@@ -122,6 +123,12 @@ impl Download {
             incoming.put_back(kept);
         }
         incoming
+    }
+
+    /// Whether another peer is asked in place of this answer.
+    pub(super) async fn again_instead(&mut self, call: &Call<'_>, tries: &mut Tries<'_>) -> bool {
+        let Some(lease) = self.lease.as_mut() else { return false };
+        tries.again_instead(call, lease.peer().id, Some(lease), self.told, &self.incoming).await
     }
 
     /// Ends an answer that nobody wants.

@@ -60,9 +60,7 @@ pub(crate) async fn pass(call: &Call<'_>, conf: &Conf, incoming: &mut Incoming) 
             true => Box::pin(head_alone(&mut download, call, conf)).await,
         };
         let fault = match headed {
-            Ok(())
-                if tries.has_statuses() && tries.again_instead(call, id, download.told, &download.incoming).await =>
-            {
+            Ok(()) if tries.has_statuses() && download.again_instead(call, &mut tries).await => {
                 *incoming = Box::pin(download.throw_away(call)).await;
                 incoming.rewind();
                 continue;
@@ -120,7 +118,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             true => Box::pin(head_alone(&mut download, call, conf)).await,
         };
         let fault = match headed {
-            Ok(()) if tries.again_instead(call, id, download.told, &download.incoming).await => {
+            Ok(()) if download.again_instead(call, &mut tries).await => {
                 incoming = download.throw_away(call);
                 incoming.rewind();
                 continue;

@@ -2,6 +2,7 @@
 
 use super::Conf;
 use anyproxy_module_api::*;
+use std::path::Path;
 
 const MOST: i64 = 1 << 40;
 
@@ -56,7 +57,7 @@ directive! {
 }
 
 directive! {
-    /// Directory of temporary files. They are removed as soon as they are open.
+    /// Directory of temporary files. They are removed as soon as they are open. One that is not there is a mistake.
     "tmp_file_path", Contexts::MSL,
     .args(&[ArgDesc::new("dir", Kind::Path, "path").required()])
     .default("the system's directory for temporary files")
@@ -74,8 +75,14 @@ pub(crate) struct Spill {
     pub(crate) rate: u64,
 }
 
-/// Takes a directive of this file; false: it is another's.
-pub(super) fn set(c: &mut Conf, name: &str, node: &Node<'_>) -> bool {
+/// Takes a directive of this file; false: it is another's. `parent`: of the block around, where all was looked at already.
+pub(super) fn set(
+    c: &mut Conf,
+    parent: Option<&Conf>,
+    name: &str,
+    node: &Node<'_>,
+    problems: &mut Problems<'_>,
+) -> bool {
     let size = node.arg(0).map_or(0, Value::size);
     match name {
         "download_tmp_file_size" => c.download.spill.size = size,
@@ -84,7 +91,15 @@ pub(super) fn set(c: &mut Conf, name: &str, node: &Node<'_>) -> bool {
         "upload_tmp_file_size" => c.upload.spill.size = size,
         "upload_tmp_file_reopen_size" => c.upload.spill.reopen_size = size,
         "upload_tmp_file_rate" => c.upload.spill.rate = size,
-        "tmp_file_path" => c.tmp_path = node.arg(0).map(|v| v.text.as_str().into()),
+        "tmp_file_path" => {
+            let Some(dir) = node.arg(0) else { return true };
+            let path = dir.text.as_str();
+            let is_inherited = parent.is_some_and(|p| p.tmp_path.as_deref() == Some(path));
+            if !is_inherited && !Path::new(path).is_dir() {
+                problems.error(&dir.span, &format!("{path} is no directory"), "");
+            }
+            c.tmp_path = Some(path.into());
+        }
         _ => return false,
     }
     true

@@ -1,7 +1,7 @@
 //! Temporary files for a slow side.
 
 use super::{Pair, pattern, say};
-use anyproxy_module_api::testing::WINDOW;
+use anyproxy_module_api::testing::{Block, FakeHost, ModuleUnderTest, WINDOW};
 
 fn spill(size: &str) -> Pair {
     Pair::with_files([say("download_tmp_file_size", size)])
@@ -77,7 +77,15 @@ fn a_client_that_keeps_up_needs_no_file() {
 
 #[test]
 fn a_file_that_cannot_be_made_slows_the_upstream_and_is_told_once() {
-    let p = Pair::new("shaped", [say("download_tmp_file_size", "8MiB"), say("tmp_file_path", "no/such/directory")]);
+    let host = FakeHost::new();
+    // It was there when the configuration was read.
+    let dir = host.dir().join("gone");
+    std::fs::create_dir(&dir).expect("ours");
+    let path = dir.to_str().expect("a plain name").to_owned();
+    let block = Block::local().with(say("download_tmp_file_size", "8MiB")).with(say("tmp_file_path", path));
+    let module = ModuleUnderTest::start_on(host, &[block]);
+    std::fs::remove_dir(&dir).expect("ours");
+    let p = Pair::of("shaped", module);
     let all = pattern(2 << 20);
     p.upstream.send(&all);
     p.go();

@@ -1,7 +1,7 @@
 //! An answer in whose place another peer is asked.
 
 use super::Download;
-use crate::{incoming::Incoming, reply::Call};
+use crate::{incoming::Incoming, reply::Call, retry::Tries};
 use anyproxy_http_contract::Segment;
 use anyproxy_module_api::{Error, timeout};
 use std::{
@@ -15,6 +15,11 @@ const SHORT: u64 = 64 << 10;
 const SOON: Duration = Duration::from_millis(100);
 
 impl Download {
+    /// Whether another peer is asked in its place.
+    pub(in crate::proxy) async fn again_instead(&mut self, call: &Call<'_>, tries: &mut Tries<'_>) -> bool {
+        tries.again_instead(call, self.peer, self.lease.as_mut(), self.told, &self.incoming).await
+    }
+
     /// Reads what is left of an answer that nobody wants, where that is little; else the connection ends with it.
     pub(in crate::proxy) async fn throw_away(mut self, call: &Call<'_>) -> Incoming {
         let (status, length) = {
