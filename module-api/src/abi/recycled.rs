@@ -15,7 +15,7 @@ const STEP: usize = 16;
 /// What the system's allocator gives without being asked.
 const ALIGN: usize = 16;
 /// Largest size that is kept, in steps.
-const CLASSES: usize = 80;
+const CLASSES: usize = 128;
 /// Most free ones that a thread keeps of each size.
 const KEEP: u32 = 64;
 

@@ -180,8 +180,11 @@ impl Forward {
             out.extend_from_slice(b"\r\n");
         }
         if self.written.has(Id::XForwardedProto) {
-            let proto = said(Id::XForwardedProto).unwrap_or_else(|| parts.scheme().as_bytes());
-            put(b"X-Forwarded-Proto: ", proto, out);
+            match said(Id::XForwardedProto) {
+                Some(proto) => put(b"X-Forwarded-Proto: ", proto, out),
+                None if parts.secure => out.extend_from_slice(b"X-Forwarded-Proto: https\r\n"),
+                None => out.extend_from_slice(b"X-Forwarded-Proto: http\r\n"),
+            }
         }
         if self.written.has(Id::XForwardedHost)
             && let Some(named) = said(Id::XForwardedHost).or(named)
