@@ -76,14 +76,17 @@ fn a_place_in_the_queue_is_given_up() {
     let waiting = |n: usize| {
         eventually(&format!("{n} wait"), || (proxy.status()["upstreams"][0]["waiting"] == n).then_some(()));
     };
-    let begin = || {
+    let with = |request: &[u8]| {
         let mut stream = client::connect(proxy.addr(0));
-        stream.write_all(get("/").as_bytes()).expect("write");
+        stream.write_all(request).expect("write");
         stream
     };
+    let begin = || with(get("/").as_bytes());
+    // More than is read at once: nothing says that there is no more, and nobody waits for that.
+    let upload = [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", &[b'x'; 64 << 10][..]].concat();
     let mut held = begin();
     origin.await_accepted(1);
-    let dead: Vec<_> = (0..4).map(|_| begin()).collect();
+    let dead = [begin(), with(&upload), begin(), with(&upload)];
     waiting(4);
     dead.into_iter().for_each(client::reset);
     waiting(0);

@@ -58,6 +58,10 @@ fn ambiguous_requests_are_refused_and_the_connection_ends() {
         harness::LIMIT,
     );
     proxy.await_line("access.log", "reason=client_preread_protocol", harness::LIMIT);
+    // What has no path has none of an earlier request's.
+    assert_eq!(once(&proxy, get("/earlier")).status, 200);
+    assert_eq!(once(&proxy, "CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n").status, 501);
+    proxy.await_line("access.log", "status=501 method=CONNECT path=- uri=b:80 host=b:80", harness::LIMIT);
 }
 
 #[test]

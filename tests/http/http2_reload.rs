@@ -163,11 +163,16 @@ fn an_operator_can_end_a_connection_and_a_stream() {
     let stream = ids().into_iter().find(|id| *id != connection).expect("it is listed");
     proxy.ctl(&["sessions", "kill", &stream.to_string()]).assert(0, &["\"killed\": 1"]);
     raw.until("the end of the stream", |f| f.kind == RST_STREAM && f.stream == 1);
-    raw.get(3, "/");
+    asked.store(false, Relaxed);
+    raw.get(3, "/three");
+    eventually("the peer has it, too", || asked.load(Relaxed).then_some(()));
     proxy.ctl(&["sessions", "kill", &connection.to_string()]).assert(0, &["\"killed\": 1"]);
     while raw.frame().is_some() {}
     go.store(true, Relaxed);
     eventually("no session is left", || ids().is_empty().then_some(()));
+    // Who ended the connection ended what was under way on it.
+    let line = proxy.await_line("access.log", "path=/three", LIMIT);
+    assert!(line.contains("reason=proxy_transfer_killed"), "{line}");
 }
 
 #[test]

@@ -130,5 +130,5 @@ fn at_the_limit_of_connections_an_idle_one_makes_room_and_not_one_with_a_request
     assert_eq!(client::read_exact(&busy, 4), b"abcd");
     assert_eq!(ask(&mut another, get("/")).status, 200);
     let said = proxy.await_log("limit reached", harness::LIMIT);
-    assert!(said.contains("shed=1"), "{said}");
+    assert!(said.contains("leaving=1"), "{said}");
 }

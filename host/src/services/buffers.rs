@@ -126,6 +126,9 @@ pub fn take(size: usize) -> Buf {
 
 /// The memory of a buffer, `cap` bytes, out of the limit. Returned without the buffer, which would be copied.
 fn memory(class: Option<usize>, cap: usize) -> Option<NonNull<u8>> {
+    if isize::try_from(cap).is_err() {
+        return None;
+    }
     let limit = LIMIT.load(Relaxed);
     let pooled = FREE.try_with(|free| {
         let free = &mut *free.borrow_mut();
@@ -222,7 +225,7 @@ mod tests {
     #[test]
     fn what_the_system_does_not_have_is_no_buffer_and_reserves_nothing() {
         let before = usage().0;
-        for size in [1 << 46, isize::MAX as usize, usize::MAX / 2] {
+        for size in [isize::MAX as usize, usize::MAX / 2 + 1, usize::MAX] {
             assert_eq!(take(size).capacity(), 0);
         }
         // Others' buffers may come and go meanwhile.

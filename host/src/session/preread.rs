@@ -82,6 +82,8 @@ impl<'a> Preread<'a> {
     pub(super) async fn look(&mut self, asked: &[&(u16, PrereadPoint)]) -> Ended<Found> {
         let mut out_of = vec![false; asked.len()];
         let mut refusal = None;
+        // By a header: not by what is looked at here.
+        let named = self.has_domain();
         loop {
             let mut more = false;
             for (n, (module, point)) in asked.iter().enumerate() {
@@ -115,6 +117,10 @@ impl<'a> Preread<'a> {
             }
             match self.read().await {
                 // The client said all it will say: the protocol that waits for more cannot be it.
+                // What names a host all the same is a head that was not looked at to its end.
+                Ok(0) if !named && self.has_domain() && !self.is_known() => {
+                    return Err(Self::reason(Who::Client, Cause::Closed));
+                }
                 Ok(0) => return Ok(Found::Nobody(refusal)),
                 Ok(_) => {}
                 Err(late) if late == Self::reason(Who::Client, Cause::Timeout) && self.is_anybodys() => {
@@ -123,6 +129,10 @@ impl<'a> Preread<'a> {
                 Err(reason) => return Err(reason),
             }
         }
+    }
+
+    fn has_domain(&self) -> bool {
+        self.for_domain && self.session.peek(|t| !t.domain.borrow().is_empty())
     }
 
     /// The domain is known already, and its server reads for itself: with limits of its own, and an answer to who exceeds them.

@@ -74,9 +74,10 @@ pub async fn pick_instead(
     match found {
         Attempt::Lease(mut lease) => {
             pool.shared.take_over(session.worker.worker);
-            lease.limited = held.limited;
-            held.handed = handed;
-            let lease = whole(lease).await?;
+            // Until it is whole the places are not its own, to be given up with it.
+            lease.handed = handed;
+            let mut lease = whole(lease).await?;
+            (lease.handed, lease.limited, held.handed) = (Handed::Nothing, held.limited, handed);
             note(session, &lease);
             Ok(lease)
         }

@@ -222,14 +222,17 @@ impl Lease {
         }
         let sample =
             if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
-        if good && sample > 0 {
-            live.observe(timers::now(), sample);
+        // Nor has it done well.
+        if !self.own_fault {
+            if good && sample > 0 {
+                live.observe(timers::now(), sample);
+            }
+            self.report(failure);
         }
-        self.report(failure);
         self.tell_balancer(&Outcome { failure, ..*outcome });
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
-            Handed::Place | Handed::Both => pool.shared.hand_on(self.worker.worker),
+            handed => pool.shared.hand_on(self.worker.worker, pool.max_connections, handed == Handed::Place),
         }
     }
 

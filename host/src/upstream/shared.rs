@@ -182,10 +182,18 @@ impl Shared {
         self.uses.begin(worker);
     }
 
-    /// A use is over whose place another one has. Its peer may have room now.
-    pub fn hand_on(&self, worker: u32) {
+    /// A use is over whose place, one of `max`, another one has. `freed`: its peer may have room now. Nobody is woken in vain:
+    /// who finds none would stand behind all others.
+    pub fn hand_on(&self, worker: u32, max: u32, freed: bool) {
         self.uses.end(worker, 0, 0);
-        self.wake_one();
+        if freed && self.has_room(max) {
+            self.wake_one();
+        }
+    }
+
+    /// Whether one of `max` places is free; 0: there is no limit.
+    fn has_room(&self, max: u32) -> bool {
+        max == 0 || u64::from(self.limited.load(Relaxed)) + self.others() < max.into()
     }
 
     /// The peers are these now.
@@ -289,11 +297,27 @@ mod tests {
             assert!(!limited || shared.enter(1));
             shared.begin(0, limited);
             shared.take_over(0);
-            shared.hand_on(0);
+            shared.hand_on(0, 1, true);
             assert_eq!((shared.in_flight(), shared.enter(1)), (1, false), "limited: {limited}");
             shared.leave(0, limited);
             assert_eq!((shared.in_flight(), shared.enter(1)), (0, true), "limited: {limited}");
         }
+    }
+
+    #[test]
+    fn who_waits_is_not_woken_where_a_place_is_handed_on_and_none_is_free() {
+        let shared = queue(2);
+        assert!(shared.enter(1));
+        shared.begin(0, true);
+        let (mut waiter, _) = shared.line_up(Duration::ZERO).expect("room");
+        for (max, freed) in [(1, true), (2, false), (0, false)] {
+            shared.take_over(0);
+            shared.hand_on(0, max, freed);
+            assert!(!is_turn(&mut waiter), "it stands where it stood");
+        }
+        shared.take_over(0);
+        shared.hand_on(0, 2, true);
+        assert!(is_turn(&mut waiter));
     }
 
     #[test]

@@ -120,7 +120,7 @@ async fn wait_for_seat(worker: &Rc<Worker>, listener: u64, turn: &mut u32, mut l
         if leaving == 0 {
             shed_at_another(worker.index, turn, limit.of);
         }
-        say_limit(limit, leaving);
+        say_limit(limit, Some(leaving));
         pause(worker).await;
         match seat_here(worker, listener) {
             Ok(seat) => return seat,
@@ -129,10 +129,10 @@ async fn wait_for_seat(worker: &Rc<Worker>, listener: u64, turn: &mut u32, mut l
     }
 }
 
-/// Says that a limit is reached, once a second.
-pub(super) fn say_limit(limit: Limit, shed: usize) {
+/// Says that a limit is reached, once a second. `leaving`: sessions here that are on their way out.
+pub(super) fn say_limit(limit: Limit, leaving: Option<usize>) {
     if let Some(more) = process().error_log.once_a_second(limit.name) {
-        tracing::warn!(limit = limit.name, shed, more, "limit reached; accepting pauses");
+        tracing::warn!(limit = limit.name, leaving, more, "limit reached; accepting pauses");
     }
 }
 
@@ -199,12 +199,12 @@ async fn failed(worker: &Rc<Worker>, listener: u64, turn: &mut u32, e: &io::Erro
     {
         plan.stats.accept_errors.fetch_add(1, Relaxed);
     }
-    let shed = worker.shed_idle(8, None);
-    if shed == 0 {
+    let leaving = worker.shed_idle(8, None);
+    if leaving == 0 {
         shed_at_another(worker.index, turn, None);
     }
     if let Some(more) = process().error_log.once_a_second("accept") {
-        tracing::error!(shed, more, "accept: {e}; accepting pauses");
+        tracing::error!(leaving, more, "accept: {e}; accepting pauses");
     }
     // Without descriptors the listening socket stays readable: trying again at once would be a busy loop.
     pause(worker).await;

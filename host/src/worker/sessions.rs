@@ -15,28 +15,49 @@ const KILL_GRACE_MS: u64 = 3000;
 /// One that carries bytes is idle when none moved for so long: shorter than people think, longer than machines answer.
 const STILL_MS: u64 = 5000;
 
+/// As small as may be: there is one for each idle connection.
 pub(super) struct Entry {
     session: Rc<Session>,
     task: Option<rt::TaskHandle>,
-    /// When it was told to end, worker clock; 0: it was not.
-    killed_ms: u64,
-    /// The sum of its counters of bytes, and since when they have it, worker clock.
-    moved: u64,
-    still_since_ms: u64,
+    /// What its counters of bytes came to, or [`TOLD`].
+    moved: u32,
+    /// Since when that is so: the lowest bits of the worker's clock, whose differences count.
+    since: u32,
 }
+
+/// In place of what moved: it was told to end.
+const TOLD: u32 = u32::MAX;
 
 impl Entry {
     /// Looks at what moved: a few loads beside the deadline's, and no store where nothing did.
     fn look(&mut self, now: u64) {
         let s = &self.session.shared;
-        if s.idle.get() != idle::CARRIES {
+        if s.kill.get() != 0 {
+            if self.moved != TOLD {
+                (self.moved, self.since) = (TOLD, now as u32);
+            } else if self.age(now) > KILL_GRACE_MS
+                && let Some(task) = self.task.take()
+            {
+                task.abort();
+            }
             return;
         }
-        let moved = moved(s);
-        if moved != self.moved {
-            self.moved = moved;
-            self.still_since_ms = now;
+        match s.idle.get() {
+            idle::CARRIES => {
+                let moved = moved(s);
+                if moved != self.moved {
+                    (self.moved, self.since) = (moved, now as u32);
+                }
+            }
+            // Its silence begins when it may speak.
+            idle::BUSY => self.since = now as u32,
+            _ => {}
         }
+    }
+
+    /// For how long that is so, milliseconds.
+    fn age(&self, now: u64) -> u64 {
+        (now as u32).wrapping_sub(self.since).into()
     }
 
     /// Since when it is idle, those first whose client is known to wait for nothing; `None`: it is not.
@@ -44,18 +65,18 @@ impl Entry {
         let s = &self.session.shared;
         match s.idle.get() {
             idle::WAITS => Some((false, s.started_ms)),
-            idle::CARRIES if self.moved == moved(s) && now >= self.still_since_ms + STILL_MS => {
-                Some((true, self.still_since_ms))
+            idle::CARRIES if self.moved == moved(s) && self.age(now) >= STILL_MS => {
+                Some((true, now.saturating_sub(self.age(now))))
             }
             _ => None,
         }
     }
 }
 
-fn moved(s: &SessionShared) -> u64 {
-    [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent]
-        .iter()
-        .fold(0, |sum, n| sum.wrapping_add(n.get()))
+/// The lowest bits of all bytes that it moved, which say whether some did.
+fn moved(s: &SessionShared) -> u32 {
+    let all = [&s.client_received, &s.client_sent, &s.upstream_received, &s.upstream_sent];
+    all.iter().fold(0_u64, |sum, n| sum.wrapping_add(n.get())) as u32 & (TOLD >> 1)
 }
 
 impl Worker {
@@ -67,9 +88,8 @@ impl Worker {
         self.sessions.borrow_mut().insert(Entry {
             session: Rc::clone(session),
             task: None,
-            killed_ms: 0,
             moved: 0,
-            still_since_ms: session.shared.started_ms,
+            since: session.shared.started_ms as u32,
         })
     }
 
@@ -193,15 +213,6 @@ impl Worker {
             if deadline != 0 && deadline <= now && s.fired.get() == 0 {
                 s.fired.set(1);
                 fired.push(Rc::clone(&e.session));
-            }
-            if s.kill.get() != 0 {
-                if e.killed_ms == 0 {
-                    e.killed_ms = now.max(1);
-                } else if now > e.killed_ms + KILL_GRACE_MS
-                    && let Some(t) = e.task.take()
-                {
-                    t.abort();
-                }
             }
         }
         for s in fired {

@@ -87,7 +87,7 @@ async fn share_loop(plan: &RefCell<Arc<Listener>>, door: &Door, held: &RefCell<O
                         Ok(seat) => break seat,
                         Err(limit) => {
                             shed_at_another(NOBODY, &mut turn, limit.of);
-                            say_limit(limit, 0);
+                            say_limit(limit, None);
                             rt::sleep(PAUSE).await;
                         }
                     }

@@ -28,7 +28,8 @@ pub mod ready {
     pub const READ: u8 = 1;
     /// A write may be accepted.
     pub const WRITE: u8 = 2;
-    /// The peer closed its side, or the connection failed.
+    /// The peer closed its side, or the connection failed. That is waited for also where there is something to be read; the
+    /// task is woken by other things too, and `state` tells.
     pub const HUP: u8 = 4;
     /// Every byte of the peer's was read, and its end is here: a read would give 0. Told only by those who know without
     /// asking.

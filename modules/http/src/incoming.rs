@@ -216,8 +216,8 @@ impl Incoming {
     /// Is woken when the client is gone, though it has nothing more to say.
     pub(crate) fn watch(&self, cx: &mut Context<'_>) {
         match &self.from {
-            // What it says meanwhile is another request, for later.
-            From::Http1(conn, _) => drop(conn.borrow_mut().stream.poll_ready(cx, ready::READ)),
+            // What it says meanwhile is for later.
+            From::Http1(conn, _) => drop(conn.borrow_mut().stream.poll_ready(cx, ready::HUP)),
             From::Stored(stored) => stored.client().watch(cx),
             From::Nothing | From::Http2(..) | From::Module(_) => {}
         }

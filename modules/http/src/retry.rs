@@ -1,6 +1,12 @@
 //! Asking another peer: after which failures, how often, and for which requests. Knows not how a peer is asked.
 
-use crate::{fault::Fault, h1::Method, incoming::Incoming, reply::Call};
+use crate::{
+    fault::Fault,
+    h1::Method,
+    incoming::Incoming,
+    proxy::{Failure, patience::unless_gone},
+    reply::Call,
+};
 use anyproxy_module_api::*;
 
 directive! {
@@ -116,6 +122,7 @@ impl<'a> Tries<'a> {
         call: &Call<'_>,
         peer: u64,
         held: Option<&mut Lease>,
+        incoming: &Incoming,
         why: &dyn std::fmt::Display,
     ) -> bool {
         let Some(how) = self.how else { return false };
@@ -126,8 +133,8 @@ impl<'a> Tries<'a> {
         self.tried.push(peer);
         // Boxed, as what is rare: every request's future has room for it otherwise.
         let picked = match held {
-            Some(held) => Box::pin(call.exchange.pick_instead(held, &self.tried)).await,
-            None => Box::pin(call.exchange.pick_another(&self.tried)).await,
+            Some(held) => Box::pin(call.exchange.pick_instead(held, &self.tried)).await.map_err(Failure::Peer),
+            None => Box::pin(unless_gone(incoming, call.exchange.pick_another(&self.tried))).await,
         };
         match picked {
             Ok(lease) => {
@@ -138,16 +145,20 @@ impl<'a> Tries<'a> {
                 self.next = Some(lease);
                 true
             }
-            Err(e) => {
-                tracing::debug!(session = call.exchange.id, "no other peer is asked after {why}: {e}");
+            Err(failure) => {
+                let session = call.exchange.id;
+                match failure {
+                    Failure::Peer(e) => tracing::debug!(session, "no other peer is asked after {why}: {e}"),
+                    _ => tracing::debug!(session, "no other peer is asked after {why}: the client is gone"),
+                }
                 false
             }
         }
     }
 
     /// The same where one could not be reached. `Limit`: it was not asked, as what goes before a client's bytes cannot be written.
-    pub(crate) async fn again_elsewhere(&mut self, call: &Call<'_>, peer: u64, e: &Error) -> bool {
-        self.connects() && e.kind != ErrorKind::Limit && self.again(call, peer, None, e).await
+    pub(crate) async fn again_elsewhere(&mut self, call: &Call<'_>, peer: u64, e: &Error, incoming: &Incoming) -> bool {
+        self.connects() && e.kind != ErrorKind::Limit && self.again(call, peer, None, incoming, e).await
     }
 
     /// The same after a fault of the peer. `answered`: something of an answer went to the client. `untouched`: the peer has
@@ -163,7 +174,7 @@ impl<'a> Tries<'a> {
     ) -> bool {
         let repeats = untouched || self.may_repeat(call);
         let may = self.is_reason(fault) && !answered && repeats && incoming.is_rewindable();
-        may && self.again(call, peer, None, &CloseReason::name(reason(fault))).await && incoming.rewind()
+        may && self.again(call, peer, None, incoming, &CloseReason::name(reason(fault))).await && incoming.rewind()
     }
 
     /// The same in place of an answer that says no more than that the peer has none, and that is the client's if no other has
@@ -181,7 +192,7 @@ impl<'a> Tries<'a> {
         }
         let status = call.state.parts.borrow().response.status();
         let may = self.is_reason_status(status) && !answered && self.may_repeat(call) && incoming.is_rewindable();
-        may && self.again(call, peer, held, &format_args!("status {status}")).await
+        may && self.again(call, peer, held, incoming, &format_args!("status {status}")).await
     }
 }
 

@@ -171,6 +171,13 @@ impl<S: Registered> Io<S> {
         Poll::Pending
     }
 
+    /// The task is woken by whatever the system says next of the reading side, or when the other side is gone, though there be
+    /// something to be read now.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        // A socket that cannot be registered fails at the next call.
+        let _ = self.wait(cx, READ);
+    }
+
     /// The same without waiting.
     #[inline]
     pub fn is_ready(&self, bit: u8) -> bool {

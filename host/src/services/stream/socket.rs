@@ -189,6 +189,13 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if bits & ready::WRITE != 0 && s.poll_ready(cx, WRITE).is_ready() {
             found |= ready::WRITE;
         }
+        if bits & ready::HUP != 0 {
+            if s.seen().has_failed() {
+                found |= ready::HUP;
+            } else {
+                s.watch(cx);
+            }
+        }
         if found == 0 { Poll::Pending } else { Poll::Ready(found) }
     }
 

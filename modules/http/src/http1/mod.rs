@@ -145,7 +145,7 @@ async fn turn(
         let conn = conn.borrow();
         (conn.total_received - conn.unread().len() as u64, conn.total_sent, conn.heads_sent)
     };
-    let (status, head) = {
+    let (status, received) = {
         let request = &mut *request.borrow_mut();
         if status.is_some() {
             request.path = None;
@@ -153,10 +153,10 @@ async fn turn(
         request.secure = secure;
         request.protocol =
             if request.request.head.version() == Version::Http10 { Protocol::Http10 } else { Protocol::Http11 };
-        let status = status.or_else(|| unserved(request));
-        (status, request.request.bytes.len() as u64 + 2)
+        // One that is refused as it stands is not taken off the connection yet.
+        let received = if status.is_some() { 0 } else { request.request.bytes.len() as u64 + 2 };
+        (status.or_else(|| unserved(request)), received)
     };
-    let received = if status.is_some() { 0 } else { head };
     let state = exchange.slot(|| State::new(request, &session.worker().spare));
     let book = |conn: &Conn| {
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
@@ -199,11 +199,12 @@ async fn turn(
     }
 }
 
-/// The status for a request that is well-formed and that nobody here is asked. Its path is decoded.
+/// The status for a request that is well-formed and that nobody here is asked. Its path is decoded, if it has one.
 fn unserved(request: &mut Request) -> Option<u16> {
     if request.method() == Method::Connect {
         // To another host, through this one: this is no such proxy (RFC 9110 section 9.3.6). A peer that took it for itself
         // would make a tunnel of a connection that other clients' requests go through.
+        request.path = None;
         return Some(501);
     }
     request.decode_path().is_err().then_some(400)

@@ -214,7 +214,7 @@ impl Sending {
             if self.body.body.is_held() {
                 // Nobody stands still who is held back. Who goes leaves its turn to others.
                 self.moved = true;
-                let _ = conn.borrow_mut().stream.poll_ready(cx, ready::READ);
+                let _ = conn.borrow_mut().stream.poll_ready(cx, ready::HUP);
             }
             if std::mem::take(&mut self.moved) {
                 watch.deadline_ms.set(now_ms() + limit);

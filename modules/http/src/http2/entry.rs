@@ -61,9 +61,16 @@ impl Entry {
 
     /// Of a server: nobody waits for the answer any more. Its task ends without one.
     pub(super) fn lose(&self, cause: Cause) {
+        self.lose_by(CloseReason::new(Who::Client, Stage::Transfer, cause).code());
+    }
+
+    /// The same, with the code of the reason.
+    pub(super) fn lose_by(&self, why: u32) {
         if let Some(watch) = &self.watch {
             watch.kill.set(1);
-            watch.close(CloseReason::new(Who::Client, Stage::Transfer, cause));
+            if watch.close_reason.get() == 0 {
+                watch.close_reason.set(why);
+            }
         }
         self.wake();
     }

@@ -265,7 +265,10 @@ impl Life {
             next = if known > now { known } else { deadlines::expire(mux.deadlines(), now) };
             if mux.closed {
                 if now >= self.probe_at {
-                    mux.codec.probe(&mut mux.conn.out);
+                    // What waits to be sent asks as well, and is no more than it was.
+                    if mux.conn.pending() == 0 {
+                        mux.codec.probe(&mut mux.conn.out);
+                    }
                     self.probe_at = now + PROBE_MS;
                 }
                 next = next.min(self.probe_at);
@@ -305,7 +308,12 @@ impl Life {
                 mux.codec.go_away(Code::NO_ERROR, &mut mux.conn.out);
             }
             mux.waker = None;
-            mux.streams.iter().flatten().for_each(|entry| entry.lose(self.lost));
+            // Who ends the connection ends what is under way on it.
+            let why = match self.session.close_reason.get() {
+                0 => CloseReason::new(Who::Client, Stage::Transfer, self.lost).code(),
+                why => why,
+            };
+            mux.streams.iter().flatten().for_each(|entry| entry.lose_by(why));
             mux.streams.iter_mut().flatten().filter_map(|e| e.task.take()).collect()
         };
         tasks.iter().for_each(Task::abort);

@@ -6,7 +6,7 @@ mod failure;
 mod fetch;
 mod head;
 pub(crate) mod http2;
-mod patience;
+pub(crate) mod patience;
 
 pub(crate) use download::Download;
 pub(crate) use failure::Failure;
@@ -195,7 +195,7 @@ async fn stream(
                         lease.done(&UNREACHABLE);
                         if tries.connects() {
                             drop(turn);
-                            if !tries.again_elsewhere(call, id, &e).await {
+                            if !tries.again_elsewhere(call, id, &e, incoming).await {
                                 return Err(Failure::Peer(e));
                             }
                             continue;
@@ -217,7 +217,7 @@ async fn stream(
                     Ok(None) => lease.done(&UNUSED),
                     Err(e) => {
                         lease.done(&UNREACHABLE);
-                        if !tries.again_elsewhere(call, id, &e).await {
+                        if !tries.again_elsewhere(call, id, &e, incoming).await {
                             return Err(Failure::Peer(e));
                         }
                         continue;
@@ -296,7 +296,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: 
             let greeted = greeted != 0;
             return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false });
         }
-        if !tries.again_elsewhere(call, id, &e).await {
+        if !tries.again_elsewhere(call, id, &e, incoming).await {
             return Err(Failure::Peer(e));
         }
     }

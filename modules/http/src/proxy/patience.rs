@@ -69,7 +69,7 @@ impl Patience {
 ///
 /// # Errors
 /// As `work`; or the client is gone, and so is its turn.
-pub(super) async fn unless_gone<T>(
+pub(crate) async fn unless_gone<T>(
     incoming: &Incoming,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Failure> {
