@@ -18,7 +18,7 @@ const STILL_MS: u64 = 5000;
 /// As small as may be: there is one for each idle connection.
 pub(super) struct Entry {
     session: Rc<Session>,
-    task: Option<rt::TaskHandle>,
+    task: rt::TaskHandle,
     /// What its counters of bytes came to, or [`TOLD`].
     moved: u32,
     /// Since when that is so: the lowest bits of the worker's clock, whose differences count.
@@ -35,10 +35,8 @@ impl Entry {
         if s.kill.get() != 0 {
             if self.moved != TOLD {
                 (self.moved, self.since) = (TOLD, now as u32);
-            } else if self.age(now) > KILL_GRACE_MS
-                && let Some(task) = self.task.take()
-            {
-                task.abort();
+            } else if self.age(now) > KILL_GRACE_MS {
+                std::mem::replace(&mut self.task, rt::TaskHandle::OVER).abort();
             }
             return;
         }
@@ -87,7 +85,7 @@ impl Worker {
         session.listener.stats.begin();
         self.sessions.borrow_mut().insert(Entry {
             session: Rc::clone(session),
-            task: None,
+            task: rt::TaskHandle::OVER,
             moved: 0,
             since: session.shared.started_ms as u32,
         })
@@ -96,7 +94,7 @@ impl Worker {
     /// Notes the task of a session, to end it by force.
     pub fn note_task(&self, key: usize, task: rt::TaskHandle) {
         if let Some(e) = self.sessions.borrow_mut().get_mut(key) {
-            e.task = Some(task);
+            e.task = task;
         }
     }
 
@@ -174,7 +172,7 @@ impl Worker {
 
     /// Ends the tasks of all.
     pub(super) fn abort_sessions(&self) {
-        let tasks: Vec<_> = self.sessions.borrow().iter().filter_map(|(_, e)| e.task.clone()).collect();
+        let tasks: Vec<_> = self.sessions.borrow().iter().map(|(_, e)| e.task.clone()).collect();
         for task in tasks {
             task.abort();
         }
