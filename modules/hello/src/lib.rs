@@ -1,5 +1,6 @@
 //! Answers every connection with a line of text: the smallest module, to be copied.
 //! Owns one directive and one stream handler; knows nothing of the sockets underneath.
+#![forbid(unsafe_code)]
 
 use anyproxy_module_api::*;
 
