@@ -65,7 +65,7 @@ pub struct Session {
     /// The session that an exchange is of.
     of: Option<Rc<Self>>,
     /// An exchange's key among those under way.
-    key: Cell<usize>,
+    key: Cell<u32>,
     /// It had exchanges, which have lines of their own in the access log.
     exchanged: Cell<bool>,
     /// An exchange that is over, and waits to be another.
@@ -125,7 +125,7 @@ impl Session {
             started: timers::now_ns(),
             counted_client: Cell::new(false),
             of: None,
-            key: Cell::new(usize::MAX),
+            key: Cell::new(u32::MAX),
             exchanged: Cell::new(false),
             parked: Cell::new(false),
         })

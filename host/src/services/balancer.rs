@@ -1,12 +1,33 @@
 //! What chooses peers for one pool on one worker: a module's object behind safe methods, or the host's own.
 
 use super::instance::Instance;
-use crate::upstream::turns::Turns;
+use crate::upstream::{live::PeerLive, turns::Turns};
 use anyproxy_module_api::abi::{
     module::BalancerPoint,
-    upstream::{Outcome as PeerOutcome, Pick, PickCx},
+    upstream::{Outcome as PeerOutcome, PeerRef, Pick, PickCx},
 };
-use std::ptr;
+use std::{ptr, sync::Arc};
+
+/// Peers as a balancer sees them.
+#[derive(Debug, Default)]
+pub struct Peers {
+    refs: Vec<PeerRef<'static>>,
+    held: Vec<Arc<PeerLive>>,
+}
+
+impl Peers {
+    /// One more.
+    pub fn push(&mut self, peer: Arc<PeerLive>) {
+        // SAFETY: held for as long, and lent out only by `refs`.
+        self.refs.push(unsafe { PeerRef::new(&peer.state).unbound() });
+        self.held.push(peer);
+    }
+
+    /// All of them.
+    pub fn refs(&self) -> &[PeerRef<'_>] {
+        &self.refs
+    }
+}
 
 /// What chooses the peers of one pool on one worker.
 #[derive(Debug)]

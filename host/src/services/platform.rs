@@ -44,11 +44,10 @@ mod imp {
 pub(crate) use imp::{into_raw_fd, raw_fd, socket_from_raw_fd};
 
 /// The pieces as the system takes them; at most 64, the rest is for the next write.
-pub(crate) fn io_slices<'a>(from: &'a [IoVec]) -> super::stream::Slices<'a> {
+pub(crate) fn io_slices<'a>(from: &'a [IoVec<'_>]) -> super::stream::Slices<'a> {
     let mut slices = [IoSlice::new(&[]); 64];
     for (to, v) in slices.iter_mut().zip(from) {
-        // SAFETY: the caller's pieces are valid for as long as `from` is lent.
-        *to = IoSlice::new(unsafe { std::slice::from_raw_parts(v.ptr, v.len) });
+        *to = IoSlice::new(v);
     }
     slices
 }

@@ -117,12 +117,11 @@ impl Udp {
     }
 
     /// See `udp_send`: what a function of the table returns.
-    pub(super) fn send(&self, cx: &FfiContext<'_>, transmit: &Transmit) -> isize {
+    pub(super) fn send(&self, cx: &FfiContext<'_>, transmit: &Transmit<'_>) -> isize {
         let Some(destination) = transmit.to.socket() else {
             return failed(Error::new(ErrorKind::Invalid, "no address to send to"));
         };
-        // SAFETY: lent for the call.
-        let contents = unsafe { std::slice::from_raw_parts(transmit.ptr, transmit.len) };
+        let contents = transmit.bytes.as_slice();
         let transmit = quinn_udp::Transmit {
             destination,
             ecn: EcnCodepoint::from_bits(transmit.ecn),
@@ -208,7 +207,7 @@ pub(super) unsafe extern "C" fn udp_recv(
     guard(recv).unwrap_or_else(|| failed(Error::bare(ErrorKind::Panicked)))
 }
 
-pub(super) unsafe extern "C" fn udp_send(u: Object, cx: &FfiContext<'_>, transmit: *const Transmit) -> isize {
+pub(super) unsafe extern "C" fn udp_send(u: Object, cx: &FfiContext<'_>, transmit: *const Transmit<'_>) -> isize {
     // SAFETY: see `of`; the transmit is lent for the call.
     let send = || unsafe { of(u).send(cx, &*transmit) };
     guard(send).unwrap_or_else(|| failed(Error::bare(ErrorKind::Panicked)))

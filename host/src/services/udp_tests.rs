@@ -16,7 +16,7 @@ async fn recv(u: &Udp) -> (Received, Vec<u8>) {
     (meta[0], memory)
 }
 
-async fn send(u: &Udp, t: Transmit) -> isize {
+async fn send(u: &Udp, t: Transmit<'_>) -> isize {
     poll_fn(|cx| match with_ffi(cx, |f| u.send(f, &t)) {
         PENDING => Poll::Pending,
         n => Poll::Ready(n),

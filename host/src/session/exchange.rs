@@ -135,6 +135,6 @@ impl Session {
             add(&of.shared.upstream_sent, &self.shared.upstream_sent);
         }
         self.slots.clear(self);
-        self.worker.leave_exchange(self.key.replace(usize::MAX));
+        self.worker.leave_exchange(self.key.replace(u32::MAX));
     }
 }

@@ -201,7 +201,7 @@ pub(super) fn attempt_in<T>(
         *members = set.members.iter().cloned().map(Rc::new).collect();
     }
     for (tier, peers) in set.tiers.iter().enumerate() {
-        let Some(balancer) = balancers[tier].as_mut().filter(|_| !peers.refs.is_empty()) else { continue };
+        let Some(balancer) = balancers[tier].as_mut().filter(|_| !peers.members.is_empty()) else { continue };
         // A peer may fill up between the question and the answer, by another worker: ask again, not for ever.
         for _ in 0..4 {
             match ask(balancer, set, tier, key, tried, worker, pool) {
@@ -266,7 +266,7 @@ fn ask(
     worker: &WorkerGen,
     pool: &Pool,
 ) -> Pick {
-    let refs = &set.tiers[tier].refs;
+    let refs = set.tiers[tier].peers.refs();
     let picker = match balancer {
         Balancer::Turns(turns) => return turns.pick(refs, tried),
         Balancer::Module(picker) => picker,

@@ -13,13 +13,9 @@ use super::{
 use crate::{
     config::tree::{ScopeId, Tree},
     process::process,
+    services::balancer::Peers,
 };
-use anyproxy_module_api::abi::{
-    conf::Node,
-    module::BalancerPoint,
-    net::Addr,
-    upstream::{PeerRef, health as upstream_health},
-};
+use anyproxy_module_api::abi::{conf::Node, module::BalancerPoint, net::Addr, upstream::health as upstream_health};
 use arc_swap::ArcSwap;
 use std::{
     sync::{
@@ -57,7 +53,7 @@ pub struct PeerSet {
 #[derive(Debug, Default)]
 pub struct Tier {
     /// As a balancer sees them.
-    pub refs: Vec<PeerRef>,
+    pub peers: Peers,
     /// Their index in `members`.
     pub members: Vec<usize>,
 }
@@ -263,7 +259,7 @@ impl Pool {
         let mut tiers = [Tier::default(), Tier::default()];
         for (i, m) in members.iter().enumerate() {
             let tier = &mut tiers[usize::from(self.lines[m.line].backup)];
-            tier.refs.push(PeerRef(&raw const m.live.state));
+            tier.peers.push(Arc::clone(&m.live));
             tier.members.push(i);
         }
         let before = self.set.load_full();

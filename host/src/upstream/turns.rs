@@ -14,9 +14,9 @@ pub struct Turns {
 
 impl Turns {
     /// The next peer in the order of the list that can be picked. `tried`: ids of those that were.
-    pub fn pick(&mut self, peers: &[PeerRef], tried: &[u64]) -> Pick {
-        let usable = |p: &PeerRef| p.state().is_usable() && !tried.contains(&p.state().id);
-        let can_pick = |p: &PeerRef| usable(p) && p.state().has_room();
+    pub fn pick(&mut self, peers: &[PeerRef<'_>], tried: &[u64]) -> Pick {
+        let usable = |p: &PeerRef<'_>| p.state().is_usable() && !tried.contains(&p.state().id);
+        let can_pick = |p: &PeerRef<'_>| usable(p) && p.state().has_room();
         let (before, after) = peers.split_at(self.next.min(peers.len()));
         let found = match after.iter().position(can_pick) {
             Some(n) => Some(before.len() + n),
@@ -37,7 +37,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     fn ask(turns: &mut Turns, peers: &[PeerState], tried: u64) -> Pick {
-        let refs: Vec<_> = peers.iter().map(|p| PeerRef(p)).collect();
+        let refs: Vec<_> = peers.iter().map(PeerRef::new).collect();
         turns.pick(&refs, &[tried])
     }
 

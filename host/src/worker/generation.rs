@@ -118,13 +118,13 @@ impl WorkerGen {
     }
 
     /// An exchange begins; its key.
-    pub fn enter_exchange(&self, exchange: &Rc<Session>) -> usize {
-        self.under_way.borrow_mut().insert(Rc::clone(exchange))
+    pub fn enter_exchange(&self, exchange: &Rc<Session>) -> u32 {
+        self.under_way.borrow_mut().insert(Rc::clone(exchange)) as u32
     }
 
     /// It is over.
-    pub fn leave_exchange(&self, key: usize) {
-        let left = self.under_way.borrow_mut().try_remove(key);
+    pub fn leave_exchange(&self, key: u32) {
+        let left = self.under_way.borrow_mut().try_remove(key as usize);
         drop(left);
     }
 

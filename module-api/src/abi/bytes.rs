@@ -183,21 +183,7 @@ impl<T: fmt::Debug> fmt::Debug for Slice<'_, T> {
 }
 
 /// One piece of a gathered write.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct IoVec {
-    /// First byte.
-    pub ptr: *const u8,
-    /// Length in bytes.
-    pub len: usize,
-}
-
-impl IoVec {
-    /// Borrows `bytes` for the duration of the call it is given to.
-    pub const fn new(bytes: &[u8]) -> Self {
-        Self { ptr: bytes.as_ptr(), len: bytes.len() }
-    }
-}
+pub type IoVec<'a> = Slice<'a, u8>;
 
 /// An owned byte buffer that crosses without a copy: the bytes stay where the giver put them, and `release` of the
 /// giver's image takes them back. `len` bytes are content; all `cap` bytes are initialised once, so that a stream

@@ -109,7 +109,7 @@ pub struct HostVtable {
     /// Most segments of one `Transmit` (GSO), and of one `Received` (GRO).
     pub udp_segments: unsafe extern "C" fn(Object, receive: bool) -> u32,
     pub udp_recv: unsafe extern "C" fn(Object, &FfiContext<'_>, *mut RecvBuf, *mut Received, usize) -> isize,
-    pub udp_send: unsafe extern "C" fn(Object, &FfiContext<'_>, *const Transmit) -> isize,
+    pub udp_send: unsafe extern "C" fn(Object, &FfiContext<'_>, *const Transmit<'_>) -> isize,
     pub udp_writable: unsafe extern "C" fn(Object, &FfiContext<'_>) -> u8,
     /// The error behind the last -2 of `udp_*` and `watch_*` on this thread.
     pub last_error: unsafe extern "C" fn() -> super::error::Error,
@@ -215,7 +215,7 @@ pub struct HostVtable {
     pub relay: unsafe extern "C" fn(*const SessionShared, client: Stream, upstream: Stream) -> LocalFuture<Outcome<()>>,
 
     // ---- datagram listeners.
-    pub datagram_send: unsafe extern "C" fn(listener: u32, &FfiContext<'_>, *const Transmit) -> isize,
+    pub datagram_send: unsafe extern "C" fn(listener: u32, &FfiContext<'_>, *const Transmit<'_>) -> isize,
     /// The epoch that connection ids of this process and generation carry.
     pub epoch: unsafe extern "C" fn() -> u32,
     /// Sessions of all generations in this process, for limits that modules keep.

@@ -91,7 +91,7 @@ pub struct StreamVtable {
     /// Writes, and the caller at once writes more, shuts down or drops: a packet or record that is not full may wait for that.
     pub write_more: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const u8, usize) -> isize,
     /// Writes gathered pieces.
-    pub writev: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const IoVec, usize) -> isize,
+    pub writev: unsafe extern "C" fn(*mut (), &FfiContext<'_>, *const IoVec<'_>, usize) -> isize,
     /// 0 when everything accepted was handed to the system.
     pub flush: unsafe extern "C" fn(*mut (), &FfiContext<'_>) -> isize,
     /// Ends the write side behind what was accepted. 0 when done.
@@ -213,7 +213,7 @@ impl Stream {
 
     /// Writes gathered pieces; the count accepted.
     #[inline]
-    pub fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
+    pub fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec<'_>]) -> Poll<Result<usize, Error>> {
         // SAFETY: as above.
         let n = with_ffi(cx, |f| unsafe { (self.vt().writev)(self.data, f, from.as_ptr(), from.len()) });
         self.result(n)

@@ -97,18 +97,26 @@ impl PeerState {
 /// A peer in a set.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug)]
-pub struct PeerRef(pub *const PeerState);
+pub struct PeerRef<'a>(&'a PeerState);
 
-// SAFETY: points to atomics that live as long as the set.
-unsafe impl Send for PeerRef {}
-// SAFETY: as above.
-unsafe impl Sync for PeerRef {}
+impl<'a> PeerRef<'a> {
+    /// Of a peer.
+    pub const fn new(state: &'a PeerState) -> Self {
+        Self(state)
+    }
 
-impl PeerRef {
     /// The state.
-    pub fn state(&self) -> &PeerState {
-        // SAFETY: the host keeps the state for as long as a set refers to it.
-        unsafe { &*self.0 }
+    pub const fn state(self) -> &'a PeerState {
+        self.0
+    }
+
+    /// The same for as long as the holder says.
+    ///
+    /// # Safety
+    /// The state is there for as long as it is used.
+    pub const unsafe fn unbound<'b>(self) -> PeerRef<'b> {
+        // SAFETY: see above.
+        PeerRef(unsafe { &*std::ptr::from_ref(self.0) })
     }
 }
 
@@ -117,7 +125,7 @@ impl PeerRef {
 #[derive(Debug)]
 pub struct PickCx<'a> {
     /// The peers of the tier in question (ordinary ones, or backups when no ordinary one is usable), in file order.
-    pub peers: Slice<'a, PeerRef>,
+    pub peers: Slice<'a, PeerRef<'a>>,
     /// Bytes to hash for the `ip_hash` family: the client's address.
     pub key: Slice<'a, u8>,
     /// One bit a peer: already tried for this session.

@@ -37,8 +37,9 @@ pub fn by_name(name: &str) -> Option<Box<dyn Algorithm>> {
 
 /// The answer when no peer can be picked.
 pub(crate) fn refusal(cx: &PickCx<'_>) -> Pick {
-    let waits =
-        |(n, peer): (usize, &anyproxy_module_api::abi::upstream::PeerRef)| peer.state().is_usable() && !cx.was_tried(n);
+    let waits = |(n, peer): (usize, &anyproxy_module_api::abi::upstream::PeerRef<'_>)| {
+        peer.state().is_usable() && !cx.was_tried(n)
+    };
     if cx.peers.iter().enumerate().any(waits) { Pick::Wait } else { Pick::None }
 }
 

@@ -81,7 +81,7 @@ mod tests {
     fn every_name_picks_through_the_contract() {
         let module = ModuleUnderTest::<Balancer>::start(&[]);
         let state = PeerState::new(7, 1);
-        let peers = [PeerRef(&raw const state)];
+        let peers = [PeerRef::new(&state)];
         for name in NAMES {
             let mut balancer = module.balancer(name, 1);
             let cx = PickCx {

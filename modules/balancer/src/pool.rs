@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 pub(crate) struct Pool {
     states: Vec<Arc<PeerState>>,
-    refs: Vec<PeerRef>,
     tried: Vec<u64>,
     version: u64,
     draws: u64,
@@ -25,7 +24,6 @@ impl Pool {
     pub(crate) fn new(weights: &[u32]) -> Self {
         let mut pool = Self {
             states: Vec::new(),
-            refs: Vec::new(),
             tried: Vec::new(),
             version: 0,
             draws: 0,
@@ -50,7 +48,6 @@ impl Pool {
     }
 
     fn relist(&mut self) {
-        self.refs = self.states.iter().map(|state| PeerRef(Arc::as_ptr(state))).collect();
         self.tried = vec![0; self.states.len().div_ceil(64)];
         self.version += 1;
     }
@@ -74,8 +71,9 @@ impl Pool {
     pub(crate) fn pick(&mut self, algorithm: &mut dyn Algorithm) -> Pick {
         self.draws += 1;
         let drawn = self.draws.to_le_bytes();
+        let peers: Vec<_> = self.states.iter().map(|state| PeerRef::new(state)).collect();
         algorithm.pick(&PickCx {
-            peers: Slice::new(&self.refs),
+            peers: Slice::new(&peers),
             key: Slice::new(self.key.as_deref().unwrap_or(&drawn)),
             tried: Slice::new(&self.tried),
             version: self.version,

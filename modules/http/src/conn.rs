@@ -1,14 +1,16 @@
 //! One side of HTTP on a stream: bytes received and not consumed yet, bytes to be sent. Holds no buffer while there is
 //! nothing in it.
 
+mod queue;
+
 use crate::{
     Http,
     h1::{Body, ChunkedEncoder},
 };
 use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready};
+use queue::Queue;
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     ops::Range,
     task::{Context, Poll, ready},
@@ -35,9 +37,7 @@ pub(crate) struct Conn {
     /// Bytes of `received` that are consumed.
     at: usize,
     /// To be sent: these first, then `out`.
-    queue: VecDeque<Bytes>,
-    /// Bytes in `queue`.
-    queued: usize,
+    queue: Queue,
     pub(crate) out: Vec<u8>,
     /// Bytes of `out` that are sent.
     sent: usize,
@@ -63,8 +63,7 @@ impl Conn {
             stream,
             received: Buf::new(),
             at: 0,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Queue::new(),
             out: Vec::new(),
             sent: 0,
             total_received: 0,
@@ -190,13 +189,11 @@ impl Conn {
         if self.sent < self.out.len() {
             let mut before = Bytes::from(std::mem::take(&mut self.out));
             before.advance(self.sent);
-            self.queued += before.len();
-            self.queue.push_back(before);
+            self.queue.push(before);
         }
         self.out.clear();
         self.sent = 0;
-        self.queued += piece.len();
-        self.queue.push_back(piece);
+        self.queue.push(piece);
     }
 
     /// So many bytes of `out` are a head to a client.
@@ -206,7 +203,7 @@ impl Conn {
 
     /// Bytes that are not sent yet.
     pub(crate) fn pending(&self) -> usize {
-        self.queued + self.out.len() - self.sent
+        self.queue.bytes() + self.out.len() - self.sent
     }
 
     /// Sends what is to be sent. `more`: the rest or the end follows at once. Ready: nothing is left.
@@ -232,11 +229,7 @@ impl Conn {
     /// One gathered write of the first pieces and, behind the last of them, of `out`.
     fn poll_send_queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut pieces = [IoVec::new(&[]); PIECES];
-        let mut n = 0;
-        for piece in self.queue.iter().take(PIECES - 1) {
-            pieces[n] = IoVec::new(piece);
-            n += 1;
-        }
+        let mut n = self.queue.first(&mut pieces[..PIECES - 1]);
         // `sent` counts only once nothing is queued: `put_whole` moves `out` behind the queue.
         if self.queue.len() == n && !self.out.is_empty() {
             pieces[n] = IoVec::new(&self.out);
@@ -247,20 +240,7 @@ impl Conn {
             return Poll::Ready(Err(Error::bare(ErrorKind::BrokenPipe)));
         }
         self.total_sent += sent as u64;
-        let mut left = sent;
-        while left > 0 {
-            let Some(front) = self.queue.front_mut() else {
-                self.sent = left;
-                break;
-            };
-            let of_this = left.min(front.len());
-            front.advance(of_this);
-            left -= of_this;
-            self.queued -= of_this;
-            if front.is_empty() {
-                self.queue.pop_front();
-            }
-        }
+        self.sent = self.queue.advance(sent);
         Poll::Ready(Ok(()))
     }
 
@@ -282,9 +262,7 @@ impl Conn {
         if self.out.capacity() > READ {
             self.out = Vec::new();
         }
-        if self.queue.capacity() > PIECES {
-            self.queue = VecDeque::new();
-        }
+        self.queue.rest();
     }
 
     /// The stream, with what was received and not consumed in front.

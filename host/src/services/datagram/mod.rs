@@ -277,7 +277,11 @@ impl Endpoint {
 
 // ---- for the table
 
-pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, transmit: *const Transmit) -> isize {
+pub(super) unsafe extern "C" fn datagram_send(
+    listener: u32,
+    cx: &FfiContext<'_>,
+    transmit: *const Transmit<'_>,
+) -> isize {
     let send = || {
         let Some(key) = key_of(listener).filter(|_| worker::here().is_some()) else {
             return failed(Error::new(ErrorKind::Unsupported, "a datagram listener sends on its workers only"));

@@ -31,12 +31,17 @@ struct Header {
     /// It is in the loop's queue, once. Of the loop's thread alone, as most wake-ups are: they need nothing atomic.
     queued: Cell<bool>,
     /// Among the loop's tasks, which hold it until it is over and not queued.
-    key: usize,
+    key: u32,
     shared: Arc<Shared>,
+    of: &'static Table,
+}
+
+/// What is known of a future's type.
+struct Table {
     /// Polls the future; on its end, or when it panics, drops it. True: it is over.
-    poll: unsafe fn(NonNull<Self>, &mut Context<'_>) -> bool,
-    drop_future: unsafe fn(NonNull<Self>),
-    free: unsafe fn(NonNull<Self>),
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    drop_future: unsafe fn(NonNull<Header>),
+    free: unsafe fn(NonNull<Header>),
 }
 
 #[repr(C)]
@@ -65,7 +70,7 @@ impl Drop for TaskRef {
         if self.header().refs.fetch_sub(1, Ordering::Release) == 1 {
             std::sync::atomic::fence(Ordering::Acquire);
             // SAFETY: nobody else knows it any more.
-            unsafe { (self.header().free)(self.0) }
+            unsafe { (self.header().of.free)(self.0) }
         }
     }
 }
@@ -139,13 +144,13 @@ impl Queued {
         }
         let over = if state & ABORTED != 0 {
             // SAFETY: on the loop's thread, and not done. A panic was reported by the hook, and ends this task only.
-            let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (header.drop_future)(self.0) }));
+            let _ = catch_unwind(AssertUnwindSafe(|| unsafe { (header.of.drop_future)(self.0) }));
             true
         } else {
             // SAFETY: data and table belong together; never dropped: it counts nothing.
             let waker = ManuallyDrop::new(unsafe { Waker::new(self.0.as_ptr().cast_const().cast(), &WAKER) });
             // SAFETY: on the loop's thread, not done, and not polled within itself: it is in no queue twice.
-            unsafe { (header.poll)(self.0, &mut Context::from_waker(&waker)) }
+            unsafe { (header.of.poll)(self.0, &mut Context::from_waker(&waker)) }
         };
         if over {
             header.state.fetch_or(DONE, Ordering::AcqRel);
@@ -157,8 +162,8 @@ impl Queued {
     }
 
     /// The loop gives up a task that is over. It may end here.
-    fn forget(key: usize, this: &Loop) {
-        let known = this.tasks.borrow_mut().try_remove(key);
+    fn forget(key: u32, this: &Loop) {
+        let known = this.tasks.borrow_mut().try_remove(key as usize);
         drop(known);
     }
 }
@@ -171,7 +176,7 @@ impl Drop for DropFuture {
     fn drop(&mut self) {
         if self.1 {
             // SAFETY: of `poll`, once.
-            unsafe { (self.0.as_ref().drop_future)(self.0) }
+            unsafe { (self.0.as_ref().of.drop_future)(self.0) }
         }
     }
 }
@@ -267,16 +272,15 @@ pub fn spawn<F: Future<Output = ()> + 'static>(future: F) -> TaskHandle {
         let Some(this) = here else { return TaskHandle::OVER };
         let mut tasks = this.tasks.borrow_mut();
         let entry = tasks.vacant_entry();
+        let Ok(key) = u32::try_from(entry.key()) else { return TaskHandle::OVER };
         let cell = Box::new(TaskCell {
             header: Header {
                 refs: AtomicUsize::new(1),
                 state: AtomicU8::new(0),
                 queued: Cell::new(true),
-                key: entry.key(),
+                key,
                 shared: Arc::clone(&this.shared),
-                poll: poll::<F>,
-                drop_future: drop_future::<F>,
-                free: free::<F>,
+                of: &const { Table { poll: poll::<F>, drop_future: drop_future::<F>, free: free::<F> } },
             },
             future: UnsafeCell::new(ManuallyDrop::new(future)),
         });

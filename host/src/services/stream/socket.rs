@@ -151,7 +151,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         self.socket()?.poll_write(cx, from.len(), |s| s.send_more(from)).map_err(Into::into)
     }
 
-    fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
+    fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec<'_>]) -> Poll<Result<usize, Error>> {
         let slices = platform::io_slices(from);
         let slices = &slices[..from.len().min(slices.len())];
         let len = slices.iter().map(|s| s.len()).sum();

@@ -192,29 +192,27 @@ pub(super) unsafe extern "C" fn udp_recv(
 }
 
 /// Sends: to a socket of this host, or into the record.
-fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit, cx: &FfiContext<'_>) -> isize {
+fn transmit(state: &State, listener: Option<u32>, from: Addr, t: &Transmit<'_>, cx: &FfiContext<'_>) -> isize {
     if state.send_blocked.get() {
         cx.with_context(|cx| state.blocked.note(cx));
         return crate::abi::stream::PENDING;
     }
-    // SAFETY: the bytes are lent for the call.
-    let bytes = unsafe { slice::from_raw_parts(t.ptr, t.len) };
     let from = if t.from == Addr::NONE { from } else { t.from };
-    let size = if t.segment == 0 { t.len.max(1) } else { t.segment };
-    for piece in bytes.chunks(size) {
+    let size = if t.segment == 0 { t.bytes.len().max(1) } else { t.segment };
+    for piece in t.bytes.chunks(size) {
         if !state.deliver(from, t.to, piece, t.ecn) {
             state.sent.borrow_mut().push(Sent { listener, from, to: t.to, bytes: piece.to_vec() });
         }
     }
-    t.len.cast_signed()
+    t.bytes.len().cast_signed()
 }
 
-pub(super) unsafe extern "C" fn udp_send(s: Object, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
+pub(super) unsafe extern "C" fn udp_send(s: Object, cx: &FfiContext<'_>, t: *const Transmit<'_>) -> isize {
     // SAFETY: a handle of `udp`; the transmit is lent for the call.
     let (s, t) = unsafe { (lend_shared::<DatagramSocket>(s), &*t) };
     transmit(&here(), None, s.addr, t, cx)
 }
-pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, t: *const Transmit) -> isize {
+pub(super) unsafe extern "C" fn datagram_send(listener: u32, cx: &FfiContext<'_>, t: *const Transmit<'_>) -> isize {
     // SAFETY: lent for the call.
     transmit(&here(), Some(listener), Addr::NONE, unsafe { &*t }, cx)
 }

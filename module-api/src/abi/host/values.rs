@@ -2,7 +2,7 @@
 
 use super::Object;
 use crate::abi::{
-    bytes::{Sink, Str},
+    bytes::{Sink, Slice, Str},
     net::Addr,
     stream::Stream,
 };
@@ -34,25 +34,23 @@ unsafe impl Send for Job {}
 /// One datagram to send, or a run of equal ones (GSO).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Transmit {
+pub struct Transmit<'a> {
     /// Where to.
     pub to: Addr,
     /// Address to send from, of which the port is not looked at; `Addr::NONE`: the socket's.
     pub from: Addr,
-    /// First byte.
-    pub ptr: *const u8,
-    /// Bytes in all.
-    pub len: usize,
-    /// Bytes a datagram; 0: one datagram of `len`.
+    /// The datagram, or all of them.
+    pub bytes: Slice<'a, u8>,
+    /// Bytes a datagram; 0: one datagram.
     pub segment: usize,
     /// ECN bits.
     pub ecn: u8,
 }
 
-impl Transmit {
-    /// One datagram of `bytes`, which must stay in place until it is sent.
-    pub const fn new(to: Addr, bytes: &[u8]) -> Self {
-        Self { to, from: Addr::NONE, ptr: bytes.as_ptr(), len: bytes.len(), segment: 0, ecn: 0 }
+impl<'a> Transmit<'a> {
+    /// One datagram.
+    pub const fn new(to: Addr, bytes: &'a [u8]) -> Self {
+        Self { to, from: Addr::NONE, bytes: Slice::new(bytes), segment: 0, ecn: 0 }
     }
     /// A run of datagrams of `size` bytes (the last may be shorter).
     #[must_use]

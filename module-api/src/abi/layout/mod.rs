@@ -9,7 +9,7 @@ mod values;
 use super::{
     error::{Error, ErrorKind, Outcome},
     task::{FfiPoll, SendFuture},
-    upstream::{PeerRef, Pick},
+    upstream::Pick,
 };
 
 /// The types that borrow, as the lists write them: for how long they do is nothing that crosses.
@@ -30,6 +30,9 @@ mod lasting {
     pub(super) type ConnectRequest = module::ConnectRequest<'static>;
     pub(super) type StreamInfo = stream::StreamInfo<'static>;
     pub(super) type PickCx = upstream::PickCx<'static>;
+    pub(super) type PeerRef = upstream::PeerRef<'static>;
+    pub(super) type IoVec = bytes::IoVec<'static>;
+    pub(super) type Transmit = host::Transmit<'static>;
 }
 
 /// One line a type (`name size align`), then one a field (`  name offset size type`) or value (`  name number`).
@@ -39,7 +42,7 @@ pub fn lines() -> Vec<String> {
     objects::list(&mut out);
     table::list(&mut out);
     of::<super::conf::Contexts>(&mut out, "Contexts");
-    of::<PeerRef>(&mut out, "PeerRef");
+    of::<lasting::PeerRef>(&mut out, "PeerRef");
     of::<SendFuture<()>>(&mut out, "SendFuture<()>");
     of::<Outcome<u64>>(&mut out, "Outcome<u64>");
     out.push(format!("  Ok {}", tag(&Outcome::Ok(0_u64))));

@@ -2,11 +2,11 @@
 
 use super::{
     enums,
-    lasting::{ConnectRequest, PickCx, ScopeView, Sink, Slice, Str, StreamInfo},
+    lasting::{ConnectRequest, IoVec, PeerRef, PickCx, ScopeView, Sink, Slice, Str, StreamInfo},
     structs,
 };
 use crate::abi::{
-    bytes::{Buf, IoVec},
+    bytes::Buf,
     conf::DirectiveDesc,
     error::{Error, Outcome},
     host::{Received, Report},
@@ -19,7 +19,7 @@ use crate::abi::{
     session::{Cause, SessionShared, Stage, Who},
     stream::{RawSocket, Stream, StreamVtable},
     task::{FfiContext, LocalFuture},
-    upstream::{Outcome as PeerOutcome, PeerRef, PeerState, Pick},
+    upstream::{Outcome as PeerOutcome, PeerState, Pick},
 };
 use std::{
     cell::Cell,

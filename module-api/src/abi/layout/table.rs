@@ -2,15 +2,14 @@
 
 use super::{
     enums,
-    lasting::{MetricDesc, PeerInfo, Sink, Slice, Span, Str, ZoneDesc},
+    lasting::{MetricDesc, PeerInfo, Sink, Slice, Span, Str, Transmit, ZoneDesc},
     structs,
 };
 use crate::abi::{
     bytes::Buf,
     error::{Error, Outcome},
     host::{
-        Clock, Connected, HostVtable, Job, MetricKind, Object, PeerKey, Pool, Received, RecvBuf, Report, Resolved,
-        Transmit, Zone,
+        Clock, Connected, HostVtable, Job, MetricKind, Object, PeerKey, Pool, Received, RecvBuf, Report, Resolved, Zone,
     },
     module::{Place, Verdict},
     net::{Addr, SocketOptions},
@@ -36,8 +35,7 @@ pub(super) fn list(out: &mut Vec<String>) {
         Transmit {
             to: Addr,
             from: Addr,
-            ptr: *const u8,
-            len: usize,
+            bytes: Slice<u8>,
             segment: usize,
             ecn: u8,
         }

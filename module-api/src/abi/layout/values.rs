@@ -6,7 +6,7 @@ use super::{
     structs,
 };
 use crate::abi::{
-    bytes::{Buf, IoVec},
+    bytes::Buf,
     conf::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role, ScopeKind},
     error::{Error, ErrorKind},
     net::{Addr, SocketOptions, Where},
@@ -26,10 +26,6 @@ pub(super) fn list(out: &mut Vec<String>) {
             ptr: *const u8,
             len: usize,
             owns: PhantomData<u8>,
-        }
-        IoVec {
-            ptr: *const u8,
-            len: usize,
         }
         Buf {
             ptr: *mut u8,

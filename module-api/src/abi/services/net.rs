@@ -131,7 +131,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// What the system says.
-    pub fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit) -> Poll<Result<(), Error>> {
+    pub fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<Result<(), Error>> {
         // SAFETY: the host's object; the bytes are borrowed for the call.
         counted(with_ffi(cx, |f| unsafe { (host().udp_send)(self.0, f, ptr::from_ref(transmit)) })).map_ok(|_| ())
     }
@@ -140,7 +140,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// What the system says; `WouldBlock` (then see `poll_writable`).
-    pub fn try_send(&self, transmit: &Transmit) -> Result<(), Error> {
+    pub fn try_send(&self, transmit: &Transmit<'_>) -> Result<(), Error> {
         match self.poll_send(&mut Context::from_waker(Waker::noop()), transmit) {
             Poll::Ready(r) => r,
             Poll::Pending => Err(Error::bare(ErrorKind::WouldBlock)),

@@ -23,10 +23,8 @@ pub trait StreamImpl: 'static {
         self.poll_write(cx, from)
     }
     /// Writes gathered pieces; by default the first that is not empty.
-    fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec]) -> Poll<Result<usize, Error>> {
-        let first = from.iter().find(|v| v.len > 0).copied().unwrap_or(IoVec::new(&[]));
-        // SAFETY: the caller's pieces are valid for the call.
-        self.poll_write(cx, unsafe { std::slice::from_raw_parts(first.ptr, first.len) })
+    fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec<'_>]) -> Poll<Result<usize, Error>> {
+        self.poll_write(cx, from.iter().find(|v| !v.is_empty()).map_or(&[], |v| v))
     }
     /// Hands accepted bytes on.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
@@ -195,7 +193,7 @@ impl<S: StreamImpl> Table<S> {
             })
         }
     }
-    unsafe extern "C" fn writev(d: *mut (), cx: &FfiContext<'_>, from: *const IoVec, len: usize) -> isize {
+    unsafe extern "C" fn writev(d: *mut (), cx: &FfiContext<'_>, from: *const IoVec<'_>, len: usize) -> isize {
         // SAFETY: see `bind`; the caller lends `len` pieces.
         unsafe {
             call::<S>(d, |h| {

@@ -44,7 +44,7 @@ pub(super) struct Idle<'a> {
 }
 
 impl<'a> Idle<'a> {
-    pub(super) fn new(session: &'a Session<Http>, conn: &'a Shared, served: u64) -> Self {
+    pub(super) fn new(session: &'a Session<Http>, conn: &'a Shared, served: u32) -> Self {
         let conf = session.conf();
         let limit = if served == 0 { conf.header_ms } else { conf.keepalive_ms };
         let end_ms = if limit == 0 { 0 } else { now_ms().saturating_add(limit) };
@@ -125,7 +125,7 @@ fn limits(session: &Session<Http>) -> h1::Limits {
 }
 
 /// Takes a request's head off the connection; `None`: not all of it is there.
-pub(super) fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u64) -> Option<Got> {
+pub(super) fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Request>, served: u32) -> Option<Got> {
     let to = &mut to.borrow_mut().request;
     let conn = &mut *conn.borrow_mut();
     if served == 0 && conn.unread().starts_with(http2::PREFACE) {
@@ -153,7 +153,7 @@ pub(super) async fn await_head(
     session: &Session<Http>,
     conn: &Shared,
     to: &RefCell<Request>,
-    served: u64,
+    served: u32,
 ) -> Result<Got, Error> {
     let by = now_ms() + session.conf().header_ms;
     let most = session.conf().header_size;

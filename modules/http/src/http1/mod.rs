@@ -81,7 +81,7 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
     let client = Client::new(&session);
     async move {
-        let mut served = 0;
+        let mut served = 0_u32;
         loop {
             let next = match if agreed { First::Http2 } else { Idle::new(&session, &conn, served).await? } {
                 First::Nothing => Next::Close,
@@ -96,7 +96,7 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
                 First::Bytes => Recycled::pin(turn(&session, &conn, &client, served, secure)).await?,
             };
             match next {
-                Next::Request => served += 1,
+                Next::Request => served = served.saturating_add(1),
                 Next::Close => break,
                 Next::Cut => return Ok(()),
                 Next::Reset => {
@@ -122,7 +122,7 @@ async fn turn(
     session: &Session<Http>,
     conn: &Shared,
     client: &Client,
-    served: u64,
+    served: u32,
     secure: bool,
 ) -> Result<Next, Error> {
     let request = session.worker().request();
@@ -163,7 +163,7 @@ async fn turn(
         exchange.client_sent.set(conn.total_sent - before.1);
     };
     let next = {
-        let mut one = pin!(one(session, &exchange, state, conn, client, served + 1, status));
+        let mut one = pin!(one(session, &exchange, state, conn, client, served.saturating_add(1), status));
         // Whoever waits is looked at: by logs of what is under way, and by an operator.
         poll_fn(|cx| {
             end_with(session, &exchange);
@@ -296,7 +296,7 @@ async fn one(
     state: &State,
     conn: &Shared,
     client: &Client,
-    served: u64,
+    served: u32,
     status: Option<u16>,
 ) -> Result<Done, Error> {
     let conf = Cell::new(None);
@@ -320,7 +320,7 @@ async fn one(
         let keep = h1::keep_alive(head.version(), h1::connection(head, bytes))
             && session.draining.get() < 2
             && session.conf().keepalive_ms != 0
-            && (most == 0 || served < most);
+            && (most == 0 || u64::from(served) < most);
         let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };
         (framing, manner, expects && head.version() == Version::Http11)
     };
