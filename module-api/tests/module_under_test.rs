@@ -177,7 +177,7 @@ fn a_probe_meets_the_tests_end_and_says_what_is_wrong() {
 fn a_balancer_is_asked_and_told() {
     let m = ModuleUnderTest::<All>::start(&[]);
     let states = [PeerState::new(1, 1), PeerState::new(2, 1)];
-    let peers = states.each_ref().map(|s| PeerRef::new(s));
+    let peers = states.each_ref().map(PeerRef::new);
     let cx = PickCx {
         peers: Slice::new(&peers),
         key: Slice::EMPTY,
