@@ -56,20 +56,15 @@ pub async fn pick_instead(
     let mut handed = Handed::Place;
     let found = match ask(tried) {
         Attempt::Lease(lease) => Attempt::Lease(lease),
-        // Its place at its peer is free for this one choice, too: the same peer may be the only one with room.
-        Attempt::Wait | Attempt::None => {
-            let at = Rc::clone(held.first_chosen());
-            at.live.state.in_flight.fetch_sub(1, Relaxed);
-            let found = match ask(&[]) {
-                Attempt::None if recover::last_resort(pool, &[]) => ask(&[]),
-                found => found,
-            };
-            match &found {
-                Attempt::Lease(lease) if Arc::ptr_eq(&lease.member.live, &at.live) => handed = Handed::Both,
-                _ => _ = at.live.state.in_flight.fetch_add(1, Relaxed),
+        Attempt::Wait | Attempt::None => match ask(&[]) {
+            Attempt::None if recover::last_resort(pool, &[]) => ask(&[]),
+            // Its place at its peer is for this one: the same peer is the only one with room.
+            Attempt::Wait if held.first_chosen().live.state.is_usable() => {
+                handed = Handed::Both;
+                Attempt::Lease(once_more(session, held))
             }
-            found
-        }
+            found => found,
+        },
     };
     match found {
         Attempt::Lease(mut lease) => {
@@ -83,6 +78,30 @@ pub async fn pick_instead(
         }
         Attempt::Wait => Err(Error::new(ErrorKind::Limit, format!("no peer of \"{}\" has room now", pool.name))),
         Attempt::None => Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name))),
+    }
+}
+
+/// Another use of the peer of `held`, in its place: no balancer is asked.
+fn once_more(session: &Rc<Session>, held: &Lease) -> Lease {
+    let member = Rc::clone(held.first_chosen());
+    member.live.uses.begin(session.worker.worker);
+    let sofar = &session.shared;
+    Lease {
+        pool: held.pool,
+        member,
+        worker: Rc::clone(&held.worker),
+        session: Some(Rc::clone(session)),
+        connect_ns: 0,
+        version: held.version,
+        tier: held.tier,
+        index: held.index,
+        at: held.at,
+        done: false,
+        limited: held.limited,
+        handed: Handed::Nothing,
+        own_fault: false,
+        chosen: None,
+        bytes: (sofar.upstream_sent.get(), sofar.upstream_received.get()),
     }
 }
 

@@ -244,14 +244,8 @@ impl<M: Module> Session<M> {
     pub fn slot_if_made<T: 'static>(&self) -> Option<&T> {
         // SAFETY: a retained session.
         let p = unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
-        if p.is_null() {
-            return None;
-        }
-        // SAFETY: made by `slot` of this image (an instance is of one image); its type comes first, whatever the value.
-        let of = unsafe { *p.cast::<TypeId>() };
-        assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
-        // SAFETY: of this type; lives as long as the session, which is retained.
-        Some(&unsafe { &*p.cast::<Slot<T>>() }.value)
+        // SAFETY: made by `fill_slot` of this image; the session is retained.
+        (!p.is_null()).then(|| unsafe { Self::slot_at(p) })
     }
 
     /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
@@ -259,27 +253,42 @@ impl<M: Module> Session<M> {
     /// # Panics
     /// When the module already keeps a value of another type there.
     pub fn slot<T: 'static>(&self, make: impl FnOnce() -> T) -> &T {
+        match self.slot_if_made() {
+            Some(kept) => kept,
+            None => self.fill_slot(make()),
+        }
+    }
+
+    /// The same where there most likely is none yet: `value`, or the one that is kept already.
+    ///
+    /// # Panics
+    /// As [`Session::slot`].
+    pub fn fill_slot<T: 'static>(&self, value: T) -> &T {
         unsafe extern "C" fn drop_slot<T>(data: *mut ()) {
             // SAFETY: the box made below, given up once.
             crate::abi::task::guard(|| drop(unsafe { Recycled::from_raw(data.cast::<Slot<T>>()) }));
         }
-        // SAFETY: a retained session.
-        let mut p = unsafe { (self.vt().session_slot)(self.raw, self.at.place.inst) };
-        if p.is_null() {
-            let made: *mut () = Recycled::into_raw(Recycled::new(Slot { of: TypeId::of::<T>(), value: make() })).cast();
-            // SAFETY: a retained session; the slot is this module's own.
-            p = unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, made, drop_slot::<T>) };
-            if p != made {
-                // `make` has asked for the slot itself, and what it was given stays.
-                // SAFETY: the box made above, which nobody else has.
-                unsafe { drop_slot::<T>(made) };
-            }
+        let made: *mut () = Recycled::into_raw(Recycled::new(Slot { of: TypeId::of::<T>(), value })).cast();
+        // SAFETY: a retained session; the slot is this module's own.
+        let kept = unsafe { (self.vt().session_set_slot)(self.raw, self.at.place.inst, made, drop_slot::<T>) };
+        if kept != made {
+            // SAFETY: the box made above, which nobody else has.
+            unsafe { drop_slot::<T>(made) };
         }
-        // SAFETY: made above by this image (an instance is of one image); its type comes first, whatever the value.
-        let of = unsafe { *p.cast::<TypeId>() };
+        // SAFETY: as in `slot_if_made`.
+        unsafe { Self::slot_at(kept) }
+    }
+
+    /// The value behind what the host keeps.
+    ///
+    /// # Safety
+    /// Made by `fill_slot` of this image (an instance is of one image), of a session that is retained for `'a`.
+    unsafe fn slot_at<'a, T: 'static>(kept: *const ()) -> &'a T {
+        // SAFETY: its type comes first, whatever the value.
+        let of = unsafe { *kept.cast::<TypeId>() };
         assert_eq!(of, TypeId::of::<T>(), "a module keeps one type in its slot");
-        // SAFETY: of this type; lives as long as the session, which is retained.
-        &unsafe { &*p.cast::<Slot<T>>() }.value
+        // SAFETY: of this type; lives as long as the session.
+        &unsafe { &*kept.cast::<Slot<T>>() }.value
     }
 }
 

@@ -157,7 +157,7 @@ async fn turn(
         let received = if status.is_some() { 0 } else { request.request.bytes.len() as u64 + 2 };
         (status.or_else(|| unserved(request)), received)
     };
-    let state = exchange.slot(|| State::new(request, &session.worker().spare));
+    let state = exchange.fill_slot(State::new(request, &session.worker().spare));
     let book = |conn: &Conn| {
         exchange.client_received.set(conn.total_received - conn.unread().len() as u64 - before.0 + received);
         exchange.client_sent.set(conn.total_sent - before.1);

@@ -229,7 +229,7 @@ impl Life {
         let received = parts.borrow().request.bytes.len() as u64;
         exchange.client_received.set(received);
         parts.borrow_mut().heads.client_received = received;
-        exchange.slot(|| State::new(parts, &session.worker().spare));
+        exchange.fill_slot(State::new(parts, &session.worker().spare));
         let entry = Entry { ended: end, watch: Some(Session::clone(&exchange)), ..Entry::new(id) };
         let key = mux.enter(entry);
         mux.codec.set_key(id, key);
