@@ -1,4 +1,4 @@
-//! Malformed and oversized first bytes: closed, counted and logged with the reason; the process lives on.
+//! Malformed and oversized first bytes: answered where their protocol has an answer, closed, counted and logged with the reason; the process lives on.
 
 use harness::client::tls::{ClientHello, record};
 use harness::{Origin, client, eventually};
@@ -34,7 +34,13 @@ fn are_closed_counted_and_logged() {
     let origin = Origin::echo();
     for (what, bytes) in cases {
         let proxy = servers(&server("domain \"a.test\"", "proxy_pass_tcp \"@A@\"")).set("A", origin.addr()).start();
-        assert!(is_cut(proxy.addr(0), &bytes), "{what}");
+        if bytes.starts_with(b"GET") {
+            let answer = client::exchange(proxy.addr(0), &bytes);
+            let status = if bytes.len() > 16 << 10 { "431" } else { "400" };
+            assert!(answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()), "{what}: {}", answer.escape_ascii());
+        } else {
+            assert!(is_cut(proxy.addr(0), &bytes), "{what}");
+        }
         await_reason(&proxy, "client_preread_malformed");
         eventually("it is counted", || (traffic(&proxy, 0)["malformed"] == 1).then_some(()));
         let log = proxy.await_log("malformed first bytes", harness::LIMIT);

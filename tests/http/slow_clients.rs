@@ -79,6 +79,11 @@ fn a_server_that_is_chosen_by_domain_has_limits_of_its_own() {
         let a = once(&proxy, begun);
         assert_eq!((a.status, a.header("connection")), (408, Some("close")), "{begun}");
     }
+    // What is malformed before the name is answered as anywhere.
+    for malformed in ["GET / HTTP/1.1\r\nX : y\r\nHost: wide.test\r\n\r\n", "GET / HTTP/1.1\nHost: wide.test\n\n"] {
+        let a = once(&proxy, malformed);
+        assert_eq!((a.status, a.header("connection")), (400, Some("close")), "{malformed}");
+    }
     assert_eq!(once(&proxy, get("/").replace("a.test", "narrow.test")).text(), "narrow");
 }
 
@@ -97,12 +102,13 @@ fn beside_a_server_of_layer_4_heads_are_looked_at_to_their_end() {
         let _ = stream.read_to_end(&mut all);
         String::from_utf8_lossy(&all).into_owned()
     };
-    for pieces in [
-        ["GET / HTTP/1.1\r\nHost: relay.test\r\n", "Host: wide.test\r\n\r\n"],
-        [&large("relay.test", 20_000, false), ""],
-        [&large("wide.test", 20_000, true), ""],
+    for (pieces, status) in [
+        (["GET / HTTP/1.1\r\nHost: relay.test\r\n", "Host: wide.test\r\n\r\n"], 400),
+        ([&large("relay.test", 20_000, false), ""], 431),
+        ([&large("wide.test", 20_000, true), ""], 431),
     ] {
-        assert_eq!(gets(pieces), "", "{:?}", &pieces[0][..40]);
+        let said = gets(pieces);
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{:?}: {said}", &pieces[0][..40]);
     }
     assert_eq!(origin.accepted(), 0);
     assert_eq!(once(&proxy, get("/").replace("a.test", "relay.test")).text(), "relayed");

@@ -14,7 +14,7 @@ use crate::{
     process::process,
     services::{
         current::{Current, enter},
-        points, rt, timers,
+        points, rt,
     },
     worker::{Worker, generation::WorkerGen},
 };
@@ -34,7 +34,6 @@ use std::{
     rc::Rc,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll},
-    time::Duration,
 };
 
 /// Starts the session of a connection accepted by `listener`.
@@ -136,8 +135,7 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
         }
         if let Err(reason) = session.choose_server() {
             if let Some(bytes) = refusal {
-                // The client is told in its own protocol; whether it listens is not our concern.
-                Box::pin(timers::within(Duration::from_secs(1), refuse(&mut stream, bytes))).await;
+                Box::pin(refuse(&mut stream, bytes)).await;
             }
             return Err(reason);
         }

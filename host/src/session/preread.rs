@@ -16,7 +16,14 @@ use anyproxy_module_api::abi::{
     session::{Cause, CloseReason, Stage, Who},
     stream::Stream,
 };
-use std::{future::poll_fn, pin::Pin, rc::Rc, sync::atomic::Ordering::Relaxed, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::atomic::Ordering::Relaxed,
+    task::Poll,
+    time::Duration,
+};
 
 impl Session {
     pub(super) async fn preread_headers(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
@@ -26,10 +33,10 @@ impl Session {
         let mut left = wanted;
         while !left.is_empty() {
             match reader.look(&left).await? {
-                Found::By(n, _) => {
+                Found::By(n) => {
                     left.remove(n);
                 }
-                Found::Nobody(_) => break,
+                Found::Nobody => break,
             }
         }
         Ok(reader.into_stream())
@@ -42,19 +49,23 @@ impl Session {
         }
         let all: Vec<_> = self.listener.domain_prereads.iter().collect();
         let mut reader = Preread { for_domain: true, ..Preread::new(self, stream) };
-        let refusal = match reader.look(&all).await? {
-            Found::By(_, refusal) | Found::Nobody(refusal) => refusal,
-        };
+        if let Err(reason) = reader.look(&all).await {
+            if let Some(bytes) = reader.refusal {
+                refuse(&mut reader.stream, bytes).await;
+            }
+            return Err(reason);
+        }
+        let refusal = reader.refusal;
         Ok((reader.into_stream(), refusal))
     }
 }
 
 /// What a preread found.
 pub(super) enum Found {
-    /// This one of those asked; what to send back if no server matches.
-    By(usize, Option<&'static [u8]>),
-    /// None of them; the same.
-    Nobody(Option<&'static [u8]>),
+    /// This one of those asked.
+    By(usize),
+    /// None of them.
+    Nobody,
 }
 
 /// Reads the first bytes until one of several prereads knows them.
@@ -66,13 +77,15 @@ pub(super) struct Preread<'a> {
     deadline: Duration,
     /// What is looked for is which server it is for.
     for_domain: bool,
+    /// What to send back if no server matches, or the bytes are malformed.
+    refusal: Option<&'static [u8]>,
 }
 
 impl<'a> Preread<'a> {
     pub(super) fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
         // Of all that is read before a server is chosen: a header does not begin it anew.
         let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
-        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit, for_domain: false }
+        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit, for_domain: false, refusal: None }
     }
 
     fn reason(who: Who, cause: Cause) -> CloseReason {
@@ -81,7 +94,6 @@ impl<'a> Preread<'a> {
 
     pub(super) async fn look(&mut self, asked: &[&(u16, PrereadPoint)]) -> Ended<Found> {
         let mut out_of = vec![false; asked.len()];
-        let mut refusal = None;
         // By a header: not by what is looked at here.
         let named = self.has_domain();
         loop {
@@ -93,15 +105,16 @@ impl<'a> Preread<'a> {
                 let mut out = LookOut::default();
                 let verdict = self.ask(*module, point, &mut out);
                 if !out.refusal.is_empty() {
-                    refusal = Some(out.refusal.as_slice());
+                    self.refusal = Some(out.refusal.as_slice());
                 }
                 match verdict {
                     Look::Found => {
                         self.consume(out.consumed);
-                        return Ok(Found::By(n, refusal));
+                        return Ok(Found::By(n));
                     }
-                    Look::Malformed => return Err(self.malformed(point, &out)),
                     Look::NotMine => out_of[n] = true,
+                    Look::Malformed if self.is_anybodys() => out_of[n] = true,
+                    Look::Malformed => return Err(self.malformed(point, &out)),
                     Look::More if self.bytes.len() >= point.max as usize => {
                         if !self.is_known() && !self.is_anybodys() {
                             out.reason = Str::new("longer than allowed");
@@ -113,7 +126,7 @@ impl<'a> Preread<'a> {
                 }
             }
             if !more || self.is_known() {
-                return Ok(Found::Nobody(refusal));
+                return Ok(Found::Nobody);
             }
             match self.read().await {
                 // The client said all it will say: the protocol that waits for more cannot be it.
@@ -121,10 +134,10 @@ impl<'a> Preread<'a> {
                 Ok(0) if !named && self.has_domain() && !self.is_known() => {
                     return Err(Self::reason(Who::Client, Cause::Closed));
                 }
-                Ok(0) => return Ok(Found::Nobody(refusal)),
+                Ok(0) => return Ok(Found::Nobody),
                 Ok(_) => {}
                 Err(late) if late == Self::reason(Who::Client, Cause::Timeout) && self.is_anybodys() => {
-                    return Ok(Found::Nobody(refusal));
+                    return Ok(Found::Nobody);
                 }
                 Err(reason) => return Err(reason),
             }
@@ -211,7 +224,12 @@ impl<'a> Preread<'a> {
     }
 }
 
+/// The client is told in its own protocol; whether it listens is not our concern.
 pub(super) async fn refuse(stream: &mut Stream, bytes: &[u8]) {
+    timers::within(Duration::from_secs(1), pin!(tell(stream, bytes))).await;
+}
+
+async fn tell(stream: &mut Stream, bytes: &[u8]) {
     if stream.write_all(bytes).await.is_ok() {
         let _ = stream.shutdown().await;
         // Read what the client still sends: closing with unread bytes resets, and the answer would be lost.

@@ -160,6 +160,9 @@ impl Preread<Tcp> for Tls {
 /// The host of an HTTP/1 request.
 pub(crate) struct Http;
 
+const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const MISDIRECTED: &[u8] = b"HTTP/1.1 421 Misdirected Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 impl Preread<Tcp> for Http {
@@ -179,8 +182,14 @@ impl Preread<Tcp> for Http {
         match reader.advance(rules, bytes) {
             // The host of HTTP/2 is inside compressed frames.
             http_host::Outcome::NotHttp | http_host::Outcome::Http2Preface => Look::NotMine,
-            http_host::Outcome::Malformed(why) => refuse(Self::NAME, why, out),
-            http_host::Outcome::NeedMore | http_host::Outcome::TooLong => {
+            http_host::Outcome::Malformed(why) => {
+                out.refusal = Slice::new(BAD_REQUEST);
+                refuse(Self::NAME, why, out)
+            }
+            outcome @ (http_host::Outcome::NeedMore | http_host::Outcome::TooLong) => {
+                if outcome == http_host::Outcome::TooLong {
+                    out.refusal = Slice::new(TOO_LARGE);
+                }
                 // Whoever reads requests itself needs no more of this one. Others get it unchanged: all of it is looked at.
                 learn_domain(session, reader.host());
                 state(session).readers.borrow_mut().http = Some(reader);

@@ -152,7 +152,7 @@ pub struct LookOut {
     pub consumed: usize,
     /// Why it is malformed; a static text.
     pub reason: Str<'static>,
-    /// Bytes to send back before closing when no server matches what was found; a static text, may be binary.
+    /// Bytes to send back before closing when no server matches what was found, or it is malformed; a static text, may be binary.
     pub refusal: Slice<'static, u8>,
 }
 
