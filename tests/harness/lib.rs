@@ -34,7 +34,7 @@ mod temp;
 mod wait;
 
 pub use control::ControlError;
-pub use origin::{Dns, Gate, Nginx, Origin, SniRecorder, UdpEcho, UnixEcho};
+pub use origin::{Deaf, Dns, Gate, Nginx, Origin, SniRecorder, UdpEcho, UnixEcho};
 pub use proxy::{Builder, Output, Proxy, binary, check, command};
 pub use skip::{program, skip};
 pub use temp::TempDir;

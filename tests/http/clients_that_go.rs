@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, mpsc};
 
 use h2::Reason;
-use harness::{LIMIT, Proxy, client, eventually};
+use harness::{Deaf, LIMIT, Proxy, client, eventually};
 
 use crate::h2::{Call, DATA, END_HEADERS, END_STREAM, HEADERS, Peer, RST_STREAM, Raw, section};
 use crate::http2_clients_that_go::{Gate, behind, lines, silent};
@@ -61,6 +61,26 @@ fn the_peer_that_has_a_body_which_is_kept_is_let_go() {
     client::reset(raw.stream);
     origin.await_idle();
     eventually("their lines in the log", || (lines(&proxy, "reason=client_transfer_reset") == 3).then_some(()));
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_is_given_up() {
+    let deaf = Deaf::start();
+    let late = "connect_timeout \"600s\"";
+    for proxy in [proxy_to(deaf.addr(), late), before(deaf.addr(), late)] {
+        let asked = |n: usize| {
+            eventually(&format!("{n} at the peer"), || {
+                (proxy.status()["upstreams"][0]["peers"][0]["in_flight"] == n).then_some(())
+            });
+        };
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(get("/").as_bytes()).expect("write");
+        asked(1);
+        client::reset(stream);
+        asked(0);
+        eventually("its line in the log", || (lines(&proxy, "reason=client_transfer_reset") == 1).then_some(()));
+        assert_eq!(proxy.status()["upstreams"][0]["peers"][0]["connect_failures"], 0, "the peer has not failed");
+    }
 }
 
 #[test]

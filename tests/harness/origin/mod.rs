@@ -3,6 +3,7 @@
 //!
 //! [`Origin`] is a TCP server with a thread a connection; [`Origin::start`] takes any function of a stream.
 
+mod deaf;
 mod dns;
 mod http;
 mod nginx;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+pub use deaf::Deaf;
 pub use dns::Dns;
 pub use nginx::Nginx;
 pub use sni::SniRecorder;

@@ -189,9 +189,9 @@ async fn stream(
             }
             Got::Turn(turn) => {
                 stats.upstream_new.add();
-                let (connected, lease) = match lease.connect().await {
+                let (connected, lease) = match unless_gone(incoming, lease.connect()).await {
                     Ok(connected) => (connected, lease),
-                    Err(e) => {
+                    Err(Failure::Peer(e)) => {
                         lease.done(&UNREACHABLE);
                         if tries.connects() {
                             drop(turn);
@@ -202,6 +202,10 @@ async fn stream(
                         }
                         // Others, as the upstream's `retry` says.
                         unless_gone(incoming, exchange.connect_upstream()).await?
+                    }
+                    Err(gone) => {
+                        lease.done(&UNUSED);
+                        return Err(gone);
                     }
                 };
                 call.stage("connect");
@@ -283,9 +287,13 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: 
         let PeerKey { id, greeted } = lease.peer();
         let greeted = greeted != 0;
         stats.upstream_new.add();
-        let e = match lease.connect().await.inspect(|_| call.stage("connect")) {
+        let e = match unless_gone(incoming, lease.connect()).await.inspect(|_| call.stage("connect")) {
             Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
-            Err(e) => e,
+            Err(Failure::Peer(e)) => e,
+            Err(gone) => {
+                lease.done(&UNUSED);
+                return Err(gone);
+            }
         };
         lease.done(&UNREACHABLE);
         if !tries.connects() {
