@@ -74,6 +74,8 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Not when it is over: until now a module may have looked at what it keeps here.
+        self.slots.clear(&self.worker);
         if !self.parked.get() {
             let held = &self.worker.held;
             held.set(held.get().saturating_sub(1));

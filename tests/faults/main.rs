@@ -5,6 +5,7 @@ mod bad_files;
 mod killed_peer;
 mod panics_cost_one_connection;
 mod prepare_is_undone;
+mod slots_last_as_long_as_sessions;
 mod slow_polls_are_named;
 #[path = "../modules/support.rs"]
 mod support;

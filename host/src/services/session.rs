@@ -1,7 +1,11 @@
 //! Sessions as modules see them: the functions of the table that take a session's pointer, and the slots that modules
 //! keep in it.
 
-use crate::session::{Session, Texts};
+use super::current::{Current, enter};
+use crate::{
+    session::{Session, Texts},
+    worker::generation::WorkerGen,
+};
 use anyproxy_module_api::abi::{
     bytes::{Sink, Slice, Str},
     module::{Phase, Place, Verdict},
@@ -38,17 +42,18 @@ pub struct Slot {
     drop: unsafe extern "C" fn(*mut ()),
 }
 
-/// The private values of all modules in one session.
+/// The private values of all modules in one session. Modules borrow them for as long as they hold the session.
 #[derive(Debug, Default)]
 pub struct Slots(RefCell<Vec<Slot>>);
 
 impl Slots {
-    /// Gives all values up, in their modules' names.
-    pub fn clear(&self, session: &Session) {
+    /// Gives all values up, in their modules' names, once nobody holds the session but the caller. Nor does it run any
+    /// more: nothing in here could come by it again.
+    pub fn clear(&self, generation: &WorkerGen) {
         // One by one: the list's memory is for the next exchange.
         while let Some(slot) = { self.0.borrow_mut().pop() } {
-            let module = session.worker.cycle.module_of(slot.module);
-            let _who = super::current::enter_in(session, module);
+            let module = generation.cycle.module_of(slot.module);
+            let _who = enter(Current::on_worker(generation, module));
             // SAFETY: given up once; the function belongs to the value.
             unsafe { (slot.drop)(slot.data) }
         }

@@ -79,6 +79,7 @@ impl Session {
     /// It is over: its memory is for the next one, if nobody else holds it.
     pub fn park(mut self: Rc<Self>) {
         let Some(this) = Rc::get_mut(&mut self) else { return };
+        this.slots.clear(&this.worker);
         this.of = None;
         this.waker.take();
         this.lease.get_mut().forget();
@@ -134,7 +135,6 @@ impl Session {
             add(&of.shared.upstream_received, &self.shared.upstream_received);
             add(&of.shared.upstream_sent, &self.shared.upstream_sent);
         }
-        self.slots.clear(self);
         self.worker.leave_exchange(self.key.replace(u32::MAX));
     }
 }

@@ -180,7 +180,6 @@ impl Drop for Life {
         let cause = if std::thread::panicking() { Cause::Panic } else { Cause::Shutdown };
         s.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
         s.finish();
-        s.slots.clear(s);
         self.worker.leave(self.key, s);
     }
 }

@@ -248,7 +248,8 @@ impl<M: Module> Session<M> {
         (!p.is_null()).then(|| unsafe { Self::slot_at(p) })
     }
 
-    /// This module's private value in the session, made by `make` when first asked for. It ends with the session.
+    /// This module's private value in the session, made by `make` when first asked for. It ends when nobody holds the session
+    /// any more, which for one that is kept is later than its end: a value that holds its own session never ends.
     ///
     /// # Panics
     /// When the module already keeps a value of another type there.

@@ -1,6 +1,7 @@
 //! Misbehaves as it is told, for tests of the edge between host and module. In every mode its handler echoes besides.
 //! Owns the directive `faulty`; nothing in it grows without bound.
 
+mod kept;
 mod mode;
 
 use anyproxy_module_api::*;
@@ -10,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Wake},
     thread,
@@ -38,6 +39,9 @@ directive! {
 
 export_module!(Faulty);
 
+/// The next generation's `create` panics.
+static CREATE_PANICS: AtomicBool = AtomicBool::new(false);
+
 const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 const BLOCK: Duration = Duration::from_millis(50);
 
@@ -58,10 +62,11 @@ impl Module for Faulty {
     type Worker = Held;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<Misbehave>().probe::<Ask>();
+        registry.handler::<Misbehave>().probe::<Ask>().balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
     }
 
     fn create() -> Self {
+        assert!(!CREATE_PANICS.swap(false, Relaxed), "told to panic in create");
         Self::default()
     }
 
@@ -85,11 +90,16 @@ impl Module for Faulty {
         true
     }
 
+    fn commit(&self) {
+        CREATE_PANICS.store(self.has(Mode::PanicCreate), Relaxed);
+    }
+
     fn abort(&self) {
         tracing::info!("undone");
     }
 
-    fn worker_start(&self, _: u32) -> Held {
+    fn worker_start(&self, worker: u32) -> Held {
+        assert!(worker == 0 || !self.has(Mode::PanicWorkerStart), "told to panic in worker_start");
         Held::new(self.has(Mode::Hold))
     }
 
@@ -132,6 +142,9 @@ impl Handler<Faulty> for Misbehave {
         let mode = *session.conf();
         let _bomb = (mode == Some(Mode::PanicDrop)).then(|| Bomb);
         let _held = Held::new(mode == Some(Mode::Hold));
+        if let Some(late @ (Mode::KeepSlot | Mode::LateSlot)) = mode {
+            kept::beyond_the_end(&session, late == Mode::LateSlot);
+        }
         let mut piece = [0; 4096];
         loop {
             let n = match stream.read(&mut piece).await? {
@@ -163,6 +176,21 @@ impl Probe<Faulty> for Ask {
             Some(Mode::PanicDrop | Mode::Hold) => pending().await,
             _ => Ok(()),
         }
+    }
+}
+
+/// A balancer that cannot count.
+struct Far;
+
+impl From<u64> for Far {
+    fn from(_: u64) -> Self {
+        Self
+    }
+}
+
+impl BalancerImpl for Far {
+    fn pick(&mut self, _: &PickCx<'_>) -> Pick {
+        Pick::Peer(77)
     }
 }
 

@@ -23,6 +23,14 @@ pub enum Mode {
     Block,
     /// Each worker and session holds a task, a timer and a job without end.
     Hold,
+    /// A task keeps the session beyond its end, and looks at what it made in its slot before.
+    KeepSlot,
+    /// The same, and it makes that after the end.
+    LateSlot,
+    /// Once this is in force, `create` of the next generation panics.
+    PanicCreate,
+    /// `worker_start` panics on the second worker.
+    PanicWorkerStart,
 }
 
 /// The words, in the order of `Mode`.
@@ -36,10 +44,14 @@ pub(crate) const MODES: &[Str] = &[
     Str::new("error_prepare"),
     Str::new("block"),
     Str::new("hold"),
+    Str::new("keep_slot"),
+    Str::new("late_slot"),
+    Str::new("panic_create"),
+    Str::new("panic_worker_start"),
 ];
 
 impl Mode {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Echo,
         Self::Panic,
         Self::PanicDrop,
@@ -49,6 +61,10 @@ impl Mode {
         Self::ErrorPrepare,
         Self::Block,
         Self::Hold,
+        Self::KeepSlot,
+        Self::LateSlot,
+        Self::PanicCreate,
+        Self::PanicWorkerStart,
     ];
 
     /// The n-th word's.
