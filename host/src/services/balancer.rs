@@ -50,7 +50,8 @@ impl Picker {
     pub fn create(point: &BalancerPoint, instance: &Instance, seed: u64) -> Option<Self> {
         // SAFETY: the point belongs to the instance's module.
         let object = unsafe { (point.create)(instance.as_ptr(), seed) };
-        (!object.is_null()).then_some(Self { point: *point, object })
+        // Made only if there is one: it is given back when it is dropped.
+        (!object.is_null()).then(|| Self { point: *point, object })
     }
 
     /// Picks.

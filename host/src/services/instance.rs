@@ -95,7 +95,8 @@ impl Instance {
     pub fn create(image: Arc<Image>) -> Option<Self> {
         // SAFETY: the image's own table.
         let object = unsafe { (image.desc.life.create)() };
-        (!object.is_null()).then_some(Self { image, object })
+        // Made only if there is one: it is given back when it is dropped.
+        (!object.is_null()).then(|| Self { image, object })
     }
 
     /// What it registers.

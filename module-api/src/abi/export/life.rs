@@ -233,17 +233,24 @@ impl<M: Module> Thunks<M> {
         })
         .unwrap_or(ptr::null_mut())
     }
+    // Null, what a panic in `create` or `worker_start` left, is nothing to end.
     unsafe extern "C" fn drain(inst: *const (), worker: *mut ()) {
-        // SAFETY: see `conf`; the worker's object is this module's.
-        guard(|| unsafe { (*inst.cast::<M>()).drain(&*worker.cast::<M::Worker>()) });
+        if !worker.is_null() {
+            // SAFETY: see `conf`; the worker's object is this module's.
+            guard(|| unsafe { (*inst.cast::<M>()).drain(&*worker.cast::<M::Worker>()) });
+        }
     }
     unsafe extern "C" fn worker_stop(inst: *const (), worker: *mut ()) {
-        // SAFETY: the box of `worker_start`, given up once.
-        guard(|| unsafe { (*inst.cast::<M>()).worker_stop(*Box::from_raw(worker.cast::<M::Worker>())) });
+        if !worker.is_null() {
+            // SAFETY: the box of `worker_start`, given up once.
+            guard(|| unsafe { (*inst.cast::<M>()).worker_stop(*Box::from_raw(worker.cast::<M::Worker>())) });
+        }
     }
     unsafe extern "C" fn stop(inst: *mut ()) {
-        // SAFETY: the box of `create`, given up once.
-        guard(|| drop(unsafe { Box::from_raw(inst.cast::<Instance<M>>()) }));
+        if !inst.is_null() {
+            // SAFETY: the box of `create`, given up once.
+            guard(|| drop(unsafe { Box::from_raw(inst.cast::<Instance<M>>()) }));
+        }
     }
 }
 
