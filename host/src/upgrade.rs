@@ -223,7 +223,15 @@ pub async fn hand_over(mut stream: UnixStream) {
         }
     };
     let (theirs, ours) = channel.unzip();
-    let (document, fds) = document(theirs);
+    let (document, fds) = match document(theirs) {
+        Ok(all) => all,
+        Err(e) => {
+            tracing::error!("--hot: {e}; this process goes on");
+            // Who asked says it, or has gone.
+            let _ = send(&stream, &json!({ "error": e }).to_string(), &[]).await;
+            return;
+        }
+    };
     if let Err(e) = send(&stream, &document, &fds).await {
         tracing::error!("--hot: handing over failed: {e}");
         process().zones.thaw();
@@ -255,7 +263,7 @@ pub async fn hand_over(mut stream: UnixStream) {
     }
 }
 
-fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) {
+fn document(channel: Option<socket2::Socket>) -> Result<(String, Vec<socket2::Socket>), String> {
     let offer = OFFER.lock().unwrap_or_else(PoisonError::into_inner);
     let mut fds = Vec::new();
     let mut sockets = Vec::new();
@@ -269,7 +277,7 @@ fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) 
     fds.extend(channel);
     let zones: Vec<_> = process()
         .zones
-        .export()
+        .export()?
         .into_iter()
         .map(|(module, name, schema, bytes)| json!({ "module": module, "name": name, "schema": schema, "bytes": to_hex(&bytes) }))
         .collect();
@@ -280,9 +288,9 @@ fn document(channel: Option<socket2::Socket>) -> (String, Vec<socket2::Socket>) 
         .map(|e| json!({ "peer": e.peer.to_string(), "line": e.line.to_string(), "admin": e.said.admin, "weight": e.said.weight }))
         .collect();
     let version = env!("CARGO_PKG_VERSION");
-    (
+    Ok((
         json!({ "version": version, "last_epoch": last_epoch, "sockets": sockets, "zones": zones, "peers": peers })
             .to_string(),
         fds,
-    )
+    ))
 }

@@ -4,6 +4,7 @@
 mod bad_files;
 mod killed_peer;
 mod panics_cost_one_connection;
+mod panics_when_a_generation_begins;
 mod prepare_is_undone;
 mod slots_last_as_long_as_sessions;
 mod slow_polls_are_named;

@@ -62,6 +62,30 @@ fn not_for_a_reload_that_fails() {
 }
 
 #[test]
+fn not_where_it_cannot_be_taken_out() {
+    let Some([one, two]) = versions("zone_counter") else { return };
+    let builder = Proxy::builder();
+    let file = builder.dir().join("libanyproxy_zone_counter.so");
+    replace(&file, &one);
+    let text = text(&[&file], &["zone_counter"]).replace("worker_threads 2;", "worker_threads 2; pid \"run.pid\"");
+    let proxy = builder.config(&text).start();
+    let old = client::connect(proxy.addr(0));
+    let spoil = || (&old).write_all(b"!").map(|()| line(&old)).expect("write");
+    assert_eq!((line(&old), spoil()), ("1 1".to_owned(), "2 1".to_owned()));
+    replace(&file, &two);
+    proxy.reload().assert(1, &["zone_counter", "panic in export"]);
+    assert_eq!(again(&old), "3 1", "the state is where it was, and is used on");
+    // Nor does another process take over without it.
+    assert_eq!(spoil(), "4 1");
+    let hot = Proxy::builder().config(&text).arg("--control").arg(proxy.dir().join("control.sock"));
+    let failed = hot.arg("--hot").arg(proxy.dir().join("run.pid")).try_start().expect_err("it is refused");
+    failed.assert(4, &["zone_counter", "panicked in export"]);
+    assert_eq!(again(&old), "5 1");
+    proxy.reload().assert(0, &[]);
+    assert_eq!(line(&client::connect(proxy.addr(0))), "6 2", "nothing was lost on the way");
+}
+
+#[test]
 fn not_for_a_check() {
     let Some([one, two]) = versions("zone_counter") else { return };
     let builder = Proxy::builder();

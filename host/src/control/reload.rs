@@ -80,12 +80,19 @@ impl Control {
                 return Err(format!("cannot start workers: {e}"));
             }
         };
-        if let Err(e) = apply(&cycle.settings) {
-            prepare::abort_modules(&cycle, cycle.start_order().len());
+        note_bound(&cycle, &self.sockets);
+        note_bound(&cycle, &new);
+        let workers = if reinit { &fresh } else { &self.workers };
+        let well = match started(workers, &cycle).await {
+            Ok(()) => apply(&cycle.settings).map_err(|e| format!("error_log: {e}")),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = well {
+            take_back(workers, &cycle).await;
             for w in &fresh {
                 w.post(|w| w.stop());
             }
-            return Err(format!("error_log: {e}"));
+            return Err(e);
         }
         // Those that have the generation before; workers that are leaving since an earlier reinit never had it.
         let ids = self.workers.iter().map(|w| w.id).collect();
@@ -123,20 +130,9 @@ impl Control {
         result
     }
 
-    /// Starts the generation on every worker, commits, and switches.
+    /// Commits the generation, which every worker has started, and switches to it.
     pub(super) async fn go_live(&mut self, cycle: &Arc<Cycle>) {
-        watchdog::know(Arc::downgrade(cycle));
         watchdog::enable(!cycle.settings.watchdog.is_zero());
-        for l in cycle.listeners.iter().filter(|l| l.datagram.is_some()) {
-            let bound = self.sockets.get(&l.key).and_then(|b| b.sockets.first()).and_then(|s| s.local_addr().ok());
-            if let Some(at) = bound.and_then(|a| a.as_socket()) {
-                datagram::note_bound(l.key, at.into());
-            }
-        }
-        for w in &self.workers {
-            let c = Arc::clone(cycle);
-            w.ask(move |w| drop(w.start_generation(c))).await;
-        }
         committed(cycle).await;
         let given_up: Vec<_> =
             self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
@@ -311,6 +307,39 @@ pub(super) async fn prepared(
     let cycle = Arc::clone(cycle);
     let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
     off_the_loop(move || prepare::prepare(&cycle, &sources, &have, workers)).await.unwrap_or_else(failed)
+}
+
+/// Endpoints of datagrams are told where they are bound when they start.
+pub(super) fn note_bound(cycle: &Cycle, sockets: &Sockets) {
+    for l in cycle.listeners.iter().filter(|l| l.datagram.is_some()) {
+        let bound = sockets.get(&l.key).and_then(|b| b.sockets.first()).and_then(|s| s.local_addr().ok());
+        if let Some(at) = bound.and_then(|a| a.as_socket()) {
+            datagram::note_bound(l.key, at.into());
+        }
+    }
+}
+
+/// Starts a generation on these workers, one after the other.
+///
+/// # Errors
+/// Which module could not start; the generation is to be taken back.
+pub(super) async fn started(workers: &[WorkerHandle], cycle: &Arc<Cycle>) -> Result<(), String> {
+    watchdog::know(Arc::downgrade(cycle));
+    for w in workers {
+        let c = Arc::clone(cycle);
+        // One that is stuck starts it when it goes on, before whatever else it is told.
+        w.ask(move |w| w.start_generation(c)).await.unwrap_or(Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Takes a generation back that was prepared, from the workers that started it.
+pub(super) async fn take_back(workers: &[WorkerHandle], cycle: &Arc<Cycle>) {
+    let epoch = cycle.epoch;
+    for w in workers {
+        w.ask(move |w| w.give_up(epoch)).await;
+    }
+    prepare::abort_modules(cycle, cycle.start_order().len());
 }
 
 /// Puts a generation into force: there may be thousands of peers.

@@ -2,7 +2,7 @@
 
 use super::{
     Control, Options, exit, publish,
-    reload::{built, prepared, start_workers},
+    reload::{built, note_bound, prepared, start_workers, started, take_back},
     socket,
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 impl Control {
@@ -77,6 +78,14 @@ impl Control {
             exit::RUNNING
         })?;
         publish(&workers);
+        note_bound(&cycle, &sockets);
+        if let Err(e) = started(&workers, &cycle).await {
+            process().error_log.flush(Duration::from_secs(2));
+            err(format_args!("anyproxy: {e}\n"));
+            take_back(&workers, &cycle).await;
+            socket::remove(&control_path);
+            return Err(exit::RUNNING);
+        }
         let mut me = Self {
             options,
             cycle: Arc::clone(&cycle),

@@ -48,14 +48,17 @@ unsafe impl Send for ZoneCell {}
 unsafe impl Sync for ZoneCell {}
 
 impl ZoneCell {
-    /// Freezes the state and takes it out as bytes.
-    fn export(&self) -> (u32, Vec<u8>) {
+    /// Freezes the state and takes it out as bytes; `None`: that panicked, and it is used on.
+    fn export(&self) -> Option<Handed> {
         self.frozen.store(1, Ordering::Release);
         let mut out = Vec::new();
         let mut sink = Sink::to_vec(&mut out);
         // SAFETY: the state of this image's own functions; the sink is lent for the call.
-        unsafe { (self.desc.export)(self.data, &raw mut sink) };
-        (self.desc.schema, out)
+        if unsafe { (self.desc.export)(self.data, &raw mut sink) } {
+            return Some((self.desc.schema, out));
+        }
+        self.frozen.store(0, Ordering::Release);
+        None
     }
 }
 
@@ -68,12 +71,24 @@ impl Drop for ZoneCell {
 
 impl Zones {
     /// Everything as bytes, for the process that takes over: (module, name, schema, bytes).
-    pub fn export(&self) -> Vec<(String, String, u32, Vec<u8>)> {
+    ///
+    /// # Errors
+    /// Which zone could not be taken out; then all are used on.
+    pub fn export(&self) -> Result<Vec<(String, String, u32, Vec<u8>)>, String> {
+        let all = self.export_all();
+        if all.is_err() {
+            self.thaw();
+        }
+        all
+    }
+
+    fn export_all(&self) -> Result<Vec<(String, String, u32, Vec<u8>)>, String> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter()
             .map(|((module, name), cell)| {
-                let (schema, bytes) = cell.export();
-                (module.clone(), name.clone(), schema, bytes)
+                let (schema, bytes) =
+                    cell.export().ok_or_else(|| format!("module {module} panicked in export of its zone \"{name}\""))?;
+                Ok((module.clone(), name.clone(), schema, bytes))
             })
             .collect()
     }
@@ -125,7 +140,9 @@ impl Zones {
                 Arc::clone(cell)
             }
             _ => {
-                let exported = before.map(|c| c.export());
+                // Without what it holds it would be lost: the generation that has it goes on.
+                let lost = || Error::new(ErrorKind::Panicked, format!("zone {}: panic in export", desc.name));
+                let exported = before.map(|c| c.export().ok_or_else(lost)).transpose()?;
                 let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 let cell = cell(image, desc, exported.or(handed))?;
                 if let Some(before) = live.insert(key.clone(), Arc::clone(&cell)) {

@@ -64,8 +64,9 @@ impl std::fmt::Debug for WorkerGen {
 }
 
 impl WorkerGen {
-    /// Starts the generation's modules on this worker. A module that panics here has no worker object, and says so.
-    pub fn start(cycle: Arc<Cycle>, worker: u32) -> Rc<Self> {
+    /// Starts the generation's modules on this worker; with the one that panicked there, after which none is started: the
+    /// generation cannot serve.
+    pub fn start(cycle: Arc<Cycle>, worker: u32) -> (Rc<Self>, Option<u16>) {
         let mut listeners: Vec<_> = cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect();
         listeners.sort_unstable_by_key(|(key, _)| *key);
         let this = Rc::new(Self {
@@ -88,11 +89,11 @@ impl WorkerGen {
         for &module in this.cycle.start_order() {
             match this.cycle.instance(module).worker_start(Current::on_worker(&this, module), worker) {
                 Some(object) => this.objects[usize::from(module)].set(object),
-                None => tracing::error!(module = this.cycle.module_id(module), "panic in worker_start"),
+                None => return (this, Some(module)),
             }
         }
         datagram::start_generation(&this);
-        this
+        (this, None)
     }
 
     /// A pool by its number.

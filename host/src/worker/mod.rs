@@ -113,11 +113,15 @@ impl Worker {
         self.current.borrow().clone()
     }
 
-    /// Starts a generation here, not yet serving. Its number of modules that failed to start is in the log.
-    pub fn start_generation(&self, cycle: Arc<Cycle>) -> Rc<WorkerGen> {
-        let generation = WorkerGen::start(cycle, self.index);
-        self.generations.borrow_mut().push(Rc::clone(&generation));
-        generation
+    /// Starts a generation here, not yet serving.
+    ///
+    /// # Errors
+    /// Which module panicked; the generation is to be given up.
+    pub fn start_generation(&self, cycle: Arc<Cycle>) -> Result<(), String> {
+        let (generation, panicked) = WorkerGen::start(cycle, self.index);
+        let id = panicked.map(|module| generation.cycle.module_id(module).to_owned());
+        self.generations.borrow_mut().push(generation);
+        id.map_or(Ok(()), |id| Err(format!("module {id} panicked in worker_start of worker {}", self.index)))
     }
 
     /// From now on new sessions get the generation of `epoch`; the one before is retired.

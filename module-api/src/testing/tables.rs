@@ -237,10 +237,10 @@ impl FakeHost {
         self.state.image.set(self.state.image.get() + 1);
     }
 
-    /// Freezes a zone and takes its exported form, as `--hot` does: schema and bytes.
+    /// Freezes a zone and takes its exported form, as `--hot` does: schema and bytes. `None`: there is none, or it panicked.
     pub fn export_zone(&self, name: &str) -> Option<(u32, Vec<u8>)> {
         let z = self.state.zones.borrow().get(name).and_then(Weak::upgrade);
-        z.map(|z| z.export())
+        z?.export()
     }
 
     /// The exported form from which the zone will be made when it is next asked for.

@@ -49,7 +49,7 @@ pub trait Module: Send + Sync + Sized + 'static {
     /// The generation goes live.
     fn commit(&self) {}
 
-    /// Makes this worker's object, before the worker serves the generation.
+    /// Makes this worker's object, before the worker serves the generation. A panic refuses the start or the reload.
     fn worker_start(&self, worker: u32) -> Self::Worker;
 
     /// The generation is retired: no new sessions will come.

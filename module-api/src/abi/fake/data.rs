@@ -58,14 +58,17 @@ pub(crate) struct ZoneEntry {
 }
 
 impl ZoneEntry {
-    /// Freezes it and writes it out.
-    pub(crate) fn export(&self) -> (u32, Vec<u8>) {
+    /// Freezes it and writes it out; `None`: it panicked, and is used on.
+    pub(crate) fn export(&self) -> Option<(u32, Vec<u8>)> {
         self.frozen.store(1, SeqCst);
         let mut bytes = Vec::new();
         let mut sink = Sink::to_vec(&mut bytes);
         // SAFETY: data belongs to the description; the sink is lent for the call.
-        unsafe { (self.desc.export)(self.data, &raw mut sink) };
-        (self.desc.schema, bytes)
+        let well = unsafe { (self.desc.export)(self.data, &raw mut sink) };
+        if !well {
+            self.frozen.store(0, SeqCst);
+        }
+        well.then_some((self.desc.schema, bytes))
     }
 }
 
@@ -90,7 +93,11 @@ pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc<'_>) -> Outcome<Zone>
     let entry = match old {
         Some(z) if z.image == state.image.get() && z.frozen.load(SeqCst) == 0 => z,
         old => {
-            let bytes = old.map(|z| z.export()).or_else(|| state.imports.borrow_mut().remove(&name));
+            let bytes = match old.map(|z| z.export()) {
+                Some(None) => return Outcome::Err(Error::bare(ErrorKind::Panicked)),
+                Some(bytes) => bytes,
+                None => state.imports.borrow_mut().remove(&name),
+            };
             match fresh(&state, desc, bytes) {
                 Some(z) => z,
                 None => return Outcome::Err(Error::bare(ErrorKind::Panicked)),

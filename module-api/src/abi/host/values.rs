@@ -146,8 +146,8 @@ pub struct ZoneDesc<'a> {
     pub schema: u32,
     /// Makes an empty one.
     pub create: unsafe extern "C" fn() -> *mut (),
-    /// Writes it out; after this the giver bypasses it.
-    pub export: unsafe extern "C" fn(*mut (), *mut Sink<'_>),
+    /// Writes it out; after this the giver bypasses it. False: it panicked, the giver uses it on.
+    pub export: unsafe extern "C" fn(*mut (), *mut Sink<'_>) -> bool,
     /// Reads what `export` wrote; null: not understood, an empty one is made.
     pub import: unsafe extern "C" fn(schema: u32, *const u8, usize) -> *mut (),
     /// Gives it up.

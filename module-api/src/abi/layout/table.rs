@@ -65,7 +65,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             name: Str,
             schema: u32,
             create: unsafe extern "C" fn() -> *mut (),
-            export: unsafe extern "C" fn(*mut (), *mut Sink),
+            export: unsafe extern "C" fn(*mut (), *mut Sink) -> bool,
             import: unsafe extern "C" fn(schema: u32, *const u8, usize) -> *mut (),
             drop: unsafe extern "C" fn(*mut ()),
         }

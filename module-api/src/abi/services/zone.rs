@@ -13,7 +13,7 @@ use std::{any::TypeId, marker::PhantomData, ops::Deref, sync::atomic::Ordering::
 pub trait ZoneState: Default + Send + Sync + 'static {
     /// Version of the exported form.
     const SCHEMA: u32;
-    /// The exported form. After this the state is not used any more.
+    /// The exported form. After this the state is not used any more; a panic refuses the reload, and it is.
     fn export(&self) -> Vec<u8>;
     /// From the exported form of `schema`; `None`: not understood, start empty.
     fn import(schema: u32, bytes: &[u8]) -> Option<Self>;
@@ -34,14 +34,14 @@ unsafe impl<T: ZoneState> Sync for ZoneRef<T> {}
 /// The zone `name` of this module. To be called in `prepare`.
 ///
 /// # Errors
-/// When it cannot be made, or this module keeps another type under that name.
+/// When it cannot be made, this module keeps another type under that name, or the image that has it panicked in `export`.
 pub fn zone<T: ZoneState>(name: &'static str) -> Result<ZoneRef<T>, Error> {
     unsafe extern "C" fn create<T: ZoneState>() -> *mut () {
         guard(|| boxed(T::default())).unwrap_or(std::ptr::null_mut())
     }
-    unsafe extern "C" fn export<T: ZoneState>(data: *mut (), to: *mut Sink<'_>) {
+    unsafe extern "C" fn export<T: ZoneState>(data: *mut (), to: *mut Sink<'_>) -> bool {
         // SAFETY: made by `create` or `import`; the sink is the host's for the call.
-        guard(|| unsafe { (*to).push(&(*data.cast::<Tagged<T>>()).value.export()) });
+        guard(|| unsafe { (*to).push(&(*data.cast::<Tagged<T>>()).value.export()) }).is_some()
     }
     unsafe extern "C" fn import<T: ZoneState>(schema: u32, ptr: *const u8, len: usize) -> *mut () {
         // SAFETY: the bytes are borrowed for the call.

@@ -4,11 +4,12 @@
 use anyproxy_module_api::*;
 use std::sync::{
     OnceLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 directive! {
     /// Answers its calls so far, over all generations, and the version that the module was built as; again for each piece.
+    /// After a piece that begins with `!` the state panics where another image wants it, once.
     /// Absent: the local has another handler.
     "zone_counter", Contexts::LOCAL,
     .role(Role::Handler, "zone_counter")
@@ -22,20 +23,21 @@ const VERSION: &str = match option_env!("SWAP_VERSION") {
     None => "1",
 };
 
-/// What outlives a generation.
+/// What outlives a generation, and whether its next `export` panics.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Count(AtomicU64, AtomicBool);
 
 impl ZoneState for Count {
     const SCHEMA: u32 = 1;
 
     fn export(&self) -> Vec<u8> {
+        assert!(!self.1.swap(false, Relaxed), "told to panic in export");
         self.0.load(Relaxed).to_be_bytes().to_vec()
     }
 
     fn import(schema: u32, bytes: &[u8]) -> Option<Self> {
         let bytes = (schema == Self::SCHEMA).then_some(bytes)?;
-        Some(Self(AtomicU64::new(u64::from_be_bytes(bytes.try_into().ok()?))))
+        Some(Self(AtomicU64::new(u64::from_be_bytes(bytes.try_into().ok()?)), AtomicBool::default()))
     }
 }
 
@@ -93,6 +95,9 @@ impl Handler<ZoneCounter> for Counted {
             stream.flush().await?;
             if stream.read(&mut piece).await? == 0 {
                 return stream.shutdown().await;
+            }
+            if let Some(count) = session.module().count.get().filter(|_| piece[0] == b'!') {
+                count.1.store(true, Relaxed);
             }
         }
     }
