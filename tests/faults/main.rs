@@ -2,6 +2,7 @@
 //! one clear line and goes on, or ends well. One behaviour a file.
 
 mod bad_files;
+mod balancers_of_others;
 mod killed_peer;
 mod panics_cost_one_connection;
 mod panics_when_a_generation_begins;

@@ -2,6 +2,7 @@
 
 mod images;
 mod listeners;
+mod names;
 mod order;
 mod servers;
 
@@ -113,6 +114,9 @@ impl Builder<'_> {
         }
         if instances.len() != tree.modules.len() {
             return None;
+        }
+        for text in names::clashes(instances.iter().flatten().map(Instance::desc)) {
+            self.wrong.push(Diagnostic::error("name", text));
         }
         let start_order = self.start_order(&instances)?;
         let mut names = CaptureNames::default();

@@ -11,7 +11,6 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    cycle::Cycle,
     process::process,
     services::{
         balancer::{Balancer, Picker},
@@ -52,9 +51,12 @@ pub struct PoolWorker {
 
 impl PoolWorker {
     /// Balancers of the pool for this worker.
-    pub fn new(pool: &Pool, cycle: &Cycle) -> Self {
+    pub fn new(pool: &Pool, worker: &WorkerGen) -> Self {
         let make = || match &pool.balancer {
-            Some((module, point)) => Picker::create(point, cycle.instance(*module), random()).map(Balancer::Module),
+            Some((module, point)) => {
+                let _who = enter(Current::on_worker(worker, *module));
+                Picker::create(point, worker.cycle.instance(*module), random()).map(Balancer::Module)
+            }
             None => Some(Balancer::Turns(Turns::default())),
         };
         Self {
@@ -206,7 +208,10 @@ pub(super) fn attempt_in<T>(
         for _ in 0..4 {
             match ask(balancer, set, tier, key, tried, worker, pool) {
                 Pick::Peer(n) => {
-                    let Some(&m) = peers.members.get(n as usize) else { return Attempt::None };
+                    let Some(&m) = peers.members.get(n as usize) else {
+                        out_of_range(n, peers.members.len(), pool, worker);
+                        return Attempt::None;
+                    };
                     let Some(member) = members.get(m) else { return Attempt::None };
                     if !enter_peer(member, worker.worker) {
                         waits = true;
@@ -244,6 +249,16 @@ pub(super) fn attempt_in<T>(
         }
     }
     Attempt::None
+}
+
+/// A balancer named a peer that there is not: the module's fault, which nobody else would find.
+#[cold]
+fn out_of_range(peer: u32, peers: usize, pool: &Pool, worker: &WorkerGen) {
+    let balancer = pool.balancer.as_ref().map_or("", |(_, point)| point.name.as_str());
+    if let Some(more) = process().error_log.once_a_second(&format!("balancer {balancer}")) {
+        let module = worker.cycle.module_id(pool.balancer_module());
+        tracing::error!(module, balancer, upstream = pool.name, peer, peers, more, "it chose a peer that is not there");
+    }
 }
 
 pub(super) fn enter_peer(member: &Member, worker: u32) -> bool {
