@@ -129,3 +129,39 @@ fn in_a_health_check() {
         assert!(proxy.alive());
     }
 }
+
+#[test]
+fn in_a_connector() {
+    let Some(faulty) = module("faulty") else { return };
+    let origin = Origin::echo();
+    let peer = format!("proxy_pass_faulty \"{}\" {{ faulty_connect \"panic\"; }}", origin.addr());
+    let good = Origin::echo();
+    let upstream = format!("upstream \"two\" {{ balancer \"round_robin\"; {peer}; proxy_pass_tcp \"{}\"; }}\nnet {{", good.addr());
+    let config = crate::support::text(&[&faulty], &["proxy_pass_upstream \"two\"", &peer]);
+    let config = config.replace("load_module \"tcp\"", "load_module \"tcp\" \"balancer\"").replace("net {", &upstream);
+    let mut proxy = Proxy::start(&config);
+    // Another peer is tried.
+    for _ in 0..4 {
+        echo(&client::connect(proxy.addr(0)), b"x");
+    }
+    let tried = faults(&proxy, "faulty", "panics");
+    assert!(tried > 0, "{}", proxy.log());
+    client::end(&client::connect(proxy.addr(1)));
+    counted(&proxy, tried + 1);
+    assert_eq!(faults(&proxy, "tcp", "panics"), 0);
+    assert!(proxy.alive());
+}
+
+#[test]
+fn in_a_connector_of_a_health_check() {
+    let Some(faulty) = module("faulty") else { return };
+    let origin = Origin::echo();
+    let check = "heartbeat interval=\"100ms\" timeout=\"1s\" fail=2";
+    let peer = format!("proxy_pass_faulty \"{}\" {{ faulty_connect \"panic\"; {check}; }}", origin.addr());
+    let proxy = Proxy::start(&crate::support::text(&[&faulty], &[&peer]));
+    eventually("the peer is down", || {
+        let peer = &proxy.status()["upstreams"][0]["peers"][0];
+        (peer["condition"] == "down" && peer["check_failure"] == "the connector panicked").then_some(())
+    });
+    assert!(faults(&proxy, "faulty", "panics") > 1);
+}

@@ -40,6 +40,19 @@ fn of_a_generation_that_was_replaced() {
 }
 
 #[test]
+fn of_a_connector_and_not_of_who_connects() {
+    let Some(faulty) = module("faulty") else { return };
+    let origin = harness::Origin::echo();
+    let peer = format!("proxy_pass_faulty \"{}\" {{ faulty_connect \"block\"; }}", origin.addr());
+    let proxy = harness::Proxy::start(&crate::support::text(&[&faulty], &[&peer]));
+    for _ in 0..4 {
+        echo(&client::connect(proxy.addr(0)), b"x");
+    }
+    eventually("it is counted", || (faults(&proxy, "faulty", "slow_polls") > 0).then_some(()));
+    assert_eq!(faults(&proxy, "tcp", "slow_polls"), 0);
+}
+
+#[test]
 fn not_when_it_is_off() {
     let Some(faulty) = module("faulty") else { return };
     let text = crate::support::text(&[&faulty], &["faulty \"block\""]);

@@ -20,7 +20,7 @@ use crate::{
 };
 use anyproxy_module_api::abi::{
     bytes::Str,
-    error::{Error, ErrorKind, Outcome},
+    error::{Error, Outcome},
     module::Phase,
     net::Addr,
     session::{Cause, CloseReason, Stage, Who},
@@ -237,10 +237,7 @@ impl Session {
     fn handled(&self, module: u16, result: Result<(), Error>) -> Ended<CloseReason> {
         match result {
             Ok(()) => Ok(CloseReason::new(Who::Client, Stage::Transfer, Cause::Done)),
-            Err(e) if e.kind == ErrorKind::Panicked => {
-                crate::services::panicked(&self.worker.cycle, module, "a handler");
-                Err(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Panic))
-            }
+            // A panic, too: whoever stopped it has counted it, perhaps for another module.
             Err(e) => {
                 // In the session's name: its client may have a level of its own.
                 let _who = enter(Current::in_session(self, module));

@@ -7,23 +7,24 @@ use super::{
 use crate::{
     services::{
         current::{Current, enter},
-        net, points, timers,
+        net, panicked, points, timers,
     },
     session::Session,
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Outcome},
     module::ConnectRequest,
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,
+    task::{FfiPoll, LocalFuture},
 };
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -62,16 +63,53 @@ pub async fn connect(
     let line = &pool.lines[member.line];
     let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
     let request = request(line, worker, member, session);
+    // The open part of a session is its first field.
+    let who = Current { session: session.cast(), ..Current::on_worker(worker, line.module) };
     let future = {
-        let _who = enter(Current::on_worker(worker, line.module));
+        let _who = enter(who);
         points::connect(&line.connector, place, &request)
     };
     if let Some(future) = future {
-        return future.await.into();
+        return Connecting { worker, who, future: Some(future) }.await;
     }
     // The limit of time is the caller's.
     let options = SocketOptions { connect_timeout_ms: 0, ..*options(line, worker) };
     net::connect(member.live.addr, &options).await
+}
+
+/// A connector's future in its module's name. Its panic is the attempt's error: another peer may be tried.
+struct Connecting<'a> {
+    worker: &'a WorkerGen,
+    /// What is in it is held by whoever waits.
+    who: Current,
+    future: Option<LocalFuture<Outcome<Stream>>>,
+}
+
+impl Future for Connecting<'_> {
+    type Output = Result<Stream, Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let _who = enter(this.who);
+        let result = match this.future.as_mut().map(|f| f.poll_ffi(cx)) {
+            Some(FfiPoll::Pending) => return Poll::Pending,
+            Some(FfiPoll::Ready(outcome)) => outcome.into(),
+            Some(FfiPoll::Panicked) | None => {
+                panicked(&this.worker.cycle, this.who.module, "a connector");
+                Err(Error::new(ErrorKind::Panicked, "the connector panicked"))
+            }
+        };
+        this.future = None;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            let _who = enter(self.who);
+            self.future = None;
+        }
+    }
 }
 
 /// What the connector says of its sockets: asked once, as it is its block's.
@@ -79,6 +117,7 @@ fn options<'a>(line: &'a Line, worker: &WorkerGen) -> &'a SocketOptions {
     line.options.get_or_init(|| {
         let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
         let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+        let _who = enter(Current::on_worker(worker, line.module));
         points::connector_options(&line.connector, place, &mut options);
         options
     })

@@ -37,6 +37,25 @@ directive! {
     .example("faulty_heartbeat \"panic\"")
 }
 
+directive! {
+    /// Passes to a peer as `proxy_pass_tcp` does.
+    /// Absent: the block has other peers.
+    "proxy_pass_faulty", Contexts::LOCAL.or(Contexts::UPSTREAM),
+    .args(&[ArgDesc::new("address", Kind::Address, "Whom to connect to.").required()])
+    .role(Role::Peer, "faulty")
+    .append()
+    .inherit(Inherit::Never)
+    .example("proxy_pass_faulty \"127.0.0.1:10002\"")
+}
+
+directive! {
+    /// Misbehaves in one way while it connects: in `panic` and `block`.
+    /// Absent: connects.
+    "faulty_connect", Contexts::PEER,
+    .args(&[ArgDesc::new("mode", Kind::Choice, "What goes wrong.").choices(MODES).required()])
+    .example("faulty_connect \"panic\"")
+}
+
 export_module!(Faulty);
 
 /// The next generation's `create` panics.
@@ -62,7 +81,7 @@ impl Module for Faulty {
     type Worker = Held;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<Misbehave>().probe::<Ask>().balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
+        registry.handler::<Misbehave>().probe::<Ask>().connector::<Dial>().balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
     }
 
     fn create() -> Self {
@@ -74,6 +93,7 @@ impl Module for Faulty {
         let mode = scope
             .node("faulty")
             .or_else(|| scope.node("faulty_heartbeat"))
+            .or_else(|| scope.node("faulty_connect"))
             .and_then(|node| node.arg(0))
             .and_then(|arg| Mode::of(arg.num));
         self.modes.fetch_or(mode.map_or(0, Mode::bit), Relaxed);
@@ -176,6 +196,23 @@ impl Probe<Faulty> for Ask {
             Some(Mode::PanicDrop | Mode::Hold) => pending().await,
             _ => Ok(()),
         }
+    }
+}
+
+struct Dial;
+
+impl Connector<Faulty> for Dial {
+    const NAME: &'static str = "faulty";
+
+    async fn connect(at: At<'_, Faulty>, request: Connect<'_>) -> Result<Stream, Error> {
+        let options = SocketOptions { connect_timeout_ms: request.timeout_ms, ..SocketOptions::default() };
+        let stream = connect(request.addr, &options).await?;
+        match *at.conf() {
+            Some(Mode::Panic) => panic!("told to panic in a connector"),
+            Some(Mode::Block) => thread::sleep(BLOCK),
+            _ => {}
+        }
+        Ok(stream)
     }
 }
 
