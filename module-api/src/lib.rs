@@ -23,7 +23,7 @@ pub use abi::{
     export::{
         Action, Asked, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener,
         Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay,
-        Routed, Scope, Session, Variable,
+        Routed, Scope, Session, Variable, is_preparing,
     },
     host::{PeerInfo, PeerKey, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},

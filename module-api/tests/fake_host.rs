@@ -262,3 +262,21 @@ fn a_task_that_spins_is_said_to_be_one() {
     })));
     host.run_until_stalled();
 }
+
+#[test]
+fn whoever_is_entered_runs_until_it_is_left() {
+    let _host = FakeHost::new();
+    let objects = [0_u8; 2];
+    let [one, two] = [0, 1].map(|n| Owner::of((&raw const objects[n]).cast()));
+    let nobody = Owner::running();
+    {
+        let _one = one.enter();
+        assert_eq!(Owner::running(), one);
+        {
+            let _two = two.enter();
+            assert_eq!(Owner::running(), two);
+        }
+        assert_eq!(Owner::running(), one);
+    }
+    assert_eq!(Owner::running(), nobody);
+}

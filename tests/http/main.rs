@@ -34,6 +34,7 @@ mod http2_streams;
 mod http2_websocket;
 mod http2_websocket_openings;
 mod http2_websocket_peers;
+mod hooks_run_as_their_modules;
 mod keep_alive;
 mod modules_of_others;
 mod multi_hop;

@@ -20,7 +20,7 @@ fn loading(modules: &[&Path], text: &str) -> String {
     )
 }
 
-fn with(modules: &[&Path], text: &str) -> Builder {
+pub(crate) fn with(modules: &[&Path], text: &str) -> Builder {
     let http = shipped("http");
     let mut all = vec![http.as_path()];
     all.extend(modules);

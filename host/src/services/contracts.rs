@@ -1,6 +1,6 @@
 //! What modules lend each other: data by block and key, and the tables of contracts.
 
-use super::current::{Current, current, enter};
+use super::current::{Current, current, enter, go_on};
 use crate::{config::tree::ScopeId, cycle::Cycle};
 use anyproxy_module_api::abi::{bytes::Str, task::guard};
 use std::ptr;
@@ -22,6 +22,29 @@ pub(super) unsafe extern "C" fn contract(id: Str<'_>, major: u16, minor: u16, la
     let who = current();
     let Some(cycle) = who.cycle() else { return ptr::null() };
     guard(|| table(cycle, id.as_str(), major, minor, layout)).flatten().unwrap_or(ptr::null())
+}
+
+/// The instance of what runs on this thread; null: the host.
+pub(super) unsafe extern "C" fn running() -> *const () {
+    instance(&current())
+}
+
+/// Enters a module of the generation that runs, within the call that the host makes.
+pub(super) unsafe extern "C" fn run_as(module: *const ()) -> *const () {
+    let who = current();
+    let before = instance(&who);
+    let number = who.cycle().map_or(0, |cycle| cycle.module_of(module));
+    if number != who.module && (number != 0 || module.is_null()) {
+        go_on(Current { module: number, ..who });
+    }
+    before
+}
+
+fn instance(who: &Current) -> *const () {
+    match who.cycle() {
+        Some(cycle) if who.module != 0 => cycle.instance(who.module).as_ptr(),
+        _ => ptr::null(),
+    }
 }
 
 /// The table of a contract in this generation, if a module provides it as it is asked for.

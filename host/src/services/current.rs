@@ -148,6 +148,12 @@ pub fn enter(now: Current) -> Entered {
     Entered(CURRENT.replace(now))
 }
 
+/// The same until whoever entered before leaves.
+pub fn go_on(now: Current) {
+    publish(&now);
+    CURRENT.set(now);
+}
+
 /// The same of a module in a session. Nothing is to be stated where it runs already, and is called back by what it called.
 #[inline]
 pub fn enter_in(session: &Session, module: u16) -> Option<Entered> {

@@ -13,7 +13,7 @@ use anyproxy_module_api::abi::{
     stream::Stream,
     task::LocalFuture,
 };
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, ptr, rc::Rc};
 
 /// The session behind the pointer that modules hold.
 ///
@@ -128,7 +128,7 @@ pub(super) unsafe extern "C" fn stage(s: *const SessionShared, name: Str<'static
 pub(super) unsafe extern "C" fn slot(s: *const SessionShared, module: *const ()) -> *mut () {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    s.slots.0.borrow().iter().find(|x| x.module == module).map_or(std::ptr::null_mut(), |x| x.data)
+    s.slots.0.borrow().iter().find(|x| x.module == module).map_or(ptr::null_mut(), |x| x.data)
 }
 
 pub(super) unsafe extern "C" fn set_slot(
@@ -175,8 +175,11 @@ pub(super) unsafe extern "C" fn variable(s: *const SessionShared, name: Str<'_>,
 pub(super) unsafe extern "C" fn place(s: *const SessionShared, module: *const ()) -> Place {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    let module = s.worker.cycle.module_of(module);
-    s.worker.place(module, s.worker.cycle.conf(s.scope.get(), module))
+    match s.worker.cycle.module_of(module) {
+        // A pointer that is no module's of this generation has no objects in it.
+        0 => Place { inst: ptr::null(), worker: ptr::null(), conf: ptr::null() },
+        module => s.worker.place(module, s.worker.cycle.conf(s.scope.get(), module)),
+    }
 }
 
 pub(super) unsafe extern "C" fn exchanges(s: *const SessionShared) -> bool {

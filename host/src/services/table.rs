@@ -133,6 +133,9 @@ pub fn host_table() -> &'static HostVtable {
         session_exchanges: session::exchanges,
         lease_peer: upstream::lease_peer,
         lease_instead: upstream::lease_instead,
+
+        running: contracts::running,
+        run_as: contracts::run_as,
     };
     &HOST
 }

@@ -242,6 +242,13 @@ pub struct HostVtable {
     /// same peer may be chosen where others have no room. `Limit`, `NoPeer`: the lease is as before.
     pub lease_instead:
         unsafe extern "C" fn(Object, *const SessionShared, tried: Slice<'_, u64>) -> LocalFuture<Outcome<Object>>,
+
+    // ---- whose code runs, for contracts. A module is its instance pointer, the host null.
+    /// Who runs on this thread.
+    pub running: unsafe extern "C" fn() -> *const (),
+    /// From now on this module of the running generation runs; who ran before. One that is none of it changes nothing. Whoever
+    /// the host was running runs again when its call returns, whatever was left out.
+    pub run_as: unsafe extern "C" fn(module: *const ()) -> *const (),
 }
 
 // SAFETY: a table of functions and pages that live as long as the process.

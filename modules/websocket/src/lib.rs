@@ -42,11 +42,11 @@ impl Module for WebSockets {
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
-        let Some(http) = Http::resolve() else {
+        let Some(http) = Http::resolve(self) else {
             problems.fail("websocket: no module provides \"http\"; write load_module \"http\"");
             return false;
         };
-        http.hook::<Self, hook::Open>(self)
+        http.hook::<hook::Open>()
     }
 
     fn worker_start(&self, _: u32) -> stats::Metrics {

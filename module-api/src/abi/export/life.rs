@@ -9,7 +9,7 @@ use crate::abi::{
     services::attach,
     task::guard,
 };
-use std::{fmt, marker::PhantomData, ptr, sync::OnceLock};
+use std::{any::TypeId, cell::Cell, fmt, marker::PhantomData, ptr, sync::OnceLock};
 
 /// A module. One value a generation of the configuration, shared by all workers.
 ///
@@ -152,6 +152,17 @@ impl Problems<'_> {
     }
 }
 
+thread_local! {
+    /// Type and object of the module whose `prepare` runs on this thread. No destructor.
+    static PREPARING: Cell<Option<(TypeId, *const ())>> = const { Cell::new(None) };
+}
+
+/// Whether `module` is the object of a generation whose `prepare` runs now, and not another value of its type: for contracts,
+/// which keep it.
+pub fn is_preparing<M: Module>(module: &M) -> bool {
+    PREPARING.get() == Some((TypeId::of::<M>(), ptr::from_ref(module).cast()))
+}
+
 struct Thunks<M>(M);
 
 /// A generation's object as it is allocated: with an address of its own, by which the host knows the module, though `M`
@@ -200,13 +211,15 @@ impl<M: Module> Thunks<M> {
         guard(|| drop(unsafe { Box::from_raw(conf.cast::<M::Conf>()) }));
     }
     unsafe extern "C" fn prepare(inst: *const (), report: *mut Report) -> bool {
-        guard(|| {
+        let before = PREPARING.replace(Some((TypeId::of::<M>(), inst)));
+        let well = guard(|| {
             // SAFETY: see `conf`.
             let (m, report) = unsafe { (&*inst.cast::<M>(), &mut *report) };
             let mut problems = Problems { report, errors: 0 };
             m.prepare(&mut problems) && problems.errors == 0
-        })
-        .unwrap_or(false)
+        });
+        PREPARING.set(before);
+        well.unwrap_or(false)
     }
     unsafe extern "C" fn settle(inst: *const (), report: *mut Report) -> bool {
         guard(|| {

@@ -29,7 +29,7 @@ pub use exchange::{Asked, Exchange, Routed};
 pub use greeting::Greeting;
 pub use handler::Handler;
 pub use hook::Hook;
-pub use life::{Module, Problems, Scope, init};
+pub use life::{Module, Problems, Scope, init, is_preparing};
 pub use listener::Listener;
 pub use preread::Preread;
 pub use probe::Probe;

@@ -58,10 +58,16 @@ impl<M: Module> Session<M> {
     /// The session that another module's call concerns, as this module sees it: in a function of a contract.
     ///
     /// # Safety
-    /// `raw` is a live session of this worker and of the generation that `module` is the object of.
+    /// `raw` is a live session of this worker, and `module` the object of a generation.
+    ///
+    /// # Panics
+    /// When the session is of another generation.
     pub unsafe fn of(raw: *const SessionShared, module: &M) -> Self {
         // SAFETY: by contract.
-        unsafe { Self::new(raw, (host().session_place)(raw, std::ptr::from_ref(module).cast())) }
+        let place = unsafe { (host().session_place)(raw, std::ptr::from_ref(module).cast()) };
+        assert!(!place.inst.is_null(), "the session is of another generation than the module");
+        // SAFETY: by contract; the objects are the module's.
+        unsafe { Self::new(raw, place) }
     }
 
     pub(super) fn vt(&self) -> &'static HostVtable {

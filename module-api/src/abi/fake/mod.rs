@@ -221,6 +221,8 @@ pub(crate) static TABLE: HostVtable = HostVtable {
     session_exchanges: session::exchanges,
     lease_peer: upstream::peer,
     lease_instead: upstream::instead,
+    running,
+    run_as,
 };
 
 unsafe extern "C" fn worker() -> u32 {
@@ -239,6 +241,19 @@ unsafe extern "C" fn clock() -> *const super::host::Clock {
         std::mem::forget(state);
     }
     page
+}
+
+thread_local! {
+    /// Who runs on this thread. A test's module runs alone, and is nobody until a contract enters one.
+    static RUNNING: std::cell::Cell<*const ()> = const { std::cell::Cell::new(ptr::null()) };
+}
+
+unsafe extern "C" fn running() -> *const () {
+    RUNNING.get()
+}
+
+unsafe extern "C" fn run_as(module: *const ()) -> *const () {
+    RUNNING.replace(module)
 }
 
 unsafe extern "C" fn epoch() -> u32 {

@@ -196,6 +196,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             session_exchanges: unsafe extern "C" fn(*const SessionShared) -> bool,
             lease_peer: unsafe extern "C" fn(Object) -> PeerKey,
             lease_instead: unsafe extern "C" fn(Object, *const SessionShared, tried: Slice<u64>) -> LocalFuture<Outcome<Object>>,
+            running: unsafe extern "C" fn() -> *const (),
+            run_as: unsafe extern "C" fn(module: *const ()) -> *const (),
         }
     }
     enums! { out:

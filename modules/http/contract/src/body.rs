@@ -2,7 +2,7 @@
 
 use crate::{Bytes, FilePart};
 use anyproxy_module_api::{
-    Error, ErrorKind,
+    Error, ErrorKind, Owner,
     abi::task::{FfiContext, guard, with_ffi},
 };
 use std::{
@@ -79,12 +79,20 @@ pub struct Body {
 
 const UNKNOWN: u64 = u64::MAX;
 
+/// A source, and whose it is: whoever pulls its pieces is another module.
+struct Owned<S> {
+    owner: Owner,
+    source: S,
+}
+
 unsafe extern "C" fn next<S: BodySource>(data: *mut (), cx: &FfiContext<'_>, out: *mut MaybeUninit<Out>) -> u32 {
     use std::mem::ManuallyDrop;
-    // SAFETY: the box of `new`, used by one caller at a time; `out` is the caller's, for this call.
-    let polled = guard(|| cx.with_context(|cx| unsafe { (*data.cast::<S>()).poll_next(cx) }));
+    // SAFETY: the box of `new`, used by one caller at a time.
+    let Owned { owner, source } = unsafe { &mut *data.cast::<Owned<S>>() };
+    let _in = owner.enter();
+    let polled = guard(|| cx.with_context(|cx| source.poll_next(cx)));
     let put = |o: Out| {
-        // SAFETY: as above.
+        // SAFETY: the caller's, for this call.
         unsafe { (*out).write(o) };
     };
     let got = match polled {
@@ -116,7 +124,9 @@ unsafe extern "C" fn next<S: BodySource>(data: *mut (), cx: &FfiContext<'_>, out
 
 unsafe extern "C" fn drop_source<S>(data: *mut ()) {
     // SAFETY: the box of `new`, given up once.
-    guard(|| drop(unsafe { Box::from_raw(data.cast::<S>()) }));
+    let made = unsafe { Box::from_raw(data.cast::<Owned<S>>()) };
+    let _in = made.owner.enter();
+    guard(|| drop(made));
 }
 
 struct Table<S>(S);
@@ -141,7 +151,7 @@ impl Body {
     /// What a source makes. `length`: its bytes, where they are known.
     pub fn new<S: BodySource>(source: S, length: Option<u64>) -> Self {
         Self {
-            data: Box::into_raw(Box::new(source)).cast(),
+            data: Box::into_raw(Box::new(Owned { owner: Owner::running(), source })).cast(),
             vtable: ptr::from_ref(const { &Table::<S>::VTABLE }),
             length: length.unwrap_or(UNKNOWN),
         }

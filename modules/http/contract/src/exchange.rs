@@ -1,10 +1,7 @@
 //! A request and its answer, as another module sees them.
 
 use crate::{Body, HeadOp, HttpTable, RawRequest, RawResponse, Which};
-use anyproxy_module_api::{
-    Error, Module, Session, SessionShared, Sink, Slice, Str,
-    abi::task::{LocalFuture, guard},
-};
+use anyproxy_module_api::{Error, Module, Owner, Session, SessionShared, Sink, Slice, Str, abi::task::guard};
 use std::{fmt, ops::Deref};
 
 /// A part of a request.
@@ -127,10 +124,11 @@ impl<M: Module> Exchange<M> {
     /// When no peer answers, with why; `Invalid`: the request is malformed.
     pub async fn fetch(&self, method: &str, target: &[u8], headers: &[u8], body: Body) -> Result<Fetched, Error> {
         let request = RawRequest { method: Str::new(method), target: Slice::new(target), headers: Slice::new(headers) };
+        let HttpTable { fetch, provider, .. } = *self.table;
         // SAFETY: as above; the request is read during the call.
-        let future: LocalFuture<_> =
-            unsafe { (self.table.fetch)(self.table.provider, self.raw(), &raw const request, body) };
-        match crate::hook::answer(future).await {
+        let call = || unsafe { fetch(provider, self.raw(), &raw const request, body) };
+        // What http does for it is http's.
+        match crate::hook::answer(Owner::of(provider), call).await {
             Ok(RawResponse { status, headers, body }) => {
                 Ok(Fetched { status: status as u16, headers: headers.to_vec(), body })
             }

@@ -2,7 +2,7 @@
 
 use crate::{Body, Exchange, HttpTable, ID, LAYOUT, RawAnswer, RawHook, Upgraded, VERSION};
 use anyproxy_module_api::{
-    Error, ErrorKind, Module, SessionShared, Slice, Str,
+    Error, ErrorKind, Module, Owner, SessionShared, Slice, Str,
     abi::{
         error::Outcome,
         task::{FfiPoll, LocalFuture, guard},
@@ -10,7 +10,8 @@ use anyproxy_module_api::{
 };
 use std::{
     future::{Future, poll_fn},
-    task::Poll,
+    pin::{Pin, pin},
+    task::{Context, Poll},
 };
 
 /// Where in the life of an exchange a hook runs.
@@ -63,30 +64,46 @@ pub trait Hook<M: Module>: 'static {
     fn run(exchange: Exchange<M>, body: Body) -> impl Future<Output = Result<Answer, Error>> + 'static;
 }
 
-/// The contract as a module holds it: resolved in `prepare`, kept in the instance, valid as long as the generation.
-#[derive(Clone, Copy, Debug)]
-pub struct Http(&'static HttpTable);
+/// The contract as a module has it while it prepares: whom it registers hooks with. It ends with the call of `prepare`, so
+/// that nobody keeps it longer than the generation.
+///
+/// ```compile_fail
+/// # use anyproxy_http_contract::Http;
+/// # use anyproxy_module_api::Module;
+/// fn kept<M: Module>(module: &M) -> Option<Http<'static, M>> {
+///     Http::resolve(module)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Http<'m, M> {
+    table: &'m HttpTable,
+    module: &'m M,
+}
 
-impl Http {
-    /// The http module of this generation; `None`: there is none.
-    pub fn resolve() -> Option<Self> {
+impl<'m, M: Module> Http<'m, M> {
+    /// The http module of the generation that `module` prepares for; `None`: there is none, or `module` is not the object
+    /// whose `prepare` runs, which is what hooks are called with.
+    pub fn resolve(module: &'m M) -> Option<Self> {
+        if !anyproxy_module_api::is_preparing(module) {
+            return None;
+        }
         let table = anyproxy_module_api::contract(ID, VERSION.0, VERSION.1, LAYOUT)?;
-        // SAFETY: the host checked name, version and fingerprint; whoever holds `Http` is stopped before the provider.
+        // SAFETY: the host checked name, version and fingerprint; the module is stopped before the provider.
         let table = unsafe { &*table.cast::<HttpTable>() };
         // A function of a later minor is there only if the provider's table is long enough.
-        (table.size >= size_of::<HttpTable>()).then_some(Self(table))
+        (table.size >= size_of::<HttpTable>()).then(|| Self { table, module })
     }
 
-    /// Registers a hook, in `prepare`. False: its name is taken in its stage, or its order contradicts others'.
-    pub fn hook<M: Module, H: Hook<M>>(self, module: &M) -> bool {
+    /// Registers a hook. False: its name is taken in its stage, or its order contradicts others'.
+    pub fn hook<H: Hook<M>>(&self) -> bool {
         // SAFETY: the table's own provider, which copies the hook.
-        with_raw::<M, H>(module, |hook| unsafe { (self.0.add_hook)(self.0.provider, hook) })
+        with_raw::<M, H>(self.module, |hook| unsafe { (self.table.add_hook)(self.table.provider, hook) })
     }
 
-    /// Registers what `http_router` calls by the name of `H`, in `prepare`. False: the name is taken.
-    pub fn handler<M: Module, H: Hook<M>>(self, module: &M) -> bool {
+    /// Registers what `http_router` calls by the name of `H`. False: the name is taken.
+    pub fn handler<H: Hook<M>>(&self) -> bool {
         // SAFETY: as above.
-        with_raw::<M, H>(module, |hook| unsafe { (self.0.add_handler)(self.0.provider, hook) })
+        with_raw::<M, H>(self.module, |hook| unsafe { (self.table.add_handler)(self.table.provider, hook) })
     }
 }
 
@@ -109,7 +126,7 @@ fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook<
         let made = guard(|| {
             // SAFETY: as above; the exchange is alive until the future is dropped.
             let exchange = unsafe { Exchange::of(session, &*module.cast::<M>(), table) };
-            let run = H::run(exchange, body);
+            let run = stopping(H::run(exchange, body));
             LocalFuture::new(async move {
                 match run.await {
                     Ok(Answer::GoOn(body)) => Outcome::Ok(RawAnswer { kind: 0, body, upgraded: Upgraded::NONE }),
@@ -136,12 +153,48 @@ fn with_raw<M: Module, H: Hook<M>>(module: &M, give: impl FnOnce(*const RawHook<
     give(&raw const hook)
 }
 
-/// Awaits what another image answers; its panic is an error.
-pub(crate) async fn answer<T>(mut future: LocalFuture<Outcome<T>>) -> Result<T, Error> {
-    poll_fn(|cx| match future.poll_ffi(cx) {
-        FfiPoll::Pending => Poll::Pending,
-        FfiPoll::Ready(outcome) => Poll::Ready(outcome.into()),
-        FfiPoll::Panicked => Poll::Ready(Err(Error::bare(ErrorKind::Panicked))),
+/// A panic of `future` is an error, and counted as this image's: whoever polls it is another module.
+pub(crate) async fn stopping<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = guard(|| future.as_mut().poll(cx));
+        polled.unwrap_or_else(|| Poll::Ready(Err(Error::bare(ErrorKind::Panicked))))
     })
     .await
+}
+
+/// What another image answers, polled and dropped in the name of its module.
+pub(crate) struct Answering<T> {
+    owner: Owner,
+    future: Option<LocalFuture<Outcome<T>>>,
+}
+
+/// Calls a function of `owner`'s image, and awaits what it answers.
+pub(crate) fn answer<T>(owner: Owner, call: impl FnOnce() -> LocalFuture<Outcome<T>>) -> Answering<T> {
+    let _in = owner.enter();
+    Answering { owner, future: Some(call()) }
+}
+
+impl<T> Future for Answering<T> {
+    type Output = Result<T, Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let _in = this.owner.enter();
+        let answer = match this.future.as_mut().map(|f| f.poll_ffi(cx)) {
+            Some(FfiPoll::Pending) => return Poll::Pending,
+            Some(FfiPoll::Ready(outcome)) => outcome.into(),
+            Some(FfiPoll::Panicked) | None => Err(Error::bare(ErrorKind::Panicked)),
+        };
+        this.future = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl<T> Drop for Answering<T> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            let _in = self.owner.enter();
+            self.future = None;
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Which};
 use anyproxy_module_api::{
-    Error, ErrorKind, Module, Session, SessionShared, Sink, Slice, Str,
+    Error, ErrorKind, Module, Owner, Session, SessionShared, Sink, Slice, Str,
     abi::{
         error::Outcome,
         task::{LocalFuture, guard},
@@ -59,6 +59,7 @@ pub struct Registered {
 impl Registered {
     /// Whether it has a part in the exchanges of the block that this one is in.
     pub fn applies<P: Provider>(&self, table: &HttpTable, exchange: &Session<P>) -> bool {
+        let _in = Owner::of(self.raw.module).enter();
         // SAFETY: the registered object, of this generation, as the exchange.
         unsafe { (self.raw.applies)(self.raw.module, table, exchange.as_ptr()) }
     }
@@ -71,11 +72,12 @@ impl Registered {
         body: Body,
     ) -> impl Future<Output = Result<Answer, Error>> + use<P> {
         let exchange = exchange.clone();
+        let RawHook { module, run, .. } = self.raw;
         // SAFETY: as above; the exchange is held until the future is dropped.
-        let future = unsafe { (self.raw.run)(self.raw.module, table, exchange.as_ptr(), body) };
+        let answer = crate::hook::answer(Owner::of(module), || unsafe { run(module, table, exchange.as_ptr(), body) });
         async move {
             let _held = exchange;
-            let RawAnswer { kind, body, upgraded } = crate::hook::answer(future).await?;
+            let RawAnswer { kind, body, upgraded } = answer.await?;
             Ok(match kind {
                 1 => Answer::Respond(body),
                 2 if upgraded.is_some() => Answer::Upgrade(upgraded),
@@ -234,6 +236,7 @@ unsafe extern "C" fn fetch<P: Provider>(
         with::<P, _>(p, s, |p, s| {
             let r = *request;
             let future = p.fetch(s, r.method.as_str(), r.target.as_slice(), r.headers.as_slice(), body);
+            let future = crate::hook::stopping(future);
             LocalFuture::new(async move {
                 match future.await {
                     Ok((status, headers, body)) => {

@@ -225,7 +225,7 @@ mod tests {
             ("RawHook", 88),
             ("RawHook.module", 64),
             ("RawHook.run", 80),
-            ("RawAnswer", 56),
+            ("RawAnswer", 64),
             ("RawRequest", 48),
             ("RawResponse", 80),
             ("Body", 24),

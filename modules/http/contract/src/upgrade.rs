@@ -1,7 +1,7 @@
 //! A connection that becomes another protocol's.
 
 use anyproxy_module_api::{
-    Error, ErrorKind, Stream,
+    Error, ErrorKind, Owner, Stream,
     abi::{
         error::Outcome,
         task::{LocalFuture, guard},
@@ -12,6 +12,7 @@ use std::{fmt, future::Future, ptr};
 /// Whoever goes on with the connection once the head of the answer is with the client: bytes of the new protocol.
 #[repr(C)]
 pub struct Upgraded {
+    owner: Owner,
     data: *mut (),
     run: Option<unsafe extern "C" fn(*mut (), Stream) -> LocalFuture<Outcome<()>>>,
     drop: Option<unsafe extern "C" fn(*mut ())>,
@@ -19,7 +20,7 @@ pub struct Upgraded {
 
 impl Upgraded {
     /// Nobody.
-    pub(crate) const NONE: Self = Self { data: ptr::null_mut(), run: None, drop: None };
+    pub(crate) const NONE: Self = Self { owner: Owner::of(ptr::null()), data: ptr::null_mut(), run: None, drop: None };
 
     /// Goes on with `f`, to its end. What it moves it adds to its exchange's books itself.
     pub fn new<F, R>(f: F) -> Self
@@ -35,7 +36,7 @@ impl Upgraded {
             let made = guard(|| {
                 // SAFETY: the box of `new`, given up once: `go_on` forgets it.
                 let f = unsafe { Box::from_raw(data.cast::<F>()) };
-                let future = f(stream);
+                let future = crate::hook::stopping(f(stream));
                 LocalFuture::new(async move { Outcome::from(future.await) })
             });
             made.unwrap_or_else(|| LocalFuture::new(std::future::ready(Outcome::Err(Error::bare(ErrorKind::Panicked)))))
@@ -44,7 +45,8 @@ impl Upgraded {
             // SAFETY: as above.
             guard(|| drop(unsafe { Box::from_raw(data.cast::<F>()) }));
         }
-        Self { data: Box::into_raw(Box::new(f)).cast(), run: Some(run::<F, R>), drop: Some(drop_it::<F>) }
+        let data = Box::into_raw(Box::new(f)).cast();
+        Self { owner: Owner::running(), data, run: Some(run::<F, R>), drop: Some(drop_it::<F>) }
     }
 
     /// Somebody is there.
@@ -60,7 +62,7 @@ impl Upgraded {
         self.drop = None;
         match self.run.take() {
             // SAFETY: data and function belong together, and it is called once.
-            Some(run) => crate::hook::answer(unsafe { run(self.data, stream) }).await,
+            Some(run) => crate::hook::answer(self.owner, || unsafe { run(self.data, stream) }).await,
             None => Ok(()),
         }
     }
@@ -69,6 +71,7 @@ impl Upgraded {
 impl Drop for Upgraded {
     fn drop(&mut self) {
         if let Some(drop) = self.drop.take() {
+            let _in = self.owner.enter();
             // SAFETY: data and function belong together, and it was not run.
             unsafe { drop(self.data) }
         }

@@ -49,11 +49,15 @@ impl Module for HttpStamp {
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
-        let Some(http) = Http::resolve() else {
+        let Some(http) = Http::resolve(self) else {
             problems.fail("http_stamp: nobody provides http");
             return false;
         };
-        http.hook::<Self, Refuse>(self) && http.hook::<Self, Count>(self) && http.hook::<Self, Stamp>(self)
+        // Another value than the generation's would outlive nothing.
+        if Http::resolve(&Self::create()).is_some() {
+            return false;
+        }
+        http.hook::<Refuse>() && http.hook::<Fail>() && http.hook::<Count>() && http.hook::<Stamp>()
     }
 
     fn worker_start(&self, _: u32) {}
@@ -81,6 +85,45 @@ impl Hook<HttpStamp> for Refuse {
         exchange.respond(403);
         exchange.set(Which::Response, "Content-Type", b"text/plain");
         Ok(Answer::Respond(b"not today\n".to_vec().into()))
+    }
+}
+
+/// Goes wrong as `X-Fault` says, at access: `panic`, `block` (30 ms), `spawn` (a task without end), `body` (the request's
+/// panics when it is read).
+struct Fail;
+
+impl Hook<HttpStamp> for Fail {
+    const NAME: &'static str = "stamp_fail";
+    const STAGE: Stage = Stage::Access;
+
+    fn applies(exchange: &Exchange<HttpStamp>) -> bool {
+        stamp(exchange).is_some()
+    }
+
+    async fn run(exchange: Exchange<HttpStamp>, body: Body) -> Result<Answer, Error> {
+        let fault = exchange.header(Which::Request, "X-Fault").unwrap_or_default();
+        match &fault[..] {
+            b"" => {}
+            b"body" => return Ok(Answer::GoOn(Body::new(Panics, body.length()))),
+            other => {
+                // In a later poll than the first.
+                yield_now().await;
+                match other {
+                    b"panic" => panic!("told to panic in a hook"),
+                    b"block" => std::thread::sleep(std::time::Duration::from_millis(30)),
+                    _ => drop(spawn(std::future::pending())),
+                }
+            }
+        }
+        Ok(Answer::GoOn(body))
+    }
+}
+
+struct Panics;
+
+impl BodySource for Panics {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
+        panic!("told to panic in a body")
     }
 }
 

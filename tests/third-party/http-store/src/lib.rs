@@ -85,14 +85,14 @@ impl Module for HttpStore {
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
-        let Some(http) = Http::resolve() else {
+        let Some(http) = Http::resolve(self) else {
             problems.fail("http_store: nobody provides http");
             return false;
         };
-        http.hook::<Self, Lookup>(self)
-            && http.hook::<Self, Store>(self)
-            && http.handler::<Self, Twice>(self)
-            && http.handler::<Self, Purge>(self)
+        http.hook::<Lookup>()
+            && http.hook::<Store>()
+            && http.handler::<Twice>()
+            && http.handler::<Purge>()
     }
 
     fn worker_start(&self, _: u32) {}
