@@ -25,6 +25,7 @@ pub use abi::{
         Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay,
         Routed, Scope, Session, Variable, is_preparing,
     },
+    fd::{AsSocket, BorrowedFile, BorrowedSocket, OwnedSocket},
     host::{PeerInfo, PeerKey, Pool, Received, Resolved, Transmit},
     module::{Look, LookOut, Phase, Route, Verdict},
     net::{Addr, SocketOptions},

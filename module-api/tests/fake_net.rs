@@ -8,7 +8,12 @@ use anyproxy_module_api::{
 use std::{
     cell::Cell,
     future::poll_fn,
+    io::{Read, Write},
     net::SocketAddr,
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::net::UnixStream,
+    },
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -135,17 +140,19 @@ fn names_readiness_and_adopted_sockets_come_from_the_test() {
     assert_eq!(host.run(resolve("::1", 1)).expect("a literal")[0].addr, addr("[::1]:1"));
     assert_eq!(host.run(resolve("nowhere", 1)).expect_err("unknown").kind, ErrorKind::NotFound);
 
-    let w = SocketWatch::new(7, ready::READ).expect("a descriptor");
+    let (ours, other) = UnixStream::pair().expect("sockets");
+    let n = ours.as_raw_fd().into();
+    let w = SocketWatch::new(&ours, ready::READ).expect("a descriptor");
     assert!(host.try_run(poll_fn(|cx| w.poll_ready(cx, ready::READ))).is_none());
-    host.set_ready(7, ready::READ);
+    host.set_ready(n, ready::READ);
     assert_eq!(host.run(poll_fn(|cx| w.poll_ready(cx, ready::READ))), ready::READ);
     w.clear_ready(ready::READ);
     assert!(host.try_run(poll_fn(|cx| w.poll_ready(cx, ready::READ))).is_none());
     drop(w);
 
-    let peer = host.adoptable(9);
-    let mut s = adopt(9).expect("the test offered it");
-    assert!(adopt(9).is_err(), "once");
+    let peer = host.adoptable(n);
+    let mut s = adopt(ours).expect("the test offered it");
+    assert!(adopt(other).is_err(), "nobody offered it");
     peer.send(b"x");
     assert_eq!(host.run(s.read(&mut [0; 2])).expect("one byte"), 1);
     drop(s);
@@ -245,4 +252,49 @@ fn a_stream_that_claims_more_than_fits_is_believed_as_far_as_there_is_room() {
     let room = b.capacity();
     assert_eq!(host.run(s.read_buf(&mut b)).expect("read"), room);
     assert_eq!(b.len(), room);
+}
+
+/// A socket of the test's own as a stream.
+struct Own(UnixStream);
+
+impl StreamImpl for Own {
+    fn poll_read(&mut self, _: &mut Context<'_>, to: &mut [u8]) -> Poll<Result<usize, Error>> {
+        Poll::Ready((&self.0).read(to).map_err(Into::into))
+    }
+    fn poll_write(&mut self, _: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        Poll::Ready((&self.0).write(from).map_err(Into::into))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+    fn info(&self) -> StreamInfo<'_> {
+        StreamInfo::default()
+    }
+    fn raw_fd(&self) -> Option<BorrowedSocket<'_>> {
+        Some(self.0.as_fd())
+    }
+    fn take_raw(&mut self) -> Option<RawSocket> {
+        self.0.try_clone().ok().map(RawSocket::new)
+    }
+    fn unread(&mut self, _: Buf) {}
+}
+
+#[test]
+fn a_raw_socket_is_owned_by_whoever_has_it() {
+    let (ours, mut other) = UnixStream::pair().expect("sockets");
+    let n = ours.as_raw_fd();
+    let stream = Stream::new(Own(ours));
+    assert_eq!((stream.raw_fd(), stream.fd().map(|fd| fd.as_raw_fd())), (Some(n.into()), Some(n)));
+    let mut raw = stream.take_raw().expect("it gives its socket");
+    let socket = raw.take_socket().map(UnixStream::from).expect("once");
+    assert!(raw.take_socket().is_none() && raw.can_recv && raw.can_send);
+    drop(raw);
+    (&socket).write_all(b"x").expect("it is open");
+    // One that nobody takes is closed.
+    drop(RawSocket::new(socket));
+    let mut all = Vec::new();
+    assert_eq!(other.read_to_end(&mut all).expect("the other end"), 1);
 }

@@ -149,7 +149,7 @@ async fn a_connected_socket_is_adopted() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (mut server, _) = listener.accept().unwrap();
-    let fd = platform::into_raw_fd(client.into_std().unwrap());
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(client.into_std().unwrap()).into();
     // SAFETY: the descriptor is given away.
     let adopted: Result<Stream, Error> = unsafe { adopt(fd) }.into();
     let mut adopted = adopted.unwrap();

@@ -1,6 +1,6 @@
 //! What differs between systems about descriptors and sockets. Everything else of the host is the same everywhere.
 
-use anyproxy_module_api::abi::{bytes::IoVec, net::SocketOptions};
+use anyproxy_module_api::abi::{bytes::IoVec, fd::BorrowedFile, net::SocketOptions};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io::{self, IoSlice},
@@ -9,13 +9,19 @@ use std::{
 
 #[cfg(unix)]
 mod imp {
-    use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+    use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+    pub(crate) fn borrowed(s: &impl AsRawFd) -> BorrowedFd<'_> {
+        // SAFETY: whoever has one keeps it open for as long as it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(s.as_raw_fd()) }
+    }
+    pub(crate) fn owned(s: impl IntoRawFd) -> OwnedFd {
+        // SAFETY: it was given up.
+        unsafe { OwnedFd::from_raw_fd(s.into_raw_fd()) }
+    }
 
     pub(crate) fn raw_fd(s: &impl AsRawFd) -> i64 {
         s.as_raw_fd().into()
-    }
-    pub(crate) fn into_raw_fd(s: impl IntoRawFd) -> i64 {
-        s.into_raw_fd().into()
     }
     pub(crate) fn socket_from_raw_fd(fd: i64) -> std::io::Result<socket2::Socket> {
         let fd = i32::try_from(fd).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
@@ -26,13 +32,19 @@ mod imp {
 
 #[cfg(windows)]
 mod imp {
-    use std::os::windows::io::{AsRawSocket, FromRawSocket, IntoRawSocket};
+    use std::os::windows::io::{AsRawSocket, BorrowedSocket, FromRawSocket, IntoRawSocket, OwnedSocket};
+
+    pub(crate) fn borrowed(s: &impl AsRawSocket) -> BorrowedSocket<'_> {
+        // SAFETY: whoever has one keeps it open for as long as it is borrowed.
+        unsafe { BorrowedSocket::borrow_raw(s.as_raw_socket()) }
+    }
+    pub(crate) fn owned(s: impl IntoRawSocket) -> OwnedSocket {
+        // SAFETY: it was given up.
+        unsafe { OwnedSocket::from_raw_socket(s.into_raw_socket()) }
+    }
 
     pub(crate) fn raw_fd(s: &impl AsRawSocket) -> i64 {
         s.as_raw_socket().cast_signed()
-    }
-    pub(crate) fn into_raw_fd(s: impl IntoRawSocket) -> i64 {
-        s.into_raw_socket().cast_signed()
     }
     pub(crate) fn socket_from_raw_fd(fd: i64) -> std::io::Result<socket2::Socket> {
         let socket = u64::try_from(fd).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
@@ -41,7 +53,7 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{into_raw_fd, raw_fd, socket_from_raw_fd};
+pub(crate) use imp::{borrowed, owned, raw_fd, socket_from_raw_fd};
 
 /// The pieces as the system takes them; at most 64, the rest is for the next write.
 pub(crate) fn io_slices<'a>(from: &'a [IoVec<'_>]) -> super::stream::Slices<'a> {
@@ -171,16 +183,16 @@ pub(crate) fn set_defer_accept(_: &SockRef<'_>, _: bool) {}
 
 /// Sends from a file to a socket without a copy through this process.
 #[cfg(target_os = "linux")]
-pub(crate) fn sendfile(to: i64, file: i64, offset: u64, len: usize) -> io::Result<usize> {
+pub(crate) fn sendfile(to: i64, file: BorrowedFile<'_>, offset: u64, len: usize) -> io::Result<usize> {
     let mut at = offset.cast_signed();
     // SAFETY: plain numbers; `at` is ours for the call.
-    let n = unsafe { libc::sendfile(to as i32, file as i32, &raw mut at, len) };
+    let n = unsafe { libc::sendfile(to as i32, raw_fd(&file) as i32, &raw mut at, len) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n.unsigned_abs()) }
 }
 
 /// Elsewhere the caller reads and writes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn sendfile(_: i64, _: i64, _: u64, _: usize) -> io::Result<usize> {
+pub(crate) fn sendfile(_: i64, _: BorrowedFile<'_>, _: u64, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

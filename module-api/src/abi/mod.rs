@@ -11,8 +11,7 @@ pub mod export;
 pub mod export_macro;
 #[cfg(feature = "testing")]
 pub(crate) mod fake;
-#[cfg(unix)]
-mod fd;
+pub mod fd;
 pub mod host;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

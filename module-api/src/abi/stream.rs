@@ -8,6 +8,7 @@ pub use own::StreamImpl;
 use super::{
     bytes::{Buf, IoVec, Str},
     error::Error,
+    fd::{self, BorrowedFile, OwnedSocket},
     net::Addr,
     task::{FfiContext, with_ffi},
 };
@@ -56,8 +57,8 @@ pub struct StreamInfo<'a> {
 #[repr(C)]
 #[derive(Debug)]
 pub struct RawSocket {
-    /// The descriptor, non-blocking, owned by the receiver.
-    pub fd: i64,
+    /// The descriptor, non-blocking, owned; below 0: given on.
+    pub(super) fd: i64,
     /// Bytes already received.
     pub read_ahead: Buf,
     /// Bytes accepted by `write` and not yet sent.
@@ -66,6 +67,30 @@ pub struct RawSocket {
     pub can_recv: bool,
     /// Whether `fd` may be sent to.
     pub can_send: bool,
+}
+
+impl RawSocket {
+    /// None yet: to be written over.
+    const NONE: Self =
+        Self { fd: -1, read_ahead: Buf::new(), write_behind: Buf::new(), can_recv: false, can_send: false };
+
+    /// A socket that may be received from and sent to, with nothing read ahead or left to be sent.
+    pub fn new(socket: impl Into<OwnedSocket>) -> Self {
+        let fd = fd::given(socket.into());
+        Self { fd, read_ahead: Buf::new(), write_behind: Buf::new(), can_recv: true, can_send: true }
+    }
+
+    /// The socket, non-blocking. Once; else it is closed with this.
+    pub fn take_socket(&mut self) -> Option<OwnedSocket> {
+        // SAFETY: owned, and given on once.
+        unsafe { fd::taken(std::mem::replace(&mut self.fd, -1)) }
+    }
+}
+
+impl Drop for RawSocket {
+    fn drop(&mut self) {
+        drop(self.take_socket());
+    }
 }
 
 /// The functions of a stream. None of them unwinds; all are called on the stream's own thread.
@@ -292,11 +317,12 @@ impl Stream {
     pub fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
-        file: i64,
+        file: BorrowedFile<'_>,
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {
-        // SAFETY: data belongs to the table.
+        let file = fd::file_number(file);
+        // SAFETY: data belongs to the table; the file is open for the call.
         let n = with_ffi(cx, |f| unsafe { (self.vt().sendfile)(self.data, f, file, offset, len) });
         self.result(n)
     }
@@ -306,8 +332,7 @@ impl Stream {
     /// # Errors
     /// The stream itself, when it has no socket to give.
     pub fn take_raw(self) -> Result<RawSocket, Self> {
-        let mut out =
-            RawSocket { fd: -1, read_ahead: Buf::new(), write_behind: Buf::new(), can_recv: false, can_send: false };
+        let mut out = RawSocket::NONE;
         // SAFETY: data belongs to the table.
         if unsafe { (self.vt().take_raw)(self.data, &raw mut out) } { Ok(out) } else { Err(self) }
     }

@@ -87,7 +87,7 @@ impl FakeHost {
         (ours.named(server_name, alpn).counted(&self.state.live), Peer::new(theirs))
     }
 
-    /// The stream that `adopt(fd)` will make.
+    /// The stream that `adopt` will make of the socket with this number, which it closes.
     pub fn adoptable(&self, fd: i64) -> Peer {
         let (ours, theirs) = ends(Addr::NONE, Addr::NONE);
         self.state.adoptable.borrow_mut().insert(fd, ours);

@@ -8,7 +8,7 @@ use crate::{
     h1::{Body, ChunkedEncoder},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready};
+use anyproxy_module_api::{BorrowedFile, Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready};
 use queue::Queue;
 use std::{
     future::poll_fn,
@@ -248,7 +248,7 @@ impl Conn {
     pub(crate) fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
-        file: i64,
+        file: BorrowedFile<'_>,
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {

@@ -123,7 +123,7 @@ mod system {
 
     fn one(l: &TcpListener) -> io::Result<(Socket, Addr)> {
         let (socket, peer) = l.accept()?;
-        let socket = platform::socket_from_raw_fd(platform::into_raw_fd(socket))?;
+        let socket = socket2::Socket::from(platform::owned(socket));
         socket.set_nonblocking(true)?;
         Ok((socket, peer.into()))
     }

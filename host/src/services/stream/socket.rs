@@ -3,6 +3,7 @@
 use anyproxy_module_api::abi::{
     bytes::{Buf, IoVec},
     error::{Error, ErrorKind},
+    fd::{BorrowedFile, BorrowedSocket, OwnedSocket},
     net::{Addr, SocketOptions},
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
 };
@@ -28,7 +29,8 @@ trait Socket: Registered + Sized + 'static {
     }
     fn send_all(&self, from: &[io::IoSlice<'_>]) -> io::Result<usize>;
     fn fd(&self) -> i64;
-    fn into_fd(self) -> i64;
+    fn socket(&self) -> BorrowedSocket<'_>;
+    fn into_socket(self) -> OwnedSocket;
     fn as_ref(&self) -> socket2::SockRef<'_>;
 }
 
@@ -58,8 +60,11 @@ macro_rules! socket {
             fn fd(&self) -> i64 {
                 platform::raw_fd(self)
             }
-            fn into_fd(self) -> i64 {
-                platform::into_raw_fd(self)
+            fn socket(&self) -> BorrowedSocket<'_> {
+                platform::borrowed(self)
+            }
+            fn into_socket(self) -> OwnedSocket {
+                platform::owned(self)
             }
             fn as_ref(&self) -> socket2::SockRef<'_> {
                 socket2::SockRef::from(self)
@@ -209,17 +214,14 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         }
     }
 
-    fn raw_fd(&self) -> i64 {
-        match (&self.socket, &self.ahead) {
-            (Some(s), None) => s.fd(),
-            _ => -1,
-        }
+    fn raw_fd(&self) -> Option<BorrowedSocket<'_>> {
+        self.socket.as_ref().filter(|_| self.ahead.is_none()).map(|s| s.socket())
     }
 
     fn poll_sendfile(
         &mut self,
         cx: &mut Context<'_>,
-        file: i64,
+        file: BorrowedFile<'_>,
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {
@@ -227,12 +229,11 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn take_raw(&mut self) -> Option<RawSocket> {
-        let fd = self.socket.take()?.into_inner().ok()?.into_fd();
-        let mut read_ahead = Buf::new();
+        let mut raw = RawSocket::new(self.socket.take()?.into_inner().ok()?.into_socket());
         if let Some((buf, at)) = self.ahead.take().map(|a| *a) {
-            read_ahead = buf[at..].to_vec().into();
+            raw.read_ahead = buf[at..].to_vec().into();
         }
-        Some(RawSocket { fd, read_ahead, write_behind: Buf::new(), can_recv: true, can_send: true })
+        Some(raw)
     }
 
     fn set_reset(&mut self) {

@@ -69,6 +69,8 @@ pub(super) unsafe extern "C" fn connect(to: Addr, options: *const SocketOptions)
 }
 
 pub(super) unsafe extern "C" fn adopt(fd: i64) -> Outcome<Stream> {
+    // SAFETY: given up by the caller.
+    drop(unsafe { crate::abi::fd::taken(fd) });
     let state = here();
     let end = state.adoptable.borrow_mut().remove(&fd);
     end.map_or(Outcome::Err(Error::bare(ErrorKind::Invalid)), |e| Outcome::Ok(e.counted(&state.live)))

@@ -4,6 +4,7 @@ use super::{host, result};
 use crate::abi::{
     bytes::{Buf, Str},
     error::Error,
+    fd::{BorrowedFile, lent_file},
     host::Object,
     task::with_ffi,
 };
@@ -90,10 +91,10 @@ impl File {
         Ok(self.len()? == 0)
     }
 
-    /// The descriptor, for `Stream::poll_sendfile`; stays the file's.
-    pub fn fd(&self) -> i64 {
-        // SAFETY: the host's object.
-        unsafe { (host().file_fd)(self.0) }
+    /// The descriptor, for `Stream::poll_sendfile`; stays the file's. `None`: the platform's files have none.
+    pub fn fd(&self) -> Option<BorrowedFile<'_>> {
+        // SAFETY: the host's object, whose descriptor is open for as long.
+        unsafe { lent_file((host().file_fd)(self.0)) }
     }
 }
 

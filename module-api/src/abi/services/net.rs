@@ -4,6 +4,7 @@ use super::{counted, host, result};
 use crate::abi::{
     bytes::Str,
     error::{Error, ErrorKind},
+    fd::{self, AsSocket, OwnedSocket},
     host::{Object, Received, RecvBuf, Resolved, Transmit},
     net::{Addr, SocketOptions},
     stream::Stream,
@@ -23,13 +24,18 @@ pub async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream, Error>
     result(unsafe { (host().connect)(to, ptr::from_ref(options)) }.await)
 }
 
-/// A stream over a connected, non-blocking socket, which is given away.
+/// A stream over a connected socket, which is given away.
+///
+/// ```compile_fail
+/// // A number may be the descriptor of anybody.
+/// let stream = anyproxy_module_api::adopt(3_i64);
+/// ```
 ///
 /// # Errors
-/// When the descriptor is not one.
-pub fn adopt(fd: i64) -> Result<Stream, Error> {
-    // SAFETY: ownership of the descriptor goes to the host.
-    result(unsafe { (host().adopt)(fd) })
+/// When it is no socket.
+pub fn adopt(socket: impl Into<OwnedSocket>) -> Result<Stream, Error> {
+    // SAFETY: the socket goes to the host, which closes it also where it cannot use it.
+    result(unsafe { (host().adopt)(fd::given(socket.into())) })
 }
 
 /// A listening socket of the module's own, beside those of the configuration.
@@ -164,29 +170,55 @@ impl Drop for UdpSocket {
     }
 }
 
-/// Readiness of a descriptor of the module's own (an eventfd, another epoll, a ring).
+/// Readiness of a descriptor of the module's own (an eventfd, another epoll, a ring), which it keeps: owned, borrowed or
+/// behind a reference, it stays open for as long as it is watched.
+///
+/// ```compile_fail
+/// # use std::os::fd::AsFd;
+/// fn outlived(fd: std::os::fd::OwnedFd) -> anyproxy_module_api::SocketWatch<std::os::fd::BorrowedFd<'static>> {
+///     anyproxy_module_api::SocketWatch::new(fd.as_fd(), 1).unwrap()
+/// }
+/// ```
 #[derive(Debug)]
-pub struct SocketWatch(Object);
+pub struct SocketWatch<S> {
+    watch: Watch,
+    // Closed after its watch has ended.
+    socket: S,
+}
+
+#[derive(Debug)]
+struct Watch(Object);
 
 // SAFETY: see `UdpSocket`.
-unsafe impl Send for SocketWatch {}
+unsafe impl Send for Watch {}
 // SAFETY: as above.
-unsafe impl Sync for SocketWatch {}
+unsafe impl Sync for Watch {}
 
-impl SocketWatch {
-    /// Watches `fd`, which stays the caller's and must stay open until this is dropped.
+impl<S: AsSocket> SocketWatch<S> {
+    /// Watches it for some of `bits` (see `stream::ready`).
     ///
     /// # Errors
     /// What the system says.
-    pub fn new(fd: i64, bits: u8) -> Result<Self, Error> {
-        // SAFETY: plain arguments.
-        result(unsafe { (host().watch)(fd, bits) }).map(Self)
+    pub fn new(socket: S, bits: u8) -> Result<Self, Error> {
+        // SAFETY: open until the watch has ended.
+        let watch = result(unsafe { (host().watch)(fd::number(fd::socket_of(&socket)), bits) }).map(Watch)?;
+        Ok(Self { watch, socket })
+    }
+
+    /// The descriptor.
+    pub const fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Ends the watch and gives the descriptor back.
+    pub fn into_socket(self) -> S {
+        self.socket
     }
 
     /// Waits for any of `bits` (see `stream::ready`).
     pub fn poll_ready(&self, cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
         // SAFETY: the host's object.
-        match with_ffi(cx, |f| unsafe { (host().watch_poll)(self.0, f, bits) }) {
+        match with_ffi(cx, |f| unsafe { (host().watch_poll)(self.watch.0, f, bits) }) {
             0 => Poll::Pending,
             n => Poll::Ready(n),
         }
@@ -195,11 +227,11 @@ impl SocketWatch {
     /// A call on the descriptor said EAGAIN.
     pub fn clear_ready(&self, bits: u8) {
         // SAFETY: the host's object.
-        unsafe { (host().watch_clear)(self.0, bits) }
+        unsafe { (host().watch_clear)(self.watch.0, bits) }
     }
 }
 
-impl Drop for SocketWatch {
+impl Drop for Watch {
     fn drop(&mut self) {
         // SAFETY: given up once.
         unsafe { (host().watch_drop)(self.0) }

@@ -4,6 +4,7 @@ use super::{FAILED, PENDING, RawSocket, Stream, StreamInfo, StreamVtable, ready}
 use crate::abi::{
     bytes::{Buf, IoVec, Str},
     error::{Error, ErrorKind},
+    fd::{self, BorrowedFile, BorrowedSocket},
     task::{FfiContext, guard},
 };
 use std::task::{Context, Poll};
@@ -42,15 +43,15 @@ pub trait StreamImpl: 'static {
     fn bind(&mut self, _cx: &mut Context<'_>) {}
     /// Unbinds.
     fn unbind(&mut self) {}
-    /// The descriptor, or -1.
-    fn raw_fd(&self) -> i64 {
-        -1
+    /// The descriptor, where bytes of its own go straight through it.
+    fn raw_fd(&self) -> Option<BorrowedSocket<'_>> {
+        None
     }
     /// Sends from a file.
     fn poll_sendfile(
         &mut self,
         _cx: &mut Context<'_>,
-        _file: i64,
+        _file: BorrowedFile<'_>,
         _offset: u64,
         _len: usize,
     ) -> Poll<Result<usize, Error>> {
@@ -253,13 +254,16 @@ impl<S: StreamImpl> Table<S> {
     unsafe extern "C" fn raw_fd(d: *mut ()) -> i64 {
         // SAFETY: see `bind`.
         let h = unsafe { &*d.cast::<Holder<S>>() };
-        guard(|| h.stream.raw_fd()).unwrap_or(-1)
+        guard(|| h.stream.raw_fd().map(fd::number)).flatten().unwrap_or(-1)
     }
     unsafe extern "C" fn sendfile(d: *mut (), cx: &FfiContext<'_>, file: i64, offset: u64, len: usize) -> isize {
-        // SAFETY: see `bind`.
+        // SAFETY: see `bind`; the caller lends the file.
         unsafe {
             call::<S>(d, |h| {
-                let r = cx.with_context(|cx| h.stream.poll_sendfile(cx, file, offset, len));
+                let r = match fd::lent_file(file) {
+                    Some(file) => cx.with_context(|cx| h.stream.poll_sendfile(cx, file, offset, len)),
+                    None => Poll::Ready(Err(Error::bare(ErrorKind::Unsupported))),
+                };
                 h.keep(r)
             })
         }

@@ -1,6 +1,6 @@
 //! Files that bodies are made of: sent by the system where it can, read by whoever needs bytes.
 
-use anyproxy_module_api::abi::task::guard;
+use anyproxy_module_api::{BorrowedFile, abi::task::guard};
 use std::{fmt, fs::File, sync::Arc};
 
 /// An open file that several may hold, of whichever image opened it. Its functions may be called on any thread.
@@ -34,6 +34,19 @@ impl FileHandle {
     /// The descriptor, open for as long as this is held; below 0: the platform has none.
     pub const fn fd(&self) -> i64 {
         self.fd
+    }
+
+    /// The same, borrowed: for `Stream::poll_sendfile`.
+    #[cfg(unix)]
+    pub fn as_file(&self) -> BorrowedFile<'_> {
+        std::os::fd::AsFd::as_fd(self)
+    }
+
+    /// The same, borrowed: for `Stream::poll_sendfile`.
+    #[cfg(windows)]
+    pub fn as_file(&self) -> BorrowedFile<'_> {
+        // SAFETY: open for as long as this is held.
+        unsafe { BorrowedFile::borrow_raw(self.fd as std::os::windows::io::RawHandle) }
     }
 
     /// Whether both are of one opening.

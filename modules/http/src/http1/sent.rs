@@ -303,7 +303,7 @@ impl Sending {
     fn send_file(&mut self, conn: &mut Conn, cx: &mut Context<'_>) -> Result<bool, Fault> {
         let Some(part) = &mut self.file else { return Ok(false) };
         let len = usize::try_from(part.len).unwrap_or(usize::MAX).min(1 << 30);
-        match conn.poll_sendfile(cx, part.file.fd(), part.at, len) {
+        match conn.poll_sendfile(cx, part.file.as_file(), part.at, len) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(0)) => Err(GONE),
             Poll::Ready(Ok(n)) => {
