@@ -127,7 +127,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
 fn changes(result: &Value) -> String {
     let list = result.get("changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let word = |change: &Value, key: &str| change.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let lines = list.iter().map(|c| format!("{} needs {}", word(c, "directive"), word(c, "needs")));
+    let lines = list.iter().map(|c| match c.get("module") {
+        Some(_) => format!("the file of module {} needs {}", word(c, "module"), word(c, "needs")),
+        None => format!("{} needs {}", word(c, "directive"), word(c, "needs")),
+    });
     let head = if list.is_empty() {
         "the configuration is well; nothing changed"
     } else {

@@ -39,6 +39,7 @@ fn in_a_handler() {
     (&idle).write_all(b"x").expect("write");
     client::end(&idle);
     counted(&proxy, 4);
+    assert_eq!(proxy.status()["generation"]["panics"], 4);
     eventually("nothing is left", || (proxy.status()["process"]["sessions"] == 0).then_some(()));
 }
 
@@ -53,6 +54,7 @@ fn in_drop() {
     drop(victim);
     eventually("it ended", || (proxy.status()["process"]["sessions"] == 1).then_some(()));
     counted(&proxy, 1);
+    assert_eq!(proxy.status()["generation"]["panics"], 1);
     echo(&other, b"still here");
     assert!(proxy.alive());
 }
@@ -65,6 +67,7 @@ fn in_a_waker() {
         echo(&stream, b"x");
     }
     counted(&proxy, 3);
+    assert_eq!(proxy.status()["generation"]["panics"], 3);
     assert!(proxy.alive());
 }
 
@@ -79,6 +82,7 @@ fn in_worker_stop() {
     await_one_generation(&proxy);
     // One a worker.
     counted(&proxy, 2);
+    assert_eq!(proxy.status()["generation"]["panics"], 0, "they are the replaced generation's");
     echo(&client::connect(proxy.addr(0)), b"z");
 }
 
@@ -136,7 +140,8 @@ fn in_a_connector() {
     let origin = Origin::echo();
     let peer = format!("proxy_pass_faulty \"{}\" {{ faulty_connect \"panic\"; }}", origin.addr());
     let good = Origin::echo();
-    let upstream = format!("upstream \"two\" {{ balancer \"round_robin\"; {peer}; proxy_pass_tcp \"{}\"; }}\nnet {{", good.addr());
+    let upstream =
+        format!("upstream \"two\" {{ balancer \"round_robin\"; {peer}; proxy_pass_tcp \"{}\"; }}\nnet {{", good.addr());
     let config = crate::support::text(&[&faulty], &["proxy_pass_upstream \"two\"", &peer]);
     let config = config.replace("load_module \"tcp\"", "load_module \"tcp\" \"balancer\"").replace("net {", &upstream);
     let mut proxy = Proxy::start(&config);
@@ -148,6 +153,7 @@ fn in_a_connector() {
     assert!(tried > 0, "{}", proxy.log());
     client::end(&client::connect(proxy.addr(1)));
     counted(&proxy, tried + 1);
+    assert_eq!(proxy.status()["generation"]["panics"], tried + 1);
     assert_eq!(faults(&proxy, "tcp", "panics"), 0);
     assert!(proxy.alive());
 }

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,8 +144,10 @@ impl Control {
         let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();
         changes.extend(self.standing.pending(&built.standing));
         changes.sort();
-        let changes: Vec<_> =
-            changes.into_iter().map(|(name, needs)| json!({ "directive": name, "needs": needs.to_string() })).collect();
+        let changed = |(name, needs): (String, dump::Needs)| json!({ "directive": name, "needs": needs.to_string() });
+        let mut changes: Vec<_> = changes.into_iter().map(changed).collect();
+        let reload = dump::Needs::Reload.to_string();
+        changes.extend(built.cycle.exchanged(&self.cycle).map(|id| json!({ "module": id, "needs": reload })));
         tracing::info!("the configuration is well");
         let warnings = built.warnings.render(crate::config::diagnostic::Style::PLAIN);
         Ok(json!({ "hash": format!("{:016x}", built.cycle.hash), "changes": changes, "warnings": warnings }))
@@ -174,7 +176,11 @@ impl Control {
         let retired: Vec<_> = self
             .retired
             .values()
-            .map(|r| json!({ "epoch": r.cycle.epoch, "hash": format!("{:016x}", r.cycle.hash), "workers_left": r.workers.len() }))
+            .map(|r| {
+                let mut of = status::json::generation(r.cycle.epoch, r.cycle.hash, r.cycle.stats.panics.load(Relaxed));
+                of["workers_left"] = r.workers.len().into();
+                of
+            })
             .collect();
         let mut modules = serde_json::Map::new();
         for (n, i) in self.cycle.modules() {

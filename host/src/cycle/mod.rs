@@ -122,6 +122,15 @@ impl Cycle {
         self.instances.iter().enumerate().filter_map(|(n, i)| i.as_ref().map(|i| (n as u16, i)))
     }
 
+    /// Modules whose file is another one than in `before`.
+    pub fn exchanged(&self, before: &Self) -> impl Iterator<Item = &str> {
+        let differs = |(n, new): &(u16, &Instance)| {
+            let (id, mut old) = (self.module_id(*n), before.modules());
+            old.any(|(m, old)| before.module_id(m) == id && !Arc::ptr_eq(&old.image, &new.image))
+        };
+        self.modules().filter(differs).map(|(n, _)| self.module_id(n))
+    }
+
     /// A module's object for a block.
     #[inline]
     pub fn conf(&self, scope: ScopeId, module: u16) -> Conf {
