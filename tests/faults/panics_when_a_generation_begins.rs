@@ -31,8 +31,7 @@ fn in_worker_start() {
     let mut proxy = Proxy::start(&config("echo"));
     let stream = client::connect(proxy.addr(0));
     for again in [false, true] {
-        let refused =
-            if again { proxy.send("reinit") } else { proxy.reload_with(&config("panic_worker_start")) };
+        let refused = if again { proxy.send("reinit") } else { proxy.reload_with(&config("panic_worker_start")) };
         refused.assert(1, &["module faulty panicked in worker_start of worker 1"]);
         echo(&stream, b"x");
         for _ in 0..8 {

@@ -10,10 +10,14 @@ use crate::support::{Scripted, once};
 fn faults_and_tasks() {
     let Some(stamp) = module("http_stamp") else { return };
     let origin = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false);
-    let proxy = with(&[&stamp], &format!("local {{ http_stamp \"x\"; proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
+    let proxy =
+        with(&[&stamp], &format!("local {{ http_stamp \"x\"; proxy_pass_tcp \"{}\"; }}", origin.addr())).start();
     let asked = |fault: &str, body: &str| {
         let length = body.len();
-        once(&proxy, format!("POST / HTTP/1.1\r\nHost: a\r\nX-Fault: {fault}\r\nContent-Length: {length}\r\n\r\n{body}"))
+        once(
+            &proxy,
+            format!("POST / HTTP/1.1\r\nHost: a\r\nX-Fault: {fault}\r\nContent-Length: {length}\r\n\r\n{body}"),
+        )
     };
     assert_eq!(asked("panic", "").status, 500);
     assert_eq!(faults(&proxy, "http_stamp", "panics"), 1);

@@ -86,8 +86,9 @@ impl Zones {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter()
             .map(|((module, name), cell)| {
-                let (schema, bytes) =
-                    cell.export().ok_or_else(|| format!("module {module} panicked in export of its zone \"{name}\""))?;
+                let (schema, bytes) = cell
+                    .export()
+                    .ok_or_else(|| format!("module {module} panicked in export of its zone \"{name}\""))?;
                 Ok((module.clone(), name.clone(), schema, bytes))
             })
             .collect()

@@ -71,10 +71,7 @@ mod tests {
         ];
         assert_eq!(
             twice(all.into_iter()),
-            [
-                "modules a and b both have the balancer \"least\"",
-                "module b has two of the handler \"echo\""
-            ]
+            ["modules a and b both have the balancer \"least\"", "module b has two of the handler \"echo\""]
         );
     }
 }
