@@ -157,7 +157,16 @@ pub fn go_on(now: Current) {
 /// The same of a module in a session. Nothing is to be stated where it runs already, and is called back by what it called.
 #[inline]
 pub fn enter_in(session: &Session, module: u16) -> Option<Entered> {
+    is_other(&session.worker, module).then(|| enter(Current::in_session(session, module)))
+}
+
+/// The same of a module on its worker.
+#[inline]
+pub fn enter_on(worker: &WorkerGen, module: u16) -> Option<Entered> {
+    is_other(worker, module).then(|| enter(Current::on_worker(worker, module)))
+}
+
+fn is_other(worker: &WorkerGen, module: u16) -> bool {
     let runs = current();
-    let is_other = runs.module != module || !ptr::eq(runs.worker, &raw const *session.worker);
-    is_other.then(|| enter(Current::in_session(session, module)))
+    runs.module != module || !ptr::eq(runs.worker, worker)
 }

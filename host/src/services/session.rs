@@ -1,7 +1,7 @@
 //! Sessions as modules see them: the functions of the table that take a session's pointer, and the slots that modules
 //! keep in it.
 
-use super::current::{Current, enter};
+use super::current::enter_on;
 use crate::{
     session::{Session, Texts},
     worker::generation::WorkerGen,
@@ -53,7 +53,7 @@ impl Slots {
         // One by one: the list's memory is for the next exchange.
         while let Some(slot) = { self.0.borrow_mut().pop() } {
             let module = generation.cycle.module_of(slot.module);
-            let _who = enter(Current::on_worker(generation, module));
+            let _who = enter_on(generation, module);
             // SAFETY: given up once; the function belongs to the value.
             unsafe { (slot.drop)(slot.data) }
         }

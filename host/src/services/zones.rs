@@ -19,6 +19,9 @@ use std::{
 /// Schema and bytes.
 type Handed = (u32, Vec<u8>);
 
+/// Module, name, schema and bytes.
+type Exported = (String, String, u32, Vec<u8>);
+
 /// Module and name.
 type Key = (String, String);
 
@@ -70,11 +73,11 @@ impl Drop for ZoneCell {
 }
 
 impl Zones {
-    /// Everything as bytes, for the process that takes over: (module, name, schema, bytes).
+    /// Everything as bytes, for the process that takes over.
     ///
     /// # Errors
     /// Which zone could not be taken out; then all are used on.
-    pub fn export(&self) -> Result<Vec<(String, String, u32, Vec<u8>)>, String> {
+    pub fn export(&self) -> Result<Vec<Exported>, String> {
         let all = self.export_all();
         if all.is_err() {
             self.thaw();
@@ -82,7 +85,7 @@ impl Zones {
         all
     }
 
-    fn export_all(&self) -> Result<Vec<(String, String, u32, Vec<u8>)>, String> {
+    fn export_all(&self) -> Result<Vec<Exported>, String> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.iter()
             .map(|((module, name), cell)| {
@@ -95,7 +98,7 @@ impl Zones {
     }
 
     /// What the process before this one handed over.
-    pub fn import(&self, zones: Vec<(String, String, u32, Vec<u8>)>) {
+    pub fn import(&self, zones: Vec<Exported>) {
         let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         handed.extend(zones.into_iter().map(|(m, n, s, b)| ((m, n), (s, b))));
     }

@@ -123,7 +123,7 @@ mod system {
 
     fn one(l: &TcpListener) -> io::Result<(Socket, Addr)> {
         let (socket, peer) = l.accept()?;
-        let socket = socket2::Socket::from(platform::owned(socket));
+        let socket = Socket::from(platform::owned(socket));
         socket.set_nonblocking(true)?;
         Ok((socket, peer.into()))
     }

@@ -91,7 +91,7 @@ impl<'m, M: Module> Http<'m, M> {
         // SAFETY: the host checked name, version and fingerprint; the module is stopped before the provider.
         let table = unsafe { &*table.cast::<HttpTable>() };
         // A function of a later minor is there only if the provider's table is long enough.
-        (table.size >= size_of::<HttpTable>()).then(|| Self { table, module })
+        (table.size >= size_of::<HttpTable>()).then_some(Self { table, module })
     }
 
     /// Registers a hook. False: its name is taken in its stage, or its order contradicts others'.

@@ -81,7 +81,11 @@ impl Module for Faulty {
     type Worker = Held;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<Misbehave>().probe::<Ask>().connector::<Dial>().balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
+        registry
+            .handler::<Misbehave>()
+            .probe::<Ask>()
+            .connector::<Dial>()
+            .balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
     }
 
     fn create() -> Self {

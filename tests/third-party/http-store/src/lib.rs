@@ -89,10 +89,7 @@ impl Module for HttpStore {
             problems.fail("http_store: nobody provides http");
             return false;
         };
-        http.hook::<Lookup>()
-            && http.hook::<Store>()
-            && http.handler::<Twice>()
-            && http.handler::<Purge>()
+        http.hook::<Lookup>() && http.hook::<Store>() && http.handler::<Twice>() && http.handler::<Purge>()
     }
 
     fn worker_start(&self, _: u32) {}

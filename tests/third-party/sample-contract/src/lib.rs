@@ -3,7 +3,7 @@
 //!
 //! What is released never changes: a new function is a new trailing field and a new minor.
 
-use anyproxy_module_api::{Sink, abi::task::guard};
+use anyproxy_module_api::{Owner, Sink, abi::task::guard};
 use std::{mem::offset_of, slice};
 
 /// Name of the contract.
@@ -59,25 +59,41 @@ impl EchoTable {
     }
 }
 
-/// The contract as a consumer holds it: resolved in `prepare`, kept in the instance, valid as long as the generation.
+/// The contract as a consumer holds it: resolved in `prepare`, kept in the instance. The provider lives as long as their
+/// generation: in another one, where a static would be used, there is no answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Echo(&'static EchoTable);
+pub struct Echo {
+    table: *const EchoTable,
+    epoch: u32,
+}
+
+// SAFETY: the table may be used by all threads, and is looked at in its own generation only.
+unsafe impl Send for Echo {}
+// SAFETY: as above.
+unsafe impl Sync for Echo {}
 
 impl Echo {
     /// The provider of this generation; `None`: there is none.
     pub fn resolve() -> Option<Self> {
-        let table = anyproxy_module_api::contract(ID, VERSION.0, VERSION.1, LAYOUT)?;
-        // SAFETY: the host checked name, version and fingerprint; whoever holds `Echo` is stopped before the provider.
-        let table = unsafe { &*table.cast::<EchoTable>() };
+        let table = anyproxy_module_api::contract(ID, VERSION.0, VERSION.1, LAYOUT)?.cast::<EchoTable>();
+        // SAFETY: the host checked name, version and fingerprint; the generation that asks lives, and its provider.
+        let size = unsafe { (*table).size };
         // A function of a later minor is there only if the provider's table is long enough.
-        (table.size >= size_of::<EchoTable>()).then_some(Self(table))
+        (size >= size_of::<EchoTable>()).then(|| Self { table, epoch: anyproxy_module_api::epoch() })
     }
 
-    /// Appends the answer to `bytes`. False: the provider panicked.
+    /// Appends the answer to `bytes`. False: the provider panicked, or is another generation's.
     pub fn answer(self, bytes: &[u8], to: &mut Vec<u8>) -> bool {
+        if anyproxy_module_api::epoch() != self.epoch {
+            return false;
+        }
+        // SAFETY: of the generation that runs, which stops the provider last.
+        let EchoTable { provider, answer, .. } = unsafe { &*self.table };
+        // What it does, and a panic, is the provider's and not of whoever asks.
+        let _in = Owner::of(*provider).enter();
         let mut sink = Sink::to_vec(to);
         // SAFETY: the table's own provider; bytes and sink are borrowed for the call.
-        unsafe { (self.0.answer)(self.0.provider, bytes.as_ptr(), bytes.len(), &raw mut sink) }
+        unsafe { answer(*provider, bytes.as_ptr(), bytes.len(), &raw mut sink) }
     }
 }
 
@@ -95,6 +111,7 @@ const fn fingerprint(numbers: &[usize]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyproxy_module_api::testing::FakeHost;
 
     #[test]
     #[cfg(target_pointer_width = "64")]
@@ -116,8 +133,13 @@ mod tests {
         }
         static TWICE: Twice = Twice;
         static TABLE: EchoTable = EchoTable::new(&TWICE);
+        let host = FakeHost::new();
+        host.provide(ID, VERSION, LAYOUT, (&raw const TABLE).cast());
+        let echo = Echo::resolve().expect("it is offered");
         let mut out = Vec::new();
-        assert!(Echo(&TABLE).answer(b"ab", &mut out));
+        // A generation that is over may have taken its provider along.
+        assert!(!Echo { epoch: echo.epoch + 1, ..echo }.answer(b"ab", &mut out));
+        assert!(echo.answer(b"ab", &mut out));
         assert_eq!(out, b"abab");
     }
 }
