@@ -277,6 +277,8 @@ fn whoever_is_entered_runs_until_it_is_left() {
             assert_eq!(Owner::running(), two);
         }
         assert_eq!(Owner::running(), one);
+        let _host = nobody.enter();
+        assert_eq!(Owner::running(), one);
     }
     assert_eq!(Owner::running(), nobody);
 }

@@ -23,7 +23,7 @@ fn a_life_is_lived_in_order_and_undone_when_prepare_fails() {
     let m = ModuleUnderTest::<All>::start(&[]);
     assert_eq!(m.worker().get(), 0);
     m.stop();
-    assert_eq!(life(), ["create", "prepare", "commit", "worker_start", "drain", "worker_stop", "stop"]);
+    assert_eq!(life(), ["create", "prepare", "worker_start", "commit", "drain", "worker_stop", "stop"]);
 
     let fail = [Block::main().with(Directive::new("all_fail"))];
     let problems = ModuleUnderTest::<All>::try_start(&fail).expect_err("prepare fails");

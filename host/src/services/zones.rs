@@ -192,7 +192,7 @@ fn make(desc: &ZoneDesc<'_>, bytes: Option<Handed>) -> *mut () {
 
 pub(super) unsafe extern "C" fn zone(desc: *const ZoneDesc<'_>) -> Outcome<Zone> {
     let who = current();
-    let Some(cycle) = who.cycle() else {
+    let Some(cycle) = who.cycle().filter(|_| who.module != 0) else {
         return Outcome::Err(Error::new(ErrorKind::Unsupported, "zones are taken in prepare"));
     };
     // SAFETY: lent for the call.

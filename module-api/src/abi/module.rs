@@ -25,8 +25,8 @@ pub struct Place {
     pub conf: *const (),
 }
 
-/// The life of a generation, in order. See architecture: describe → create → conf … → prepare → settle → commit →
-/// worker_start → serve → drain → worker_stop → stop; `abort` undoes `prepare`.
+/// The life of a generation, in order. See architecture: describe → create → conf … → prepare → settle →
+/// worker_start → commit → serve → drain → worker_stop → stop; `abort` undoes `prepare`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
@@ -44,7 +44,8 @@ pub struct Life {
     pub commit: unsafe extern "C" fn(inst: *const ()),
     /// `prepare` is to be undone.
     pub abort: unsafe extern "C" fn(inst: *const ()),
-    /// On each worker, before it serves this generation. The worker's object; null: it panicked.
+    /// On each worker, before it serves this generation. The worker's object; null: it panicked, and the generation is
+    /// taken back.
     pub worker_start: unsafe extern "C" fn(inst: *const (), worker: u32) -> *mut (),
     /// On each worker: the generation is retired, finish.
     pub drain: unsafe extern "C" fn(inst: *const (), worker: *mut ()),

@@ -40,7 +40,7 @@ impl<M: Module> std::fmt::Debug for ModuleUnderTest<M> {
 }
 
 impl<M: Module> ModuleUnderTest<M> {
-    /// Takes the module through create, conf, prepare, commit and worker_start. Calls stand in the last block of `config`
+    /// Takes the module through create, conf, prepare, worker_start and commit. Calls stand in the last block of `config`
     /// until `select` says otherwise.
     ///
     /// # Panics
@@ -73,7 +73,7 @@ impl<M: Module> ModuleUnderTest<M> {
     /// # Errors
     /// As `try_start`.
     pub fn try_start_on(host: FakeHost, config: &[Block]) -> Result<Self, Vec<Problem>> {
-        // Up to the commit a generation is made off the workers.
+        // But for `worker_start` a generation is made off the workers.
         let worker = host.state.worker.take();
         let mut driver = Driver::<M>::create();
         let mut problems = Vec::new();
@@ -85,9 +85,11 @@ impl<M: Module> ModuleUnderTest<M> {
             driver.abort();
             return Err(problems);
         }
-        driver.commit();
         host.state.worker.set(worker);
         driver.worker_start(worker.unwrap_or(0));
+        host.state.worker.take();
+        driver.commit();
+        host.state.worker.set(worker);
         let mut m = Self { driver: Rc::new(driver), host, at: blocks.len() - 1, blocks, warnings: problems };
         m.select(m.at);
         Ok(m)

@@ -13,9 +13,9 @@ use std::{any::TypeId, cell::Cell, fmt, marker::PhantomData, ptr, sync::OnceLock
 
 /// A module. One value a generation of the configuration, shared by all workers.
 ///
-/// `create → conf (each block) → prepare → settle → commit → worker_start (each worker) → … → drain → worker_stop → drop`. If any
-/// module's `prepare` fails, `abort` is called on those before it, in reverse, and nothing has changed. Where a configuration is only
-/// checked, all are told to `abort`.
+/// `create → conf (each block) → prepare → settle → worker_start (each worker) → commit → … → drain → worker_stop → drop`. If any
+/// module's `prepare` fails, `abort` is called on those before it, in reverse, and nothing has changed; if a `worker_start` panics, on
+/// all, and those that had started are told to `worker_stop`. Where a configuration is only checked, all are told to `abort`.
 pub trait Module: Send + Sync + Sized + 'static {
     /// Its object for one block of the configuration.
     type Conf: Send + Sync + 'static;

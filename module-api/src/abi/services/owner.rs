@@ -22,23 +22,24 @@ impl Owner {
         Self(instance)
     }
 
-    /// It runs from now on, until the result is dropped: not longer than the call or the poll that enters it.
+    /// It runs from now on, until the result is dropped: not longer than the call or the poll that enters it. Nobody (a null
+    /// pointer) is not entered: a module does not run as the host.
     pub fn enter(self) -> Entered {
         // SAFETY: the pointer is compared only.
-        Entered(table().map_or(ptr::null(), |host| unsafe { (host.run_as)(self.0) }))
+        Entered(table().filter(|_| !self.0.is_null()).map(|host| unsafe { (host.run_as)(self.0) }))
     }
 }
 
 /// Whoever ran before runs again when this is dropped.
 #[must_use]
 #[derive(Debug)]
-pub struct Entered(*const ());
+pub struct Entered(Option<*const ()>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some(host) = table() {
+        if let (Some(host), Some(before)) = (table(), self.0) {
             // SAFETY: as in `enter`.
-            unsafe { (host.run_as)(self.0) };
+            unsafe { (host.run_as)(before) };
         }
     }
 }
