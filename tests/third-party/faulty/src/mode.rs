@@ -29,7 +29,7 @@ pub enum Mode {
     LateSlot,
     /// Once this is in force, `create` of the next generation panics.
     PanicCreate,
-    /// `worker_start` panics on the second worker.
+    /// `worker_start` panics on every worker but the first.
     PanicWorkerStart,
 }
 
