@@ -106,6 +106,22 @@ fn floods_of_frames_that_do_nothing_end_the_connection() {
     goes_on(&proxy);
 }
 
+/// What of an upload was on its way when it was refused costs nothing: it was allowed when it was sent.
+#[test]
+fn uploads_that_are_refused_at_once_do_not_end_the_connection() {
+    let proxy = server("http2_window \"256KiB\"\nlocal { return 403; }").start();
+    let mut raw = Raw::open(proxy.addr(0));
+    for stream in (1..).step_by(2).take(100) {
+        raw.send(HEADERS, END_HEADERS, stream, &section(false, "/"));
+        let end =
+            raw.until("the end of the stream", |f| f.kind == GOAWAY || (f.kind == RST_STREAM && f.stream == stream));
+        assert_eq!((end.kind, end.code()), (RST_STREAM, Reason::NO_ERROR), "{stream}");
+        assert!(raw.try_write(&frame(DATA, 0, stream, &[0; 16 << 10]).repeat(16)), "{stream}");
+    }
+    raw.get(201, "/");
+    raw.until("an answer", |f| f.kind == HEADERS && f.stream == 201);
+}
+
 #[test]
 fn a_client_that_reads_no_answers_to_its_pings_does_not_fill_memory() {
     let proxy = small("");

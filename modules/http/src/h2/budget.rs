@@ -22,6 +22,9 @@ pub(super) struct Budget {
     most_resets: u32,
     most_idle: u32,
     unsent: usize,
+    /// Bytes of DATA that may be on their way on streams that were closed here, and the most that can be.
+    in_flight: u32,
+    most_in_flight: u32,
 }
 
 impl Budget {
@@ -33,6 +36,8 @@ impl Budget {
             most_resets: config.resets,
             most_idle: config.idle_frames,
             unsent: config.unsent as usize,
+            in_flight: 0,
+            most_in_flight: config.connection_window,
         }
     }
 
@@ -52,6 +57,20 @@ impl Budget {
     pub(super) fn idle(&mut self) -> Result<(), Fatal> {
         self.idle = self.idle.checked_sub(1).ok_or(Fatal::calm("too many frames that do nothing"))?;
         Ok(())
+    }
+
+    /// A stream is closed on which the peer may have sent `left` bytes that are not here yet. Of all streams together they
+    /// are no more than the connection's window.
+    pub(super) fn closed(&mut self, left: u32) {
+        self.in_flight = self.in_flight.saturating_add(left).min(self.most_in_flight);
+    }
+
+    /// DATA came on a stream that is closed. True: it was sent in good faith, within the window that the stream had (RFC 9113
+    /// section 5.1).
+    pub(super) fn was_in_flight(&mut self, length: u32) -> bool {
+        let left = self.in_flight.checked_sub(length).filter(|_| length > 0);
+        self.in_flight = left.unwrap_or(self.in_flight);
+        left.is_some()
     }
 
     /// A frame came that does something.

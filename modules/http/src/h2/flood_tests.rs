@@ -87,7 +87,7 @@ fn frames_that_do_nothing() {
         number(RST_STREAM, 3, 1),
         frame(GOAWAY, 0, 0, &[0; 8]),
         frame(0x55, 0, 0, b"unknown"),
-        data(5, false, b"ignored"),
+        data(5, false, b""),
     ];
     for (at, frame) in frames.iter().enumerate() {
         let mut server = Side::server(config);
@@ -108,6 +108,67 @@ fn frames_that_do_nothing() {
             server.feed(&[frame.clone(), data(1, false, b"x")].concat()).unwrap();
         }
     }
+}
+
+/// Uploads that are refused at once: what comes of them meets closed streams.
+#[test]
+fn what_was_on_its_way_on_closed_streams_costs_nothing() {
+    let config = Config { idle_frames: 20, resets: 5, window: 100_000, ..Config::default() };
+    type Close = fn(&mut Side, u32);
+    let closes: [Close; 2] = [
+        |server, id| server.connection.reset(id, Code::NO_ERROR, &mut server.out),
+        |server, id| {
+            server.respond(id, true);
+            server.connection.reset(id, Code::NO_ERROR, &mut server.out);
+        },
+    ];
+    for close in closes {
+        let mut server = Side::server(config);
+        for round in 0..300 {
+            server.feed(&headers(stream(round), false, POST)).unwrap();
+            server.feed(&data(stream(round), false, &[0; 1000])).unwrap();
+            close(&mut server, stream(round));
+            // The window has 99 times that left; the connection's has less, and is given back.
+            for _ in 0..99 {
+                assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+            }
+        }
+    }
+    // Beyond it is no good faith.
+    let mut server = Side::server(config);
+    server.feed(&headers(1, false, POST)).unwrap();
+    server.connection.reset(1, Code::NO_ERROR, &mut server.out);
+    assert_eq!(flood(&mut server, 1000, |_| data(1, false, &[0; 1000])), 120);
+    // Many that were closed together, of which not each one is remembered.
+    let mut server = Side::server(Config { max_streams: 1000, ..config });
+    for round in 0..1000 {
+        server.feed(&headers(stream(round), false, POST)).unwrap();
+    }
+    for round in 0..1000 {
+        server.connection.reset(stream(round), Code::NO_ERROR, &mut server.out);
+    }
+    for round in 0..1000 {
+        assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+    }
+    // Such as were turned away, which is a cost of its own.
+    let mut server = Side::server(Config { max_streams: 0, ..config });
+    for round in 0..5 {
+        server.feed(&headers(stream(round), false, POST)).unwrap();
+        for _ in 0..100 {
+            assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+        }
+    }
+}
+
+/// A closed stream's window is no reason to let pass what comes of one that was complete.
+#[test]
+fn data_behind_the_end_is_an_error_whatever_else_is_on_its_way() {
+    let mut server = Side::server(Config::default());
+    server.feed(&[headers(1, false, POST), headers(3, true, GET)].concat()).unwrap();
+    server.connection.reset(1, Code::NO_ERROR, &mut server.out);
+    server.respond(3, true);
+    server.out.clear();
+    server.rejects(&data(3, false, b"x"), 3, Code::STREAM_CLOSED);
 }
 
 #[test]
