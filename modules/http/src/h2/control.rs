@@ -67,8 +67,12 @@ impl Connection {
             self.budget.idle()?;
             return Ok(None);
         };
-        self.budget.reset()?;
-        let key = self.streams.at(slot).key;
+        let (stream, server) = (self.streams.at(slot), self.role == Role::Server);
+        let (key, begun) = (stream.key, if server { stream.sent_head } else { stream.received_head });
+        // Who has begun to get an answer, or to give one, does as everybody who closes a page; before that it is work for nothing.
+        if !begun {
+            self.budget.reset()?;
+        }
         self.streams.complete(slot);
         let code = Code(u32::from_be_bytes(*bytes));
         Ok(Some(Event::Reset { stream: head.stream, key, code, own: false }))

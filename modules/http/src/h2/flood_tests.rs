@@ -3,6 +3,16 @@
 use super::frame::*;
 use super::wire_tests::*;
 use super::*;
+use std::cell::Cell;
+
+thread_local! {
+    /// The clock of connections that have one.
+    static NOW_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn clock() -> u64 {
+    NOW_MS.get()
+}
 
 /// Feeds `frame` again and again until it is fatal; how often that took.
 fn flood(side: &mut Side, most: usize, mut frame: impl FnMut(usize) -> Vec<u8>) -> usize {
@@ -220,6 +230,52 @@ fn answers_that_are_not_read() {
             server.feed(&attack(round)).unwrap();
             server.out.clear();
         }
+    }
+}
+
+#[test]
+fn what_is_used_up_comes_back_with_time_and_no_sooner() {
+    let config = Config { idle_frames: 100, resets: 50, clock, ..Config::default() };
+    let ping = |_| frame(PING, 0, 0, &[0; 8]);
+    let reset = |round| [headers(stream(round), true, GET), number(RST_STREAM, stream(round), 8)].concat();
+    // A ping each second, and a reset, for a day.
+    let mut server = Side::server(config);
+    for round in 0..86_400 {
+        NOW_MS.set(NOW_MS.get() + 1000);
+        server.feed(&[ping(round), reset(round)].concat()).unwrap();
+        server.out.clear();
+    }
+    // Floods are as bounded as ever, also where time passes meanwhile: each a tenth of what is there at once, a second.
+    for (attack, most) in [(&ping as &dyn Fn(usize) -> Vec<u8>, 100), (&reset, 50)] {
+        let mut server = Side::server(config);
+        let slowly = |round: usize| {
+            NOW_MS.set(NOW_MS.get() + (round % 10 == 0) as u64);
+            attack(round)
+        };
+        let rounds = flood(&mut server, 1000, slowly);
+        assert!((most..=most + 2).contains(&rounds), "{rounds}");
+        // What was not used does not add up.
+        let mut server = Side::server(config);
+        NOW_MS.set(NOW_MS.get() + 1_000_000);
+        assert_eq!(flood(&mut server, 1000, attack), 2 * most);
+    }
+}
+
+#[test]
+fn answers_that_have_begun_are_given_up_as_often_as_one_likes() {
+    let config = Config { resets: 5, ..Config::default() };
+    let mut server = Side::server(config);
+    for round in 0..1000 {
+        server.feed(&headers(stream(round), true, GET)).unwrap();
+        server.respond(stream(round), false);
+        server.connection.data(stream(round), b"x", false, &mut server.out);
+        server.feed(&number(RST_STREAM, stream(round), 8)).unwrap();
+    }
+    // A peer that needs no more of a request says so after its answer (RFC 9113 section 8.1).
+    let mut client = Side::client(config);
+    for _ in 0..1000 {
+        let id = client.request("POST", false);
+        client.feed(&[headers(id, true, &[(":status", "200")]), number(RST_STREAM, id, 0)].concat()).unwrap();
     }
 }
 

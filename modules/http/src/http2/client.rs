@@ -13,7 +13,7 @@ use crate::{
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Error, ErrorKind, tracing};
+use anyproxy_module_api::{Error, ErrorKind, now_ms, tracing};
 use std::{
     fmt,
     future::poll_fn,
@@ -35,6 +35,7 @@ pub(super) const CONFIG: Config = Config {
     resets: 1000,
     idle_frames: 10_000,
     unsent: 256 << 10,
+    clock: now_ms,
 };
 
 /// Runs a connection to its end.

@@ -69,6 +69,7 @@ fn config(conf: &Conf) -> Config {
         header_count: conf.header_count,
         extended_connect: true,
         unsent: FULL as u32,
+        clock: now_ms,
         ..Config::default()
     }
 }
