@@ -23,6 +23,7 @@ pub(crate) mod tunnel;
 mod turns;
 mod waiting;
 
+pub(crate) use entry::Gone;
 pub(crate) use stream::Body;
 
 use crate::{
