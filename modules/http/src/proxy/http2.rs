@@ -188,13 +188,19 @@ impl Awaited for Download {
 impl Download {
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
-            let message = match ready!(self.stream.poll_head(cx)) {
+            let mut message = match ready!(self.stream.poll_head(cx)) {
                 Ok(message) => message,
                 Err(gone) => return Poll::Ready(Err(self.lost(gone))),
             };
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             call.state.parts.borrow_mut().heads.upstream_received += bytes;
+            let Message { bytes, head, struck } = &mut message;
+            let keep = Keep { upgrade: false, trailers: true };
+            let method = call.state.parts.borrow().method();
+            if h1::strip_response(head, bytes, method, keep, struck).is_err() {
+                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
+            }
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.interim += 1;
@@ -208,13 +214,8 @@ impl Download {
             self.kept = None;
             self.answered = now().as_nanos() as u64;
             call.stage("answer");
-            let parts = &mut *call.state.parts.borrow_mut();
-            parts.response = message;
-            let method = parts.method();
-            let Message { bytes, head, struck } = &mut parts.response;
-            let keep = Keep { upgrade: false, trailers: true };
-            let stripped = h1::strip_response(head, bytes, method, keep, struck);
-            return Poll::Ready(stripped.map_err(|_| Fault::new(Who::Upstream, Cause::Malformed, 502)));
+            call.state.parts.borrow_mut().response = message;
+            return Poll::Ready(Ok(()));
         }
     }
 
