@@ -23,8 +23,8 @@ pub struct Config {
     /// A server takes extended `CONNECT` (RFC 8441).
     pub extended_connect: bool,
     /// Streams that may end in a reset by the peer, or in one that the peer provoked, for which none that was completed
-    /// makes up. CVE-2023-44487 and CVE-2025-8671 are such resets without end. One by the peer of a stream whose answer has
-    /// begun is none of them. So many at once, and as many again within ten seconds of `clock`; so with `idle_frames`.
+    /// makes up. CVE-2023-44487 and CVE-2025-8671 are such resets without end. One by the peer counts at a server, where the
+    /// answer has not begun. So many at once, and as many again within ten seconds of `clock`; so with `idle_frames`.
     pub resets: u32,
     /// Frames that do nothing for a message, for which none that does makes up.
     pub idle_frames: u32,

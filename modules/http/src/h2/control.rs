@@ -6,6 +6,7 @@ use super::code::{Code, Fatal};
 use super::connection::{Connection, Going, Role};
 use super::event::Event;
 use super::frame::{self, ACK, Head, MOST};
+use super::streams::Stream;
 
 impl Connection {
     #[inline(never)]
@@ -67,10 +68,10 @@ impl Connection {
             self.budget.idle()?;
             return Ok(None);
         };
-        let (stream, server) = (self.streams.at(slot), self.role == Role::Server);
-        let (key, begun) = (stream.key, if server { stream.sent_head } else { stream.received_head });
-        // Who has begun to get an answer, or to give one, does as everybody who closes a page; before that it is work for nothing.
-        if !begun {
+        let Stream { key, sent_head, .. } = *self.streams.at(slot);
+        // Who gives up an answer that has begun does as everybody who closes a page; before that it was work for nothing. A
+        // client has asked for no more than it wanted, whatever becomes of it.
+        if self.role == Role::Server && !sent_head {
             self.budget.reset()?;
         }
         self.streams.complete(slot);

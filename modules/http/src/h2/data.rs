@@ -200,6 +200,16 @@ impl Connection {
     #[cold]
     pub(super) fn stream_error(&mut self, stream: u32, code: Code, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
         self.budget.reset()?;
+        self.reset_by_error(stream, code, out)
+    }
+
+    /// The same where it is not the peer's doing.
+    pub(super) fn reset_by_error(
+        &mut self,
+        stream: u32,
+        code: Code,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Fatal> {
         self.budget.answer(out.len())?;
         frame::put_number(frame::RST_STREAM, stream, code.0, out);
         let Some(slot) = self.streams.find(stream) else {

@@ -170,6 +170,20 @@ fn what_was_on_its_way_on_closed_streams_costs_nothing() {
     }
 }
 
+/// A client may open as many streams as it likes until it has heard how many it may.
+#[test]
+fn streams_that_were_opened_before_settings_came_are_refused_one_by_one() {
+    let mut server = Side::new(Role::Server, Config { max_streams: 10, resets: 5, ..Config::default() });
+    server.feed(&[&PREFACE[..], &settings(&[])].concat()).unwrap();
+    for round in 0..400 {
+        server.feed(&headers(stream(round), true, GET)).unwrap();
+    }
+    let refused = server.sent().iter().filter(|(head, _)| head.kind == RST_STREAM).count();
+    assert_eq!((refused, server.connection.streams()), (390, 10));
+    server.feed(&frame(SETTINGS, ACK, 0, b"")).unwrap();
+    assert_eq!(flood(&mut server, 1000, |round| headers(stream(400 + round), true, GET)), 5);
+}
+
 /// A closed stream's window is no reason to let pass what comes of one that was complete.
 #[test]
 fn data_behind_the_end_is_an_error_whatever_else_is_on_its_way() {
@@ -271,11 +285,13 @@ fn answers_that_have_begun_are_given_up_as_often_as_one_likes() {
         server.connection.data(stream(round), b"x", false, &mut server.out);
         server.feed(&number(RST_STREAM, stream(round), 8)).unwrap();
     }
-    // A peer that needs no more of a request says so after its answer (RFC 9113 section 8.1).
+    // A peer that needs no more of a request says so after its answer (RFC 9113 section 8.1), and one that takes none refuses.
     let mut client = Side::client(config);
     for _ in 0..1000 {
         let id = client.request("POST", false);
         client.feed(&[headers(id, true, &[(":status", "200")]), number(RST_STREAM, id, 0)].concat()).unwrap();
+        let id = client.request("POST", false);
+        client.feed(&number(RST_STREAM, id, Code::REFUSED_STREAM.0)).unwrap();
     }
 }
 

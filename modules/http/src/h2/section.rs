@@ -117,7 +117,7 @@ impl Connection {
         }
         if self.streams.len() >= self.config.max_streams as usize {
             self.turned_away(end);
-            return self.stream_error(id, Code::REFUSED_STREAM, out);
+            return self.refused(id, out);
         }
         let too_large = self.block.is_too_large();
         let mut expected = UNKNOWN;
@@ -148,6 +148,16 @@ impl Connection {
         } else {
             Event::Head { stream: id, key: 0, end }
         }))
+    }
+
+    /// One stream more than allowed. A peer that does not know yet how many are has done nothing wrong.
+    #[cold]
+    fn refused(&mut self, id: u32, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
+        if self.acknowledged {
+            return self.stream_error(id, Code::REFUSED_STREAM, out);
+        }
+        self.budget.idle()?;
+        self.reset_by_error(id, Code::REFUSED_STREAM, out)
     }
 
     /// No stream is made of a request, whose content may be on its way.
