@@ -156,7 +156,9 @@ impl Connection {
             return Err(Fatal::protocol("a frame on an idle stream"));
         }
         // Whose it is needs not be remembered for that: a peer may have many streams closed at once.
-        if !self.streams.was_completed(head.stream) && self.budget.was_in_flight(head.length) {
+        // An end by itself goes with what is before it.
+        let length = if head.has(END_STREAM) { head.length.max(1) } else { head.length };
+        if !self.streams.was_completed(head.stream) && self.budget.was_in_flight(length) {
             return Ok(());
         }
         if self.streams.is_ignored(head.stream) {

@@ -158,8 +158,11 @@ fn what_was_on_its_way_on_closed_streams_costs_nothing() {
         server.connection.reset(stream(round), Code::NO_ERROR, &mut server.out);
     }
     for round in 0..1000 {
-        assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+        let rest = [data(stream(round), false, &[0; 1000]), data(stream(round), true, b"")].concat();
+        assert_eq!(server.feed(&rest), Ok(vec![]));
     }
+    server.feed(&headers(stream(1000), true, GET)).unwrap();
+    assert_eq!(server.feed(&headers(1, true, &[])), Ok(vec![]), "trailers of the first one");
     // Such as were turned away, which is a cost of its own.
     let mut server = Side::server(Config { max_streams: 0, ..config });
     for round in 0..5 {
@@ -263,7 +266,7 @@ fn what_is_used_up_comes_back_with_time_and_no_sooner() {
     for (attack, most) in [(&ping as &dyn Fn(usize) -> Vec<u8>, 100), (&reset, 50)] {
         let mut server = Side::server(config);
         let slowly = |round: usize| {
-            NOW_MS.set(NOW_MS.get() + (round % 10 == 0) as u64);
+            NOW_MS.set(NOW_MS.get() + u64::from(round.is_multiple_of(10)));
             attack(round)
         };
         let rounds = flood(&mut server, 1000, slowly);
