@@ -4,6 +4,7 @@ use std::io::Write;
 
 use harness::{Origin, client, pattern};
 
+use crate::h2::{Client, run};
 use crate::support::{OK, Scripted, answer, ask, get, head, once, proxy_to, server};
 
 fn post(framing: &str) -> String {
@@ -117,6 +118,29 @@ fn answers_without_a_body_have_none() {
             assert_eq!(a.status, status);
         }
         assert_eq!(origin.origin.accepted(), 1, "{method} {status}");
+    }
+}
+
+/// RFC 9110 section 15.3.6.
+#[test]
+fn an_answer_of_205_has_no_content_whatever_a_peer_says() {
+    for body in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "\r\n"]
+    {
+        let origin = Scripted::new(format!("HTTP/1.1 205 Reset Content\r\nX: y\r\n{body}"), true);
+        let proxy = proxy_to(origin.addr(), "");
+        let mut stream = client::connect(proxy.addr(0));
+        for method in ["GET", "HEAD", "GET"] {
+            let a = ask(&mut stream, format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(
+                (a.status, a.header("content-length"), a.header("x")),
+                (205, Some("0"), Some("y")),
+                "{}",
+                a.head
+            );
+            assert_eq!(a.text(), "");
+        }
+        let a = run(async { Client::open(proxy.addr(0)).await.get("/").await }).expect("an answer");
+        assert_eq!((a.status, a.text().as_str()), (205, ""));
     }
 }
 

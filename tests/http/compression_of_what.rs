@@ -227,3 +227,27 @@ fn a_nested_block_may_say_off_and_own_texts_are_compressed() {
     assert_eq!(coding(&a), Some("gzip"));
     assert!(undone("gzip", &a.body) == body);
 }
+
+/// Both say what a 200 to the same request would (RFC 9110 sections 15.3.7 and 15.4.5): a cache goes by it.
+#[test]
+fn what_has_not_changed_and_parts_depend_on_the_client_as_the_whole_does() {
+    for (status, kind, vary) in [
+        ("304 Not Modified", "ETag: \"a\"\r\n", true),
+        ("304 Not Modified", "Content-Type: text/css\r\n", true),
+        ("304 Not Modified", "Content-Type: image/png\r\n", false),
+        ("304 Not Modified", "Cache-Control: no-transform\r\n", false),
+        ("206 Partial Content", "Content-Type: text/css\r\nContent-Range: bytes 0-1/3000\r\n", true),
+        ("206 Partial Content", "Content-Type: multipart/byteranges; boundary=x\r\n", true),
+        ("206 Partial Content", "Content-Type: image/png\r\nContent-Range: bytes 0-1/3000\r\n", false),
+        ("206 Partial Content", "Content-Type: text/css\r\nContent-Encoding: br\r\n", false),
+    ] {
+        let length = if status.starts_with("206") { "Content-Length: 2\r\n\r\nab" } else { "\r\n" };
+        let origin = Scripted::new(format!("HTTP/1.1 {status}\r\n{kind}{length}"), false);
+        let proxy = compressing(origin.addr(), "");
+        for codings in ["gzip", "identity"] {
+            let a = once(&proxy, taking("/", codings));
+            assert!(status.starts_with(&a.status.to_string()), "{}", a.head);
+            assert_eq!(a.header("vary"), vary.then_some("Accept-Encoding"), "{status} {kind}");
+        }
+    }
+}

@@ -1,8 +1,12 @@
 //! What becomes of headers on their way.
 
+use std::io::Write;
+
 use harness::client;
 
-use crate::support::{OK, Scripted, ask, once, proxy_to};
+use crate::h2::*;
+use crate::http2_peers::before;
+use crate::support::{OK, Scripted, ask, get, head, once, proxy_to};
 
 #[test]
 fn headers_of_one_hop_stay_there_and_the_others_pass() {
@@ -169,4 +173,37 @@ fn a_request_that_may_pass_so_many_proxies_is_counted_down() {
     // To other methods it means nothing.
     assert_eq!(status("GET", "0"), 200);
     assert!(origin.seen().pop().expect("a request").0.contains("max-forwards: 0\r\n"));
+}
+
+/// It has no content (RFC 9110 section 8.6), and who believes the length waits for it.
+#[test]
+fn an_interim_answer_has_no_length_whatever_a_peer_says() {
+    let says = by_hand(|raw| {
+        raw.send(SETTINGS, 0, 0, b"");
+        while let Some(frame) = raw.frame() {
+            match frame.kind {
+                SETTINGS if frame.flags & ACK == 0 => raw.send(SETTINGS, ACK, 0, b""),
+                HEADERS => {
+                    // :status 103, content-length 5, and x: y; then 200.
+                    raw.send(HEADERS, END_HEADERS, frame.stream, b"\x08\x03103\x0f\x0d\x015\x00\x01x\x01y");
+                    raw.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &[0x88]);
+                }
+                _ => {}
+            }
+        }
+    });
+    let http1 = Scripted::new(
+        b"HTTP/1.1 103 E\r\nContent-Length: 5\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        false,
+    );
+    for proxy in [before(says.addr(), ""), proxy_to(http1.addr(), "")] {
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(get("/").as_bytes()).expect("write");
+        let interim = head(&mut stream).expect("a head").to_ascii_lowercase();
+        assert!(
+            interim.contains(" 103 ") && interim.contains("x: y") && !interim.contains("content-length"),
+            "{interim}"
+        );
+        assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 200 "));
+    }
 }

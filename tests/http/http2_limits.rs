@@ -1,5 +1,6 @@
 //! What a client of HTTP/2 may not do, and what a connection is not kept for.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use h2::Reason;
@@ -106,6 +107,57 @@ fn floods_of_frames_that_do_nothing_end_the_connection() {
     goes_on(&proxy);
 }
 
+/// What of an upload was on its way when it was refused costs nothing: it was allowed when it was sent.
+#[test]
+fn uploads_that_are_refused_at_once_do_not_end_the_connection() {
+    let proxy = server("http2_window \"256KiB\"\nlocal { return 403; }").start();
+    let mut raw = Raw::open(proxy.addr(0));
+    for stream in (1..).step_by(2).take(100) {
+        raw.send(HEADERS, END_HEADERS, stream, &section(false, "/"));
+        let end =
+            raw.until("the end of the stream", |f| f.kind == GOAWAY || (f.kind == RST_STREAM && f.stream == stream));
+        assert_eq!((end.kind, end.code()), (RST_STREAM, Reason::NO_ERROR), "{stream}");
+        assert!(raw.try_write(&frame(DATA, 0, stream, &[0; 16 << 10]).repeat(16)), "{stream}");
+    }
+    raw.get(201, "/");
+    raw.until("an answer", |f| f.kind == HEADERS && f.stream == 201);
+}
+
+/// A client may do for ever what it may do now and then: 1000 frames that do nothing at once, a tenth of that each second.
+#[test]
+fn pings_now_and_then_do_not_end_a_connection() {
+    let proxy = small("");
+    let mut raw = Raw::open(proxy.addr(0));
+    raw.write(&frame(PING, 0, 0, &[0; 8]).repeat(980));
+    for n in 1..=100_u64 {
+        let payload = n.to_be_bytes();
+        raw.send(PING, 0, 0, &payload);
+        raw.until("an answer to PING", |f| f.kind == PING && f.flags == ACK && f.payload == payload);
+        // It is the rate that counts.
+        std::thread::sleep(Duration::from_millis(15));
+    }
+}
+
+/// As gRPC's watches and event sources are: no work for nothing.
+#[test]
+fn answers_that_have_begun_may_be_given_up_without_end() {
+    let origin = Origin::start(|mut conn| {
+        while head(&mut conn).is_some() {
+            conn.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")?;
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    let mut raw = Raw::open(proxy.addr(0));
+    for stream in (1..).step_by(2).take(250) {
+        raw.get(stream, "/");
+        raw.until("some of the answer", |f| f.kind == DATA && f.stream == stream);
+        raw.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    }
+    raw.get(501, "/");
+    raw.until("some of the answer", |f| f.kind == DATA && f.stream == 501);
+}
+
 #[test]
 fn a_client_that_reads_no_answers_to_its_pings_does_not_fill_memory() {
     let proxy = small("");
@@ -162,7 +214,7 @@ fn a_preface_in_single_bytes_is_one() {
 fn a_preface_that_does_not_come_to_its_end_ends_the_connection() {
     let proxy = small("http_header_timeout \"300ms\"");
     let mut stream = client::connect(proxy.addr(0));
-    std::io::Write::write_all(&mut stream, &PREFACE[..16]).expect("write");
+    stream.write_all(&PREFACE[..16]).expect("write");
     let text = String::from_utf8_lossy(&client::read_to_end(&stream)).into_owned();
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{text}");
     // Nor does one wait for a request after it.

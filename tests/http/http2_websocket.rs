@@ -82,6 +82,11 @@ fn text(payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
 
 const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
+/// What answers the key that this proxy gives peers in place of its clients of HTTP/2 (RFC 6455 section 4.2.2).
+const ACCEPT: &str = "9B8qk1Hc5YMHFblyNgO+noIywOE=";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                        Sec-WebSocket-Accept: 9B8qk1Hc5YMHFblyNgO+noIywOE=\r\n";
+
 /// Accepts each handshake and sends bytes back as they come, to the end; how many are open.
 fn origin() -> (Origin, Arc<AtomicU64>) {
     let open = Arc::new(AtomicU64::new(0));
@@ -93,10 +98,7 @@ fn origin() -> (Origin, Arc<AtomicU64>) {
         {
             assert!(request.contains(line), "{line} in {request}");
         }
-        conn.write_all(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\
-              Sec-WebSocket-Protocol: chat\r\n\r\n",
-        )?;
+        conn.write_all(format!("{SWITCHED}Sec-WebSocket-Protocol: chat\r\n\r\n").as_bytes())?;
         count.fetch_add(1, Relaxed);
         let mut buf = [0; 4096];
         let end = loop {
@@ -221,7 +223,7 @@ fn a_reset_gives_up_the_peer() {
 fn a_peer_that_ends_ends_the_stream() {
     let origin = Origin::start(|mut conn| {
         let _ = head(&mut conn);
-        conn.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbye")?;
+        conn.write_all(format!("{SWITCHED}\r\nbye").as_bytes())?;
         conn.stream.shutdown(std::net::Shutdown::Write)?;
         let mut rest = Vec::new();
         conn.read_to_end(&mut rest)?;
@@ -277,4 +279,30 @@ fn a_handshake_that_is_none_is_refused() {
         assert_eq!(socket.read(4).await, [0x88, 2, 0x03, 0xea]);
         assert_eq!(socket.read(1).await, b"");
     });
+}
+
+/// A client of HTTP/2 has no key and sees no answer to one: it is this proxy that opens the WebSocket (RFC 6455 section 4.1).
+#[test]
+fn a_peer_that_has_not_understood_the_handshake_is_502() {
+    let right = format!("Upgrade: WebSocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n");
+    let wrong = [
+        right.replace(ACCEPT, "AAAA"),
+        right.replace("Accept", "Other"),
+        right.replace("WebSocket\r\n", "other\r\n"),
+        right.replace("Upgrade: WebSocket\r\n", ""),
+        right.replace("Connection: upgrade\r\n", ""),
+        format!("{right}Sec-WebSocket-Accept: {ACCEPT}\r\n"),
+    ];
+    for (lines, status) in wrong.into_iter().map(|lines| (lines, 502)).chain([(right, 200)]) {
+        let peer = Scripted::new(format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n"), true);
+        let proxy = serving(&format!("local {{ proxy_pass_tcp \"{}\"; }}", peer.addr()));
+        run(async {
+            let client = Client::open(proxy.addr(0)).await;
+            while !client.send.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+            let (response, _up) = client.begin(connect("/chat"), false).await.expect("a stream");
+            assert_eq!(response.await.expect("an answer").status(), status, "{lines}");
+        });
+    }
 }

@@ -185,5 +185,5 @@ fn a_101_of_http2_is_no_answer() {
     for request in [handshake("/"), get1("/")] {
         assert_eq!(once(&proxy, request).status, 502);
     }
-    proxy.await_line("access.log", "reason=upstream_transfer_reset", LIMIT);
+    proxy.await_line("access.log", "reason=upstream_transfer_malformed", LIMIT);
 }

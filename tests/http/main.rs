@@ -31,6 +31,7 @@ mod http2_peers_that_fail;
 mod http2_priorities;
 mod http2_refusals;
 mod http2_reload;
+mod http2_repeats;
 mod http2_streams;
 mod http2_websocket;
 mod http2_websocket_openings;

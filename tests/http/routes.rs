@@ -125,6 +125,7 @@ fn a_local_returns_a_status_a_text_or_another_address() {
     assert_eq!((gone.status, gone.text().as_str()), (410, "it is gone\n"));
     let nowhere = server("local { return 302; }");
     nowhere.check().assert(1, &["a redirection has a target", "return 302 \"/where/to\""]);
+    server("local { return 205 \"text\"; }").check().assert(1, &["205 has no content", "return 205"]);
     let empty = once(&proxy, get("/empty"));
     assert_eq!((empty.status, empty.header("content-length")), (204, None));
     let moved = once(&proxy, get("/x?y=z"));

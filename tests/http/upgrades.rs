@@ -82,6 +82,26 @@ fn an_upgrade_that_nobody_asked_for_is_refused() {
     assert_eq!(once(&proxy, crate::support::get("/")).status, 502);
 }
 
+/// RFC 9110 section 7.8.
+#[test]
+fn a_change_to_what_was_not_asked_for_is_refused() {
+    for (lines, status) in [
+        ("", 502),
+        ("Upgrade: other\r\n", 502),
+        ("Upgrade: websocket, other\r\n", 502),
+        ("Upgrade: websocket\r\nUpgrade: other\r\n", 502),
+        ("Upgrade: WebSocket\r\n", 101),
+    ] {
+        let answer = format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{lines}\r\n");
+        let origin = crate::support::Scripted::new(answer, true);
+        let proxy = proxy_to(origin.addr(), "");
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(REQUEST.as_bytes()).expect("write");
+        let head = head(&mut stream).expect("a head");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}: {head}");
+    }
+}
+
 #[test]
 fn an_operator_can_end_it() {
     let origin = Origin::start(|mut conn| {

@@ -80,6 +80,10 @@ impl Compress {
         if status == 304 {
             self.not_modified(parts);
         }
+        // As a 200 to the same request would (RFC 9110 sections 15.3.7 and 15.4.5).
+        if matches!(status, 206 | 304) && self.may_all(&parts.response) {
+            vary(&mut parts.response);
+        }
         let length = reply.length.or_else(|| parts.response.length());
         // Nothing at all would be no stream of a coding either.
         let least = self.least.max(1);
@@ -129,20 +133,31 @@ impl Compress {
         let Some(tag) = parts.response.value(Id::ETag).filter(|t| t.starts_with(b"\"")) else { return };
         let weak = [b"W/", tag].concat();
         let known = parts.request.joined(Id::IfNoneMatch).unwrap_or_default();
-        if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) {
-            if self.coding(parts).is_some() {
-                let _ = parts.response.set("ETag", &weak);
-            }
-            vary(&mut parts.response);
+        if known.split(|b| *b == b',').any(|tag| tag.trim_ascii() == weak) && self.coding(parts).is_some() {
+            let _ = parts.response.set("ETag", &weak);
         }
     }
 
     fn may(&self, response: &Message, status: u16) -> bool {
-        let plain = !is_bare(status) && status != 206 && response.value(Id::ContentEncoding).is_none();
-        let transform = response.joined(Id::CacheControl).is_none_or(|v| !contains(&v, b"no-transform"));
         let kind = response.value(Id::ContentType).unwrap_or_default();
-        plain && transform && compress::is_compressible(kind, &self.types)
+        !is_bare(status) && status != 206 && is_plain(response) && compress::is_compressible(kind, &self.types)
     }
+
+    /// Whether the whole of this part, or of what has not changed, would be compressed for some. Where no type is said it
+    /// may be.
+    fn may_all(&self, response: &Message) -> bool {
+        let fits = |kind: &[u8]| kind.starts_with(PARTS) || compress::is_compressible(kind, &self.types);
+        is_plain(response) && response.value(Id::ContentType).is_none_or(fits)
+    }
+}
+
+/// What several parts are sent as, whatever they are parts of (RFC 9110 section 14.6).
+const PARTS: &[u8] = b"multipart/byteranges";
+
+/// No coding is on it, and none is forbidden.
+fn is_plain(response: &Message) -> bool {
+    let forbidden = |v: Vec<u8>| contains(&v, b"no-transform");
+    response.value(Id::ContentEncoding).is_none() && !response.joined(Id::CacheControl).is_some_and(forbidden)
 }
 
 fn contains(list: &[u8], word: &[u8]) -> bool {

@@ -50,7 +50,7 @@ directive! {
 }
 
 directive! {
-    /// Answers every request with this status, and a text or the address of a redirection.
+    /// Answers every request with this status, and a text or the address of a redirection. 205 has no text.
     "return", Contexts::LOCAL,
     .args(&[
         ArgDesc::new("status", Kind::Int, "Status code.").required().bounds(200, 599),
@@ -336,6 +336,9 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
                 if redirects(status) && node.arg(1).is_none() {
                     let help = format!("return {status} \"/where/to\"");
                     problems.error(&node.span, "a redirection has a target", &help);
+                }
+                if status == 205 && node.arg(1).is_some() {
+                    problems.error(&node.span, "205 has no content (RFC 9110 section 15.3.6)", "return 205");
                 }
                 Answerer::Return { status, text: node.arg(1).map(|v| v.num as u32) }
             }

@@ -9,7 +9,9 @@ use crate::{
     Http, buffer, conditions,
     conf::{self, Answerer, Conf},
     conn::within,
-    core, direct, headers, hooks,
+    core, direct,
+    h1::Id,
+    headers, hooks,
     incoming::Incoming,
     max_forwards, multi_hop, pages, proxy,
     reply::{Body, Call, Reply},
@@ -34,6 +36,8 @@ pub(crate) enum Begun<'a> {
 /// Why a request is turned away before anybody is asked: the same as of a connection at layer 4.
 const DENIED: CloseReason = CloseReason::new(Who::Proxy, At::Access, Cause::Denied);
 const NO_SERVER: CloseReason = CloseReason::new(Who::Client, At::Route, Cause::NoRoute);
+/// 205 (RFC 9110 section 15.3.6).
+const RESET_CONTENT: u32 = 205;
 const NO_LOCAL: CloseReason = CloseReason::new(Who::Proxy, At::Route, Cause::NoRoute);
 
 /// Answers a request whose head is in the exchange's state.
@@ -70,6 +74,9 @@ pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
         change(reply, |reply| pages::apply(&conf.pages, call, reply));
         call.exchange.status.set(status());
     }
+    if call.exchange.status.get() == RESET_CONTENT {
+        empty(call, reply);
+    }
     if let Answerer::Static(files) = &conf.answerer
         && files.directio > 0
     {
@@ -89,6 +96,17 @@ pub(crate) fn finish(call: &Call<'_>, reply: &mut Reply) {
     if !conf.response_headers.is_empty() {
         headers::apply(&conf.response_headers, call);
     }
+}
+
+/// Takes the content out of an answer that has none: the client is to see that, not only its length (RFC 9110 section
+/// 15.3.6).
+#[cold]
+fn empty(call: &Call<'_>, reply: &mut Reply) {
+    let response = &mut call.state.parts.borrow_mut().response;
+    for id in [Id::ContentLength, Id::ContentEncoding, Id::ContentType] {
+        response.remove_known(id);
+    }
+    *reply = Reply::new(Body::Empty, Some(0));
 }
 
 /// Has `f` make another answer of it.

@@ -180,7 +180,7 @@ fn auth() {
 
 #[test]
 fn http2() {
-    run("http2", anyproxy_http::h2::check, 20, 400);
+    run("http2", anyproxy_http::h2::check, 21, 400);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The server's part of WebSocket's opening handshake over HTTP/1 (RFC 6455 section 4.2), for peers that have none.
+//! What a server answers in WebSocket's opening handshake over HTTP/1 (RFC 6455 section 4.2): for peers that have none, and
+//! to be checked of those that have (section 4.1).
 
 use super::auth::sextet;
 use sha1::{Digest, Sha1};

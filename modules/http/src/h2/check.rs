@@ -15,6 +15,7 @@ const CONFIG: Config = Config {
     resets: 16,
     idle_frames: 32,
     unsent: 1 << 12,
+    clock: || 0,
 };
 
 /// Feeds `bytes`, behind a preface and SETTINGS and without, to a server and to a client, at once and in pieces. Tells

@@ -4,7 +4,7 @@ use super::code::Fatal;
 use super::frame::{self, HEAD, MOST};
 
 /// What a connection allows its peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Streams that the peer may have open at once.
     pub max_streams: u32,
@@ -23,16 +23,19 @@ pub struct Config {
     /// A server takes extended `CONNECT` (RFC 8441).
     pub extended_connect: bool,
     /// Streams that may end in a reset by the peer, or in one that the peer provoked, for which none that was completed
-    /// makes up. CVE-2023-44487 and CVE-2025-8671 are such resets without end.
+    /// makes up. CVE-2023-44487 and CVE-2025-8671 are such resets without end. One by the peer counts at a server, where the
+    /// answer has not begun. So many at once, and as many again within ten seconds of `clock`; so with `idle_frames`.
     pub resets: u32,
     /// Frames that do nothing for a message, for which none that does makes up.
     pub idle_frames: u32,
     /// Bytes of unsent output from which on few answers to control frames are added.
     pub unsent: u32,
+    /// Monotonic time in milliseconds. Asked at the beginning, and then only where the peer has used up what it may.
+    pub clock: fn() -> u64,
 }
 
 impl Default for Config {
-    /// What servers usually announce.
+    /// What servers usually announce; no time passes.
     fn default() -> Self {
         Self {
             max_streams: 128,
@@ -46,6 +49,7 @@ impl Default for Config {
             resets: 200,
             idle_frames: 1000,
             unsent: 256 << 10,
+            clock: || 0,
         }
     }
 }

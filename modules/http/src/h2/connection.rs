@@ -136,7 +136,7 @@ impl Connection {
             block: Block::new(config.header_list, config.header_count),
             decoder: Decoder::new(config.header_table),
             encoder: Encoder::new(),
-            streams: Streams::new(),
+            streams: Streams::new(config.max_streams),
             early: Early::default(),
             send: Send::new(INITIAL_WINDOW),
             receive: Receive::new(config.connection_window),

@@ -6,6 +6,7 @@ use super::code::{Code, Fatal};
 use super::connection::{Connection, Going, Role};
 use super::event::Event;
 use super::frame::{self, ACK, Head, MOST};
+use super::streams::Stream;
 
 impl Connection {
     #[inline(never)]
@@ -67,8 +68,12 @@ impl Connection {
             self.budget.idle()?;
             return Ok(None);
         };
-        self.budget.reset()?;
-        let key = self.streams.at(slot).key;
+        let Stream { key, sent_head, .. } = *self.streams.at(slot);
+        // Who gives up an answer that has begun does as everybody who closes a page; before that it was work for nothing. A
+        // client has asked for no more than it wanted, whatever becomes of it.
+        if self.role == Role::Server && !sent_head {
+            self.budget.reset()?;
+        }
         self.streams.complete(slot);
         let code = Code(u32::from_be_bytes(*bytes));
         Ok(Some(Event::Reset { stream: head.stream, key, code, own: false }))

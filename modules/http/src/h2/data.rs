@@ -40,7 +40,7 @@ impl Connection {
         let end = head.has(END_STREAM);
         let Some(slot) = self.streams.find(head.stream) else {
             self.discard(head, start, out);
-            return self.closed(head.stream, out).map(|()| Step::Done(start));
+            return self.closed(head, out).map(|()| Step::Done(start));
         };
         let stream = self.streams.at(slot);
         let wrong = if stream.received_end {
@@ -149,16 +149,31 @@ impl Connection {
         self.state = if length == 0 { State::Head } else { State::Skip(length) };
     }
 
-    /// A frame of a stream that is not open, which only may come where the stream was reset (section 5.1).
+    /// DATA of a stream that is not open, which only may come where it was this side that closed it (section 5.1).
     #[cold]
-    pub(super) fn closed(&mut self, stream: u32, out: &mut Vec<u8>) -> Result<(), Fatal> {
-        if self.is_idle(stream) {
+    fn closed(&mut self, head: Head, out: &mut Vec<u8>) -> Result<(), Fatal> {
+        if self.is_idle(head.stream) {
             return Err(Fatal::protocol("a frame on an idle stream"));
         }
-        if self.streams.is_ignored(stream) {
+        // Whose it is needs not be remembered for that: a peer may have many streams closed at once.
+        // An end by itself goes with what is before it.
+        let length = if head.has(END_STREAM) { head.length.max(1) } else { head.length };
+        if !self.streams.was_completed(head.stream) && self.budget.was_in_flight(length) {
+            return Ok(());
+        }
+        if self.streams.is_ignored(head.stream) {
             return self.budget.idle();
         }
-        self.stream_error(stream, Code::STREAM_CLOSED, out).map(|_| ())
+        self.stream_error(head.stream, Code::STREAM_CLOSED, out).map(|_| ())
+    }
+
+    /// This side is done with a stream of which more may come.
+    pub(super) fn abandon(&mut self, slot: usize) {
+        let stream = self.streams.at(slot);
+        if !stream.received_end {
+            self.budget.closed(stream.receive.left());
+        }
+        self.streams.abandon(slot);
     }
 
     /// Whether nobody has opened a stream yet. None is ever pushed, so that those with even ids stay idle.
@@ -187,6 +202,16 @@ impl Connection {
     #[cold]
     pub(super) fn stream_error(&mut self, stream: u32, code: Code, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
         self.budget.reset()?;
+        self.reset_by_error(stream, code, out)
+    }
+
+    /// The same where it is not the peer's doing.
+    pub(super) fn reset_by_error(
+        &mut self,
+        stream: u32,
+        code: Code,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Fatal> {
         self.budget.answer(out.len())?;
         frame::put_number(frame::RST_STREAM, stream, code.0, out);
         let Some(slot) = self.streams.find(stream) else {
@@ -194,7 +219,7 @@ impl Connection {
             return Ok(None);
         };
         let key = self.streams.at(slot).key;
-        self.streams.abandon(slot);
+        self.abandon(slot);
         Ok(Some(Event::Reset { stream, key, code, own: true }))
     }
 
@@ -208,7 +233,7 @@ impl Connection {
             return None;
         };
         if let Some(slot) = self.streams.find(stream) {
-            self.streams.abandon(slot);
+            self.abandon(slot);
         }
         debug_assert!(self.role == Role::Client);
         Some(Event::Reset { stream, key, code: Code::REFUSED_STREAM, own: true })

@@ -3,6 +3,16 @@
 use super::frame::*;
 use super::wire_tests::*;
 use super::*;
+use std::cell::Cell;
+
+thread_local! {
+    /// The clock of connections that have one.
+    static NOW_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn clock() -> u64 {
+    NOW_MS.get()
+}
 
 /// Feeds `frame` again and again until it is fatal; how often that took.
 fn flood(side: &mut Side, most: usize, mut frame: impl FnMut(usize) -> Vec<u8>) -> usize {
@@ -87,7 +97,7 @@ fn frames_that_do_nothing() {
         number(RST_STREAM, 3, 1),
         frame(GOAWAY, 0, 0, &[0; 8]),
         frame(0x55, 0, 0, b"unknown"),
-        data(5, false, b"ignored"),
+        data(5, false, b""),
     ];
     for (at, frame) in frames.iter().enumerate() {
         let mut server = Side::server(config);
@@ -108,6 +118,84 @@ fn frames_that_do_nothing() {
             server.feed(&[frame.clone(), data(1, false, b"x")].concat()).unwrap();
         }
     }
+}
+
+/// Uploads that are refused at once: what comes of them meets closed streams.
+#[test]
+fn what_was_on_its_way_on_closed_streams_costs_nothing() {
+    let config = Config { idle_frames: 20, resets: 5, window: 100_000, ..Config::default() };
+    type Close = fn(&mut Side, u32);
+    let closes: [Close; 2] = [
+        |server, id| server.connection.reset(id, Code::NO_ERROR, &mut server.out),
+        |server, id| {
+            server.respond(id, true);
+            server.connection.reset(id, Code::NO_ERROR, &mut server.out);
+        },
+    ];
+    for close in closes {
+        let mut server = Side::server(config);
+        for round in 0..300 {
+            server.feed(&headers(stream(round), false, POST)).unwrap();
+            server.feed(&data(stream(round), false, &[0; 1000])).unwrap();
+            close(&mut server, stream(round));
+            // The window has 99 times that left; the connection's has less, and is given back.
+            for _ in 0..99 {
+                assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+            }
+        }
+    }
+    // Beyond it is no good faith.
+    let mut server = Side::server(config);
+    server.feed(&headers(1, false, POST)).unwrap();
+    server.connection.reset(1, Code::NO_ERROR, &mut server.out);
+    assert_eq!(flood(&mut server, 1000, |_| data(1, false, &[0; 1000])), 120);
+    // Many that were closed together, of which not each one is remembered.
+    let mut server = Side::server(Config { max_streams: 1000, ..config });
+    for round in 0..1000 {
+        server.feed(&headers(stream(round), false, POST)).unwrap();
+    }
+    for round in 0..1000 {
+        server.connection.reset(stream(round), Code::NO_ERROR, &mut server.out);
+    }
+    for round in 0..1000 {
+        let rest = [data(stream(round), false, &[0; 1000]), data(stream(round), true, b"")].concat();
+        assert_eq!(server.feed(&rest), Ok(vec![]));
+    }
+    server.feed(&headers(stream(1000), true, GET)).unwrap();
+    assert_eq!(server.feed(&headers(1, true, &[])), Ok(vec![]), "trailers of the first one");
+    // Such as were turned away, which is a cost of its own.
+    let mut server = Side::server(Config { max_streams: 0, ..config });
+    for round in 0..5 {
+        server.feed(&headers(stream(round), false, POST)).unwrap();
+        for _ in 0..100 {
+            assert_eq!(server.feed(&data(stream(round), false, &[0; 1000])), Ok(vec![]));
+        }
+    }
+}
+
+/// A client may open as many streams as it likes until it has heard how many it may.
+#[test]
+fn streams_that_were_opened_before_settings_came_are_refused_one_by_one() {
+    let mut server = Side::new(Role::Server, Config { max_streams: 10, resets: 5, ..Config::default() });
+    server.feed(&[&PREFACE[..], &settings(&[])].concat()).unwrap();
+    for round in 0..400 {
+        server.feed(&headers(stream(round), true, GET)).unwrap();
+    }
+    let refused = server.sent().iter().filter(|(head, _)| head.kind == RST_STREAM).count();
+    assert_eq!((refused, server.connection.streams()), (390, 10));
+    server.feed(&frame(SETTINGS, ACK, 0, b"")).unwrap();
+    assert_eq!(flood(&mut server, 1000, |round| headers(stream(400 + round), true, GET)), 5);
+}
+
+/// A closed stream's window is no reason to let pass what comes of one that was complete.
+#[test]
+fn data_behind_the_end_is_an_error_whatever_else_is_on_its_way() {
+    let mut server = Side::server(Config::default());
+    server.feed(&[headers(1, false, POST), headers(3, true, GET)].concat()).unwrap();
+    server.connection.reset(1, Code::NO_ERROR, &mut server.out);
+    server.respond(3, true);
+    server.out.clear();
+    server.rejects(&data(3, false, b"x"), 3, Code::STREAM_CLOSED);
 }
 
 #[test]
@@ -159,6 +247,54 @@ fn answers_that_are_not_read() {
             server.feed(&attack(round)).unwrap();
             server.out.clear();
         }
+    }
+}
+
+#[test]
+fn what_is_used_up_comes_back_with_time_and_no_sooner() {
+    let config = Config { idle_frames: 100, resets: 50, clock, ..Config::default() };
+    let ping = |_| frame(PING, 0, 0, &[0; 8]);
+    let reset = |round| [headers(stream(round), true, GET), number(RST_STREAM, stream(round), 8)].concat();
+    // A ping each second, and a reset, for a day.
+    let mut server = Side::server(config);
+    for round in 0..86_400 {
+        NOW_MS.set(NOW_MS.get() + 1000);
+        server.feed(&[ping(round), reset(round)].concat()).unwrap();
+        server.out.clear();
+    }
+    // Floods are as bounded as ever, also where time passes meanwhile: each a tenth of what is there at once, a second.
+    for (attack, most) in [(&ping as &dyn Fn(usize) -> Vec<u8>, 100), (&reset, 50)] {
+        let mut server = Side::server(config);
+        let slowly = |round: usize| {
+            NOW_MS.set(NOW_MS.get() + u64::from(round.is_multiple_of(10)));
+            attack(round)
+        };
+        let rounds = flood(&mut server, 1000, slowly);
+        assert!((most..=most + 2).contains(&rounds), "{rounds}");
+        // What was not used does not add up.
+        let mut server = Side::server(config);
+        NOW_MS.set(NOW_MS.get() + 1_000_000);
+        assert_eq!(flood(&mut server, 1000, attack), 2 * most);
+    }
+}
+
+#[test]
+fn answers_that_have_begun_are_given_up_as_often_as_one_likes() {
+    let config = Config { resets: 5, ..Config::default() };
+    let mut server = Side::server(config);
+    for round in 0..1000 {
+        server.feed(&headers(stream(round), true, GET)).unwrap();
+        server.respond(stream(round), false);
+        server.connection.data(stream(round), b"x", false, &mut server.out);
+        server.feed(&number(RST_STREAM, stream(round), 8)).unwrap();
+    }
+    // A peer that needs no more of a request says so after its answer (RFC 9113 section 8.1), and one that takes none refuses.
+    let mut client = Side::client(config);
+    for _ in 0..1000 {
+        let id = client.request("POST", false);
+        client.feed(&[headers(id, true, &[(":status", "200")]), number(RST_STREAM, id, 0)].concat()).unwrap();
+        let id = client.request("POST", false);
+        client.feed(&number(RST_STREAM, id, Code::REFUSED_STREAM.0)).unwrap();
     }
 }
 

@@ -47,6 +47,11 @@ impl Receive {
         Self { left: i64::from(window), released: 0 }
     }
 
+    /// Bytes that may come.
+    pub(super) fn left(self) -> u32 {
+        self.left.clamp(0, i64::from(MOST)) as u32
+    }
+
     /// Bytes were received; `false` where they are more than was allowed.
     #[inline]
     pub(super) fn take(&mut self, length: u32) -> bool {

@@ -1,6 +1,7 @@
 //! A codec for HTTP/2 connections (RFC 9113), with HPACK (RFC 7541), extended `CONNECT` (RFC 8441) and PRIORITY_UPDATE (RFC
 //! 9218), for both sides.
-//! Works on bytes that the caller holds; knows nothing of sockets, time, configuration or routes.
+//! Works on bytes that the caller holds; knows nothing of sockets, configuration or routes, and of time what
+//! [`Config::clock`] tells.
 //!
 //! What a peer can make it do, hold or answer is bounded by [`Config`]; a message that two readers could understand
 //! differently is refused, never repaired.

@@ -111,17 +111,20 @@ impl Connection {
         if self.going == Going::Final {
             // The peer knows from GOAWAY that nobody looks at it (section 6.8).
             self.streams.ignore(id);
+            self.turned_away(end);
             self.budget.idle()?;
             return Ok(None);
         }
         if self.streams.len() >= self.config.max_streams as usize {
-            return self.stream_error(id, Code::REFUSED_STREAM, out);
+            self.turned_away(end);
+            return self.refused(id, out);
         }
         let too_large = self.block.is_too_large();
         let mut expected = UNKNOWN;
         let (mut is_head, mut is_connect) = (false, false);
         if !too_large {
             let Some(request) = message::request(&self.block, self.config.extended_connect) else {
+                self.turned_away(end);
                 return self.stream_error(id, Code::PROTOCOL_ERROR, out);
             };
             (is_head, is_connect) = (request.is_head, request.is_connect);
@@ -145,6 +148,24 @@ impl Connection {
         } else {
             Event::Head { stream: id, key: 0, end }
         }))
+    }
+
+    /// One stream more than allowed. A peer that does not know yet how many are has done nothing wrong.
+    #[cold]
+    fn refused(&mut self, id: u32, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
+        if self.acknowledged {
+            return self.stream_error(id, Code::REFUSED_STREAM, out);
+        }
+        self.budget.idle()?;
+        self.reset_by_error(id, Code::REFUSED_STREAM, out)
+    }
+
+    /// No stream is made of a request, whose content may be on its way.
+    #[cold]
+    fn turned_away(&mut self, end: bool) {
+        if !end {
+            self.budget.closed(self.stream_window());
+        }
     }
 
     /// HEADERS on a stream that is not open, and cannot be opened.

@@ -142,7 +142,7 @@ impl Connection {
         if self.role == Role::Server || self.streams.at(slot).sent_head {
             frame::put_number(frame::RST_STREAM, stream, code.0, out);
         }
-        self.streams.abandon(slot);
+        self.abandon(slot);
     }
 
     /// Appends PING, which [`super::Event::Pong`] answers.

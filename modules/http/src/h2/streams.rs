@@ -28,7 +28,8 @@ pub(super) struct Stream {
     pub(super) priority: Option<Priority>,
 }
 
-/// The streams that were closed last: those whose frames may still be on their way, and those that are done with.
+/// The streams that were closed last: those whose frames may still be on their way (or as many as may be open, where that is
+/// more: the peer may not have heard of one of their ends), and those that are done with.
 const RESETS: usize = 128;
 const CLOSED: usize = 8;
 
@@ -41,20 +42,24 @@ pub(super) struct Streams {
     /// that are open together rarely meet. At least half of it is empty.
     map: Vec<(u32, u32)>,
     len: usize,
-    reset: [u32; RESETS],
+    reset: Vec<u32>,
+    most_reset: usize,
+    /// The place of the next one, once there are so many.
     resets: usize,
     closed: [u32; CLOSED],
     closes: usize,
 }
 
 impl Streams {
-    pub(super) fn new() -> Self {
+    /// None is open. `most` may be at once.
+    pub(super) fn new(most: u32) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
             map: vec![(0, 0); 16],
             len: 0,
-            reset: [0; RESETS],
+            reset: Vec::new(),
+            most_reset: RESETS.max(most as usize),
             resets: 0,
             closed: [0; CLOSED],
             closes: 0,
@@ -63,7 +68,9 @@ impl Streams {
 
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.slots.capacity() * size_of::<Stream>() + self.free.capacity() * 4 + self.map.capacity() * 8
+        self.slots.capacity() * size_of::<Stream>()
+            + (self.free.capacity() + self.reset.capacity()) * 4
+            + self.map.capacity() * 8
     }
 
     #[inline]
@@ -176,8 +183,12 @@ impl Streams {
 
     /// Frames of a stream that is not open may come.
     pub(super) fn ignore(&mut self, id: u32) {
-        self.reset[self.resets % RESETS] = id;
-        self.resets = self.resets.wrapping_add(1);
+        if self.reset.len() < self.most_reset {
+            self.reset.push(id);
+            return;
+        }
+        self.reset[self.resets] = id;
+        self.resets = (self.resets + 1) % self.most_reset;
     }
 
     /// Whether frames may come of a stream that is not open.
@@ -226,7 +237,7 @@ mod tests {
             (state >> 33) % limit
         };
         for stride in [1, 16, 64] {
-            let (mut streams, mut map, mut next) = (Streams::new(), HashMap::new(), 1u32);
+            let (mut streams, mut map, mut next) = (Streams::new(300), HashMap::new(), 1u32);
             for _ in 0..20_000 {
                 if below(2) == 0 && map.len() < 300 {
                     let slot = streams.insert(next, 1, 1);

@@ -2,7 +2,7 @@
 //! and sends what the streams have to say.
 
 use super::{
-    entry::Entry,
+    entry::{Entry, Gone},
     mux::{Broken, Link, Mux, Received},
     peers::{CHECKED, Peers},
     sending::send_trailers,
@@ -13,7 +13,7 @@ use crate::{
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Error, ErrorKind, tracing};
+use anyproxy_module_api::{Error, now_ms, tracing};
 use std::{
     fmt,
     future::poll_fn,
@@ -35,11 +35,12 @@ pub(super) const CONFIG: Config = Config {
     resets: 1000,
     idle_frames: 10_000,
     unsent: 256 << 10,
+    clock: now_ms,
 };
 
 /// Runs a connection to its end.
 pub(super) async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
-    poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
+    let gone = poll_fn(|cx| turn(&link, &peers, peer, cx)).await;
     // Who says nothing of HTTP/2 does not speak it: those who wait are not to try one after another.
     let failed = !link.borrow().codec.has_settings() && !link.borrow().alone;
     peers.forget(peer, &link, failed);
@@ -50,16 +51,17 @@ pub(super) async fn drive(link: Link, peers: Rc<Peers>, peer: u64) {
         opener.wake_by_ref();
     }
     for entry in mux.streams.iter_mut().flatten() {
-        if !entry.ended && entry.reset.is_none() {
-            entry.reset = Some(Code::INTERNAL_ERROR);
+        if !entry.ended && entry.gone.is_none() {
+            entry.gone = Some(gone);
         }
         entry.wake();
     }
 }
 
-fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()> {
+/// Reads and sends. Ready: the connection is over, and so are its streams.
+fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<Gone> {
     link.borrow_mut().note(cx);
-    let mut over = false;
+    let mut over = None;
     loop {
         let received = link.borrow_mut().receive(cx);
         match received {
@@ -67,7 +69,7 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
             Ok(Received::Event(_)) => {}
             Ok(Received::Later) => break,
             Ok(Received::End) => {
-                over = true;
+                over = Some(Gone::Ended);
                 break;
             }
             Err(Broken::Fatal(fatal)) => {
@@ -78,10 +80,10 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
                 } else {
                     tracing::info!(code, "connection to a peer ended: {why}");
                 }
-                over = true;
+                over = Some(Gone::Malformed);
                 break;
             }
-            Err(Broken::Stream(_)) => return Poll::Ready(()),
+            Err(Broken::Stream(_)) => return Poll::Ready(Gone::Ended),
         }
     }
     // Streams may have ended: each is looked for anew.
@@ -94,18 +96,20 @@ fn turn(link: &Link, peers: &Peers, peer: u64, cx: &mut Context<'_>) -> Poll<()>
     if let Some(opener) = mux.opener.as_ref().filter(|_| mux.codec.has_settings()) {
         opener.wake_by_ref();
     }
-    if mux.send(cx).is_err() || over {
-        return Poll::Ready(());
+    let sent = mux.send(cx);
+    if let Some(gone) = over.or_else(|| sent.is_err().then_some(Gone::Ended)) {
+        return Poll::Ready(gone);
     }
     let idle = mux.open == 0 && mux.opener.is_none();
     if (mux.alone || mux.codec.is_draining()) && idle && mux.conn.pending() == 0 {
-        return Poll::Ready(());
+        return Poll::Ready(Gone::Ended);
     }
     Poll::Pending
 }
 
 /// A head of an answer, for its stream.
 fn head(mux: &mut Mux, stream: u32, key: u32, end: bool) {
+    mux.proven = true;
     let mut message = Message::default();
     let block = mux.codec.block();
     let made = block.status().is_some_and(|status| {
@@ -117,7 +121,7 @@ fn head(mux: &mut Mux, stream: u32, key: u32, end: bool) {
             entry.heads.push_back(message);
             entry.ended |= end;
         } else {
-            entry.reset = Some(Code::PROTOCOL_ERROR);
+            entry.gone = Some(Gone::Malformed);
         }
         entry.wake();
     }
@@ -128,6 +132,8 @@ pub(crate) struct Stream {
     link: Link,
     key: u32,
     id: u32,
+    /// The connection had carried an answer before.
+    kept: bool,
 }
 
 impl fmt::Debug for Stream {
@@ -156,7 +162,7 @@ impl Stream {
         let key = mux.enter(Entry::new(id));
         mux.codec.set_key(id, key);
         mux.keep_ms = keep_ms;
-        Some(Self { link: Rc::clone(link), key, id })
+        Some(Self { link: Rc::clone(link), key, id, kept: mux.proven })
     }
 
     /// Where it is.
@@ -167,7 +173,12 @@ impl Stream {
     /// The same stream for another owner: this one has none any more.
     pub(crate) fn hand_over(&mut self) -> Self {
         let key = std::mem::replace(&mut self.key, u32::MAX);
-        Self { link: Rc::clone(&self.link), key, id: std::mem::take(&mut self.id) }
+        Self { link: Rc::clone(&self.link), key, id: std::mem::take(&mut self.id), kept: self.kept }
+    }
+
+    /// It is on a connection that carried an answer before it began: such a one may end at any time.
+    pub(crate) const fn is_on_kept(&self) -> bool {
+        self.kept
     }
 
     /// The peer takes extended CONNECT: it has said so (RFC 8441 section 3).
@@ -239,18 +250,17 @@ impl Stream {
     /// The next head of an answer.
     ///
     /// # Errors
-    /// `Refused`: the peer has not begun with the request; `Reset`: the stream is gone.
-    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Result<Message, Error>> {
+    /// Why there is none.
+    pub(crate) fn poll_head(&self, cx: &Context<'_>) -> Poll<Result<Message, Gone>> {
         let mux = &mut *self.link.borrow_mut();
-        let Some(entry) = mux.entry(self.key) else { return Poll::Ready(Err(Error::bare(ErrorKind::Reset))) };
+        let Some(entry) = mux.entry(self.key) else { return Poll::Ready(Err(Gone::Reset)) };
         if let Some(message) = entry.heads.pop_front() {
             return Poll::Ready(Ok(message));
         }
-        match entry.reset {
-            Some(Code::REFUSED_STREAM) => Poll::Ready(Err(Error::bare(ErrorKind::Refused))),
-            Some(_) => Poll::Ready(Err(Error::bare(ErrorKind::Reset))),
+        match entry.gone {
+            Some(gone) => Poll::Ready(Err(gone)),
             // An answer without a final head is none.
-            None if entry.ended => Poll::Ready(Err(Error::bare(ErrorKind::UnexpectedEof))),
+            None if entry.ended => Poll::Ready(Err(Gone::Malformed)),
             None => {
                 entry.note(cx);
                 Poll::Pending

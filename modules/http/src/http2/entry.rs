@@ -1,12 +1,25 @@
 //! What a connection of HTTP/2 keeps of one of its streams.
 
 use super::{inbox::Inbox, order::Order, turns::SHARE};
-use crate::{Http, core::priority::Parameters, h2::Code, message::Message};
+use crate::{Http, core::priority::Parameters, message::Message};
 use anyproxy_module_api::{Cause, CloseReason, Session, Stage, Task, Who};
 use std::{
     collections::VecDeque,
     task::{Context, Waker},
 };
+
+/// Why a stream has ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The peer has not begun with the request (RFC 9113 section 8.7).
+    Refused,
+    /// The other side has reset it.
+    Reset,
+    /// What came on it, or on the connection, is not HTTP/2.
+    Malformed,
+    /// The connection has ended under it.
+    Ended,
+}
 
 /// A stream whose answer is under way.
 #[derive(Debug)]
@@ -24,7 +37,7 @@ pub(super) struct Entry {
     /// Nothing more is received.
     pub(super) ended: bool,
     /// It is gone, and why.
-    pub(super) reset: Option<Code>,
+    pub(super) gone: Option<Gone>,
     /// Bytes that it may send before others, and whether it waits for some.
     pub(super) share: usize,
     pub(super) queued: bool,
@@ -44,7 +57,7 @@ impl Entry {
             received: Inbox::default(),
             trailers: Vec::new(),
             ended: false,
-            reset: None,
+            gone: None,
             share: SHARE,
             queued: false,
             order: Order::default(),

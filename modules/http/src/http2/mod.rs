@@ -23,6 +23,7 @@ pub(crate) mod tunnel;
 mod turns;
 mod waiting;
 
+pub(crate) use entry::Gone;
 pub(crate) use stream::Body;
 
 use crate::{
@@ -69,6 +70,7 @@ fn config(conf: &Conf) -> Config {
         header_count: conf.header_count,
         extended_connect: true,
         unsent: FULL as u32,
+        clock: now_ms,
         ..Config::default()
     }
 }

@@ -1,6 +1,13 @@
 //! A connection of HTTP/2 and its streams, of either side: what their tasks share.
 
-use super::{PREFACE, deadlines::Deadline, entry::Entry, request, share::DEAF, turns::Turns};
+use super::{
+    PREFACE,
+    deadlines::Deadline,
+    entry::{Entry, Gone},
+    request,
+    share::DEAF,
+    turns::Turns,
+};
 use crate::{
     Http,
     conn::Conn,
@@ -48,6 +55,8 @@ pub(crate) struct Mux {
     pub(super) session: Option<Session<Http>>,
     /// Of a server: the client has ended its side. It still hears the answers to what it has asked.
     pub(super) closed: bool,
+    /// Of a client: an answer has come on it.
+    pub(super) proven: bool,
     /// Of a client: it ends with its first stream.
     pub(super) alone: bool,
     /// Of a client: who opens its first stream once the peer has said what it allows.
@@ -79,6 +88,7 @@ impl Mux {
             open: 0,
             session: None,
             closed: false,
+            proven: false,
             alone: false,
             opener: None,
             over: false,
@@ -129,11 +139,15 @@ impl Mux {
                         entry.wake();
                     }
                 }
-                Some(Event::Reset { stream, key, code, .. }) => {
+                Some(Event::Reset { stream, key, code, own }) => {
                     if let Some(entry) = self.entry(key).filter(|e| e.id == stream) {
                         // What was complete before stays so (RFC 9113 section 8.1).
                         if !(entry.ended && code == Code::NO_ERROR) {
-                            entry.reset = Some(code);
+                            entry.gone = Some(match code {
+                                Code::REFUSED_STREAM => Gone::Refused,
+                                _ if own => Gone::Malformed,
+                                _ => Gone::Reset,
+                            });
                         }
                         entry.lose(Cause::Reset);
                     }
@@ -191,7 +205,7 @@ impl Mux {
                 return Poll::Ready(Ok(Some(bytes)));
             }
         }
-        if entry.reset.is_some() {
+        if entry.gone.is_some() {
             return Poll::Ready(Err(Error::bare(ErrorKind::Reset)));
         }
         if entry.ended {

@@ -102,7 +102,7 @@ impl Sending {
     /// Sends what may be sent of the piece; false: the windows, or the connection, take no more. `next` comes after it.
     fn send(&mut self, call: &Call<'_>, stream: &Body, next: Option<Bytes>, cx: &Context<'_>) -> Result<bool, Fault> {
         let mux = &mut *stream.link().borrow_mut();
-        if mux.entry(stream.key()).is_none_or(|e| e.reset.is_some()) || !mux.codec.is_open(stream.id()) {
+        if mux.entry(stream.key()).is_none_or(|e| e.gone.is_some()) || !mux.codec.is_open(stream.id()) {
             return Err(Fault::new(Who::Client, Cause::Reset, 0));
         }
         let end = self.ended && self.trailers.is_empty();

@@ -3,7 +3,10 @@
 use super::{BODY, unwell};
 use crate::{
     conn::Conn,
-    http2::peers::{CHECKED, Got, Peers},
+    http2::{
+        Gone,
+        peers::{CHECKED, Got, Peers},
+    },
     message::Message,
 };
 use anyproxy_http_contract::Bytes;
@@ -43,10 +46,9 @@ pub(super) async fn ask(
     }
     let mut before = 0;
     let head = loop {
-        let head = poll_fn(|cx| stream.poll_head(cx)).await.map_err(|e| match e.kind {
-            ErrorKind::Refused => unwell("the request was refused"),
-            ErrorKind::UnexpectedEof => unwell("interim answers only"),
-            _ => unwell("no answer by HTTP/2"),
+        let head = poll_fn(|cx| stream.poll_head(cx)).await.map_err(|gone| match gone {
+            Gone::Refused => unwell("the request was refused"),
+            Gone::Reset | Gone::Malformed | Gone::Ended => unwell("no answer by HTTP/2"),
         })?;
         if head.status() >= 200 {
             break head;

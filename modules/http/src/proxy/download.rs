@@ -3,6 +3,7 @@
 
 mod body;
 mod head;
+mod switch;
 mod unwanted;
 
 use super::{

@@ -11,7 +11,7 @@ use crate::{
     fault::Fault,
     h1::{self, Id, Keep, Method},
     headers,
-    http2::{client::Stream, tunnel},
+    http2::{Gone, client::Stream, tunnel},
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply, Upgrade},
@@ -19,7 +19,7 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, ErrorKind, Lease, Outcome, Session, Who, now, tracing};
+use anyproxy_module_api::{Cause, Lease, Outcome, Session, Who, now, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -58,6 +58,8 @@ pub(crate) struct Download {
     due_ms: u64,
     /// The peer has not begun with the request, and why.
     pub(super) refused: Option<Refused>,
+    /// The connection, which was kept, has ended before anything of an answer came.
+    pub(super) stale: bool,
     /// The client has heard of an answer.
     pub(super) told: bool,
     /// How many came before the one that counts.
@@ -111,6 +113,7 @@ impl Download {
             failed: Cell::new(false),
             due_ms: total::due_ms(call, conf),
             refused: None,
+            stale: false,
             told: false,
             interim: 0,
         })
@@ -165,8 +168,10 @@ impl Awaited for Download {
         });
         let r = r.await;
         watch.deadline_ms.set(0);
-        // One that it has not begun with says nothing of a peer: it ends connections as any server does.
-        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && self.refused.is_none());
+        // One that it has not begun with says nothing of a peer, nor does a kept connection that has ended: it ends them as
+        // any server does.
+        let usual = self.refused.is_some() || self.stale;
+        self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !usual);
         r
     }
 
@@ -183,18 +188,19 @@ impl Awaited for Download {
 impl Download {
     fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
-            let message = match ready!(self.stream.poll_head(cx)) {
+            let mut message = match ready!(self.stream.poll_head(cx)) {
                 Ok(message) => message,
-                Err(e) => {
-                    let ends = || if self.stream.is_leaving() { Refused::ByItsEnd } else { Refused::ByThePeer };
-                    self.refused = (e.kind == ErrorKind::Refused).then(ends);
-                    let cause = if self.refused.is_some() { Cause::Refused } else { Cause::Reset };
-                    return Poll::Ready(Err(Fault::new(Who::Upstream, cause, 502)));
-                }
+                Err(gone) => return Poll::Ready(Err(self.lost(gone))),
             };
             let (exchange, bytes) = (call.exchange, message.bytes.len() as u64);
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             call.state.parts.borrow_mut().heads.upstream_received += bytes;
+            let Message { bytes, head, struck } = &mut message;
+            let keep = Keep { upgrade: false, trailers: true };
+            let method = call.state.parts.borrow().method();
+            if h1::strip_response(head, bytes, method, keep, struck).is_err() {
+                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
+            }
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.interim += 1;
@@ -208,14 +214,27 @@ impl Download {
             self.kept = None;
             self.answered = now().as_nanos() as u64;
             call.stage("answer");
-            let parts = &mut *call.state.parts.borrow_mut();
-            parts.response = message;
-            let method = parts.method();
-            let Message { bytes, head, struck } = &mut parts.response;
-            let keep = Keep { upgrade: false, trailers: true };
-            let stripped = h1::strip_response(head, bytes, method, keep, struck);
-            return Poll::Ready(stripped.map_err(|_| Fault::new(Who::Upstream, Cause::Malformed, 502)));
+            call.state.parts.borrow_mut().response = message;
+            return Poll::Ready(Ok(()));
         }
+    }
+
+    /// There is no answer.
+    fn lost(&mut self, gone: Gone) -> Fault {
+        let cause = match gone {
+            Gone::Refused => {
+                let leaves = self.stream.is_leaving();
+                self.refused = Some(if leaves { Refused::ByItsEnd } else { Refused::ByThePeer });
+                Cause::Refused
+            }
+            Gone::Reset => Cause::Reset,
+            Gone::Malformed => Cause::Malformed,
+            Gone::Ended => {
+                self.stale = self.stream.is_on_kept() && self.interim == 0;
+                Cause::Closed
+            }
+        };
+        Fault::new(Who::Upstream, cause, 502)
     }
 
     /// The request's body, to the peer. True: something moved.

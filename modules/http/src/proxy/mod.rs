@@ -20,7 +20,7 @@ use crate::{
     reply::{Call, Reply},
     retry::Tries,
 };
-use anyproxy_module_api::{Cause, Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
+use anyproxy_module_api::{Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
 use extended::Asked;
 use fetch::{Awaited, head_alone};
 use http2::Refused;
@@ -29,8 +29,8 @@ use std::time::Duration;
 
 /// How often a request waits for a connection that somebody else makes.
 const ATTEMPTS: u32 = 3;
-/// How often a request that a peer of HTTP/2 has not begun with, or whose stream broke, is sent again. The last time it has
-/// a connection of its own.
+/// How often a request that peers of HTTP/2 have not begun with is sent again, if the block does not ask for more. The last
+/// time it has a connection of its own.
 const AGAIN: u32 = 2;
 
 /// A connection to a peer, with the use of it that is counted.
@@ -98,10 +98,10 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             return Err(Failure::Refused(400));
         }
     };
-    let mut again = 0;
+    let (mut refusals, mut replaced, mut own) = (0, false, false);
     let mut tries = Tries::new(conf.retry.as_deref());
     loop {
-        let way = Way { told: asked.is_some(), own: again == AGAIN };
+        let way = Way { told: asked.is_some(), own };
         let (stream, lease) = stream(call, conf, &mut tries, way, &incoming).await?;
         if asked.is_some() && !stream.takes_tunnels() {
             let fault = extended::not_taken(call, &lease.info());
@@ -131,20 +131,23 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
             }
             Err(fault) => fault,
         };
-        let (refused, told) = (download.refused, download.told);
+        let (refused, stale, told) = (download.refused, download.stale, download.told);
         incoming = download.into_incoming();
-        // A connection that ends says nothing of its peer: that is no reason to ask another one, and no try.
-        let stale = refused == Some(Refused::ByItsEnd) && again < AGAIN;
-        if !stale && tries.again_after(call, id, &fault, told, refused.is_some(), &mut incoming).await {
+        refusals += u32::from(refused.is_some());
+        // What a connection that ends does not take says nothing of its peer: that is no reason to ask another one, and no
+        // try. Nor does one that was kept and has ended; but of that the peer may have done something.
+        let (ends, stale) = (refused == Some(Refused::ByItsEnd), stale && !replaced && tries.may_repeat(call));
+        if !ends && !stale && tries.again_after(call, id, &fault, told, refused.is_some(), &mut incoming).await {
+            own = false;
             continue;
         }
-        let by_default = fault.who == Who::Upstream && fault.cause != Cause::Timeout && !tries.is_reason(&fault);
-        if again < AGAIN && (refused.is_some() || (by_default && tries.may_repeat(call))) && incoming.rewind() {
-            call.exchange.worker().stats.upstream_retried.add();
-            again += 1;
-            continue;
+        let untouched = refused.is_some() && refusals <= AGAIN;
+        if told || !(untouched || stale) || !incoming.rewind() {
+            return Err(Failure::Fault(fault));
         }
-        return Err(Failure::Fault(fault));
+        call.exchange.worker().stats.upstream_retried.add();
+        replaced |= stale;
+        own = stale || refusals == AGAIN;
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a request's head to that of its answer.
 
-use super::{Download, HEAD, Phase, malformed};
+use super::{Download, HEAD, Phase, malformed, switch};
 use crate::{
     conf::Conf,
     conn::ROUNDS,
@@ -119,15 +119,15 @@ impl Download {
     fn pass_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
         let parts = &mut *call.state.parts.borrow_mut();
         let method = parts.method();
+        let upgrades = parts.response.status() == 101;
+        if upgrades && !(self.upgrade && switch::is_as_asked(parts)) {
+            return Err(malformed(call.exchange, h1::Bad::Status));
+        }
         let Message { bytes, head, struck } = &mut parts.response;
         // The last line end was not kept.
         parts.heads.upstream_received += bytes.len() as u64 + 2;
         let status = head.status();
         let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call.exchange, why))?;
-        let upgrades = status == 101;
-        if upgrades && !self.upgrade {
-            return Err(malformed(call.exchange, h1::Bad::Status));
-        }
         let keep = Keep { upgrade: upgrades, trailers: false };
         h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
         if (100..200).contains(&status) && !upgrades {
