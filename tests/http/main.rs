@@ -14,6 +14,7 @@ mod connections_to_peers;
 mod credentials;
 mod direct_files;
 mod error_pages;
+mod false_bodies;
 mod files;
 mod forwarding;
 mod framing;

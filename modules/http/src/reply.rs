@@ -8,6 +8,7 @@ use crate::{
     fault::Fault,
     files,
     incoming::Incoming,
+    made::Made,
     pace,
     proxy::{self, Download},
     total,
@@ -126,7 +127,7 @@ pub(crate) enum Body {
     /// What the client sends.
     Echo(Box<Incoming>),
     /// What another module makes.
-    Module(contract::Body),
+    Module(Made),
     /// One part of another.
     Cut(Box<conditions::Cut>),
     /// Compressed as it passes.
@@ -177,7 +178,7 @@ impl Body {
                     *self = Self::Empty;
                     Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers.into()))))
                 }
-                Err(e) => Poll::Ready(Err(Fault::of_request(&e))),
+                Err(e) => Poll::Ready(Err(incoming.fault(&e))),
             },
         }
     }

@@ -292,7 +292,7 @@ async fn first_piece(call: &Call<'_>, conf: &Conf, mut body: Incoming) -> Result
         }
         body.poll_next(cx)
     });
-    let first = first.await.map_err(|e| buffer::failed(call, &e))?;
+    let first = first.await.map_err(|e| buffer::failed(call, &body, &e))?;
     body.put_back(first.map_or_else(Vec::new, |piece| piece.to_vec()));
     Ok(body)
 }

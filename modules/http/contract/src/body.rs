@@ -79,6 +79,14 @@ pub struct Body {
 
 const UNKNOWN: u64 = u64::MAX;
 
+/// Which body it is. See [`Body::id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyId {
+    data: usize,
+    vtable: usize,
+    length: u64,
+}
+
 unsafe extern "C" fn next<S: BodySource>(data: *mut (), cx: &FfiContext<'_>, out: *mut MaybeUninit<Out>) -> u32 {
     use std::mem::ManuallyDrop;
     // SAFETY: the box of `new`, used by one caller at a time; `out` is the caller's, for this call.
@@ -138,7 +146,8 @@ impl Body {
     /// No body.
     pub const EMPTY: Self = Self { data: ptr::null_mut(), vtable: ptr::null(), length: 0 };
 
-    /// What a source makes. `length`: its bytes, where they are known.
+    /// What a source makes. `length`: its bytes, where they are known. It frames the message: what is too much is cut off, and
+    /// what is too little, or too much, ends the connection (HTTP/2: the stream) and is in the error log.
     pub fn new<S: BodySource>(source: S, length: Option<u64>) -> Self {
         Self {
             data: Box::into_raw(Box::new(source)).cast(),
@@ -167,6 +176,16 @@ impl Body {
     /// There is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.data.is_null()
+    }
+
+    /// Whether `other` is this very body, or was it before it was given away.
+    pub fn is(&self, other: &BodyId) -> bool {
+        self.id() == *other
+    }
+
+    /// What tells it from all others that there are while it is.
+    pub fn id(&self) -> BodyId {
+        BodyId { data: self.data as usize, vtable: self.vtable as usize, length: self.length }
     }
 
     /// The next piece. `None`: it is complete. Not to be called again after that.

@@ -97,7 +97,8 @@ impl<M: Module> Exchange<M> {
         self.edit(which, HeadOp::Add, name, value)
     }
 
-    /// Removes the lines of a name. `Content-Length` too: when the body of an answer becomes another.
+    /// Removes the lines of a name. `Content-Length` of an answer too, which is only called for where no body is sent that
+    /// would tell the length (HEAD): else http says what the body's own is. False: as for `set`.
     pub fn remove(&self, which: Which, name: &str) -> bool {
         self.edit(which, HeadOp::Remove, name, b"")
     }
@@ -108,7 +109,8 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.status)(self.table.provider, self.raw()) as u16 }
     }
 
-    /// Begins an answer with this status and no headers, in place of whatever was there. False: `status` is none.
+    /// Begins an answer with this status and no headers, in place of whatever was there. False: `status` is none of 200 to
+    /// 599, nor 101 to a client that asks for another protocol ([`Answer::Upgrade`](crate::Answer::Upgrade)).
     pub fn respond(&self, status: u16) -> bool {
         // SAFETY: as above.
         unsafe { (self.table.respond)(self.table.provider, self.raw(), status.into()) }
@@ -120,11 +122,13 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.set_target)(self.table.provider, self.raw(), Slice::new(target)) }
     }
 
-    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF. By the version
+    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF, of which a
+    /// `Host` takes the place of the exchange's own; what frames the message is http's to say and is left out. By the version
     /// of HTTP that the local's `http_proxy` names, and of another peer where `http_retry` says so.
     ///
     /// # Errors
-    /// When no peer answers, with why; `Invalid`: the request is malformed.
+    /// When no peer answers, with why; `Invalid`: the request is malformed, has two `Host`, or its body is not as long as it
+    /// says.
     pub async fn fetch(&self, method: &str, target: &[u8], headers: &[u8], body: Body) -> Result<Fetched, Error> {
         let request = RawRequest { method: Str::new(method), target: Slice::new(target), headers: Slice::new(headers) };
         // SAFETY: as above; the request is read during the call.

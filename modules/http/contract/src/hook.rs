@@ -59,7 +59,8 @@ pub trait Hook<M: Module>: 'static {
     }
 
     /// Runs. `body` is the request's before somebody answered, the answer's after that; whoever passes it on gives it
-    /// back, or another in its place. Before a body becomes another, its `Content-Length` is to be removed.
+    /// back, or another in its place. `Content-Length` is http's to say: it is that of the body that is given back. Only to
+    /// HEAD, and with a status that has no body, nothing tells it: a filter that changes lengths removes the line there.
     fn run(exchange: Exchange<M>, body: Body) -> impl Future<Output = Result<Answer, Error>> + 'static;
 }
 
@@ -77,13 +78,15 @@ impl Http {
         (table.size >= size_of::<HttpTable>()).then_some(Self(table))
     }
 
-    /// Registers a hook, in `prepare`. False: its name is taken in its stage, or its order contradicts others'.
+    /// Registers a hook, in `prepare`. False: it cannot be taken, and the error log says why: its name is taken in its stage, its
+    /// order contradicts others', there are too many, or it is too late.
     pub fn hook<M: Module, H: Hook<M>>(self, module: &M) -> bool {
         // SAFETY: the table's own provider, which copies the hook.
         with_raw::<M, H>(module, |hook| unsafe { (self.0.add_hook)(self.0.provider, hook) })
     }
 
-    /// Registers what `http_router` calls by the name of `H`, in `prepare`. False: the name is taken.
+    /// Registers what `http_router` calls by the name of `H`, in `prepare`. False: the name is taken, or it is too late, as the
+    /// error log says.
     pub fn handler<M: Module, H: Hook<M>>(self, module: &M) -> bool {
         // SAFETY: as above.
         with_raw::<M, H>(module, |hook| unsafe { (self.0.add_handler)(self.0.provider, hook) })

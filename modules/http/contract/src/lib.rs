@@ -20,7 +20,7 @@ mod provider;
 mod table;
 mod upgrade;
 
-pub use body::{Body, BodySource, Segment};
+pub use body::{Body, BodyId, BodySource, Segment};
 pub use bytes::Bytes;
 pub use exchange::{Exchange, Fetched, Part};
 pub use file::{FileHandle, FilePart};

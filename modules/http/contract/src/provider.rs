@@ -8,7 +8,7 @@ use anyproxy_module_api::{
         task::{LocalFuture, guard},
     },
 };
-use std::{future::Future, ptr};
+use std::{future::Future, ptr, sync::Arc};
 
 /// An answer to a request of a module's own: status, header lines each with its CRLF, body.
 pub type Response = (u16, Vec<u8>, Body);
@@ -46,13 +46,13 @@ pub trait Provider: Module {
 #[derive(Debug)]
 pub struct Registered {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its stage, as a number.
     pub stage: u32,
     /// Hooks that it comes before and after.
-    pub before: Vec<String>,
+    pub before: Vec<Box<str>>,
     /// The same after.
-    pub after: Vec<String>,
+    pub after: Vec<Box<str>>,
     raw: RawHook<'static>,
 }
 
@@ -131,9 +131,9 @@ unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), 
     guard(|| {
         // SAFETY: the table's provider; the hook and its texts are lent for the call.
         let (provider, raw) = unsafe { (&*provider.cast::<P>(), *hook) };
-        let texts = |list: Slice<'_, Str<'_>>| list.iter().map(|t| t.as_str().to_owned()).collect();
+        let texts = |list: Slice<'_, Str<'_>>| list.iter().map(|t| t.as_str().into()).collect();
         let hook = Registered {
-            name: raw.name.as_str().to_owned(),
+            name: raw.name.as_str().into(),
             stage: raw.stage,
             before: texts(raw.before),
             after: texts(raw.after),

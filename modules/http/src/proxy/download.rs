@@ -155,7 +155,7 @@ impl Download {
                     done = self.incoming.is_done();
                     break;
                 }
-                Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                Poll::Ready(Err(e)) => return Err(self.incoming.fault(&e)),
                 Poll::Pending => break,
             }
             done = self.incoming.is_done();

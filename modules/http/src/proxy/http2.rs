@@ -236,7 +236,7 @@ impl Download {
                         self.uploaded = true;
                         return Ok(true);
                     }
-                    Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                    Poll::Ready(Err(e)) => return Err(self.incoming.fault(&e)),
                     Poll::Pending => return Ok(moved),
                 }
             }
