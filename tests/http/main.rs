@@ -39,6 +39,7 @@ mod keep_alive;
 mod modules_of_others;
 mod multi_hop;
 mod other_origins;
+mod other_upstreams;
 #[path = "../modules/support.rs"]
 mod others;
 mod paces;

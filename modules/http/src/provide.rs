@@ -10,7 +10,7 @@ use crate::{
     proxy,
 };
 use anyproxy_http_contract::{
-    Body, HeadOp, HttpTable, ID, LAYOUT, Part, Provider, Registered, Response, VERSION, Which,
+    self as contract, Body, HeadOp, HttpTable, ID, LAYOUT, Part, Provider, Registered, Response, VERSION, Which,
 };
 use anyproxy_module_api::{ContractTable, Error, ErrorKind, Session, Sink, tracing};
 use std::{future::Future, sync::Arc};
@@ -148,30 +148,23 @@ impl Provider for Http {
     fn fetch(
         &self,
         exchange: &Session<Self>,
-        method: &str,
-        target: &[u8],
-        headers: &[u8],
+        request: &contract::Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<> + 'static {
         let exchange = exchange.clone();
-        let state = request(&exchange, method, target, headers, body.length());
+        let (state, to) = (made(&exchange, request, body.length()), request.to);
         async move {
             let state = state?;
             let id = exchange.id;
             let body = Incoming::module(body, &Arc::from("fetch"), id);
-            proxy::fetch(exchange, state, body).await
+            proxy::fetch(exchange, state, body, to).await
         }
     }
 }
 
 /// A request of a module's own.
-fn request(
-    exchange: &Session<Http>,
-    method: &str,
-    target: &[u8],
-    headers: &[u8],
-    length: Option<u64>,
-) -> Result<State, Error> {
+fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
+    let contract::Request { method, target, headers, .. } = *asked;
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
     let parts = exchange.worker().request();
     {

@@ -2,7 +2,7 @@
 
 use crate::{Body, HeadOp, HttpTable, RawRequest, RawResponse, Which};
 use anyproxy_module_api::{
-    Error, Module, Session, SessionShared, Sink, Slice, Str,
+    Error, Module, Session, SessionShared, Sink, Slice, Str, Upstream,
     abi::task::{LocalFuture, guard},
 };
 use std::{fmt, ops::Deref};
@@ -27,6 +27,25 @@ pub enum Part {
     Version,
     /// The protocol that the connection is asked to change to, in small letters: `websocket`.
     Upgrade,
+}
+
+/// Which version of HTTP the peers of an upstream are asked by.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1
+    Http1 = 1,
+    /// HTTP/2
+    Http2 = 2,
+}
+
+/// Whom a request of a module's own goes to: an upstream that a directive of the module names (`Kind::Upstream`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct To {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// By which version.
+    pub speaks: Speaks,
 }
 
 /// One request and its answer. A session of its own by `Deref`: variables, slot, peers, log.
@@ -130,7 +149,40 @@ impl<M: Module> Exchange<M> {
     /// When no peer answers, with why; `Invalid`: the request is malformed, has two `Host`, or its body is not as long as it
     /// says.
     pub async fn fetch(&self, method: &str, target: &[u8], headers: &[u8], body: Body) -> Result<Fetched, Error> {
-        let request = RawRequest { method: Str::new(method), target: Slice::new(target), headers: Slice::new(headers) };
+        self.ask(None, method, target, headers, body).await
+    }
+
+    /// The same of the peers of another upstream, with the limits, retries and counters of that one. How long it is waited for,
+    /// and how many idle connections are kept, is as the local says; rules of the local for header lines do not apply.
+    ///
+    /// # Errors
+    /// As [`Exchange::fetch`].
+    pub async fn fetch_from(
+        &self,
+        to: To,
+        method: &str,
+        target: &[u8],
+        headers: &[u8],
+        body: Body,
+    ) -> Result<Fetched, Error> {
+        self.ask(Some(to), method, target, headers, body).await
+    }
+
+    async fn ask(
+        &self,
+        to: Option<To>,
+        method: &str,
+        target: &[u8],
+        headers: &[u8],
+        body: Body,
+    ) -> Result<Fetched, Error> {
+        let request = RawRequest {
+            method: Str::new(method),
+            target: Slice::new(target),
+            headers: Slice::new(headers),
+            speaks: to.map_or(0, |to| to.speaks as u32),
+            upstream: to.map_or(0, |to| to.upstream.number()),
+        };
         // SAFETY: as above; the request is read during the call.
         let future: LocalFuture<_> =
             unsafe { (self.table.fetch)(self.table.provider, self.raw(), &raw const request, body) };

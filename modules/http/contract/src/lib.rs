@@ -22,9 +22,9 @@ mod upgrade;
 
 pub use body::{Body, BodyId, BodySource, Segment};
 pub use bytes::Bytes;
-pub use exchange::{Exchange, Fetched, Part};
+pub use exchange::{Exchange, Fetched, Part, Speaks, To};
 pub use file::{FileHandle, FilePart};
 pub use hook::{Answer, Hook, Http, Stage};
-pub use provider::{Provider, Registered, Response};
+pub use provider::{Provider, Registered, Request, Response};
 pub use table::{HeadOp, HttpTable, ID, LAYOUT, RawAnswer, RawHook, RawRequest, RawResponse, VERSION, Which};
 pub use upgrade::Upgraded;

@@ -89,6 +89,10 @@ pub struct RawRequest<'a> {
     pub target: Slice<'a, u8>,
     /// Header lines, each with its CRLF, `Host` among them or not.
     pub headers: Slice<'a, u8>,
+    /// See `Speaks`; 0: the peers of the exchange's local are asked, as it says.
+    pub speaks: u32,
+    /// Else: the number of the upstream that is asked.
+    pub upstream: u32,
 }
 
 /// Its answer.
@@ -228,7 +232,7 @@ mod tests {
             ("RawHook.module", 64),
             ("RawHook.run", 80),
             ("RawAnswer", 56),
-            ("RawRequest", 48),
+            ("RawRequest", 56),
             ("RawResponse", 80),
             ("Body", 24),
             ("Bytes", 48),
