@@ -11,8 +11,8 @@ use crate::{
     reply::{Body, Call, Reply, Upgrade},
     respond::refuse,
 };
-use anyproxy_http_contract::{self as contract, Answer, BodySource, Registered, Segment, Stage};
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage as At, Who, tracing};
+use anyproxy_http_contract::{self as contract, Answer, BodySource, HookStage, Registered, Segment};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, tracing};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -63,7 +63,7 @@ impl Hooks {
         if self.settled.get().is_some() {
             return Err(TOO_LATE);
         }
-        if hook.stage > Stage::Sent as u32 {
+        if hook.stage > HookStage::Sent as u32 {
             return Err("its stage is not known to this version of http");
         }
         if all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name) {
@@ -136,7 +136,7 @@ impl Hooks {
         &'a self,
         call: &Call<'_>,
         conf: &Conf,
-        stage: Stage,
+        stage: HookStage,
     ) -> impl Iterator<Item = &'a Registered> + use<'a> {
         let list = self.list();
         let active = if list.is_empty() { 0 } else { self.active_bits(call.exchange, &conf.hooks) };
@@ -176,7 +176,7 @@ fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
 pub(crate) async fn before(
     call: &Call<'_>,
     conf: &Conf,
-    stage: Stage,
+    stage: HookStage,
     mut incoming: Incoming,
 ) -> Result<Incoming, Reply> {
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
@@ -197,7 +197,7 @@ pub(crate) async fn before(
 }
 
 /// Runs the hooks of a stage after somebody answered.
-pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer: Reply) -> Reply {
+pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut answer: Reply) -> Reply {
     if answer.upgrade.is_some() {
         return answer;
     }
@@ -309,7 +309,7 @@ async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result
     ran.await.map_err(|e| {
         tracing::error!(session = call.exchange.id, hook = &*hook.name, "{e}");
         let cause = if e.kind == ErrorKind::Panicked { Cause::Panic } else { Cause::Closed };
-        call.exchange.close(CloseReason::new(Who::Proxy, At::Transfer, cause));
+        call.exchange.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
         refuse(call, if e.kind == ErrorKind::Limit { 413 } else { 500 })
     })
 }

@@ -16,7 +16,7 @@ use std::{
 /// Where in the life of an exchange a hook runs.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum HookStage {
     /// Whether the request is let in, once its local is chosen.
     Access,
     /// Changes the request before anybody answers.
@@ -47,7 +47,7 @@ pub trait Hook<M: Module>: 'static {
     /// Its name: for the order of others, for messages, and for `http_router`.
     const NAME: &'static str;
     /// When it runs. Of no account for a handler.
-    const STAGE: Stage = Stage::Content;
+    const STAGE: HookStage = HookStage::Content;
     /// Hooks of the same stage that it comes before.
     const BEFORE: &'static [&'static str] = &[];
     /// Hooks of the same stage that it comes after.

@@ -55,7 +55,7 @@ pub struct RawHook<'a> {
     pub size: usize,
     /// Its name, for the order of others and for messages.
     pub name: Str<'a>,
-    /// See `Stage`; of a handler: not looked at.
+    /// See `HookStage`; of a handler: not looked at.
     pub stage: u32,
     /// Hooks of the stage that it comes before and after.
     pub before: Slice<'a, Str<'a>>,

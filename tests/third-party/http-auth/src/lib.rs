@@ -1,7 +1,7 @@
 //! Asks an authentication service before a request is let in: a request of the module's own to an upstream that a directive
 //! names. Beside it a relay of connections to an upstream that is named the same way.
 
-use anyproxy_http_contract::{Answer, Body, Exchange, Hook, Http, ID, Part, Speaks, Stage, To, VERSION, Which};
+use anyproxy_http_contract::{Answer, Body, Exchange, Hook, HookStage, Http, ID, Part, Speaks, To, VERSION, Which};
 use anyproxy_module_api::*;
 
 directive! {
@@ -82,7 +82,7 @@ const CREDENTIALS: [&str; 2] = ["Authorization", "Cookie"];
 
 impl Hook<HttpAuth> for Verify {
     const NAME: &'static str = "auth_verify";
-    const STAGE: Stage = Stage::Access;
+    const STAGE: HookStage = HookStage::Access;
 
     fn applies(exchange: &Exchange<HttpAuth>) -> bool {
         exchange.block().is_some_and(|conf| conf.service.is_some())

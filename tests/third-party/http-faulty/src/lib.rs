@@ -1,7 +1,7 @@
 //! Misbehaves on the contract `http` as it is told, for tests of what http believes of other modules.
 
 use anyproxy_http_contract::{
-    Answer, Body, BodySource, Exchange, Hook, Http, ID, Part, Segment, Stage, VERSION, Which,
+    Answer, Body, BodySource, Exchange, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
 };
 use anyproxy_module_api::*;
 use std::{
@@ -94,7 +94,7 @@ struct Ask;
 
 impl Hook<HttpFaulty> for Ask {
     const NAME: &'static str = "faulty_ask";
-    const STAGE: Stage = Stage::Access;
+    const STAGE: HookStage = HookStage::Access;
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
         if let Some(mode) = mode(&exchange, "request_") {
@@ -142,7 +142,7 @@ struct Send;
 
 impl Hook<HttpFaulty> for Send {
     const NAME: &'static str = "faulty_send";
-    const STAGE: Stage = Stage::Sent;
+    const STAGE: HookStage = HookStage::Sent;
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
         let mode = mode(&exchange, "sent_");
