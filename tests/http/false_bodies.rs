@@ -231,3 +231,15 @@ fn a_hook_that_comes_too_late_is_told_so() {
     std::io::Write::write_all(&mut stream, get("/").as_bytes()).expect("write");
     assert_eq!(answer(&mut stream, "GET").text(), "ok");
 }
+
+#[test]
+fn what_a_panic_says_and_where_it_was_is_in_the_error_log() {
+    let Some(faulty) = module("http_faulty") else { return };
+    let origin = Scripted::new(OK, false);
+    let proxy = with(&faulty, "answer_panic", &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+    assert_eq!(once(&proxy, get("/")).status, 500);
+    proxy.await_log("hook=faulty_reply", LIMIT);
+    let log = proxy.await_log("] panic at ", LIMIT);
+    let line = log.lines().find(|l| l.contains("told to panic")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("[error] [http_faulty]") && line.contains("http-faulty/src/lib.rs:"), "{line}");
+}
