@@ -95,7 +95,7 @@ fn an_upstream_that_is_not_there_is_a_mistake_with_its_place() {
     let good = guarded(&auth, &service(accounts.addr()), "", &origin);
     let proxy = Proxy::start(&good);
     let wrong = good.replace("http_auth \"accounts\"", "http_auth \"acounts\"");
-    let place = wrong.lines().position(|l| l.contains("http_auth")).expect("it is there") + 1;
+    let place = wrong.lines().position(|l| l.contains("http_auth \"")).expect("it is there") + 1;
     proxy
         .reload_with(&wrong)
         .assert(1, &["there is no upstream \"acounts\"", "did you mean \"accounts\"", &format!(":{place}:")]);

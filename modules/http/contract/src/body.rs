@@ -225,23 +225,6 @@ impl Body {
     pub async fn next(&mut self) -> Result<Option<Segment>, Error> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
-
-    /// All of it, up to `most` bytes, without its trailers.
-    ///
-    /// # Errors
-    /// As [`Body::next`]; `Limit`: it is longer; `Unsupported`: a part of it is a file.
-    pub async fn collect(&mut self, most: usize) -> Result<Vec<u8>, Error> {
-        let mut all = Vec::new();
-        while let Some(piece) = self.next().await? {
-            match piece {
-                Segment::Bytes(bytes) if all.len() + bytes.len() > most => return Err(Error::bare(ErrorKind::Limit)),
-                Segment::Bytes(bytes) => all.extend_from_slice(&bytes),
-                Segment::File(_) => return Err(Error::bare(ErrorKind::Unsupported)),
-                Segment::Trailers(_) => break,
-            }
-        }
-        Ok(all)
-    }
 }
 
 impl From<Vec<u8>> for Body {

@@ -1,6 +1,8 @@
 //! The contract as http itself implements it: no raw pointer gets out of here.
 
-use crate::{Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Speaks, To, Which};
+use crate::{
+    Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Speaks, To, Which,
+};
 use anyproxy_module_api::{
     Error, ErrorKind, Module, Session, SessionShared, Sink, Slice, Str, Upstream,
     abi::{
