@@ -1,9 +1,13 @@
 //! `tracing` inside a module goes to the host's log.
 //!
-//! `export_module!` installs the subscriber once an image: each image has its own copy of `tracing` and its statics.
+//! `export_module!` installs the subscriber once an image: each image has its own copy of `tracing` and its statics. The same
+//! goes for panics: what one says and where it was goes to the host's log, too.
 
 use crate::abi::services::{log, log_enabled};
-use std::fmt::{Debug, Write};
+use std::{
+    fmt::{Debug, Write},
+    panic::{self, PanicHookInfo},
+};
 use tracing_core::{
     Event, Level, Metadata,
     field::{Field, Visit},
@@ -18,7 +22,31 @@ struct Forward {
 /// Installs the subscriber; a second call in one image changes nothing.
 pub(crate) fn install(module: &'static str) {
     // Already set: another module is linked into the same binary, or the image was initialised before.
-    let _ = tracing_core::dispatcher::set_global_default(tracing_core::Dispatch::new(Forward { module }));
+    if tracing_core::dispatcher::set_global_default(tracing_core::Dispatch::new(Forward { module })).is_ok() {
+        report_panics(module);
+    }
+}
+
+/// Has panics of this image said in the host's log. Where a backtrace is asked for (`RUST_BACKTRACE`), and in tests on the fake
+/// host, what was there before goes on: to stderr.
+fn report_panics(module: &'static str) {
+    let before = panic::take_hook();
+    let also = cfg!(any(test, feature = "testing")) || std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
+    panic::set_hook(Box::new(move |info| {
+        log(number(Level::ERROR), module, &told(info), "");
+        if also {
+            before(info);
+        }
+    }));
+}
+
+/// What a panic says, and where.
+fn told(info: &PanicHookInfo<'_>) -> String {
+    let text = info.payload_as_str().unwrap_or("something that is no text");
+    match info.location() {
+        Some(at) => format!("panic at {at}: {text}"),
+        None => format!("panic: {text}"),
+    }
 }
 
 fn number(level: Level) -> u8 {

@@ -14,6 +14,7 @@ mod connections_to_peers;
 mod credentials;
 mod direct_files;
 mod error_pages;
+mod false_bodies;
 mod files;
 mod forwarding;
 mod framing;
@@ -40,6 +41,7 @@ mod keep_alive;
 mod modules_of_others;
 mod multi_hop;
 mod other_origins;
+mod other_upstreams;
 #[path = "../modules/support.rs"]
 mod others;
 mod paces;

@@ -102,6 +102,11 @@ impl Builder<'_> {
         for (_, raw, _) in blocks(Contexts::NET) {
             self.net(raw);
         }
+        // By now all have their names.
+        for (name, place) in std::mem::take(&mut self.t.upstreams) {
+            let pool = self.pool_named(name, place);
+            self.tree.named.extend(pool);
+        }
         if !self.t.wrong.has_errors() {
             for n in
                 (0..named).filter(|n| self.used[*n] && self.tree.upstreams[*n].peers.is_empty()).collect::<Vec<_>>()
@@ -114,7 +119,7 @@ impl Builder<'_> {
             }
             for n in (0..named).filter(|n| !self.used[*n]).collect::<Vec<_>>() {
                 let upstream = &self.tree.upstreams[n];
-                let text = format!("no local uses the upstream \"{}\"", upstream.name);
+                let text = format!("nothing uses the upstream \"{}\"", upstream.name);
                 let place = self.t.place(&upstream.span);
                 self.t.wrong.push(Diagnostic::warning("unused-upstream", text).at(place));
             }

@@ -29,6 +29,8 @@ pub struct Tree {
     pub load_modules: Vec<LoadModule>,
     /// Texts with variables, each once; `Value::num` of `Kind::Template` indexes it.
     pub templates: Vec<TemplateSource>,
+    /// Upstreams that directives of modules name (`Kind::Upstream`), by the numbers of those values.
+    pub named: Vec<usize>,
     /// Names of groups of the regular expressions, each once, in order.
     pub captures: Vec<String>,
     /// Every address that is listened on, with who shares it, in file order.

@@ -32,6 +32,8 @@ pub(super) struct Typer<'a> {
     pub(super) arena: Arena,
     pub(super) wrong: Diagnostics,
     pub(super) templates: Vec<TemplateSource>,
+    /// Upstreams that directives of modules name, in the order of their numbers.
+    pub(super) upstreams: Vec<(Str<'static>, Place)>,
     files: Vec<File<'a>>,
     template_ids: HashMap<Str2, u32>,
     regexes: HashMap<String, Option<Regex>>,
@@ -79,6 +81,7 @@ impl<'a> Typer<'a> {
             arena,
             wrong: Diagnostics::new(sources.clone()),
             templates: Vec::new(),
+            upstreams: Vec::new(),
             files,
             template_ids: HashMap::new(),
             regexes: HashMap::new(),

@@ -28,9 +28,16 @@ use std::{
     task::{Context, Poll},
 };
 
-fn pool(session: &Session) -> Result<&Arc<Pool>, Error> {
-    session.pool().ok_or_else(|| Error::new(ErrorKind::NoPeer, "this place of the configuration names no upstream"))
+/// The session's pool, or one that a directive names.
+fn pool(session: &Session, upstream: u32) -> Result<&Arc<Pool>, Error> {
+    let cycle = &session.worker.cycle;
+    let named = || cycle.tree.named.get(upstream as usize).and_then(|n| cycle.pools.get(*n));
+    let pool = if upstream == OWN { session.pool() } else { named() };
+    pool.ok_or_else(|| Error::new(ErrorKind::NoPeer, "this place of the configuration names no upstream"))
 }
+
+/// The number that stands for the session's own upstream.
+const OWN: u32 = u32::MAX;
 
 /// A future, or at once the error that it cannot be.
 fn future<T: 'static>(f: impl FnOnce() -> Result<LocalFuture<Outcome<T>>, Error>) -> LocalFuture<Outcome<T>> {
@@ -50,12 +57,15 @@ unsafe fn of<'a>(lease: Object) -> &'a Lease {
     unsafe { &*lease.cast::<Lease>() }
 }
 
-pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
+pub(super) unsafe extern "C" fn connect_upstream(
+    s: *const SessionShared,
+    upstream: u32,
+) -> LocalFuture<Outcome<Connected>> {
     let session = hold(s);
     future(|| {
-        pool(&session)?;
+        pool(&session, upstream)?;
         Ok(LocalFuture::new(async move {
-            let connected = match pool(&session) {
+            let connected = match pool(&session, upstream) {
                 Ok(pool) => connect_session(&session, pool).await,
                 Err(e) => Err(e),
             };
@@ -66,17 +76,18 @@ pub(super) unsafe extern "C" fn connect_upstream(s: *const SessionShared) -> Loc
 
 pub(super) unsafe extern "C" fn lease_pick(
     s: *const SessionShared,
+    upstream: u32,
     key: Str<'_>,
     tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
     let session = hold(s);
     future(|| {
-        pool(&session)?;
+        pool(&session, upstream)?;
         let client = session.shared.client.get();
         let key = if key.is_empty() { client.key().to_vec() } else { key.as_bytes().to_vec() };
         let tried = tried.as_slice().to_vec();
         Ok(LocalFuture::new(async move {
-            match pool(&session) {
+            match pool(&session, upstream) {
                 Ok(pool) => pick::pick_for(&session, pool, &key, &tried).await.map(object).into(),
                 Err(e) => Outcome::Err(e),
             }
@@ -95,10 +106,8 @@ pub(super) unsafe extern "C" fn lease_instead(
         Ok(LocalFuture::new(async move {
             // SAFETY: the caller keeps the lease, and does nothing else with it, while it waits.
             let held = unsafe { &mut *lease.cast::<Lease>() };
-            match pool(&session) {
-                Ok(pool) => again::pick_instead(&session, pool, held, &tried).await.map(object).into(),
-                Err(e) => Outcome::Err(e),
-            }
+            let pool = Arc::clone(&session.worker.cycle.pools[held.pool().index]);
+            again::pick_instead(&session, &pool, held, &tried).await.map(object).into()
         }))
     })
 }
@@ -107,7 +116,7 @@ pub(super) unsafe extern "C" fn lease_pick_now(s: *const SessionShared) -> Objec
     let session = hold(s);
     let lease = guard(|| {
         let client = session.shared.client.get();
-        pick::pick_now(&session, pool(&session).ok()?, client.key(), object)
+        pick::pick_now(&session, pool(&session, OWN).ok()?, client.key(), object)
     });
     lease.flatten().unwrap_or(std::ptr::null_mut())
 }

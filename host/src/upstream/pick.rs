@@ -147,8 +147,11 @@ pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried
     Ok(lease)
 }
 
-/// Keeps what the session's variables say of its peer.
+/// Keeps what the session's variables say of its peer: of its own upstream, where it has one.
 pub(super) fn note(session: &Session, lease: &Lease) {
+    if session.pool().is_some_and(|own| own.index != lease.pool) {
+        return;
+    }
     let note = &mut *session.lease.borrow_mut();
     note.member = Some(Rc::clone(&lease.member));
     note.pool = lease.pool;

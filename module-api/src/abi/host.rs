@@ -199,13 +199,18 @@ pub struct HostVtable {
     /// A connection accepted by the module itself (a stream of a multiplexed transport) enters the listener as a session.
     pub session_accept: unsafe extern "C" fn(listener: u32, Stream, *const Addr) -> bool,
 
-    // ---- upstreams. A lease counts one use of one peer.
-    pub connect_upstream: unsafe extern "C" fn(*const SessionShared) -> LocalFuture<Outcome<Connected>>,
+    // ---- upstreams. A lease counts one use of one peer. `upstream`: the number of a value of `Kind::Upstream` of the session's
+    // generation; `u32::MAX`: the session's own.
+    pub connect_upstream: unsafe extern "C" fn(*const SessionShared, upstream: u32) -> LocalFuture<Outcome<Connected>>,
     /// `tried`: peers (`PeerInfo::id`) that were asked for this session before. Another one is chosen if there is one, as a
     /// retry of the upstream's budget; `Limit`: that is used up.
-    pub lease_pick:
-        unsafe extern "C" fn(*const SessionShared, key: Str<'_>, tried: Slice<'_, u64>) -> LocalFuture<Outcome<Object>>,
-    /// The same at once, by the client's key; null: it has to be waited for, or fails, as `lease_pick` says.
+    pub lease_pick: unsafe extern "C" fn(
+        *const SessionShared,
+        upstream: u32,
+        key: Str<'_>,
+        tried: Slice<'_, u64>,
+    ) -> LocalFuture<Outcome<Object>>,
+    /// The same of the session's own at once, by the client's key; null: it has to be waited for, or fails, as `lease_pick` says.
     pub lease_pick_now: unsafe extern "C" fn(*const SessionShared) -> Object,
     pub lease_connect: unsafe extern "C" fn(Object) -> LocalFuture<Outcome<Stream>>,
     pub lease_info: unsafe extern "C" fn(Object) -> PeerInfo<'static>,

@@ -4,18 +4,23 @@ use crate::{
     Http,
     conf::Conf,
     fault::Fault,
+    h1::{Id, Method},
     incoming::Incoming,
+    made::Made,
+    message::is_bare,
     reply::{Body, Call, Reply, Upgrade},
     respond::refuse,
 };
-use anyproxy_http_contract::{self as contract, Answer, BodySource, Registered, Segment, Stage};
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage as At, Who, tracing};
+use anyproxy_http_contract::{self as contract, Answer, BodySource, HookStage, Registered, Segment};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, tracing};
 use std::{
+    cell::{Cell, RefCell},
     collections::HashMap,
     future::{Future, poll_fn},
     pin::pin,
+    rc::Rc,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -23,6 +28,8 @@ use std::{
 
 /// Hooks of one generation, at most: each is a bit of [`Active`].
 const MOST: usize = 60;
+/// Why nothing more is taken.
+const TOO_LATE: &str = "it is registered outside `prepare`, when the hooks of this generation are known already";
 /// The bit that says that the others are known.
 const KNOWN: u64 = 1 << 63;
 
@@ -39,7 +46,7 @@ pub(crate) struct Hooks {
 struct Brought {
     /// By stage, each in its order.
     hooks: Vec<Registered>,
-    handlers: HashMap<String, Registered>,
+    handlers: HashMap<Arc<str>, Registered>,
 }
 
 /// Which hooks have a part in the exchanges of a block. Asked once.
@@ -47,35 +54,52 @@ struct Brought {
 pub(crate) struct Active(AtomicU64);
 
 impl Hooks {
-    /// Takes a hook; false: there are too many, its name is taken, or its order contradicts the others'.
-    pub(crate) fn add(&self, hook: Registered) -> bool {
+    /// Takes a hook.
+    ///
+    /// # Errors
+    /// Why it cannot be taken.
+    pub(crate) fn add(&self, hook: Registered) -> Result<(), &'static str> {
         let all = &mut *self.brought.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name);
-        if taken || hook.stage > Stage::Sent as u32 || all.hooks.len() >= MOST || self.settled.get().is_some() {
-            return false;
+        if self.settled.get().is_some() {
+            return Err(TOO_LATE);
+        }
+        if hook.stage > HookStage::Sent as u32 {
+            return Err("its stage is not known to this version of http");
+        }
+        if all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name) {
+            return Err("a hook of its stage has its name already");
+        }
+        if all.hooks.len() >= MOST {
+            return Err("there are 60 hooks, which is the most");
         }
         all.hooks.push(hook);
         match order(&all.hooks) {
             Some(order) => {
                 let mut list: Vec<_> = std::mem::take(&mut all.hooks).into_iter().map(Some).collect();
                 all.hooks = order.into_iter().filter_map(|n| list[n].take()).collect();
-                true
+                Ok(())
             }
             None => {
                 all.hooks.pop();
-                false
+                Err("its `BEFORE` and `AFTER` contradict those of others")
             }
         }
     }
 
-    /// Takes a handler; false: its name is taken.
-    pub(crate) fn add_handler(&self, handler: Registered) -> bool {
+    /// Takes a handler.
+    ///
+    /// # Errors
+    /// Why it cannot be taken.
+    pub(crate) fn add_handler(&self, handler: Registered) -> Result<(), &'static str> {
         let all = &mut *self.brought.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.handlers.contains_key(&handler.name) || self.settled.get().is_some() {
-            return false;
+        if self.settled.get().is_some() {
+            return Err(TOO_LATE);
         }
-        all.handlers.insert(handler.name.clone(), handler);
-        true
+        if all.handlers.contains_key(&handler.name) {
+            return Err("another handler has its name already");
+        }
+        all.handlers.insert(Arc::clone(&handler.name), handler);
+        Ok(())
     }
 
     /// Nothing more is brought.
@@ -102,7 +126,7 @@ impl Hooks {
     /// Names of handlers, for messages.
     pub(crate) fn handlers(&self) -> Vec<&str> {
         let mut names: Vec<_> =
-            self.settled.get().map_or_else(Vec::new, |all| all.handlers.keys().map(String::as_str).collect());
+            self.settled.get().map_or_else(Vec::new, |all| all.handlers.keys().map(|name| &**name).collect());
         names.sort_unstable();
         names
     }
@@ -112,7 +136,7 @@ impl Hooks {
         &'a self,
         call: &Call<'_>,
         conf: &Conf,
-        stage: Stage,
+        stage: HookStage,
     ) -> impl Iterator<Item = &'a Registered> + use<'a> {
         let list = self.list();
         let active = if list.is_empty() { 0 } else { self.active_bits(call.exchange, &conf.hooks) };
@@ -134,8 +158,9 @@ impl Hooks {
 
 /// Indices by stage, and within one so that everybody's wishes are met, else as they came. `None`: they contradict.
 fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
+    let names = |list: &[Box<str>], hook: &Registered| list.iter().any(|name| **name == *hook.name);
     let comes_before = |a: &Registered, b: &Registered| {
-        a.stage < b.stage || (a.stage == b.stage && (a.before.contains(&b.name) || b.after.contains(&a.name)))
+        a.stage < b.stage || (a.stage == b.stage && (names(&a.before, b) || names(&b.after, a)))
     };
     let mut left: Vec<usize> = (0..hooks.len()).collect();
     let mut order = Vec::with_capacity(hooks.len());
@@ -151,14 +176,20 @@ fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
 pub(crate) async fn before(
     call: &Call<'_>,
     conf: &Conf,
-    stage: Stage,
+    stage: HookStage,
     mut incoming: Incoming,
 ) -> Result<Incoming, Reply> {
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
-        match run(call, hook, incoming.into_module()).await {
-            Ok(Answer::GoOn(body)) => incoming = Incoming::module(body),
+        let (given, lent) = incoming.lend();
+        let id = given.id();
+        match run(call, hook, given).await {
+            Ok(Answer::GoOn(body)) if body.is(&id) && lent.is_whole() => incoming = lent.back(),
+            Ok(Answer::GoOn(body)) => {
+                incoming = Incoming::module(body, &hook.name, call.exchange.id);
+                call.state.parts.borrow_mut().request.frame(incoming.length());
+            }
             // What comes from memory or a file may be cut.
-            Ok(answer) => return Err(Reply { whole: true, ..answered(call, answer) }),
+            Ok(answer) => return Err(Reply { whole: true, ..answered(call, hook, answer) }),
             Err(failed) => return Err(failed),
         }
     }
@@ -166,20 +197,40 @@ pub(crate) async fn before(
 }
 
 /// Runs the hooks of a stage after somebody answered.
-pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: Stage, mut answer: Reply) -> Reply {
+pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut answer: Reply) -> Reply {
     if answer.upgrade.is_some() {
         return answer;
     }
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
-        let length = answer.length.or_else(|| call.state.parts.borrow().response.length());
-        match run(call, hook, into_module(call, answer.body, length)).await {
+        let Reply { body, length, whole, refusal, .. } = answer;
+        let (line, bare) = {
+            let parts = call.state.parts.borrow();
+            (parts.response.length(), parts.method() == Method::Head || is_bare(parts.response.status()))
+        };
+        let lent = Rc::new(Lent::new(body));
+        let given = lend(call, &lent, length.or(line));
+        let (id, nothing) = (given.id(), given.is_empty() && bare);
+        match run(call, hook, given).await {
             Ok(Answer::GoOn(body)) => {
+                let same = body.is(&id) && !lent.begun.get();
+                let gone = || line.is_some() && call.state.parts.borrow().response.length().is_none();
+                let given = match body {
+                    // Where none is sent only the head tells the length, which is the filter's to take back.
+                    _ if nothing => (Body::Empty, length.filter(|_| same && !gone())),
+                    // As if nobody had had it: it may be cut, or sent by the system.
+                    _ if same => (lent.body.replace(Body::Empty), length),
+                    body => made(call, hook, body),
+                };
                 // A filter makes no words of the proxy's its own: a page may still take their place.
-                let refusal = answer.refusal;
-                answer = reply(call, body);
-                answer.refusal |= refusal;
+                answer = Reply { whole, refusal, ..reply(call, given) };
+                if !nothing && !same {
+                    measure(call, answer.length);
+                }
             }
-            Ok(Answer::Respond(body)) => answer = reply(call, body),
+            Ok(Answer::Respond(body)) => {
+                answer = reply(call, made(call, hook, body));
+                measure(call, answer.length);
+            }
             // Somebody has answered: it is no more the time for that.
             Ok(Answer::Upgrade(_)) => return refuse(call, 500),
             Err(failed) => return failed,
@@ -193,14 +244,14 @@ pub(crate) async fn handle(call: &Call<'_>, name: &str, incoming: Incoming) -> R
     let Some(handler) = call.exchange.module().hooks.handler(name) else { return refuse(call, 500) };
     match run(call, handler, incoming.into_module()).await {
         Ok(Answer::GoOn(_)) => refuse(call, 404),
-        Ok(answer) => answered(call, answer),
+        Ok(answer) => answered(call, handler, answer),
         Err(failed) => failed,
     }
 }
 
-fn answered(call: &Call<'_>, answer: Answer) -> Reply {
+fn answered(call: &Call<'_>, hook: &Registered, answer: Answer) -> Reply {
     match answer {
-        Answer::GoOn(body) | Answer::Respond(body) => reply(call, body),
+        Answer::GoOn(body) | Answer::Respond(body) => reply(call, made(call, hook, body)),
         Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
             Reply { upgrade: Some(Box::new(Upgrade::Module(upgraded))), ..Reply::new(Body::Empty, None) }
         }
@@ -215,13 +266,35 @@ fn answered(call: &Call<'_>, answer: Answer) -> Reply {
 }
 
 /// An answer whose status and headers another module has set.
-fn reply(call: &Call<'_>, body: contract::Body) -> Reply {
-    if call.state.parts.borrow().response.is_empty() {
-        tracing::error!(session = call.exchange.id, "a hook answered without a status");
+fn reply(call: &Call<'_>, (body, length): (Body, Option<u64>)) -> Reply {
+    let wrong = {
+        let response = &call.state.parts.borrow().response;
+        match response.is_empty() {
+            true => Some("a hook answered without a status"),
+            false => {
+                (response.status() == 101).then_some("a hook answered with 101 and does not go on by another protocol")
+            }
+        }
+    };
+    if let Some(wrong) = wrong {
+        tracing::error!(session = call.exchange.id, "{wrong}");
         return refuse(call, 500);
     }
+    Reply::new(body, length)
+}
+
+/// A body that a hook gives, and its length.
+fn made(call: &Call<'_>, hook: &Registered, body: contract::Body) -> (Body, Option<u64>) {
     let length = body.length();
-    Reply::new(if body.is_empty() { Body::Empty } else { Body::Module(body) }, length)
+    (if body.is_empty() { Body::Empty } else { Body::Module(Made::new(body, &hook.name, call.exchange.id)) }, length)
+}
+
+/// Takes a line away that says another length than the body has: http writes the true one.
+fn measure(call: &Call<'_>, length: Option<u64>) {
+    let response = &mut call.state.parts.borrow_mut().response;
+    if response.length().is_some_and(|line| Some(line) != length) {
+        response.remove_known(Id::ContentLength);
+    }
 }
 
 async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result<Answer, Reply> {
@@ -234,30 +307,47 @@ async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result
         running.as_mut().poll(cx)
     });
     ran.await.map_err(|e| {
-        tracing::error!(session = call.exchange.id, hook = hook.name, "{e}");
+        tracing::error!(session = call.exchange.id, hook = &*hook.name, "{e}");
         let cause = if e.kind == ErrorKind::Panicked { Cause::Panic } else { Cause::Closed };
-        call.exchange.close(CloseReason::new(Who::Proxy, At::Transfer, cause));
+        call.exchange.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
         refuse(call, if e.kind == ErrorKind::Limit { 413 } else { 500 })
     })
 }
 
 /// An answer's body as other modules see it.
 pub(crate) fn into_module(call: &Call<'_>, body: Body, length: Option<u64>) -> contract::Body {
-    match body {
+    lend(call, &Rc::new(Lent::new(body)), length)
+}
+
+fn lend(call: &Call<'_>, lent: &Rc<Lent>, length: Option<u64>) -> contract::Body {
+    match &*lent.body.borrow() {
         Body::Empty => contract::Body::EMPTY,
-        Body::Module(body) => body,
-        body => contract::Body::new(Source { body, exchange: call.exchange.clone() }, length),
+        _ => contract::Body::new(Source { lent: Rc::clone(lent), exchange: call.exchange.clone() }, length),
+    }
+}
+
+/// A body that another module has.
+struct Lent {
+    body: RefCell<Body>,
+    /// It has read of it.
+    begun: Cell<bool>,
+}
+
+impl Lent {
+    const fn new(body: Body) -> Self {
+        Self { body: RefCell::new(body), begun: Cell::new(false) }
     }
 }
 
 struct Source {
-    body: Body,
+    lent: Rc<Lent>,
     exchange: Session<Http>,
 }
 
 impl BodySource for Source {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        self.body.poll_next(&self.exchange, cx).map_err(|fault: Fault| {
+        self.lent.begun.set(true);
+        self.lent.body.borrow_mut().poll_next(&self.exchange, cx).map_err(|fault: Fault| {
             // Whoever gets it next does not know whose fault it is.
             self.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
             fault.into()

@@ -3,16 +3,19 @@
 use crate::{
     buffer,
     conn::Conn,
+    fault::Fault,
     h1::{self, Event, Framing, Version},
     http2,
+    made::Made,
     message::Message,
     reply::{Body, Flat},
 };
 use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
-use anyproxy_module_api::{Error, ErrorKind, ready};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Who, ready};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -41,13 +44,13 @@ enum From {
     /// A stream, and whether the client waits to be asked.
     Http2(http2::Body, Cell<bool>),
     /// Another module made it, or passed it on.
-    Module(Box<Made>),
+    Module(Box<Passed>),
     /// All of it was received, and is kept.
     Stored(Box<buffer::Stored>),
 }
 
 #[derive(Debug)]
-struct Made {
+struct Passed {
     body: Flat,
     ended: bool,
     trailers: Vec<u8>,
@@ -78,13 +81,14 @@ impl Incoming {
     }
 
     /// A body that another module made, or passed on.
-    pub(crate) fn module(body: contract::Body) -> Self {
+    pub(crate) fn module(body: contract::Body, by: &Arc<str>, session: u64) -> Self {
         if body.is_empty() {
             return Self::NONE;
         }
         let length = body.length();
-        let made = Made { body: Flat::new(Body::Module(body)), ended: false, trailers: Vec::new() };
-        Self { from: From::Module(Box::new(made)), length, back: None, seen: 0, limit: 0 }
+        let passed =
+            Passed { body: Flat::new(Body::Module(Made::new(body, by, session))), ended: false, trailers: Vec::new() };
+        Self { from: From::Module(Box::new(passed)), length, back: None, seen: 0, limit: 0 }
     }
 
     /// A body that was received in full. `length`: if it goes with one.
@@ -94,11 +98,18 @@ impl Incoming {
 
     /// For another module.
     pub(crate) fn into_module(self) -> contract::Body {
+        self.lend().0
+    }
+
+    /// For another module, which may give it back: then it is had from what is kept here, as if nobody had had it.
+    pub(crate) fn lend(self) -> (contract::Body, Lent) {
         if self.is_done() && self.trailers().is_empty() {
-            return contract::Body::EMPTY;
+            return (contract::Body::EMPTY, Lent::Nothing(self));
         }
         let length = self.length;
-        contract::Body::new(Source { incoming: self, ended: false }, length)
+        let incoming = Rc::new(RefCell::new(self));
+        let source = Source { incoming: Rc::clone(&incoming), ended: false };
+        (contract::Body::new(source, length), Lent::Body(incoming))
     }
 
     /// Its length, if that is known.
@@ -120,7 +131,7 @@ impl Incoming {
             From::Nothing => true,
             From::Http1(conn, _) => conn.borrow().body.is_done(),
             From::Http2(stream, _) => stream.is_done(),
-            From::Module(made) => made.ended,
+            From::Module(passed) => passed.ended,
             From::Stored(stored) => stored.is_done(),
         }
     }
@@ -155,13 +166,21 @@ impl Incoming {
         self.back = (!bytes.is_empty()).then(|| Box::new(bytes.into()));
     }
 
+    /// Whose fault it is that the rest of it is not to be had.
+    pub(crate) fn fault(&self, e: &Error) -> Fault {
+        match &self.from {
+            From::Module(passed) if passed.is_broken() => Fault::new(Who::Proxy, Cause::Malformed, 500),
+            _ => Fault::of_request(e),
+        }
+    }
+
     /// The lines behind it, once it is done.
     pub(crate) fn trailers(&self) -> Vec<u8> {
         match &self.from {
             From::Nothing => Vec::new(),
             From::Http1(conn, _) => conn.borrow().body.trailers().to_vec(),
             From::Http2(stream, _) => stream.trailers(),
-            From::Module(made) => made.trailers.clone(),
+            From::Module(passed) => passed.trailers.clone(),
             From::Stored(stored) => stored.client().trailers(),
         }
     }
@@ -245,7 +264,7 @@ impl Incoming {
             return Poll::Ready(Ok(Some(*back)));
         }
         let piece = match &mut self.from {
-            From::Module(made) => ready!(made.poll_next(cx))?,
+            From::Module(passed) => ready!(passed.poll_next(cx))?,
             From::Stored(stored) => ready!(stored.poll_next(cx))?,
             From::Http2(stream, _) => ready!(stream.poll_next(cx))?,
             From::Nothing => return Poll::Ready(Ok(None)),
@@ -261,7 +280,11 @@ impl Incoming {
     }
 }
 
-impl Made {
+impl Passed {
+    fn is_broken(&self) -> bool {
+        matches!(&self.body.body, Body::Module(made) if made.is_broken())
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
@@ -276,9 +299,34 @@ impl Made {
     }
 }
 
+/// A body that another module has.
+pub(crate) enum Lent {
+    /// There is nothing in it.
+    Nothing(Incoming),
+    Body(Rc<RefCell<Incoming>>),
+}
+
+impl Lent {
+    /// Nobody has read of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Nothing(_) => true,
+            Self::Body(incoming) => incoming.borrow().seen == 0,
+        }
+    }
+
+    /// The body, which the other module has given back.
+    pub(crate) fn back(self) -> Incoming {
+        match self {
+            Self::Nothing(incoming) => incoming,
+            Self::Body(incoming) => incoming.borrow_mut().take(),
+        }
+    }
+}
+
 /// A request's body as other modules see it.
 struct Source {
-    incoming: Incoming,
+    incoming: Rc<RefCell<Incoming>>,
     ended: bool,
 }
 
@@ -287,13 +335,14 @@ impl BodySource for Source {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        self.incoming.ask();
-        let _ = self.incoming.poll_flush(cx)?;
-        match ready!(self.incoming.poll_next(cx))? {
+        let incoming = &mut *self.incoming.borrow_mut();
+        incoming.ask();
+        let _ = incoming.poll_flush(cx)?;
+        match ready!(incoming.poll_next(cx))? {
             Some(bytes) => Poll::Ready(Ok(Some(Segment::Bytes(bytes)))),
             None => {
                 self.ended = true;
-                let trailers = self.incoming.trailers();
+                let trailers = incoming.trailers();
                 Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
             }
         }

@@ -1,6 +1,6 @@
 //! A message's head: its bytes in the form of HTTP/1, whatever carried it, where their parts lie, and which lines count.
 
-use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Line, Struck};
+use crate::h1::{self, Bad, Head, HeaderAt, Id, Ids, Line, Method, Struck};
 
 /// Heads up to so many bytes keep their memory for the next message.
 const KEPT: usize = 16 << 10;
@@ -27,6 +27,19 @@ impl Message {
     /// Nothing is there.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Says of a request how long its body is now. `None`: whoever sends it says that it comes in chunks.
+    pub(crate) fn frame(&mut self, length: Option<u64>) {
+        let fields = self.head.fields();
+        let framed = fields.first(Id::ContentLength).or(fields.first(Id::TransferEncoding)).is_some();
+        self.remove_known(Id::ContentLength);
+        self.remove_known(Id::TransferEncoding);
+        // Without a body only what usually has one says so (RFC 9110 section 8.6).
+        let has = framed || matches!(self.head.method(), Method::Post | Method::Put | Method::Patch);
+        if let Some(n) = length.filter(|n| *n > 0 || has) {
+            self.put("Content-Length", h1::decimal(n).as_bytes());
+        }
     }
 
     /// Takes over the bytes of a head that was parsed, with its empty line.

@@ -10,10 +10,10 @@ use crate::{
     proxy,
 };
 use anyproxy_http_contract::{
-    Body, HeadOp, HttpTable, ID, LAYOUT, Part, Provider, Registered, Response, VERSION, Which,
+    self as contract, Body, HeadOp, HttpTable, ID, LAYOUT, Part, Provider, Registered, Response, VERSION, Which,
 };
 use anyproxy_module_api::{ContractTable, Error, ErrorKind, Session, Sink, tracing};
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 /// The contract's table.
 pub(crate) struct Table;
@@ -50,15 +50,9 @@ fn message(request: &mut Request, which: Which) -> &mut Message {
 
 impl Provider for Http {
     fn register(&self, hook: Registered, handler: bool) -> bool {
-        let name = hook.name.clone();
+        let name = Arc::clone(&hook.name);
         let taken = if handler { self.hooks.add_handler(hook) } else { self.hooks.add(hook) };
-        if !taken {
-            tracing::error!(
-                hook = name,
-                "cannot be taken: its name is there already, or its order contradicts others'"
-            );
-        }
-        taken
+        taken.inspect_err(|why| tracing::error!(hook = &*name, "cannot be taken: {why}")).is_ok()
     }
 
     fn part(&self, exchange: &Session<Self>, part: Part, out: &mut Sink<'_>) -> bool {
@@ -142,8 +136,9 @@ impl Provider for Http {
     }
 
     fn respond(&self, exchange: &Session<Self>, status: u16) -> bool {
-        let fits = (200..=599).contains(&status) || status == 101;
-        fits && with(exchange, |r| r.response.answer(status)).is_some()
+        let fits = |r: &Request| (200..=599).contains(&status) || (status == 101 && r.upgrade().is_some());
+        let begun = with(exchange, |r| fits(r).then(|| r.response.answer(status)).is_some());
+        begun.unwrap_or(false)
     }
 
     fn set_target(&self, exchange: &Session<Self>, target: &[u8]) -> bool {
@@ -153,22 +148,23 @@ impl Provider for Http {
     fn fetch(
         &self,
         exchange: &Session<Self>,
-        method: &str,
-        target: &[u8],
-        headers: &[u8],
+        request: &contract::Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<> + 'static {
         let exchange = exchange.clone();
-        let state = request(&exchange, method, target, headers);
+        let (state, to) = (made(&exchange, request, body.length()), request.to);
         async move {
             let state = state?;
-            proxy::fetch(exchange, state, Incoming::module(body)).await
+            let id = exchange.id;
+            let body = Incoming::module(body, &Arc::from("fetch"), id);
+            proxy::fetch(exchange, state, body, to).await
         }
     }
 }
 
 /// A request of a module's own.
-fn request(exchange: &Session<Http>, method: &str, target: &[u8], headers: &[u8]) -> Result<State, Error> {
+fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
+    let contract::Request { method, target, headers, .. } = *asked;
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
     let parts = exchange.worker().request();
     {
@@ -189,6 +185,10 @@ fn request(exchange: &Session<Http>, method: &str, target: &[u8], headers: &[u8]
             if is_own(Id::of(name.as_bytes())) {
                 continue;
             }
+            // Two would be answered with 400 by any peer (RFC 9112 section 3.2).
+            if name.eq_ignore_ascii_case("Host") && message.value(Id::Host).is_some() {
+                return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
+            }
             message.add(name, &line[colon + 1..]).map_err(|_| invalid("header"))?;
         }
         if message.value(Id::Host).is_none()
@@ -196,6 +196,7 @@ fn request(exchange: &Session<Http>, method: &str, target: &[u8], headers: &[u8]
         {
             message.add("Host", &host).map_err(|_| invalid("host"))?;
         }
+        message.frame(length);
     }
     Ok(State::new(parts, &exchange.worker().spare))
 }

@@ -7,13 +7,15 @@ use crate::{
     exchange::State,
     fault::Fault,
     files,
+    headers::Rule,
     incoming::Incoming,
+    made::Made,
     pace,
     proxy::{self, Download},
     total,
 };
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
-use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Who};
+use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Upstream, Who};
 use std::{
     cell::{Cell, OnceCell},
     collections::VecDeque,
@@ -59,12 +61,19 @@ pub(crate) struct Call<'a> {
     pub(crate) conf: &'a Cell<Option<&'a Conf>>,
     /// Nobody looks after `watch`'s deadline: it is a module's own request.
     pub(crate) alone: bool,
+    /// Whose peers are asked, if not those of the local.
+    pub(crate) upstream: Option<Upstream>,
 }
 
 impl<'a> Call<'a> {
     /// Of the block that it came to, or its server's.
     pub(crate) fn conf(&self) -> Option<&'a Conf> {
         self.conf.get().or_else(|| self.exchange.block())
+    }
+
+    /// The rules for header lines that its peers get: those of a local are not for another upstream.
+    pub(crate) fn rules<'c>(&self, conf: &'c Conf) -> &'c [Rule] {
+        if self.upstream.is_none() { &conf.request_headers } else { &[] }
     }
 
     /// Notes a stage for `${stream_work_times}`, where that is shown.
@@ -126,7 +135,7 @@ pub(crate) enum Body {
     /// What the client sends.
     Echo(Box<Incoming>),
     /// What another module makes.
-    Module(contract::Body),
+    Module(Made),
     /// One part of another.
     Cut(Box<conditions::Cut>),
     /// Compressed as it passes.
@@ -177,7 +186,7 @@ impl Body {
                     *self = Self::Empty;
                     Poll::Ready(Ok((!trailers.is_empty()).then_some(Segment::Trailers(trailers.into()))))
                 }
-                Err(e) => Poll::Ready(Err(Fault::of_request(&e))),
+                Err(e) => Poll::Ready(Err(incoming.fault(&e))),
             },
         }
     }

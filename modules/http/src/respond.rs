@@ -18,8 +18,8 @@ use crate::{
     rewrite::{self, Applied, Rewritten},
     statics, total,
 };
-use anyproxy_http_contract::Stage;
-use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage as At, Who};
+use anyproxy_http_contract::HookStage;
+use anyproxy_module_api::{Asked, Cause, CloseReason, Exchange, Routed, Stage, Who};
 use std::{future::Future, mem, pin::Pin, task::Poll};
 
 /// How the answer to a request begins.
@@ -34,11 +34,11 @@ pub(crate) enum Begun<'a> {
 }
 
 /// Why a request is turned away before anybody is asked: the same as of a connection at layer 4.
-const DENIED: CloseReason = CloseReason::new(Who::Proxy, At::Access, Cause::Denied);
-const NO_SERVER: CloseReason = CloseReason::new(Who::Client, At::Route, Cause::NoRoute);
+const DENIED: CloseReason = CloseReason::new(Who::Proxy, Stage::Access, Cause::Denied);
+const NO_SERVER: CloseReason = CloseReason::new(Who::Client, Stage::Route, Cause::NoRoute);
 /// 205 (RFC 9110 section 15.3.6).
 const RESET_CONTENT: u32 = 205;
-const NO_LOCAL: CloseReason = CloseReason::new(Who::Proxy, At::Route, Cause::NoRoute);
+const NO_LOCAL: CloseReason = CloseReason::new(Who::Proxy, Stage::Route, Cause::NoRoute);
 
 /// Answers a request whose head is in the exchange's state.
 pub(crate) async fn respond(call: &Call<'_>, owned: &Exchange<Http>, mut incoming: Incoming) -> Reply {
@@ -59,7 +59,7 @@ pub(crate) fn refused(call: &Call<'_>, status: u16) -> Reply {
         501 | 505 => Cause::Protocol,
         _ => Cause::Malformed,
     };
-    call.exchange.close(CloseReason::new(Who::Client, At::Preread, cause));
+    call.exchange.close(CloseReason::new(Who::Client, Stage::Preread, cause));
     let mut reply = refuse(call, status);
     finish(call, &mut reply);
     reply
@@ -215,9 +215,9 @@ fn cut(call: &Call<'_>, reply: Reply) -> Reply {
 
 /// What comes before somebody answers, and the answer. `Err`: something before has answered.
 async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Result<Reply, Reply> {
-    let incoming = hooks::before(call, conf, Stage::Access, incoming).await?;
-    let incoming = hooks::before(call, conf, Stage::Headers, incoming).await?;
-    let mut incoming = hooks::before(call, conf, Stage::Content, incoming).await?;
+    let incoming = hooks::before(call, conf, HookStage::Access, incoming).await?;
+    let incoming = hooks::before(call, conf, HookStage::Headers, incoming).await?;
+    let mut incoming = hooks::before(call, conf, HookStage::Content, incoming).await?;
     Ok(match answer(call, conf, &mut incoming, false) {
         Begun::Reply(reply) => reply,
         Begun::Peer(conf) => answered(call, conf, proxy::pass(call, conf, &mut incoming).await),
@@ -227,11 +227,11 @@ async fn before_answer(call: &Call<'_>, conf: &Conf, incoming: Incoming) -> Resu
 
 /// What an answer goes through, whoever gave it.
 async fn after_answer(call: &Call<'_>, conf: &Conf, reply: Reply) -> Reply {
-    let mut reply = hooks::after(call, conf, Stage::Received, reply).await;
+    let mut reply = hooks::after(call, conf, HookStage::Received, reply).await;
     if reply.whole {
         reply = cut(call, reply);
     }
-    hooks::after(call, conf, Stage::Sent, reply).await
+    hooks::after(call, conf, HookStage::Sent, reply).await
 }
 
 /// Has the request answered. `alone`: no hook is to see the whole of what can be cut.
@@ -310,7 +310,7 @@ async fn first_piece(call: &Call<'_>, conf: &Conf, mut body: Incoming) -> Result
         }
         body.poll_next(cx)
     });
-    let first = first.await.map_err(|e| buffer::failed(call, &e))?;
+    let first = first.await.map_err(|e| buffer::failed(call, &body, &e))?;
     body.put_back(first.map_or_else(Vec::new, |piece| piece.to_vec()));
     Ok(body)
 }

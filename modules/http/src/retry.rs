@@ -134,7 +134,7 @@ impl<'a> Tries<'a> {
         // Boxed, as what is rare: every request's future has room for it otherwise.
         let picked = match held {
             Some(held) => Box::pin(call.exchange.pick_instead(held, &self.tried)).await.map_err(Failure::Peer),
-            None => Box::pin(unless_gone(incoming, call.exchange.pick_another(&self.tried))).await,
+            None => Box::pin(unless_gone(incoming, call.pick(&self.tried))).await,
         };
         match picked {
             Ok(lease) => {

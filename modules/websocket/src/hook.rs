@@ -7,14 +7,14 @@ use crate::{
     serve,
     stats::Books,
 };
-use anyproxy_http_contract::{Answer, Body, Exchange, Hook, Part, Stage, Upgraded, Which};
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Handler, Session, Stage as At, Stream, Who, tracing};
+use anyproxy_http_contract::{Answer, Body, Exchange, Hook, HookStage, Part, Upgraded, Which};
+use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Handler, Session, Stage, Stream, Who, tracing};
 
 pub(crate) struct Open;
 
 impl Hook<WebSockets> for Open {
     const NAME: &'static str = "websocket";
-    const STAGE: Stage = Stage::Content;
+    const STAGE: HookStage = HookStage::Content;
 
     fn applies(exchange: &Exchange<WebSockets>) -> bool {
         exchange.block().is_some_and(|conf| conf.does.is_some())
@@ -59,7 +59,7 @@ impl Handler<WebSockets> for WithoutHttp {
 
     async fn handle(session: Session<WebSockets>, _: Stream) -> Result<(), Error> {
         tracing::error!(session = session.id, "websocket_proxy in a server without `http`: the session is closed");
-        session.close(CloseReason::new(Who::Proxy, At::Route, Cause::Protocol));
+        session.close(CloseReason::new(Who::Proxy, Stage::Route, Cause::Protocol));
         Err(Error::bare(ErrorKind::Unsupported))
     }
 }

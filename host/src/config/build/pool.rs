@@ -153,16 +153,15 @@ impl Builder<'_> {
         good.then(|| self.t.arena.nodes(&children))
     }
 
-    /// The pool that `proxy_pass_upstream` names.
-    pub(super) fn pool_named(&mut self, name: &Value<'static>) -> Option<usize> {
-        let text = name.text.as_str();
+    /// The pool that `proxy_pass_upstream`, or a module's directive, names.
+    pub(super) fn pool_named(&mut self, name: Str<'static>, place: Place) -> Option<usize> {
+        let text = name.as_str();
         if let Some(index) = self.names.get(text) {
             self.used[*index] = true;
             return Some(*index);
         }
-        let place = self.t.place(&name.span);
         if text.starts_with("//") {
-            return self.short_form(name.text, place);
+            return self.short_form(name, place);
         }
         let mut names: Vec<&str> = self
             .names

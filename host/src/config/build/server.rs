@@ -194,7 +194,7 @@ impl Builder<'_> {
             return None;
         }
         if let Some(name) = named.and_then(|o| o.node.arg(0)) {
-            return self.pool_named(name);
+            return self.pool_named(name.text, self.t.place(&name.span));
         }
         if block.peers.is_empty() {
             return None;

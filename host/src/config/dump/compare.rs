@@ -153,8 +153,8 @@ impl Fnv {
             return;
         }
         match v.kind {
-            // The number names the template; the text is it.
-            Kind::Template => self.text(&v.text),
+            // The number names the template or the upstream; the text is it.
+            Kind::Template | Kind::Upstream => self.text(&v.text),
             // The text is how the number was written.
             Kind::Size | Kind::Time | Kind::Rate | Kind::Percent => self.number(v.num as u64),
             _ => {

@@ -168,6 +168,12 @@ impl Typer<'_> {
                 }
                 self.arena.text(source)
             }
+            Kind::Upstream => {
+                let text = self.arena.text(text);
+                num = self.upstreams.len() as i64;
+                self.upstreams.push((text, raw.place));
+                text
+            }
             Kind::Text => {
                 let len = text.len() as i64;
                 if len < arg.min || len > arg.max {
@@ -268,6 +274,7 @@ pub(in super::super) fn words(kind: Kind) -> &'static str {
         Kind::Cidr => "an address, a network or \"all\"",
         Kind::Float => "a number",
         Kind::Percent => "a share such as \"50%\"",
+        Kind::Upstream => "the name of an upstream",
         Kind::Listen => "a listening address such as \"0.0.0.0:80\"",
     }
 }

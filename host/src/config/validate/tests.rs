@@ -91,5 +91,5 @@ fn what_has_no_effect_is_a_warning() {
     one("net { server { domain_listen_tcp \"0.0.0.0:1\"; local { proxy_pass_tcp \"a:1\"; }; }; }", "never chosen");
     one("net { server { port_listen_tcp \"0.0.0.0:1\"; }; }", "it has no local");
     one("net { server { port_listen_tcp \"0.0.0.0:1\"; local {}; }; }", "neither an upstream nor a handler");
-    one("upstream \"u\" {}", "no local uses the upstream \"u\"");
+    one("upstream \"u\" {}", "nothing uses the upstream \"u\"");
 }

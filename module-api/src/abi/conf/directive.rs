@@ -298,6 +298,8 @@ pub enum Kind {
     Percent = 13,
     /// A listening address with optional port range, `0.0.0.0:10001-10009`. `text`.
     Listen = 14,
+    /// An upstream, as `proxy_pass_upstream` names one: it has to be there. `text`: its name; `num`: see `Upstream`.
+    Upstream = 15,
 }
 
 /// What a directive is to the host, besides a value for its module.

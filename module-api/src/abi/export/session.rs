@@ -7,7 +7,7 @@ use crate::abi::{
     host::HostVtable,
     module::Place,
     recycled::Recycled,
-    services::{Connecting, Lease, connect_session, has, host, pick, pick_instead, pick_now},
+    services::{Connecting, Lease, Upstream, connect_session, has, host, pick, pick_instead, pick_now},
     session::{CloseReason, SessionShared},
     stream::Stream,
     task::Answer,
@@ -171,7 +171,15 @@ impl<M: Module> Session<M> {
     /// # Errors
     /// The last attempt's, or `NoPeer`.
     pub fn connect_upstream(&self) -> Connecting {
-        connect_session(self.raw)
+        connect_session(self.raw, Upstream::OWN)
+    }
+
+    /// The same of an upstream that a directive of the module names: with the limits, retries and counters of that one.
+    ///
+    /// # Errors
+    /// As [`Session::connect_upstream`].
+    pub fn connect_to(&self, upstream: Upstream) -> Connecting {
+        connect_session(self.raw, upstream)
     }
 
     /// Chooses a peer only: for a module that keeps connections itself.
@@ -179,7 +187,16 @@ impl<M: Module> Session<M> {
     /// # Errors
     /// `NoPeer`, or `TimedOut` in the upstream's queue.
     pub async fn pick_peer(&self, key: &str) -> Result<Lease, Error> {
-        pick(self.raw, key, &[]).await
+        pick(self.raw, Upstream::OWN, key, &[]).await
+    }
+
+    /// The same of an upstream that a directive of the module names. `tried`: peers of it (`PeerInfo::id`) that failed this
+    /// session, as for [`Session::pick_another`].
+    ///
+    /// # Errors
+    /// As [`Session::pick_peer`], and as [`Session::pick_another`] where some were tried.
+    pub async fn pick_peer_of(&self, upstream: Upstream, key: &str, tried: &[u64]) -> Result<Lease, Error> {
+        pick(self.raw, upstream, key, tried).await
     }
 
     /// The same where it takes no waiting: `None` is no error, and [`Session::pick_peer`] tells more.
@@ -192,7 +209,7 @@ impl<M: Module> Session<M> {
     /// # Errors
     /// `Limit`: the upstream's budget of retries is used up; else as [`Session::pick_peer`].
     pub async fn pick_another(&self, tried: &[u64]) -> Result<Lease, Error> {
-        pick(self.raw, "", tried).await
+        pick(self.raw, Upstream::OWN, "", tried).await
     }
 
     /// The same in place of `held`, which is still in use: its places, of the upstream and of the peer, are the new lease's.

@@ -45,7 +45,7 @@ async fn attempt() -> Result<Stream, Error> {
     }
 }
 
-pub(super) unsafe extern "C" fn connect(_: *const SessionShared) -> LocalFuture<Outcome<Connected>> {
+pub(super) unsafe extern "C" fn connect(_: *const SessionShared, _upstream: u32) -> LocalFuture<Outcome<Connected>> {
     LocalFuture::new(async {
         let stream = attempt().await;
         let with_lease = |stream| Connected { stream, lease: give(lease()) };
@@ -58,6 +58,7 @@ pub(super) unsafe extern "C" fn pick_now(_: *const SessionShared) -> Object {
 }
 pub(super) unsafe extern "C" fn pick(
     _: *const SessionShared,
+    _upstream: u32,
     key: Str<'_>,
     _tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
@@ -77,7 +78,7 @@ pub(super) unsafe extern "C" fn instead(
     tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
     // SAFETY: lent for the call, as there.
-    unsafe { pick(session, Str::EMPTY, tried) }
+    unsafe { pick(session, u32::MAX, Str::EMPTY, tried) }
 }
 pub(super) unsafe extern "C" fn lease_connect(l: Object) -> LocalFuture<Outcome<Stream>> {
     // SAFETY: a handle of `connect` or `pick`, held by the caller.

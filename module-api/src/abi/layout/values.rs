@@ -158,7 +158,7 @@ pub(super) fn list(out: &mut Vec<String>) {
     }
     enums! { out:
         ErrorKind { Other, Refused, Reset, TimedOut, UnexpectedEof, Limit, NotFound, Permission, AddrInUse, Unsupported, Cancelled, Panicked, Invalid, NoPeer, BrokenPipe, Unreachable, Exists, StorageFull, WouldBlock }
-        Kind { Bool, Int, Text, Size, Time, Rate, Choice, Path, Address, Template, Regex, Cidr, Float, Percent, Listen }
+        Kind { Bool, Int, Text, Size, Time, Rate, Choice, Path, Address, Template, Regex, Cidr, Float, Percent, Listen, Upstream }
         Role { Value, ListenPort, ListenDomain, Peer, Handler, Preread, Probe }
         Answers { No, Alone, WithPeers, ByPeers, Some }
         Repeat { Error, Append }

@@ -17,7 +17,7 @@ pub use metrics::{Counter, Gauge, Histogram};
 pub use net::{Listener, SocketWatch, UdpSocket, adopt, connect, resolve};
 pub use owner::{Entered, Owner};
 pub use task::{Cancel, JobHandle, Sleep, Task, block_on, run, sleep, spawn, spawn_process, timeout, yield_now};
-pub use upstream::{Connecting, Lease};
+pub use upstream::{Connecting, Lease, Upstream};
 pub(crate) use upstream::{connect_session, pick, pick_instead, pick_now};
 pub use zone::{ZoneRef, ZoneState, contract, publish, shared, zone};
 

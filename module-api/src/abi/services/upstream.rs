@@ -3,6 +3,7 @@
 use super::{has, host, result};
 use crate::abi::{
     bytes::{Slice, Str},
+    conf::{Kind, Value},
     error::{self, Error},
     host::{Connected, HostVtable, Object, PeerInfo, PeerKey},
     session::SessionShared,
@@ -17,6 +18,31 @@ use std::{
     task::{Context, Poll},
 };
 
+/// An upstream that a directive names (`Kind::Upstream`): the module asks its peers whatever the session's own upstream is. For
+/// sessions of the generation whose configuration it is from, so it is kept in a block's object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream(u32);
+
+impl Upstream {
+    /// The session's own.
+    pub(crate) const OWN: Self = Self(u32::MAX);
+
+    /// The upstream that a value names; `None`: its kind is another.
+    pub fn of(value: &Value<'_>) -> Option<Self> {
+        (value.kind == Kind::Upstream).then_some(Self(value.num as u32))
+    }
+
+    /// Its number, by which a contract passes it on.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The upstream of that number.
+    pub const fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// One counted use of one peer. Dropping it without `done` counts a failure after connecting.
 #[derive(Debug)]
 pub struct Lease(Object);
@@ -25,9 +51,9 @@ pub struct Lease(Object);
 ///
 /// # Errors
 /// The last attempt's, or `NoPeer`.
-pub(crate) fn connect_session(session: *const SessionShared) -> Connecting {
+pub(crate) fn connect_session(session: *const SessionShared, upstream: Upstream) -> Connecting {
     // SAFETY: the caller holds the session.
-    Connecting(unsafe { (host().connect_upstream)(session) })
+    Connecting(unsafe { (host().connect_upstream)(session, upstream.0) })
 }
 
 /// A connect to a peer under way.
@@ -48,15 +74,21 @@ pub(crate) fn pick_now(session: *const SessionShared) -> Option<Lease> {
     (!lease.is_null()).then(|| Lease(lease))
 }
 
-pub(crate) async fn pick(session: *const SessionShared, key: &str, tried: &[u64]) -> Result<Lease, Error> {
-    if key.is_empty()
+pub(crate) async fn pick(
+    session: *const SessionShared,
+    upstream: Upstream,
+    key: &str,
+    tried: &[u64],
+) -> Result<Lease, Error> {
+    if upstream == Upstream::OWN
+        && key.is_empty()
         && tried.is_empty()
         && let Some(lease) = pick_now(session)
     {
         return Ok(lease);
     }
     // SAFETY: the caller holds the session; key and list are copied during the call.
-    result(unsafe { (host().lease_pick)(session, Str::new(key), Slice::new(tried)) }.await).map(Lease)
+    result(unsafe { (host().lease_pick)(session, upstream.0, Str::new(key), Slice::new(tried)) }.await).map(Lease)
 }
 
 /// A peer in place of a lease's; a host without that has both at a time.
@@ -67,7 +99,7 @@ pub(crate) async fn pick_instead(
 ) -> Result<Lease, Error> {
     let host = host();
     if !has(host, offset_of!(HostVtable, lease_instead) + size_of::<usize>()) {
-        return pick(session, "", tried).await;
+        return pick(session, Upstream::OWN, "", tried).await;
     }
     // SAFETY: the caller holds the session; the lease is ours and borrowed for the wait; the list is copied during the call.
     result(unsafe { (host.lease_instead)(lease.0, session, Slice::new(tried)) }.await).map(Lease)

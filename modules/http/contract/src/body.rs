@@ -85,6 +85,14 @@ struct Owned<S> {
     source: S,
 }
 
+/// Which body it is. See [`Body::id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyId {
+    data: usize,
+    vtable: usize,
+    length: u64,
+}
+
 unsafe extern "C" fn next<S: BodySource>(data: *mut (), cx: &FfiContext<'_>, out: *mut MaybeUninit<Out>) -> u32 {
     use std::mem::ManuallyDrop;
     // SAFETY: the box of `new`, used by one caller at a time.
@@ -148,7 +156,8 @@ impl Body {
     /// No body.
     pub const EMPTY: Self = Self { data: ptr::null_mut(), vtable: ptr::null(), length: 0 };
 
-    /// What a source makes. `length`: its bytes, where they are known.
+    /// What a source makes. `length`: its bytes, where they are known. It frames the message: what is too much is cut off, and
+    /// what is too little, or too much, ends the connection (HTTP/2: the stream) and is in the error log.
     pub fn new<S: BodySource>(source: S, length: Option<u64>) -> Self {
         Self {
             data: Box::into_raw(Box::new(Owned { owner: Owner::running(), source })).cast(),
@@ -177,6 +186,16 @@ impl Body {
     /// There is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.data.is_null()
+    }
+
+    /// Whether `other` is this very body, or was it before it was given away.
+    pub fn is(&self, other: &BodyId) -> bool {
+        self.id() == *other
+    }
+
+    /// What tells it from all others that there are while it is.
+    pub fn id(&self) -> BodyId {
+        BodyId { data: self.data as usize, vtable: self.vtable as usize, length: self.length }
     }
 
     /// The next piece. `None`: it is complete. Not to be called again after that.
@@ -215,23 +234,6 @@ impl Body {
     /// When the rest is not to be had.
     pub async fn next(&mut self) -> Result<Option<Segment>, Error> {
         poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// All of it, up to `most` bytes, without its trailers.
-    ///
-    /// # Errors
-    /// As [`Body::next`]; `Limit`: it is longer; `Unsupported`: a part of it is a file.
-    pub async fn collect(&mut self, most: usize) -> Result<Vec<u8>, Error> {
-        let mut all = Vec::new();
-        while let Some(piece) = self.next().await? {
-            match piece {
-                Segment::Bytes(bytes) if all.len() + bytes.len() > most => return Err(Error::bare(ErrorKind::Limit)),
-                Segment::Bytes(bytes) => all.extend_from_slice(&bytes),
-                Segment::File(_) => return Err(Error::bare(ErrorKind::Unsupported)),
-                Segment::Trailers(_) => break,
-            }
-        }
-        Ok(all)
     }
 }
 

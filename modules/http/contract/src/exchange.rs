@@ -1,7 +1,7 @@
 //! A request and its answer, as another module sees them.
 
 use crate::{Body, HeadOp, HttpTable, RawRequest, RawResponse, Which};
-use anyproxy_module_api::{Error, Module, Owner, Session, SessionShared, Sink, Slice, Str, abi::task::guard};
+use anyproxy_module_api::{Error, Module, Owner, Session, SessionShared, Sink, Slice, Str, Upstream, abi::task::guard};
 use std::{fmt, ops::Deref};
 
 /// A part of a request.
@@ -24,6 +24,25 @@ pub enum Part {
     Version,
     /// The protocol that the connection is asked to change to, in small letters: `websocket`.
     Upgrade,
+}
+
+/// Which version of HTTP the peers of an upstream are asked by.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1
+    Http1 = 1,
+    /// HTTP/2
+    Http2 = 2,
+}
+
+/// Whom a request of a module's own goes to: an upstream that a directive of the module names (`Kind::Upstream`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct To {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// By which version.
+    pub speaks: Speaks,
 }
 
 /// One request and its answer. A session of its own by `Deref`: variables, slot, peers, log.
@@ -94,7 +113,8 @@ impl<M: Module> Exchange<M> {
         self.edit(which, HeadOp::Add, name, value)
     }
 
-    /// Removes the lines of a name. `Content-Length` too: when the body of an answer becomes another.
+    /// Removes the lines of a name. `Content-Length` of an answer too, which is only called for where no body is sent that
+    /// would tell the length (HEAD): else http says what the body's own is. False: as for `set`.
     pub fn remove(&self, which: Which, name: &str) -> bool {
         self.edit(which, HeadOp::Remove, name, b"")
     }
@@ -105,7 +125,8 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.status)(self.table.provider, self.raw()) as u16 }
     }
 
-    /// Begins an answer with this status and no headers, in place of whatever was there. False: `status` is none.
+    /// Begins an answer with this status and no headers, in place of whatever was there. False: `status` is none of 200 to
+    /// 599, nor 101 to a client that asks for another protocol ([`Answer::Upgrade`](crate::Answer::Upgrade)).
     pub fn respond(&self, status: u16) -> bool {
         // SAFETY: as above.
         unsafe { (self.table.respond)(self.table.provider, self.raw(), status.into()) }
@@ -117,13 +138,48 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.set_target)(self.table.provider, self.raw(), Slice::new(target)) }
     }
 
-    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF. By the version
+    /// Asks the peers of the exchange's local something of the module's own: `headers` are lines with their CRLF, of which a
+    /// `Host` takes the place of the exchange's own; what frames the message is http's to say and is left out. By the version
     /// of HTTP that the local's `http_proxy` names, and of another peer where `http_retry` says so.
     ///
     /// # Errors
-    /// When no peer answers, with why; `Invalid`: the request is malformed.
+    /// When no peer answers, with why; `Invalid`: the request is malformed, has two `Host`, or its body is not as long as it
+    /// says.
     pub async fn fetch(&self, method: &str, target: &[u8], headers: &[u8], body: Body) -> Result<Fetched, Error> {
-        let request = RawRequest { method: Str::new(method), target: Slice::new(target), headers: Slice::new(headers) };
+        self.ask(None, method, target, headers, body).await
+    }
+
+    /// The same of the peers of another upstream, with the limits, retries and counters of that one. How long it is waited for,
+    /// and how many idle connections are kept, is as the local says; rules of the local for header lines do not apply.
+    ///
+    /// # Errors
+    /// As [`Exchange::fetch`].
+    pub async fn fetch_from(
+        &self,
+        to: To,
+        method: &str,
+        target: &[u8],
+        headers: &[u8],
+        body: Body,
+    ) -> Result<Fetched, Error> {
+        self.ask(Some(to), method, target, headers, body).await
+    }
+
+    async fn ask(
+        &self,
+        to: Option<To>,
+        method: &str,
+        target: &[u8],
+        headers: &[u8],
+        body: Body,
+    ) -> Result<Fetched, Error> {
+        let request = RawRequest {
+            method: Str::new(method),
+            target: Slice::new(target),
+            headers: Slice::new(headers),
+            speaks: to.map_or(0, |to| to.speaks as u32),
+            upstream: to.map_or(0, |to| to.upstream.number()),
+        };
         let HttpTable { fetch, provider, .. } = *self.table;
         // SAFETY: as above; the request is read during the call.
         let call = || unsafe { fetch(provider, self.raw(), &raw const request, body) };

@@ -17,7 +17,7 @@ use std::{
 /// Where in the life of an exchange a hook runs.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum HookStage {
     /// Whether the request is let in, once its local is chosen.
     Access,
     /// Changes the request before anybody answers.
@@ -48,7 +48,7 @@ pub trait Hook<M: Module>: 'static {
     /// Its name: for the order of others, for messages, and for `http_router`.
     const NAME: &'static str;
     /// When it runs. Of no account for a handler.
-    const STAGE: Stage = Stage::Content;
+    const STAGE: HookStage = HookStage::Content;
     /// Hooks of the same stage that it comes before.
     const BEFORE: &'static [&'static str] = &[];
     /// Hooks of the same stage that it comes after.
@@ -60,7 +60,8 @@ pub trait Hook<M: Module>: 'static {
     }
 
     /// Runs. `body` is the request's before somebody answered, the answer's after that; whoever passes it on gives it
-    /// back, or another in its place. Before a body becomes another, its `Content-Length` is to be removed.
+    /// back, or another in its place. `Content-Length` is http's to say: it is that of the body that is given back. Only to
+    /// HEAD, and with a status that has no body, nothing tells it: a filter that changes lengths removes the line there.
     fn run(exchange: Exchange<M>, body: Body) -> impl Future<Output = Result<Answer, Error>> + 'static;
 }
 
@@ -94,13 +95,14 @@ impl<'m, M: Module> Http<'m, M> {
         (table.size >= size_of::<HttpTable>()).then_some(Self { table, module })
     }
 
-    /// Registers a hook. False: its name is taken in its stage, or its order contradicts others'.
+    /// Registers a hook. False: it cannot be taken, and the error log says why: its name is taken in its stage, its order
+    /// contradicts others', or there are too many.
     pub fn hook<H: Hook<M>>(&self) -> bool {
         // SAFETY: the table's own provider, which copies the hook.
         with_raw::<M, H>(self.module, |hook| unsafe { (self.table.add_hook)(self.table.provider, hook) })
     }
 
-    /// Registers what `http_router` calls by the name of `H`. False: the name is taken.
+    /// Registers what `http_router` calls by the name of `H`. False: the name is taken, as the error log says.
     pub fn handler<H: Hook<M>>(&self) -> bool {
         // SAFETY: as above.
         with_raw::<M, H>(self.module, |hook| unsafe { (self.table.add_handler)(self.table.provider, hook) })

@@ -17,14 +17,20 @@ mod exchange;
 mod file;
 mod hook;
 mod provider;
+mod read;
+#[cfg(test)]
+mod read_tests;
 mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod upgrade;
 
-pub use body::{Body, BodySource, Segment};
+pub use body::{Body, BodyId, BodySource, Segment};
 pub use bytes::Bytes;
-pub use exchange::{Exchange, Fetched, Part};
+pub use exchange::{Exchange, Fetched, Part, Speaks, To};
 pub use file::{FileHandle, FilePart};
-pub use hook::{Answer, Hook, Http, Stage};
-pub use provider::{Provider, Registered, Response};
+pub use hook::{Answer, Hook, HookStage, Http};
+pub use provider::{Provider, Registered, Request, Response};
+pub use read::Pieces;
 pub use table::{HeadOp, HttpTable, ID, LAYOUT, RawAnswer, RawHook, RawRequest, RawResponse, VERSION, Which};
 pub use upgrade::Upgraded;

@@ -1,17 +1,32 @@
 //! The contract as http itself implements it: no raw pointer gets out of here.
 
-use crate::{Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Which};
+use crate::{
+    Answer, Body, Bytes, HeadOp, HttpTable, Part, RawAnswer, RawHook, RawRequest, RawResponse, Speaks, To, Which,
+};
 use anyproxy_module_api::{
-    Error, ErrorKind, Module, Owner, Session, SessionShared, Sink, Slice, Str,
+    Error, ErrorKind, Module, Owner, Session, SessionShared, Sink, Slice, Str, Upstream,
     abi::{
         error::Outcome,
         task::{LocalFuture, guard},
     },
 };
-use std::{future::Future, ptr};
+use std::{future::Future, ptr, sync::Arc};
 
 /// An answer to a request of a module's own: status, header lines each with its CRLF, body.
 pub type Response = (u16, Vec<u8>, Body);
+
+/// A request of a module's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Whom it goes to; `None`: the peers of the exchange's local.
+    pub to: Option<To>,
+    /// Method.
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a [u8],
+    /// Header lines, each with its CRLF.
+    pub headers: &'a [u8],
+}
 
 /// What the module behind the table does. Exchanges are its own.
 pub trait Provider: Module {
@@ -35,9 +50,7 @@ pub trait Provider: Module {
     fn fetch(
         &self,
         exchange: &Session<Self>,
-        method: &str,
-        target: &[u8],
-        headers: &[u8],
+        request: &Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<Self> + 'static;
 }
@@ -46,13 +59,13 @@ pub trait Provider: Module {
 #[derive(Debug)]
 pub struct Registered {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its stage, as a number.
     pub stage: u32,
     /// Hooks that it comes before and after.
-    pub before: Vec<String>,
+    pub before: Vec<Box<str>>,
     /// The same after.
-    pub after: Vec<String>,
+    pub after: Vec<Box<str>>,
     raw: RawHook<'static>,
 }
 
@@ -133,9 +146,9 @@ unsafe extern "C" fn add<P: Provider, const HANDLER: bool>(provider: *const (), 
     guard(|| {
         // SAFETY: the table's provider; the hook and its texts are lent for the call.
         let (provider, raw) = unsafe { (&*provider.cast::<P>(), *hook) };
-        let texts = |list: Slice<'_, Str<'_>>| list.iter().map(|t| t.as_str().to_owned()).collect();
+        let texts = |list: Slice<'_, Str<'_>>| list.iter().map(|t| t.as_str().into()).collect();
         let hook = Registered {
-            name: raw.name.as_str().to_owned(),
+            name: raw.name.as_str().into(),
             stage: raw.stage,
             before: texts(raw.before),
             after: texts(raw.after),
@@ -235,7 +248,14 @@ unsafe extern "C" fn fetch<P: Provider>(
     let made = unsafe {
         with::<P, _>(p, s, |p, s| {
             let r = *request;
-            let future = p.fetch(s, r.method.as_str(), r.target.as_slice(), r.headers.as_slice(), body);
+            let speaks = [Speaks::Http1, Speaks::Http2].into_iter().find(|speaks| *speaks as u32 == r.speaks);
+            let request = Request {
+                to: speaks.map(|speaks| To { upstream: Upstream::numbered(r.upstream), speaks }),
+                method: r.method.as_str(),
+                target: r.target.as_slice(),
+                headers: r.headers.as_slice(),
+            };
+            let future = p.fetch(s, &request, body);
             let future = crate::hook::stopping(future);
             LocalFuture::new(async move {
                 match future.await {

@@ -55,7 +55,7 @@ pub struct RawHook<'a> {
     pub size: usize,
     /// Its name, for the order of others and for messages.
     pub name: Str<'a>,
-    /// See `Stage`; of a handler: not looked at.
+    /// See `HookStage`; of a handler: not looked at.
     pub stage: u32,
     /// Hooks of the stage that it comes before and after.
     pub before: Slice<'a, Str<'a>>,
@@ -89,6 +89,10 @@ pub struct RawRequest<'a> {
     pub target: Slice<'a, u8>,
     /// Header lines, each with its CRLF, `Host` among them or not.
     pub headers: Slice<'a, u8>,
+    /// See `Speaks`; 0: the peers of the exchange's local are asked, as it says.
+    pub speaks: u32,
+    /// Else: the number of the upstream that is asked.
+    pub upstream: u32,
 }
 
 /// Its answer.
@@ -112,9 +116,10 @@ pub struct HttpTable {
     pub size: usize,
     /// What the functions work on.
     pub provider: *const (),
-    /// Registers a hook, in `prepare`. False: its stage is unknown, its name is taken, or its order contradicts others'.
+    /// Registers a hook, in `prepare`. False: its stage is unknown, its name is taken, its order contradicts others', there are
+    /// too many, or `prepare` is over.
     pub add_hook: unsafe extern "C" fn(provider: *const (), *const RawHook<'_>) -> bool,
-    /// Registers what `http_router` calls by its name, in `prepare`. False: the name is taken.
+    /// Registers what `http_router` calls by its name, in `prepare`. False: the name is taken, or `prepare` is over.
     pub add_handler: unsafe extern "C" fn(provider: *const (), *const RawHook<'_>) -> bool,
     /// Writes a part of the request (see `Part`). False: it has none.
     pub part: unsafe extern "C" fn(provider: *const (), *const SessionShared, part: u32, *mut Sink<'_>) -> bool,
@@ -145,7 +150,8 @@ pub struct HttpTable {
     ) -> bool,
     /// The status of the answer; 0: there is none yet.
     pub status: unsafe extern "C" fn(provider: *const (), *const SessionShared) -> u32,
-    /// Begins an answer with this status and no headers, in place of whatever was there. False: no status.
+    /// Begins an answer with this status and no headers, in place of whatever was there. False: no status of a final answer, nor
+    /// 101 where the client asks for another protocol.
     pub respond: unsafe extern "C" fn(provider: *const (), *const SessionShared, status: u32) -> bool,
     /// Changes path and query of the request: what handlers see and peers get. The local stays. False: malformed.
     pub set_target: unsafe extern "C" fn(provider: *const (), *const SessionShared, target: Slice<'_, u8>) -> bool,
@@ -226,7 +232,7 @@ mod tests {
             ("RawHook.module", 64),
             ("RawHook.run", 80),
             ("RawAnswer", 64),
-            ("RawRequest", 48),
+            ("RawRequest", 56),
             ("RawResponse", 80),
             ("Body", 24),
             ("Bytes", 48),

@@ -7,7 +7,6 @@ use super::{
 use crate::{
     conf::Conf,
     conn::within,
-    fault::Fault,
     incoming::Incoming,
     message::Message,
     reply::{Call, Reply},
@@ -78,7 +77,7 @@ pub(crate) async fn receive(call: &Call<'_>, conf: &Conf, mut incoming: Incoming
             }
             incoming.poll_next(cx)
         });
-        let next = next.await.map_err(|e| failed(call, &e))?;
+        let next = next.await.map_err(|e| failed(call, &incoming, &e))?;
         if let Some(piece) = &next {
             if stored.len() + (staged.len() + piece.len()) as u64 > most {
                 return Err(refuse(call, 413));
@@ -103,9 +102,9 @@ pub(crate) async fn receive(call: &Call<'_>, conf: &Conf, mut incoming: Incoming
     Ok(Incoming::stored(stored, length))
 }
 
-/// The client did not send all of it.
-pub(crate) fn failed(call: &Call<'_>, e: &Error) -> Reply {
-    let fault = Fault::of_request(e);
+/// Not all of it is to be had.
+pub(crate) fn failed(call: &Call<'_>, incoming: &Incoming, e: &Error) -> Reply {
+    let fault = incoming.fault(e);
     call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
     refuse(call, if fault.status == 0 { 400 } else { fault.status })
 }

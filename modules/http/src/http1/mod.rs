@@ -300,7 +300,7 @@ async fn one(
     status: Option<u16>,
 ) -> Result<Done, Error> {
     let conf = Cell::new(None);
-    let call = Call { watch: session, exchange, state, client, conf: &conf, alone: false };
+    let call = Call { watch: session, exchange, state, client, conf: &conf, alone: false, upstream: None };
     if let Some(status) = status {
         // What follows is heard and thrown away before the end.
         conn.borrow_mut().body = h1::Body::UntilClose;

@@ -144,7 +144,15 @@ pub(super) async fn answer(
     let work = async {
         let Some(state) = known(&exchange) else { return };
         let conf = Cell::new(None);
-        let call = Call { watch: &exchange, exchange: &exchange, state, client: &client, conf: &conf, alone: false };
+        let call = Call {
+            watch: &exchange,
+            exchange: &exchange,
+            state,
+            client: &client,
+            conf: &conf,
+            alone: false,
+            upstream: None,
+        };
         let reply = match refused {
             Some(status) => respond::refused(&call, status),
             // What the client sends is the other protocol's: of the request it is no body.

@@ -83,7 +83,7 @@ impl Download {
     pub(super) fn new(call: &Call<'_>, conf: &Conf, incoming: Incoming, peer: Peer) -> Self {
         let mut up = peer.conn;
         let carried = (up.total_sent, up.total_received);
-        let mut lines = headers::render(&conf.request_headers, call.exchange);
+        let mut lines = headers::render(call.rules(conf), call.exchange);
         if let Some(name) = conf.request_id {
             // A name and an id are always a line.
             let _ = h1::field(name.as_bytes(), call.exchange.request_id().as_bytes(), &mut lines);
@@ -95,7 +95,7 @@ impl Download {
         let most_idle = if peer.greeted { 0 } else { conf.upstream_idle };
         let how = Manner { chunked, keeps: most_idle > 0 };
         let before = up.out.len();
-        let upgrade = write_request(parts, call.client.address(), conf, how, &peer.lease, &lines, &mut up.out);
+        let upgrade = write_request(parts, call, conf, how, &peer.lease, &lines, &mut up.out);
         parts.goes(&up.out[before..], call.exchange.worker().shows_heads);
         Self {
             incoming,
@@ -156,7 +156,7 @@ impl Download {
                     done = self.incoming.is_done();
                     break;
                 }
-                Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                Poll::Ready(Err(e)) => return Err(self.incoming.fault(&e)),
                 Poll::Pending => break,
             }
             done = self.incoming.is_done();

@@ -10,21 +10,33 @@ use crate::{
     incoming::Incoming,
     reply::{Call, Client},
 };
-use anyproxy_http_contract::Response;
+use anyproxy_http_contract::{Response, Speaks, To};
 use anyproxy_module_api::{Error, ErrorKind, Session, timeout};
 use std::{cell::Cell, time::Duration};
 
-/// A request of another module's own to the peers of the exchange's local.
+/// A request of another module's own to the peers of the exchange's local, or of another upstream.
 ///
 /// # Errors
 /// When no peer answers, with why.
-pub(crate) async fn fetch(exchange: Session<Http>, state: State, mut incoming: Incoming) -> Result<Response, Error> {
+pub(crate) async fn fetch(
+    exchange: Session<Http>,
+    state: State,
+    mut incoming: Incoming,
+    to: Option<To>,
+) -> Result<Response, Error> {
     let client = Client::new(&exchange);
     let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
     let known = Cell::new(Some(conf));
-    let call =
-        Call { watch: &exchange, exchange: &exchange, state: &state, client: &client, conf: &known, alone: true };
-    let asked = match conf.peers_http2 {
+    let call = Call {
+        watch: &exchange,
+        exchange: &exchange,
+        state: &state,
+        client: &client,
+        conf: &known,
+        alone: true,
+        upstream: to.map(|to| to.upstream),
+    };
+    let asked = match to.map_or(conf.peers_http2, |to| to.speaks == Speaks::Http2) {
         true => pass_http2(&call, conf, incoming).await,
         false => pass(&call, conf, &mut incoming).await,
     };

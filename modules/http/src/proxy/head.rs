@@ -7,6 +7,7 @@ use crate::{
     h1::{self, Fields, Id, Keep, Target},
     headers,
     message::Message,
+    reply::Call,
 };
 use anyproxy_module_api::Lease;
 
@@ -43,7 +44,7 @@ fn may_change(fields: &Fields, bytes: &[u8]) -> bool {
 /// Writes the request's head as the peer gets it; whether it asks for another protocol.
 pub(super) fn write_request(
     parts: &mut Request,
-    client: &str,
+    call: &Call<'_>,
     conf: &Conf,
     how: Manner,
     lease: &Lease,
@@ -67,7 +68,7 @@ pub(super) fn write_request(
         // More names than anybody means: none of the headers they may hide is passed on.
         (0..fields.list().len()).for_each(|n| struck.strike(n));
     }
-    headers::strike(&conf.request_headers, fields, bytes, struck);
+    headers::strike(call.rules(conf), fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
     }
@@ -89,7 +90,7 @@ pub(super) fn write_request(
         }
     }
     out.extend_from_slice(lines);
-    conf.forward.write(parts, client, out);
+    conf.forward.write(parts, call.client.address(), out);
     if how.chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

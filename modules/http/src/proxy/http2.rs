@@ -79,7 +79,7 @@ impl Download {
         lease: Lease,
         protocol: Option<&[u8]>,
     ) -> Result<Self, Incoming> {
-        let mut lines = headers::render(&conf.request_headers, call.exchange);
+        let mut lines = headers::render(call.rules(conf), call.exchange);
         if let Some(name) = conf.request_id {
             // A name and an id are always a line.
             let _ = h1::field(name.as_bytes(), call.exchange.request_id().as_bytes(), &mut lines);
@@ -89,7 +89,7 @@ impl Download {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
             let how = Manner { chunked: false, keeps: true };
-            write_request(parts, call.client.address(), conf, how, &lease, &lines, &mut text);
+            write_request(parts, call, conf, how, &lease, &lines, &mut text);
             parts.goes(&text, call.exchange.worker().shows_heads);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
             h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
@@ -255,7 +255,7 @@ impl Download {
                         self.uploaded = true;
                         return Ok(true);
                     }
-                    Poll::Ready(Err(e)) => return Err(Fault::of_request(&e)),
+                    Poll::Ready(Err(e)) => return Err(self.incoming.fault(&e)),
                     Poll::Pending => return Ok(moved),
                 }
             }

@@ -20,7 +20,7 @@ use crate::{
     reply::{Call, Reply},
     retry::Tries,
 };
-use anyproxy_module_api::{Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
+use anyproxy_module_api::{Connecting, Error, ErrorKind, Lease, Outcome, PeerKey, Who, timeout, tracing};
 use extended::Asked;
 use fetch::{Awaited, head_alone};
 use http2::Refused;
@@ -204,7 +204,7 @@ async fn stream(
                             continue;
                         }
                         // Others, as the upstream's `retry` says.
-                        unless_gone(incoming, exchange.connect_upstream()).await?
+                        unless_gone(incoming, connect_any(call)).await?
                     }
                     Err(gone) => {
                         lease.done(&UNUSED);
@@ -243,7 +243,26 @@ async fn stream(
 async fn pick(call: &Call<'_>, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Lease, Failure> {
     match tries.next.take() {
         Some(lease) => Ok(lease),
-        None => unless_gone(incoming, call.exchange.pick_peer("")).await.inspect(|_| call.stage("peer")),
+        None => unless_gone(incoming, call.pick(&[])).await.inspect(|_| call.stage("peer")),
+    }
+}
+
+/// A connection to a peer of the upstream's choice, with its retries.
+fn connect_any(call: &Call<'_>) -> Connecting {
+    match call.upstream {
+        None => call.exchange.connect_upstream(),
+        Some(upstream) => call.exchange.connect_to(upstream),
+    }
+}
+
+impl Call<'_> {
+    /// A peer that is none of those, as long as there is another.
+    pub(crate) async fn pick(&self, tried: &[u64]) -> Result<Lease, Error> {
+        match self.upstream {
+            Some(upstream) => self.exchange.pick_peer_of(upstream, "", tried).await,
+            None if tried.is_empty() => self.exchange.pick_peer("").await,
+            None => self.exchange.pick_another(tried).await,
+        }
     }
 }
 
@@ -255,7 +274,8 @@ const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns
 
 /// A connection to the peer whose turn it is, if one is kept: nothing is waited for. Otherwise it is the peer to be asked.
 fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
-    let picked = || call.exchange.pick_peer_now().inspect(|_| call.stage("peer"));
+    let own = || if call.upstream.is_none() { call.exchange.pick_peer_now() } else { None };
+    let picked = || own().inspect(|_| call.stage("peer"));
     let lease = tries.next.take().or_else(picked)?;
     match idle(call, fresh, lease) {
         Ok(peer) => Some(peer),
@@ -281,7 +301,6 @@ fn idle(call: &Call<'_>, fresh: bool, lease: Lease) -> Result<Peer, Lease> {
 /// A connection to one of the local's peers: one that is kept, or a new one.
 async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: &Incoming) -> Result<Peer, Failure> {
     let stats = &call.exchange.worker().stats;
-    let exchange = call.exchange;
     loop {
         let mut lease = match idle(call, fresh, pick(call, tries, incoming).await?) {
             Ok(peer) => return Ok(peer),
@@ -301,7 +320,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: 
         lease.done(&UNREACHABLE);
         if !tries.connects() {
             // Others, as the upstream's `retry` says.
-            let (stream, lease) = unless_gone(incoming, exchange.connect_upstream()).await?;
+            let (stream, lease) = unless_gone(incoming, connect_any(call)).await?;
             call.stage("connect");
             let PeerKey { id, greeted } = lease.peer();
             let greeted = greeted != 0;

@@ -2,7 +2,7 @@
 //! requests carry. To be built twice and exchanged under load: `SWAP_VERSION=2 cargo build -p http-stamp`.
 
 use anyproxy_http_contract::{
-    Answer, Body, BodySource, Bytes, Exchange, Hook, Http, ID, Segment, Stage, VERSION, Which,
+    Answer, Body, BodySource, Exchange, Hook, HookStage, Http, ID, Pieces, Segment, VERSION, Which,
 };
 use anyproxy_module_api::*;
 use std::{
@@ -72,7 +72,7 @@ struct Refuse;
 
 impl Hook<HttpStamp> for Refuse {
     const NAME: &'static str = "stamp_refuse";
-    const STAGE: Stage = Stage::Access;
+    const STAGE: HookStage = HookStage::Access;
 
     fn applies(exchange: &Exchange<HttpStamp>) -> bool {
         stamp(exchange).is_some()
@@ -136,7 +136,7 @@ struct Count;
 
 impl Hook<HttpStamp> for Count {
     const NAME: &'static str = "stamp_count";
-    const STAGE: Stage = Stage::Headers;
+    const STAGE: HookStage = HookStage::Headers;
 
     fn applies(exchange: &Exchange<HttpStamp>) -> bool {
         stamp(exchange).is_some()
@@ -174,7 +174,7 @@ struct Stamp;
 
 impl Hook<HttpStamp> for Stamp {
     const NAME: &'static str = "stamp";
-    const STAGE: Stage = Stage::Sent;
+    const STAGE: HookStage = HookStage::Sent;
 
     fn applies(exchange: &Exchange<HttpStamp>) -> bool {
         stamp(exchange).is_some()
@@ -185,20 +185,22 @@ impl Hook<HttpStamp> for Stamp {
         exchange.set(Which::Response, "X-Stamp", text.as_bytes());
         let carried = exchange.slot(Carried::default).0.get();
         exchange.set(Which::Response, "X-Carried", carried.to_string().as_bytes());
+        if body.is_empty() {
+            return Ok(Answer::GoOn(body));
+        }
         // Letters for letters: the length stays.
         let length = body.length();
-        Ok(Answer::GoOn(if body.is_empty() { body } else { Body::new(Capitals(body), length) }))
+        Ok(Answer::GoOn(Body::stream(length, |out| capitals(body, out))))
     }
 }
 
-/// A body in capitals. Parts of files pass as they are: whoever wants their bytes would read them.
-struct Capitals(Body);
-
-impl BodySource for Capitals {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        Poll::Ready(Ok(match ready!(self.0.poll_next(cx))? {
-            Some(Segment::Bytes(bytes)) => Some(Segment::Bytes(Bytes::from(bytes.to_ascii_uppercase()))),
-            other => other,
-        }))
+/// A body in capitals, whatever it is made of.
+async fn capitals(mut body: Body, out: Pieces) -> Result<(), Error> {
+    while let Some(bytes) = body.next_bytes().await? {
+        out.put(bytes.to_ascii_uppercase()).await;
     }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

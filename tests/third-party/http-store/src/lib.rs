@@ -2,7 +2,7 @@
 //! and given to later requests before a peer is chosen. No freshness, no validation: it is the contract that is shown.
 
 use anyproxy_http_contract::{
-    Answer, Body, BodySource, Bytes, Exchange, FileHandle, FilePart, Hook, Http, ID, Part, Segment, Stage, VERSION,
+    Answer, Body, BodySource, Bytes, Exchange, FileHandle, FilePart, Hook, HookStage, Http, ID, Part, Segment, VERSION,
     Which,
 };
 use anyproxy_module_api::*;
@@ -123,7 +123,7 @@ struct Lookup;
 
 impl Hook<HttpStore> for Lookup {
     const NAME: &'static str = "store_lookup";
-    const STAGE: Stage = Stage::Content;
+    const STAGE: HookStage = HookStage::Content;
 
     fn applies(exchange: &Exchange<HttpStore>) -> bool {
         directory(exchange).is_some()
@@ -151,7 +151,7 @@ struct Store;
 
 impl Hook<HttpStore> for Store {
     const NAME: &'static str = "store";
-    const STAGE: Stage = Stage::Received;
+    const STAGE: HookStage = HookStage::Received;
 
     fn applies(exchange: &Exchange<HttpStore>) -> bool {
         directory(exchange).is_some()
@@ -257,3 +257,6 @@ impl Hook<HttpStore> for Twice {
         Ok(Answer::Respond(Body::of([Segment::Bytes(Bytes::from(all))])))
     }
 }
+
+#[cfg(test)]
+mod tests;

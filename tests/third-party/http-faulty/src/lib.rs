@@ -1,0 +1,177 @@
+//! Misbehaves on the contract `http` as it is told, for tests of what http believes of other modules.
+
+use anyproxy_http_contract::{
+    Answer, Body, BodySource, Exchange, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
+};
+use anyproxy_module_api::*;
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
+
+directive! {
+    /// Does one thing wrong with each request.
+    /// Absent: nothing is wrong.
+    "http_faulty", Contexts::LOCAL,
+    .args(&[ArgDesc::new("mode", Kind::Text, "What goes wrong.").required()])
+    .example("http_faulty \"answer_long\"")
+}
+
+export_module!(HttpFaulty, requires = ["http" 1.0]);
+
+/// The module: it keeps nothing itself.
+#[derive(Debug)]
+pub struct HttpFaulty;
+
+impl Module for HttpFaulty {
+    /// What goes wrong; `None`: nothing is said.
+    type Conf = Option<Box<str>>;
+    type Worker = ();
+
+    fn register(registry: &mut Registry<Self>) {
+        registry.require(ID, VERSION.0, VERSION.1, false);
+    }
+
+    fn create() -> Self {
+        Self
+    }
+
+    fn conf(&self, scope: &Scope<'_, Self::Conf>, _: &mut Problems<'_>) -> Self::Conf {
+        scope.node("http_faulty").and_then(|node| node.arg(0)).map(|text| text.text.as_str().into())
+    }
+
+    fn prepare(&self, _: &mut Problems<'_>) -> bool {
+        let http = Http::resolve();
+        http.is_some_and(|http| {
+            http.hook::<Self, Ask>(self)
+                && http.hook::<Self, Reply>(self)
+                && http.hook::<Self, Send>(self)
+                && http.handler::<Self, Long>(self)
+        })
+    }
+
+    fn worker_start(&self, _: u32) {
+        // Too late, which is to be said.
+        if let Some(http) = Http::resolve() {
+            http.hook::<Self, Late>(self);
+            http.handler::<Self, Late>(self);
+        }
+    }
+}
+
+/// A body in two pieces that says what it likes of its length.
+struct Pieces(VecDeque<&'static [u8]>);
+
+impl BodySource for Pieces {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
+        Poll::Ready(Ok(self.0.pop_front().map(|piece| Segment::Bytes(piece.to_vec().into()))))
+    }
+}
+
+/// What a client or a peer would take for a message of its own, were it sent.
+const MORE: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn body(mode: &str) -> Option<Body> {
+    let (pieces, says): (&[&'static [u8]], _) = match mode.split_once('_')?.1 {
+        "long" => (&[b"12345", MORE], Some(5)),
+        "long_at_once" => (&[b"12345GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"], Some(5)),
+        "short" => (&[b"123", b"45"], Some(10)),
+        "well" => (&[b"123", b"45"], Some(5)),
+        "open" => (&[b"123", b"45"], None),
+        "none" => (&[], Some(0)),
+        _ => return None,
+    };
+    Some(Body::new(Pieces(pieces.iter().copied().collect()), says))
+}
+
+fn mode(exchange: &Exchange<HttpFaulty>, of: &str) -> Option<String> {
+    let mode = exchange.block()?.as_deref()?;
+    mode.starts_with(of).then(|| mode.to_owned())
+}
+
+/// Before somebody answers: another body for the peer, a request of its own.
+struct Ask;
+
+impl Hook<HttpFaulty> for Ask {
+    const NAME: &'static str = "faulty_ask";
+    const STAGE: HookStage = HookStage::Access;
+
+    async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
+        if let Some(mode) = mode(&exchange, "request_") {
+            return Ok(Answer::GoOn(body(&mode).unwrap_or(given)));
+        }
+        let Some(mode) = mode(&exchange, "fetch_") else { return Ok(Answer::GoOn(given)) };
+        let headers: &[u8] = match &*mode {
+            "fetch_host" => b"Host: other.test\r\n",
+            "fetch_hosts" => b"Host: other.test\r\nHost: third.test\r\n",
+            _ => b"",
+        };
+        let fetched = exchange.fetch("POST", b"/fetched", headers, body(&mode).unwrap_or(Body::EMPTY)).await;
+        exchange.respond(200);
+        let said = match fetched {
+            Ok(fetched) => format!("status {}", fetched.status),
+            Err(e) => format!("{:?}", e.kind),
+        };
+        Ok(Answer::Respond(said.into_bytes().into()))
+    }
+}
+
+/// In place of the peer.
+struct Reply;
+
+impl Hook<HttpFaulty> for Reply {
+    const NAME: &'static str = "faulty_reply";
+
+    async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
+        let Some(mode) = mode(&exchange, "answer_") else { return Ok(Answer::GoOn(given)) };
+        // The requests that come after it are answered by the peer.
+        if exchange.part(Part::Path).is_none_or(|path| path != b"/") {
+            return Ok(Answer::GoOn(given));
+        }
+        assert!(mode != "answer_panic", "told to panic");
+        let begun = exchange.respond(if mode == "answer_101" { 101 } else { 200 });
+        if !begun {
+            exchange.respond(500);
+        }
+        Ok(Answer::Respond(body(&mode).unwrap_or(Body::EMPTY)))
+    }
+}
+
+/// Another body than the one that is sent. `Content-Length` stays, which is http's to say.
+struct Send;
+
+impl Hook<HttpFaulty> for Send {
+    const NAME: &'static str = "faulty_send";
+    const STAGE: HookStage = HookStage::Sent;
+
+    async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
+        let mode = mode(&exchange, "sent_");
+        if mode.is_some() {
+            exchange.set(Which::Response, "X-Sent", b"1");
+        }
+        Ok(Answer::GoOn(mode.and_then(|mode| body(&mode)).unwrap_or(given)))
+    }
+}
+
+/// For `http_router "faulty"`.
+struct Long;
+
+impl Hook<HttpFaulty> for Long {
+    const NAME: &'static str = "faulty";
+
+    async fn run(exchange: Exchange<HttpFaulty>, _: Body) -> Result<Answer, Error> {
+        exchange.respond(200);
+        Ok(Answer::Respond(body("handler_long").unwrap_or(Body::EMPTY)))
+    }
+}
+
+/// One that comes too late.
+struct Late;
+
+impl Hook<HttpFaulty> for Late {
+    const NAME: &'static str = "faulty_late";
+
+    async fn run(_: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
+        Ok(Answer::GoOn(given))
+    }
+}
