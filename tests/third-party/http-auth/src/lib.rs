@@ -65,11 +65,11 @@ impl Module for HttpAuth {
     }
 
     fn prepare(&self, problems: &mut Problems<'_>) -> bool {
-        let Some(http) = Http::resolve() else {
+        let Some(http) = Http::resolve(self) else {
             problems.fail("http_auth: nobody provides http");
             return false;
         };
-        http.hook::<Self, Verify>(self)
+        http.hook::<Verify>()
     }
 
     fn worker_start(&self, _: u32) {}

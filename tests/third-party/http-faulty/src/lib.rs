@@ -41,21 +41,15 @@ impl Module for HttpFaulty {
     }
 
     fn prepare(&self, _: &mut Problems<'_>) -> bool {
-        let http = Http::resolve();
-        http.is_some_and(|http| {
-            http.hook::<Self, Ask>(self)
-                && http.hook::<Self, Reply>(self)
-                && http.hook::<Self, Send>(self)
-                && http.handler::<Self, Long>(self)
+        Http::resolve(self).is_some_and(|http| {
+            let first = http.hook::<Ask>() && http.hook::<Reply>() && http.hook::<Send>() && http.handler::<Long>();
+            // Again, which is to be said.
+            first && !http.hook::<Ask>()
         })
     }
 
     fn worker_start(&self, _: u32) {
-        // Too late, which is to be said.
-        if let Some(http) = Http::resolve() {
-            http.hook::<Self, Late>(self);
-            http.handler::<Self, Late>(self);
-        }
+        assert!(Http::resolve(self).is_none(), "hooks are registered in `prepare`");
     }
 }
 
@@ -162,16 +156,5 @@ impl Hook<HttpFaulty> for Long {
     async fn run(exchange: Exchange<HttpFaulty>, _: Body) -> Result<Answer, Error> {
         exchange.respond(200);
         Ok(Answer::Respond(body("handler_long").unwrap_or(Body::EMPTY)))
-    }
-}
-
-/// One that comes too late.
-struct Late;
-
-impl Hook<HttpFaulty> for Late {
-    const NAME: &'static str = "faulty_late";
-
-    async fn run(_: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
-        Ok(Answer::GoOn(given))
     }
 }

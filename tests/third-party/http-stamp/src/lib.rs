@@ -94,7 +94,7 @@ struct Fail;
 
 impl Hook<HttpStamp> for Fail {
     const NAME: &'static str = "stamp_fail";
-    const STAGE: Stage = Stage::Access;
+    const STAGE: HookStage = HookStage::Access;
 
     fn applies(exchange: &Exchange<HttpStamp>) -> bool {
         stamp(exchange).is_some()

@@ -5,7 +5,7 @@ use anyproxy_module_api::testing::{Block, Directive, ModuleUnderTest};
 fn it_counts() {
     let module = ModuleUnderTest::<ZoneCounter>::start(&[Block::local().with(Directive::new("zone_counter"))]);
     for n in 1..=2 {
-        let mut run = module.handle("zone_counter");
+        let run = module.handle("zone_counter");
         run.client.finish();
         module.host().run_until_stalled();
         assert_eq!(run.client.received_text(), format!("{n} {VERSION}\n"));
