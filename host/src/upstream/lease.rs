@@ -248,8 +248,7 @@ impl Lease {
             // It would change nothing: no lock for it, and nothing written that other workers read.
             return;
         }
-        if let Some(e) = pool.shared.result(live.state.id, good, process().now()) {
-            live.state.ejected.store(1, Relaxed);
+        if let Some(e) = pool.shared.result(&live.state, good, process().now()) {
             live.counts.ejections.fetch_add(1, Relaxed);
             let why = match e.reason {
                 Reason::Consecutive(n) => format!("{n} failures in a row"),

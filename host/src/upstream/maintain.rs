@@ -282,12 +282,12 @@ impl Upkeep {
         if !self.pool.eject.ejects() {
             return;
         }
-        let (back, later) = self.pool.shared.expire(now);
+        let set = self.pool.set.load();
+        let (back, later) = self.pool.shared.expire(set.members.iter().map(|m| &m.live.state), now);
         if let Some(at) = later {
             *next = (*next).min(at);
         }
-        for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
-            m.live.state.ejected.store(0, Relaxed);
+        for m in set.members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.begins(now);
             tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
             self.pool.shared.wake_one();

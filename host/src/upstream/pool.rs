@@ -211,14 +211,12 @@ impl Pool {
         self.unanswered.store(unknown.count(), Relaxed);
         self.replace(addresses);
         if !self.eject.ejects() {
-            let (back, _) = self.shared.expire(Duration::MAX);
+            let set = self.set.load();
+            let (back, _) = self.shared.expire(set.members.iter().map(|m| &m.live.state), Duration::MAX);
             tracing::debug!(upstream = self.name, peers = back.len(), "nobody is ejected any more");
         }
         for m in &self.set.load().members {
             let state = &m.live.state;
-            if !self.eject.ejects() {
-                state.ejected.store(0, Relaxed);
-            }
             if self.lines[m.line].heartbeat.is_none() {
                 m.live.note_check(None);
                 // Nobody asks any more who could find it well again.
@@ -263,8 +261,7 @@ impl Pool {
             tier.members.push(i);
         }
         let before = self.set.load_full();
-        let known = self.shared.knows(members.iter().map(|m| m.live.state.id));
-        self.shared.set_peers(members.iter().map(|m| m.live.state.id));
+        let known = self.shared.set_peers(members.iter().map(|m| &m.live.state));
         let now = process().now();
         for (m, _) in members.iter().zip(known).filter(|(_, known)| !known) {
             // A first answer about a name brings peers of a start, where all are cold and none can be spared.

@@ -7,7 +7,7 @@ use super::{
     rendered::Rendered,
     uses::Uses,
 };
-use anyproxy_module_api::abi::net::Addr;
+use anyproxy_module_api::abi::{net::Addr, upstream::PeerState};
 use std::{
     collections::HashMap,
     sync::{
@@ -41,6 +41,7 @@ pub struct Shared {
     /// Peers whose addresses contain variables.
     pub rendered: Rendered,
     queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
+    /// Who is ejected. Each peer's `ejected` says the same: it is written under this lock only.
     ejector: Mutex<Ejector>,
     addresses: Mutex<HashMap<String, Vec<Addr>>>,
 }
@@ -196,9 +197,16 @@ impl Shared {
         max == 0 || u64::from(self.limited.load(Relaxed)) + self.others() < max.into()
     }
 
-    /// The peers are these now.
-    pub fn set_peers(&self, ids: impl IntoIterator<Item = u64>) {
-        locked(&self.ejector).set_peers(ids);
+    /// The peers are these now; for each whether it was among them before. One that was not is not ejected: what it was when
+    /// it left is forgotten.
+    pub fn set_peers<'a>(&self, peers: impl Iterator<Item = &'a PeerState> + Clone) -> Vec<bool> {
+        let mut ejector = locked(&self.ejector);
+        let known: Vec<_> = peers.clone().map(|p| ejector.knows(p.id)).collect();
+        ejector.set_peers(peers.clone().map(|p| p.id));
+        for (peer, _) in peers.zip(&known).filter(|(_, known)| !**known) {
+            peer.ejected.store(0, Relaxed);
+        }
+        known
     }
 
     /// Whether there are any yet.
@@ -206,26 +214,32 @@ impl Shared {
         !locked(&self.ejector).is_empty()
     }
 
-    /// For each whether it is among the peers.
-    pub fn knows(&self, ids: impl IntoIterator<Item = u64>) -> Vec<bool> {
-        let ejector = locked(&self.ejector);
-        ids.into_iter().map(|id| ejector.knows(id)).collect()
-    }
-
     /// How a use of a peer went; the ejection that follows.
-    pub fn result(&self, peer: u64, good: bool, now: Duration) -> Option<Ejection> {
-        locked(&self.ejector).result(peer, good, now)
+    pub fn result(&self, peer: &PeerState, good: bool, now: Duration) -> Option<Ejection> {
+        let mut ejector = locked(&self.ejector);
+        let ejection = ejector.result(peer.id, good, now)?;
+        peer.ejected.store(1, Relaxed);
+        Some(ejection)
     }
 
-    /// Peers whose ejection is over, and when the next one's is.
-    pub fn expire(&self, now: Duration) -> (Vec<u64>, Option<Duration>) {
+    /// Returns to service those of its `peers` whose ejection is over; when the next one's is.
+    pub fn expire<'a>(
+        &self,
+        peers: impl Iterator<Item = &'a PeerState>,
+        now: Duration,
+    ) -> (Vec<u64>, Option<Duration>) {
         let mut ejector = locked(&self.ejector);
-        (ejector.expire(now), ejector.next_return())
+        let back = ejector.expire(now);
+        peers.filter(|p| back.contains(&p.id)).for_each(|p| p.ejected.store(0, Relaxed));
+        (back, ejector.next_return())
     }
 
     /// Returns a peer to service now; false: it was not ejected.
-    pub fn release(&self, peer: u64, now: Duration) -> bool {
-        locked(&self.ejector).release(peer, now)
+    pub fn release(&self, peer: &PeerState, now: Duration) -> bool {
+        let mut ejector = locked(&self.ejector);
+        let known = ejector.release(peer.id, now);
+        // One that left, and whose ejection is forgotten, may be used still: by a generation before.
+        peer.ejected.swap(0, Relaxed) != 0 || known
     }
 
     /// The addresses that a line's name had last; none: it was never resolved.
