@@ -21,7 +21,12 @@ use anyproxy_module_api::abi::{
     stream::Stream,
     upstream::Outcome,
 };
-use std::{pin::pin, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    pin::pin,
+    rc::Rc,
+    sync::atomic::Ordering::{Relaxed, SeqCst},
+    time::Duration,
+};
 
 /// What a session's log shows of its peer.
 #[derive(Clone, Debug, Default)]
@@ -192,10 +197,10 @@ impl Lease {
         }
         let (live, pool) = (&self.member.live, self.pool());
         if self.handed != Handed::Both {
-            self.first_chosen().live.state.in_flight.fetch_sub(1, Relaxed);
+            self.first_chosen().live.state.in_flight.fetch_sub(1, SeqCst);
         }
         if self.chosen.is_some() {
-            live.state.in_flight.fetch_sub(1, Relaxed);
+            live.state.in_flight.fetch_sub(1, SeqCst);
         }
         let (mut sent, mut received) = (0, 0);
         if let Some(s) = &self.session {
@@ -232,7 +237,7 @@ impl Lease {
         self.tell_balancer(&Outcome { failure, ..*outcome });
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
-            handed => pool.shared.hand_on(self.worker.worker, pool.max_connections, handed == Handed::Place),
+            handed => pool.shared.hand_on(self.worker.worker, handed == Handed::Place),
         }
     }
 

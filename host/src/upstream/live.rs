@@ -179,9 +179,12 @@ impl Peers {
             peer.state.weight.store(w, Relaxed);
         }
         drop(said);
+        let pool = self.pool(&peer.upstream);
         if word == Said::Ready {
-            recover::release(&self.pool(&peer.upstream), peer, "an operator says so");
+            recover::release(&pool, peer, "an operator says so");
         }
+        // It may be usable now.
+        pool.wake();
     }
 
     /// Forgets what was said of lines that are not among `lines` any more, and peers that nobody names.

@@ -146,8 +146,7 @@ impl Upkeep {
         self.check(now, &mut next);
         self.give_back(now, &mut next);
         self.ramp(now, &mut next);
-        // What an operator said, or a generation that is over gave back, may have made room.
-        self.pool.shared.wake_one();
+        self.pool.shared.wake_in_time(now);
         self.next = next.max(now + SOONEST);
     }
 
@@ -203,7 +202,7 @@ impl Upkeep {
                     self.addresses[n] = new.into_iter().map(Addr::from).collect();
                     self.pool.shared.remember(&line.text, &self.addresses[n]);
                     self.pool.replace(self.addresses.clone());
-                    self.pool.shared.wake_one();
+                    self.pool.shared.wake();
                 }
             }
             other => {
@@ -273,7 +272,7 @@ impl Upkeep {
         if let Some(change) = change {
             apply(&self.pool.name, &m.live, change, result.as_ref().err().map_or("", String::as_str));
             if change == Change::Up {
-                self.pool.shared.wake_one();
+                self.pool.shared.wake();
             }
         }
     }
@@ -290,7 +289,7 @@ impl Upkeep {
         for m in set.members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.begins(now);
             tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
-            self.pool.shared.wake_one();
+            self.pool.shared.wake();
         }
     }
 

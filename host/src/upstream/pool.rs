@@ -200,8 +200,7 @@ impl Pool {
     /// Its generation goes live: peers whose addresses are numbers, and those that names had in the generation before, are
     /// in place from now on. Nothing of it is to be seen in the process before.
     pub fn go_live(&self) {
-        let (size, timeout) = self.queue;
-        self.shared.set_limits(size, timeout, self.eject);
+        self.shared.set_limits(self.max_connections, self.queue, self.eject);
         self.follows.store(self.shared.has_peers(), Relaxed);
         self.shared.rendered.keep(|line| self.line_ids().any(|id| id == line));
         self.shared.keep(|line| self.lines.iter().any(|l| l.text == line));
@@ -224,6 +223,8 @@ impl Pool {
             }
             self.ramp(&m.live, process().now());
         }
+        // Limits may be higher, and peers more.
+        self.shared.wake();
     }
 
     /// Names that have no address.

@@ -14,7 +14,7 @@ pub fn release(shared: &Shared, live: &PeerLive, why: &str) -> bool {
     }
     live.begins(now);
     tracing::info!(upstream = live.upstream, peer = %live.addr, "peer is back: {why}");
-    shared.wake_one();
+    shared.wake();
     true
 }
 
