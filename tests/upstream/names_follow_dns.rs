@@ -108,6 +108,29 @@ fn an_address_that_comes_later_grows_where_there_is_a_slow_start() {
 }
 
 #[test]
+fn one_that_was_ejected_when_it_went_is_ready_when_it_comes_back() {
+    let (a, b) = two(name);
+    b.stop();
+    let dns = Dns::start();
+    dns.set("peers.test", [ip(A), ip(B)], Duration::from_secs(3600));
+    let top = top(&dns, a.addr().port(), "dynamic_domain interval=\"1s\"")
+        .replace("balancer", "eject consecutive=1 time=\"300s\"\nbalancer");
+    let proxy = net(&top, USER).start();
+    await_peers(&proxy, &[A, B]);
+    for _ in 0..2 {
+        assert_eq!(ask(proxy.addr(0)), "a");
+    }
+    let at_b = SocketAddr::new(ip(B), a.addr().port());
+    await_condition(&proxy, at_b, "ejected");
+    // What the worker chose from last keeps it alive meanwhile.
+    for addresses in [&[A][..], &[A, B]] {
+        dns.set("peers.test", addresses.iter().map(|a| ip(a)), Duration::from_secs(3600));
+        await_peers(&proxy, addresses);
+    }
+    await_condition(&proxy, at_b, "ready");
+}
+
+#[test]
 fn by_interval_whatever_the_ttl() {
     let (a, _b) = two(name);
     let dns = Dns::start();

@@ -33,7 +33,6 @@ use std::{
         Arc,
         atomic::Ordering::{Relaxed, SeqCst},
     },
-    time::Duration,
 };
 
 /// Retries in ten seconds that a worker may make whatever the share says: sessions that begin at the same time, before a
