@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -36,6 +36,8 @@ pub struct PeerLive {
     pub usable_since_ms: AtomicU64,
     /// When a check of it last ended, process clock in ms; 0: never.
     pub checked_ms: AtomicU64,
+    /// Results of checks in a row that speak against its health: a reload does not begin anew.
+    pub against: AtomicU32,
     /// Why its last check failed; empty: it passed, or there was none.
     check_failure: Mutex<String>,
     /// Its last use failed: good ones need be told to nobody while this is false.
@@ -125,6 +127,7 @@ impl Peers {
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),
                 checked_ms: AtomicU64::new(0),
+                against: AtomicU32::new(0),
                 check_failure: Mutex::default(),
                 failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),

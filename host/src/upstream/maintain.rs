@@ -229,13 +229,15 @@ impl Upkeep {
             let up = m.live.state.health.load(Relaxed) != health::DOWN;
             let id = m.live.state.id;
             let check = self.checks.entry(id).or_insert_with(|| {
-                let new = HealthCheck::new(policy, now, random()).with_state(up);
+                let new = HealthCheck::new(policy, now, random()).with_state(up, m.live.against.load(Relaxed));
                 match m.live.checked_ms.load(Relaxed) {
                     0 => new,
-                    ms => new.checked_at(Duration::from_millis(ms), random()),
+                    ms => new.checked_at(Duration::from_millis(ms), now, random()),
                 }
             });
-            if let Some(change) = check.expire(now) {
+            let change = check.expire(now);
+            m.live.against.store(check.against(), Relaxed);
+            if let Some(change) = change {
                 m.live.checked_ms.store(now.as_millis() as u64, Relaxed);
                 m.live.note_check(Some(LATE));
                 apply(&self.pool.name, &m.live, change, LATE);
@@ -269,6 +271,7 @@ impl Upkeep {
         m.live.checked_ms.store((process().now().as_millis() as u64).max(1), Relaxed);
         let Some(check) = self.checks.get_mut(&peer) else { return };
         let change = check.finish(id, result.is_ok());
+        m.live.against.store(check.against(), Relaxed);
         if let Some(change) = change {
             apply(&self.pool.name, &m.live, change, result.as_ref().err().map_or("", String::as_str));
             if change == Change::Up {

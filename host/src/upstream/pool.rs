@@ -218,6 +218,7 @@ impl Pool {
             let state = &m.live.state;
             if self.lines[m.line].heartbeat.is_none() {
                 m.live.note_check(None);
+                m.live.against.store(0, Relaxed);
                 // Nobody asks any more who could find it well again.
                 state.health.store(upstream_health::UP, Relaxed);
             }
