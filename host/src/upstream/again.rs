@@ -100,7 +100,7 @@ fn once_more(session: &Rc<Session>, held: &Lease) -> Lease {
         done: false,
         limited: held.limited,
         handed: Handed::Nothing,
-        own_fault: false,
+        unheard: false,
         chosen: None,
         bytes: (sofar.upstream_sent.get(), sofar.upstream_received.get()),
     }

@@ -119,6 +119,11 @@ impl HealthCheck {
         self.result(passed)
     }
 
+    /// The peer could not be asked: the check under way says nothing of it.
+    pub fn give_up(&mut self, id: CheckId) {
+        self.running = self.running.filter(|(running, _)| *running != id);
+    }
+
     /// Fails a check that did not report back in time.
     pub fn expire(&mut self, now: Duration) -> Option<Change> {
         let (id, deadline) = self.running?;
@@ -262,6 +267,17 @@ mod tests {
         assert_eq!(health.finish(next, true), None, "first of two");
         assert_eq!(health.finish(next, true), None, "counted once");
         assert!(!health.is_up());
+    }
+
+    #[test]
+    fn check_that_could_not_be_made_changes_nothing() {
+        let mut health = HealthCheck::new(Policy { fail: 1, ..POLICY }, secs(0), 0);
+        let (id, _) = health.start(secs(0), 100).expect("due");
+        health.give_up(id);
+        assert_eq!((health.expire(secs(9)), health.finish(id, false)), (None, None));
+        let (next, _) = health.start(secs(10), 100).expect("checks go on");
+        health.give_up(id);
+        assert_eq!(health.finish(next, false), Some(Change::Down), "another one's word is not its own");
     }
 
     #[test]

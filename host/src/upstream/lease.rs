@@ -1,6 +1,7 @@
 //! One counted use of one peer: connecting to it, and what the use leaves behind. Knows not how the peer was chosen.
 
 use super::{
+    blame,
     connect::{connect, connect_limit, request, within_session},
     eject::Reason,
     line::Line,
@@ -87,8 +88,9 @@ pub struct Lease {
     pub(super) limited: bool,
     /// What of its places another use has now.
     pub(super) handed: Handed,
-    /// The connect failed before the peer was asked.
-    pub(super) own_fault: bool,
+    /// Nothing was heard of the peer: it was not asked, or whoever asked went before it answered. It has neither failed nor done
+    /// well then, whatever a module makes of it.
+    pub(super) unheard: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
     pub(super) chosen: Option<Rc<Member>>,
     pub(super) bytes: (u64, u64),
@@ -119,14 +121,17 @@ impl Lease {
         let line = self.line();
         let limit = connect_limit(line, &self.worker);
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
-        let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
-        let stream = match self.session.clone() {
-            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await?,
+        self.unheard = true;
+        let greeting = self.greeting()?;
+        let connected = match self.session.clone() {
+            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await,
             None => {
                 let connecting = Box::pin(self.connect_now(&greeting));
-                timers::within(limit, connecting).await.ok_or(Error::bare(ErrorKind::TimedOut))??
+                timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
+        self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
+        let stream = connected?;
         let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
         if let Some(s) = &self.session {
@@ -213,8 +218,7 @@ impl Lease {
             }
         }
         live.uses.end(self.worker.worker, sent, received);
-        // Whoever was not asked has not failed, whatever a module makes of it.
-        let failure = if self.own_fault { 0 } else { outcome.failure };
+        let failure = if self.unheard { 0 } else { outcome.failure };
         let good = failure == 0;
         match failure {
             0 => {}
@@ -227,8 +231,7 @@ impl Lease {
         }
         let sample =
             if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
-        // Nor has it done well.
-        if !self.own_fault {
+        if !self.unheard {
             if good && sample > 0 {
                 live.observe(timers::now(), sample);
             }
@@ -282,6 +285,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // Whoever had it was given up: a module says how a use went, and says so to `end`.
+        self.unheard = true;
         self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     ask::ask,
-    health::{Change, HealthCheck},
+    health::{Change, CheckId, HealthCheck},
     pool::Pool,
     random::random,
     recover,
@@ -100,7 +100,9 @@ async fn run(generation: Rc<WorkerGen>) {
 
 enum Event {
     Resolved(usize, Result<Vec<(Addr, u32)>, String>),
-    Checked(u64, super::health::CheckId, Result<(), String>),
+    Checked(u64, CheckId, Result<(), String>),
+    /// The peer could not be asked, and why.
+    Unasked(u64, CheckId, String),
 }
 
 /// Tells the upkeep of one pool what happened.
@@ -179,6 +181,14 @@ impl Upkeep {
         match event {
             Event::Resolved(n, answer) => self.resolved(n, answer),
             Event::Checked(peer, id, result) => self.checked(peer, id, result),
+            Event::Unasked(peer, id, why) => {
+                if let Some(more) = process().error_log.once_a_second(&format!("check {}", self.pool.name)) {
+                    tracing::warn!(upstream = self.pool.name, more, "peers cannot be checked: {why}");
+                }
+                if let Some(check) = self.checks.get_mut(&peer) {
+                    check.give_up(id);
+                }
+            }
         }
     }
 
@@ -246,11 +256,11 @@ impl Upkeep {
                 let (generation, pool, member, tell) =
                     (Rc::clone(&self.generation), Arc::clone(&self.pool), m.clone(), self.tell.clone());
                 let task = rt::spawn(async move {
-                    let result = match timers::within(limit, ask(&generation, &pool, &member)).await {
-                        Some(r) => r.map_err(|e| e.to_string()),
-                        None => Err(LATE.to_owned()),
-                    };
-                    tell.send(Event::Checked(id, check_id, result));
+                    tell.send(match timers::within(limit, ask(&generation, &pool, &member)).await {
+                        Some(Ok(answer)) => Event::Checked(id, check_id, answer.map_err(|e| e.to_string())),
+                        Some(Err(e)) => Event::Unasked(id, check_id, e.to_string()),
+                        None => Event::Checked(id, check_id, Err(LATE.to_owned())),
+                    });
                 });
                 self.generation.note_upkeep(task);
             }
@@ -258,7 +268,7 @@ impl Upkeep {
         }
     }
 
-    fn checked(&mut self, peer: u64, id: super::health::CheckId, result: Result<(), String>) {
+    fn checked(&mut self, peer: u64, id: CheckId, result: Result<(), String>) {
         let set = self.pool.set.load_full();
         let Some(m) = set.members.iter().find(|m| m.live.state.id == peer) else { return };
         let count = if result.is_ok() { &m.live.counts.checks_passed } else { &m.live.counts.checks_failed };

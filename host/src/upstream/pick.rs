@@ -249,7 +249,7 @@ pub(super) fn attempt_in<T>(
                         done: false,
                         limited,
                         handed: Handed::Nothing,
-                        own_fault: false,
+                        unheard: false,
                         chosen: None,
                         bytes: session
                             .map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
