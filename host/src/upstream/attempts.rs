@@ -31,6 +31,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     let mut tried = Vec::new();
     let mut last = None;
     loop {
+        session.lease.borrow_mut().connects = true;
         let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.

@@ -42,6 +42,8 @@ pub struct LeaseNote {
     pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
+    /// A peer is being chosen or connected.
+    pub connects: bool,
 }
 
 impl LeaseNote {
@@ -51,6 +53,7 @@ impl LeaseNote {
         self.connect = None;
         self.first_byte_ns = 0;
         self.tries = 0;
+        self.connects = false;
     }
 }
 
@@ -123,6 +126,7 @@ impl Lease {
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         self.unheard = true;
         let greeting = self.greeting()?;
+        self.note(|note| note.connects = true);
         let connected = match self.session.clone() {
             Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await,
             None => {
@@ -130,14 +134,19 @@ impl Lease {
                 timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
+        self.note(|note| note.connects = false);
         self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
         let stream = connected?;
         let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
-        if let Some(s) = &self.session {
-            s.lease.borrow_mut().connect = Some(took);
-        }
+        self.note(|note| note.connect = Some(took));
         Ok(stream)
+    }
+
+    fn note(&self, what: impl FnOnce(&mut LeaseNote)) {
+        if let Some(s) = &self.session {
+            what(&mut s.lease.borrow_mut());
+        }
     }
 
     async fn connect_now(&self, greeting: &[u8]) -> Result<Stream, Error> {

@@ -145,12 +145,15 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    session.lease.borrow_mut().connects = true;
     let lease = if tried.is_empty() {
         earn(session, pool);
-        pick(pool, &session.worker, Some(session), key, &[]).await?
+        pick(pool, &session.worker, Some(session), key, &[]).await
     } else {
-        again::pick_another(session, pool, key, tried).await?
+        again::pick_another(session, pool, key, tried).await
     };
+    session.lease.borrow_mut().connects = false;
+    let lease = lease?;
     note(session, &lease);
     Ok(lease)
 }
