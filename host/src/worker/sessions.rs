@@ -178,13 +178,13 @@ impl Worker {
         }
     }
 
-    /// Ends idle sessions to make room, the longest idle first, until `most` are on their way out; how many are. `of`: of the
-    /// listener with this key.
+    /// Ends idle sessions to make room, the longest idle first, until `most` are on their way out; how many are. `of`: of
+    /// this group of listeners.
     pub fn shed_idle(&self, most: usize, of: Option<u64>) -> usize {
         let now = timers::now_ms();
         let (mut leaving, mut found) = (0, Vec::new());
-        for (_, e) in self.sessions.borrow().iter().filter(|(_, e)| of.is_none_or(|key| e.session.listener.key == key))
-        {
+        let is_of = |e: &Entry| of.is_none_or(|group| e.session.listener.group == group);
+        for (_, e) in self.sessions.borrow().iter().filter(|(_, e)| is_of(e)) {
             if e.session.shared.kill.get() != 0 {
                 leaving += 1;
             } else if let Some(since) = e.idle_since(now) {
