@@ -67,6 +67,49 @@ fn the_first_session_waits_for_the_first_answer() {
 }
 
 #[test]
+fn a_session_that_waits_for_an_answer_gets_it_over_a_reload() {
+    let (a, _b) = two(name);
+    let dns = Dns::start();
+    dns.set("peers.test", [ip(A)], Duration::from_secs(60));
+    dns.silent(true);
+    let top = top(&dns, a.addr().port(), "").replace("resolver_timeout \"1s\"", "resolver_timeout \"9s\"");
+    let proxy = net(&top, USER).start();
+    let addr = proxy.addr(0);
+    let waiting = std::thread::spawn(move || ask(addr));
+    eventually("it waits", || (proxy.status()["process"]["sessions"] == 1).then_some(()));
+    let asked = dns.queries("peers.test");
+    proxy.reload_with(&config(&top, USER)).assert(0, &[]);
+    eventually("it is asked by the generation that serves", || (dns.queries("peers.test") > asked).then_some(()));
+    dns.silent(false);
+    assert_eq!(waiting.join().expect("served"), "a");
+}
+
+#[test]
+fn an_address_of_two_names_is_one_peer_of_the_first_line() {
+    let (a, b) = two(name);
+    let dns = Dns::start();
+    for name in ["first.test", "second.test"] {
+        dns.set(name, [ip(A)], Duration::from_secs(3600));
+    }
+    let port = a.addr().port();
+    let lines = format!(
+        "proxy_pass_tcp \"first.test:{port}\" weight=3\nproxy_pass_tcp \"second.test:{port}\" weight=7 backup=#true\n\
+         proxy_pass_tcp \"{}\"",
+        b.addr()
+    );
+    let top = format!(
+        "common {{ worker_threads 1; resolver \"{}\"; }}\nupstream \"o\" {{\nbalancer \"weight\"\n{lines}\n}}",
+        dns.addr()
+    );
+    let proxy = net(&top, USER).start();
+    await_peers(&proxy, &[A, B]);
+    eventually("both names have their answers", || (dns.queries("second.test") > 0).then_some(()));
+    await_peers(&proxy, &[A, B]);
+    let peer = &peers(&proxy)[0];
+    assert_eq!((&peer["weight"], &peer["backup"]), (&3.into(), &false.into()), "{peer}");
+}
+
+#[test]
 fn by_ttl_peers_come_and_go_and_sessions_stay() {
     let (a, b) = two(|name| {
         Box::new(move |mut conn| {

@@ -153,6 +153,11 @@ impl Peers {
         peer
     }
 
+    /// The peer with this id, as it is.
+    pub fn find(&self, id: u64) -> Option<Arc<PeerLive>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(Weak::upgrade)
+    }
+
     /// What outlives generations of the upstream called `name`.
     pub fn pool(&self, name: &str) -> Arc<Shared> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);

@@ -133,10 +133,7 @@ impl Upkeep {
         let now = process().now();
         let names = pool.lines.iter().enumerate().filter(|(_, l)| l.is_name);
         let names = names.map(|(n, l)| (n, (Schedule::new(l.refresh, now), false))).collect();
-        let mut addresses = vec![Vec::new(); pool.lines.len()];
-        for m in &pool.set.load().members {
-            addresses[m.line].push(m.live.addr);
-        }
+        let addresses = pool.set.load().addresses.clone();
         Self { generation, pool, names, addresses, checks: HashMap::new(), next: now, tell }
     }
 
@@ -226,8 +223,8 @@ impl Upkeep {
         }
         if first {
             // Never below zero: each name that has no address at the start is counted, and answers once for the first time.
-            let _ = self.pool.unanswered.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
-            self.pool.answered.notify_waiters();
+            let _ = self.pool.shared.unanswered.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+            self.pool.shared.answered.notify_waiters();
         }
     }
 

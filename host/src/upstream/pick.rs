@@ -107,7 +107,7 @@ pub async fn pick(
             Attempt::None => {
                 // What it waits for now is nothing that those behind it wait for.
                 place = None;
-                if !answers(pool).await {
+                if !answers(pool, worker).await {
                     pool.shared.no_peer.fetch_add(1, Relaxed);
                     return Err(Error::new(
                         ErrorKind::NoPeer,
@@ -327,10 +327,14 @@ fn ask(
 }
 
 /// Waits for the first answer about a name that has none yet; false: there is none to wait for.
-async fn answers(pool: &Pool) -> bool {
-    let mut told = pin!(pool.answered.notified());
+async fn answers(pool: &Pool, worker: &WorkerGen) -> bool {
+    let mut told = pin!(pool.shared.answered.notified());
     told.as_mut().enable();
-    if pool.unanswered.load(Relaxed) == 0 {
+    // Nobody asks for a generation that is retired: the one that serves does, or has done so.
+    if worker.retired.get() && pool.follow() {
+        return true;
+    }
+    if pool.shared.unanswered.load(Relaxed) == 0 {
         return false;
     }
     // A resolution ends by a limit of its own.

@@ -36,6 +36,10 @@ pub struct Shared {
     unlimited: AtomicBool,
     /// How many wait for a peer: looked at without the lock.
     pub waiting: AtomicUsize,
+    /// Names of the generation that serves without an answer yet, good or bad: who finds no peer waits for them.
+    pub unanswered: AtomicUsize,
+    /// Told when `unanswered` changes.
+    pub answered: Notify,
     /// Tries after the first.
     pub retries: AtomicU64,
     /// Sessions that found no peer.
@@ -62,6 +66,8 @@ impl Default for Shared {
             limited: AtomicU32::new(0),
             unlimited: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            answered: Notify::new(),
             retries: AtomicU64::new(0),
             no_peer: AtomicU64::new(0),
             queue_timeouts: AtomicU64::new(0),
