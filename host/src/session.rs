@@ -24,7 +24,7 @@ use crate::{
 };
 use anyproxy_module_api::abi::{
     net::Addr,
-    session::{CloseReason, SessionShared},
+    session::{Cause, CloseReason, SessionShared, Stage, Who},
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -145,10 +145,12 @@ impl Session {
         }
     }
 
-    /// Ends it from outside: at its next poll the handler sees `kill`, and a grace later the task is dropped. An exchange has no
-    /// task that is known here: its connection's looks at it.
-    pub fn kill(&self, reason: CloseReason) {
-        self.close(reason);
+    /// Ends it from outside, by this proxy: at its next poll the handler sees `kill`, and a grace later the task is dropped. An
+    /// exchange has no task that is known here: its connection's looks at it.
+    pub fn kill(&self, cause: Cause) {
+        let connects = self.lease.try_borrow().is_ok_and(|note| note.connects);
+        let stage = if connects { Stage::Connect } else { Stage::Transfer };
+        self.close(CloseReason::new(Who::Proxy, stage, cause));
         self.shared.kill.set(1);
         if let Some(of) = &self.of {
             of.shared.fired.set(1);

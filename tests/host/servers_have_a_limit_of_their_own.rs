@@ -34,3 +34,23 @@ fn another_server_serves_on() {
         assert!(echoes(&third));
     }
 }
+
+#[test]
+fn its_addresses_have_one_limit_together() {
+    let origin = Origin::echo();
+    let config = r#"
+        load_module "tcp" "balancer"
+        common { worker_threads 1; }
+        net {
+            server { port_listen_tcp "127.0.0.1:0" "127.0.0.1:0"; max_connections 2; local { proxy_pass_tcp "@ORIGIN@"; }; }
+        }"#;
+    let proxy = Proxy::builder().config(config).set("ORIGIN", origin.addr()).start();
+    let first: Vec<_> = (0..2).map(|n| client::connect(proxy.addr(n))).collect();
+    assert!(first.iter().all(echoes));
+    let third = client::connect(proxy.addr(1));
+    proxy.await_log("max_connections of the server", harness::LIMIT);
+    let traffic = |n: usize| proxy.status()["listeners"][n]["traffic"]["sessions"].clone();
+    assert_eq!((traffic(0), traffic(1)), (1.into(), 1.into()));
+    drop(first);
+    assert!(echoes(&third));
+}

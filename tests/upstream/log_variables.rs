@@ -37,6 +37,20 @@ fn of_a_session_that_found_no_peer() {
 }
 
 #[test]
+fn of_a_session_that_a_limit_refused() {
+    let origin = Origin::echo();
+    let log = "access_log \"more.log\" flush=0 format=\"${close_reason} ${upstream_name} ${upstream_addr}\"\n";
+    let server = USER.replace("local {", &format!("{log}local {{"));
+    let top = "upstream \"o\" {\nproxy_pass_tcp \"@O@\" max_connections=1\n}";
+    let proxy = crate::support::net(top, &server).set("O", origin.addr()).start();
+    let held = harness::client::connect(proxy.addr(0));
+    std::io::Write::write_all(&mut &held, b"x").expect("write");
+    harness::client::read_exact(&held, 1);
+    assert!(is_cut(proxy.addr(0), b"x"));
+    assert_eq!(proxy.await_line("more.log", "proxy_connect_limit", harness::LIMIT), "proxy_connect_limit o -");
+}
+
+#[test]
 fn of_pool_balancer_and_host() {
     let origin = Origin::named("a");
     let log = "access_log \"more.log\" flush=0 format=\"${upstream_name} ${upstream_balancer} ${upstream_host} ${upstream_ip}:${upstream_port} ${upstream_protocol} ${upper(upstream_name)}\"\n";

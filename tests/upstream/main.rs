@@ -8,6 +8,7 @@ mod close_reasons;
 mod dead_peers_cost_no_client_an_error;
 mod ejection;
 mod fair_prefers_the_fast;
+mod faults_of_the_proxy;
 mod health_checks;
 mod http_health_checks;
 mod limits_and_queue;

@@ -67,6 +67,49 @@ fn the_first_session_waits_for_the_first_answer() {
 }
 
 #[test]
+fn a_session_that_waits_for_an_answer_gets_it_over_a_reload() {
+    let (a, _b) = two(name);
+    let dns = Dns::start();
+    dns.set("peers.test", [ip(A)], Duration::from_secs(60));
+    dns.silent(true);
+    let top = top(&dns, a.addr().port(), "").replace("resolver_timeout \"1s\"", "resolver_timeout \"9s\"");
+    let proxy = net(&top, USER).start();
+    let addr = proxy.addr(0);
+    let waiting = std::thread::spawn(move || ask(addr));
+    eventually("it waits", || (proxy.status()["process"]["sessions"] == 1).then_some(()));
+    let asked = dns.queries("peers.test");
+    proxy.reload_with(&config(&top, USER)).assert(0, &[]);
+    eventually("it is asked by the generation that serves", || (dns.queries("peers.test") > asked).then_some(()));
+    dns.silent(false);
+    assert_eq!(waiting.join().expect("served"), "a");
+}
+
+#[test]
+fn an_address_of_two_names_is_one_peer_of_the_first_line() {
+    let (a, b) = two(name);
+    let dns = Dns::start();
+    for name in ["first.test", "second.test"] {
+        dns.set(name, [ip(A)], Duration::from_secs(3600));
+    }
+    let port = a.addr().port();
+    let lines = format!(
+        "proxy_pass_tcp \"first.test:{port}\" weight=3\nproxy_pass_tcp \"second.test:{port}\" weight=7 backup=#true\n\
+         proxy_pass_tcp \"{}\"",
+        b.addr()
+    );
+    let top = format!(
+        "common {{ worker_threads 1; resolver \"{}\"; }}\nupstream \"o\" {{\nbalancer \"weight\"\n{lines}\n}}",
+        dns.addr()
+    );
+    let proxy = net(&top, USER).start();
+    await_peers(&proxy, &[A, B]);
+    eventually("both names have their answers", || (dns.queries("second.test") > 0).then_some(()));
+    await_peers(&proxy, &[A, B]);
+    let peer = &peers(&proxy)[0];
+    assert_eq!((&peer["weight"], &peer["backup"]), (&3.into(), &false.into()), "{peer}");
+}
+
+#[test]
 fn by_ttl_peers_come_and_go_and_sessions_stay() {
     let (a, b) = two(|name| {
         Box::new(move |mut conn| {
@@ -105,6 +148,29 @@ fn an_address_that_comes_later_grows_where_there_is_a_slow_start() {
     await_peers(&proxy, &[A, B]);
     let now = peers(&proxy);
     assert!(now[0]["ramp"] == 1.0 && now[1]["ramp"].as_f64() < Some(0.5), "{now:?}");
+}
+
+#[test]
+fn one_that_was_ejected_when_it_went_is_ready_when_it_comes_back() {
+    let (a, b) = two(name);
+    b.stop();
+    let dns = Dns::start();
+    dns.set("peers.test", [ip(A), ip(B)], Duration::from_secs(3600));
+    let top = top(&dns, a.addr().port(), "dynamic_domain interval=\"1s\"")
+        .replace("balancer", "eject consecutive=1 time=\"300s\"\nbalancer");
+    let proxy = net(&top, USER).start();
+    await_peers(&proxy, &[A, B]);
+    for _ in 0..2 {
+        assert_eq!(ask(proxy.addr(0)), "a");
+    }
+    let at_b = SocketAddr::new(ip(B), a.addr().port());
+    await_condition(&proxy, at_b, "ejected");
+    // What the worker chose from last keeps it alive meanwhile.
+    for addresses in [&[A][..], &[A, B]] {
+        dns.set("peers.test", addresses.iter().map(|a| ip(a)), Duration::from_secs(3600));
+        await_peers(&proxy, addresses);
+    }
+    await_condition(&proxy, at_b, "ready");
 }
 
 #[test]

@@ -68,6 +68,19 @@ fn checks_that_are_removed_hold_nobody_down() {
 }
 
 #[test]
+fn failures_of_checks_are_counted_on() {
+    let origins = named(["a"]);
+    let lines = "heartbeat interval=\"200ms\" fail=4\nproxy_pass_tcp \"127.0.0.1:1\"\nproxy_pass_tcp \"@0@\"";
+    let proxy = pool(lines, &origins).start();
+    let dead = "127.0.0.1:1".parse().expect("an address");
+    for n in 1..=4 {
+        eventually("it is asked once more", || (peer(&proxy, dead)["checks_failed"].as_u64() >= Some(n)).then_some(()));
+        proxy.reload_with(&upstream(lines, &origins)).assert(0, &[]);
+    }
+    assert_eq!(peer(&proxy, dead)["condition"], "down");
+}
+
+#[test]
 fn who_waits_for_a_session_of_the_generation_before_is_woken() {
     let origins = [Origin::echo()];
     let lines = "queue size=5 timeout=\"15s\"\nproxy_pass_tcp \"@0@\" max_connections=1";

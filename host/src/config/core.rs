@@ -153,8 +153,9 @@ static TABLE: [DirectiveDesc; 7] = [
     .example("peer_allow \"10.0.0.0/8\""),
     DirectiveDesc::new(
         "max_connections",
-        "Sessions that the listeners of this server hold at one time.\n\
-         At the limit accepting pauses until a session ends.",
+        "Sessions that the listeners of this server hold at one time, all of them together.\n\
+         At the limit accepting pauses until a session ends. Where several servers share an address their limits add up \
+         there, and one without a limit lifts it.",
         Contexts::SERVER,
     )
     .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, COUNT)])

@@ -82,8 +82,12 @@ pub struct Listener {
     pub domain_prereads: Vec<(u16, PrereadPoint)>,
     /// Socket options.
     pub options: SocketOptions,
-    /// Sessions at one time; 0: no limit.
+    /// Sessions at one time on all addresses of its group; 0: no limit.
     pub max_connections: u32,
+    /// Names the group: the addresses with the same servers.
+    pub group: u64,
+    /// Counters of the group's addresses, where there is a limit.
+    pub together: Vec<Arc<ListenerStats>>,
     /// Counters, shared by all workers and passed on to the next generation.
     pub stats: Arc<ListenerStats>,
     /// A listener over datagrams.
@@ -100,7 +104,8 @@ impl Listener {
     /// The limit of its own that it has reached, if it has.
     #[inline]
     pub fn limit_reached(&self) -> Option<&'static str> {
-        (self.max_connections != 0 && self.stats.now() >= self.max_connections)
+        let sessions = || self.together.iter().map(|stats| u64::from(stats.now())).sum::<u64>();
+        (self.max_connections != 0 && sessions() >= self.max_connections.into())
             .then_some("max_connections of the server")
     }
 
@@ -173,8 +178,9 @@ pub fn build(
         .map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let label = if ordinal == 0 { socket.address.to_string() } else { format!("{}#{}", socket.address, ordinal + 1) };
     let kind = if socket.datagram { "datagram" } else { "stream" };
+    let key = crate::upstream::identity::line_id([kind, label.as_str()]);
     Ok(Listener {
-        key: crate::upstream::identity::line_id([kind, label.as_str()]),
+        key,
         address: socket.address.clone(),
         label,
         by_domain,
@@ -185,6 +191,8 @@ pub fn build(
         domain_prereads: Vec::new(),
         options: SocketOptions::default(),
         max_connections: limit(tree, socket),
+        group: key,
+        together: Vec::new(),
         stats,
         users,
         datagram,

@@ -52,7 +52,8 @@ pub async fn pick_instead(
         return Ok(lease);
     }
     within_budget(session, pool)?;
-    let ask = |tried: &[u64]| attempt_in(pool, &session.worker, Some(session), key, tried, |lease| lease);
+    let ask =
+        |tried: &[u64]| attempt_in(pool, &session.worker, Some(session), (key, tried), held.limited, |lease| lease);
     let mut handed = Handed::Place;
     let found = match ask(tried) {
         Attempt::Lease(lease) => Attempt::Lease(lease),
@@ -99,7 +100,7 @@ fn once_more(session: &Rc<Session>, held: &Lease) -> Lease {
         done: false,
         limited: held.limited,
         handed: Handed::Nothing,
-        own_fault: false,
+        unheard: false,
         chosen: None,
         bytes: (sofar.upstream_sent.get(), sofar.upstream_received.get()),
     }

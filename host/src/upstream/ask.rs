@@ -2,7 +2,7 @@
 //! nor what follows from the answer.
 
 use super::{
-    connect,
+    blame, connect,
     pool::{Member, Pool},
 };
 use crate::{
@@ -25,12 +25,16 @@ use std::{
 };
 
 /// Asks a peer whether it is well: by the probe of its line, else by its connector's own question, else to connect is enough.
-/// The limit of time is the caller's.
+/// The limit of time is the caller's. `Ok(Err(why))`: it is not.
 ///
 /// # Errors
-/// Why it is not.
-pub(super) async fn ask(generation: &Rc<WorkerGen>, pool: &Pool, member: &Member) -> Result<(), Error> {
-    let stream = connect::connect(pool, member, generation, ptr::null()).await?;
+/// Why it cannot be asked, for which it is not to blame.
+pub(super) async fn ask(generation: &Rc<WorkerGen>, pool: &Pool, member: &Member) -> Result<Result<(), Error>, Error> {
+    let stream = match connect::connect(pool, member, generation, ptr::null()).await {
+        Ok(stream) => stream,
+        Err(e) if blame::is_peers(&e) => return Ok(Err(e)),
+        Err(e) => return Err(e),
+    };
     let line = &pool.lines[member.line];
     let module = line.probe.as_ref().map_or(line.module, |(module, _)| *module);
     let place = generation.place(module, generation.cycle.conf(line.scope, module));
@@ -44,10 +48,10 @@ pub(super) async fn ask(generation: &Rc<WorkerGen>, pool: &Pool, member: &Member
             None => points::check_peer(&line.connector, place, stream),
         }
     };
-    match future {
+    Ok(match future {
         Some(f) => Asking { generation, module, future: Some(f) }.await,
         None => Ok(()),
-    }
+    })
 }
 
 /// A module's question in its module's name.

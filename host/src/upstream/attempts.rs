@@ -31,6 +31,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     let mut tried = Vec::new();
     let mut last = None;
     loop {
+        session.lease.borrow_mut().connects = true;
         let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
@@ -47,13 +48,13 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
         };
         let peer = lease.member.live.addr;
         tried.push(lease.first_chosen().live.state.id);
-        let own_fault = lease.own_fault;
         lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
         if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
             tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
         }
         let now = timers::now();
-        let may_retry = !own_fault
+        // A bound of this proxy's is the same for all peers.
+        let may_retry = error.kind != ErrorKind::Limit
             && (tried.len() as u32) < pool.attempts
             && now.saturating_sub(began) < pool.retry_timeout
             && session.shared.kill.get() == 0

@@ -57,16 +57,20 @@ impl HealthCheck {
         Self { policy, up: true, against: 0, due: now.saturating_add(first), running: None, started: 0 }
     }
 
-    /// Begins in the state that an earlier process or generation found.
-    pub fn with_state(mut self, up: bool) -> Self {
+    /// Begins in the state that an earlier generation found, with the results in a row that spoke against it.
+    pub fn with_state(mut self, up: bool, against: u32) -> Self {
         self.up = up;
+        self.against = against;
         self
     }
 
-    /// The peer was checked before, by an earlier generation: the next check is due when it would have been. A reload of many
-    /// pools is no reason to ask all peers at once.
-    pub fn checked_at(mut self, last: Duration, random: u64) -> Self {
-        self.due = self.due.max(last.saturating_add(jitter(self.policy.interval.max(SHORTEST), random)));
+    /// The peer was checked before, by an earlier generation, unless that is long ago: the next check is due when it would have
+    /// been. A reload of many pools is no reason to ask all peers at once, and many reloads none to put a check off.
+    pub fn checked_at(mut self, last: Duration, now: Duration, random: u64) -> Self {
+        let interval = self.policy.interval.max(SHORTEST);
+        if last.saturating_add(interval.saturating_mul(2)) > now {
+            self.due = last.saturating_add(jitter(interval, random));
+        }
         self
     }
 
@@ -79,6 +83,11 @@ impl HealthCheck {
     /// Whether the peer is in service.
     pub fn is_up(&self) -> bool {
         self.up
+    }
+
+    /// Results in a row that speak against the present state.
+    pub fn against(&self) -> u32 {
+        self.against
     }
 
     /// How long until `start`, or `expire` while a check is under way, has something to do; zero: now.
@@ -108,6 +117,11 @@ impl HealthCheck {
         }
         self.running = None;
         self.result(passed)
+    }
+
+    /// The peer could not be asked: the check under way says nothing of it.
+    pub fn give_up(&mut self, id: CheckId) {
+        self.running = self.running.filter(|(running, _)| *running != id);
     }
 
     /// Fails a check that did not report back in time.
@@ -152,10 +166,12 @@ mod tests {
         for random in [0, 1 << 40, u64::MAX] {
             let first = HealthCheck::new(POLICY, now, random).next_check(now);
             assert!(first <= FIRST_WITHIN, "{first:?}");
-            let next = HealthCheck::new(POLICY, now, random).checked_at(secs(98), random).next_check(now);
-            assert!((secs(7)..=secs(9)).contains(&next), "{next:?}");
+            let next = |last| HealthCheck::new(POLICY, now, random).checked_at(secs(last), now, random).next_check(now);
+            assert!((secs(7)..=secs(9)).contains(&next(98)), "{:?}", next(98));
+            // It was under way when its generation ended.
+            assert_eq!(next(89), secs(0));
             // Long ago: as a new one.
-            assert_eq!(HealthCheck::new(POLICY, now, random).checked_at(secs(50), random).next_check(now), first);
+            assert_eq!(next(50), first);
         }
     }
 
@@ -187,9 +203,21 @@ mod tests {
     fn one_result_of_the_other_kind_begins_the_count_anew() {
         let mut health = HealthCheck::new(POLICY, secs(0), 0);
         assert!(changes(&mut health, "--+--+--+").iter().all(Option::is_none));
-        let mut health = HealthCheck::new(POLICY, secs(0), 0).with_state(false);
+        let mut health = HealthCheck::new(POLICY, secs(0), 0).with_state(false, 0);
         assert!(changes(&mut health, "+-+-+-").iter().all(Option::is_none));
         assert!(!health.is_up());
+    }
+
+    #[test]
+    fn what_speaks_against_a_state_is_handed_on() {
+        let (mut health, mut now) = (HealthCheck::new(POLICY, secs(0), 0), secs(0));
+        for against in 1..3 {
+            assert_eq!(check(&mut health, &mut now, false), None);
+            assert_eq!(health.against(), against);
+            health = HealthCheck::new(POLICY, now, 0).with_state(health.is_up(), health.against());
+        }
+        assert_eq!(check(&mut health, &mut now, false), Some(Change::Down));
+        assert_eq!(health.against(), 0);
     }
 
     #[test]
@@ -242,8 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn check_that_could_not_be_made_changes_nothing() {
+        let mut health = HealthCheck::new(Policy { fail: 1, ..POLICY }, secs(0), 0);
+        let (id, _) = health.start(secs(0), 100).expect("due");
+        health.give_up(id);
+        assert_eq!((health.expire(secs(9)), health.finish(id, false)), (None, None));
+        let (next, _) = health.start(secs(10), 100).expect("checks go on");
+        health.give_up(id);
+        assert_eq!(health.finish(next, false), Some(Change::Down), "another one's word is not its own");
+    }
+
+    #[test]
     fn new_policy_keeps_the_state_and_shortens_the_wait() {
-        let mut health = HealthCheck::new(POLICY, secs(0), 0).with_state(false);
+        let mut health = HealthCheck::new(POLICY, secs(0), 0).with_state(false, 0);
         let (id, _) = health.start(secs(0), 100).expect("due");
         health.finish(id, true);
         let policy = Policy { interval: secs(1), ..POLICY };

@@ -1,6 +1,7 @@
 //! One counted use of one peer: connecting to it, and what the use leaves behind. Knows not how the peer was chosen.
 
 use super::{
+    blame,
     connect::{connect, connect_limit, request, within_session},
     eject::Reason,
     line::Line,
@@ -21,7 +22,12 @@ use anyproxy_module_api::abi::{
     stream::Stream,
     upstream::Outcome,
 };
-use std::{pin::pin, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    pin::pin,
+    rc::Rc,
+    sync::atomic::Ordering::{Relaxed, SeqCst},
+    time::Duration,
+};
 
 /// What a session's log shows of its peer.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +42,8 @@ pub struct LeaseNote {
     pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
+    /// A peer is being chosen or connected.
+    pub connects: bool,
 }
 
 impl LeaseNote {
@@ -45,6 +53,7 @@ impl LeaseNote {
         self.connect = None;
         self.first_byte_ns = 0;
         self.tries = 0;
+        self.connects = false;
     }
 }
 
@@ -82,8 +91,9 @@ pub struct Lease {
     pub(super) limited: bool,
     /// What of its places another use has now.
     pub(super) handed: Handed,
-    /// The connect failed before the peer was asked.
-    pub(super) own_fault: bool,
+    /// Nothing was heard of the peer: it was not asked, or whoever asked went before it answered. It has neither failed nor done
+    /// well then, whatever a module makes of it.
+    pub(super) unheard: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
     pub(super) chosen: Option<Rc<Member>>,
     pub(super) bytes: (u64, u64),
@@ -114,20 +124,29 @@ impl Lease {
         let line = self.line();
         let limit = connect_limit(line, &self.worker);
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
-        let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
-        let stream = match self.session.clone() {
-            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await?,
+        self.unheard = true;
+        let greeting = self.greeting()?;
+        self.note(|note| note.connects = true);
+        let connected = match self.session.clone() {
+            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await,
             None => {
                 let connecting = Box::pin(self.connect_now(&greeting));
-                timers::within(limit, connecting).await.ok_or(Error::bare(ErrorKind::TimedOut))??
+                timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
+        self.note(|note| note.connects = false);
+        self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
+        let stream = connected?;
         let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
-        if let Some(s) = &self.session {
-            s.lease.borrow_mut().connect = Some(took);
-        }
+        self.note(|note| note.connect = Some(took));
         Ok(stream)
+    }
+
+    fn note(&self, what: impl FnOnce(&mut LeaseNote)) {
+        if let Some(s) = &self.session {
+            what(&mut s.lease.borrow_mut());
+        }
     }
 
     async fn connect_now(&self, greeting: &[u8]) -> Result<Stream, Error> {
@@ -192,10 +211,10 @@ impl Lease {
         }
         let (live, pool) = (&self.member.live, self.pool());
         if self.handed != Handed::Both {
-            self.first_chosen().live.state.in_flight.fetch_sub(1, Relaxed);
+            self.first_chosen().live.state.in_flight.fetch_sub(1, SeqCst);
         }
         if self.chosen.is_some() {
-            live.state.in_flight.fetch_sub(1, Relaxed);
+            live.state.in_flight.fetch_sub(1, SeqCst);
         }
         let (mut sent, mut received) = (0, 0);
         if let Some(s) = &self.session {
@@ -208,8 +227,7 @@ impl Lease {
             }
         }
         live.uses.end(self.worker.worker, sent, received);
-        // Whoever was not asked has not failed, whatever a module makes of it.
-        let failure = if self.own_fault { 0 } else { outcome.failure };
+        let failure = if self.unheard { 0 } else { outcome.failure };
         let good = failure == 0;
         match failure {
             0 => {}
@@ -222,8 +240,7 @@ impl Lease {
         }
         let sample =
             if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
-        // Nor has it done well.
-        if !self.own_fault {
+        if !self.unheard {
             if good && sample > 0 {
                 live.observe(timers::now(), sample);
             }
@@ -232,7 +249,7 @@ impl Lease {
         self.tell_balancer(&Outcome { failure, ..*outcome });
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
-            handed => pool.shared.hand_on(self.worker.worker, pool.max_connections, handed == Handed::Place),
+            handed => pool.shared.hand_on(self.worker.worker, handed == Handed::Place),
         }
     }
 
@@ -248,8 +265,7 @@ impl Lease {
             // It would change nothing: no lock for it, and nothing written that other workers read.
             return;
         }
-        if let Some(e) = pool.shared.result(live.state.id, good, process().now()) {
-            live.state.ejected.store(1, Relaxed);
+        if let Some(e) = pool.shared.result(&live.state, good, process().now()) {
             live.counts.ejections.fetch_add(1, Relaxed);
             let why = match e.reason {
                 Reason::Consecutive(n) => format!("{n} failures in a row"),
@@ -278,6 +294,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // Whoever had it was given up: a module says how a use went, and says so to `end`.
+        self.unheard = true;
         self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
     }
 }

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -36,6 +36,8 @@ pub struct PeerLive {
     pub usable_since_ms: AtomicU64,
     /// When a check of it last ended, process clock in ms; 0: never.
     pub checked_ms: AtomicU64,
+    /// Results of checks in a row that speak against its health: a reload does not begin anew.
+    pub against: AtomicU32,
     /// Why its last check failed; empty: it passed, or there was none.
     check_failure: Mutex<String>,
     /// Its last use failed: good ones need be told to nobody while this is false.
@@ -125,6 +127,7 @@ impl Peers {
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),
                 checked_ms: AtomicU64::new(0),
+                against: AtomicU32::new(0),
                 check_failure: Mutex::default(),
                 failing: AtomicBool::new(false),
                 ewma_at: AtomicU64::new(0),
@@ -148,6 +151,11 @@ impl Peers {
         peer.state.weight.store(said.weight.unwrap_or(spec.weight), Relaxed);
         peer.set_admin(said.admin.unwrap_or(admin::READY));
         peer
+    }
+
+    /// The peer with this id, as it is.
+    pub fn find(&self, id: u64) -> Option<Arc<PeerLive>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(Weak::upgrade)
     }
 
     /// What outlives generations of the upstream called `name`.
@@ -179,9 +187,12 @@ impl Peers {
             peer.state.weight.store(w, Relaxed);
         }
         drop(said);
+        let pool = self.pool(&peer.upstream);
         if word == Said::Ready {
-            recover::release(&self.pool(&peer.upstream), peer, "an operator says so");
+            recover::release(&pool, peer, "an operator says so");
         }
+        // It may be usable now.
+        pool.wake();
     }
 
     /// Forgets what was said of lines that are not among `lines` any more, and peers that nobody names.

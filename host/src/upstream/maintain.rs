@@ -4,7 +4,7 @@
 
 use super::{
     ask::ask,
-    health::{Change, HealthCheck},
+    health::{Change, CheckId, HealthCheck},
     pool::Pool,
     random::random,
     recover,
@@ -100,7 +100,9 @@ async fn run(generation: Rc<WorkerGen>) {
 
 enum Event {
     Resolved(usize, Result<Vec<(Addr, u32)>, String>),
-    Checked(u64, super::health::CheckId, Result<(), String>),
+    Checked(u64, CheckId, Result<(), String>),
+    /// The peer could not be asked, and why.
+    Unasked(u64, CheckId, String),
 }
 
 /// Tells the upkeep of one pool what happened.
@@ -131,10 +133,7 @@ impl Upkeep {
         let now = process().now();
         let names = pool.lines.iter().enumerate().filter(|(_, l)| l.is_name);
         let names = names.map(|(n, l)| (n, (Schedule::new(l.refresh, now), false))).collect();
-        let mut addresses = vec![Vec::new(); pool.lines.len()];
-        for m in &pool.set.load().members {
-            addresses[m.line].push(m.live.addr);
-        }
+        let addresses = pool.set.load().addresses.clone();
         Self { generation, pool, names, addresses, checks: HashMap::new(), next: now, tell }
     }
 
@@ -146,8 +145,7 @@ impl Upkeep {
         self.check(now, &mut next);
         self.give_back(now, &mut next);
         self.ramp(now, &mut next);
-        // What an operator said, or a generation that is over gave back, may have made room.
-        self.pool.shared.wake_one();
+        self.pool.shared.wake_in_time(now);
         self.next = next.max(now + SOONEST);
     }
 
@@ -180,6 +178,14 @@ impl Upkeep {
         match event {
             Event::Resolved(n, answer) => self.resolved(n, answer),
             Event::Checked(peer, id, result) => self.checked(peer, id, result),
+            Event::Unasked(peer, id, why) => {
+                if let Some(more) = process().error_log.once_a_second(&format!("check {}", self.pool.name)) {
+                    tracing::warn!(upstream = self.pool.name, more, "peers cannot be checked: {why}");
+                }
+                if let Some(check) = self.checks.get_mut(&peer) {
+                    check.give_up(id);
+                }
+            }
         }
     }
 
@@ -203,7 +209,7 @@ impl Upkeep {
                     self.addresses[n] = new.into_iter().map(Addr::from).collect();
                     self.pool.shared.remember(&line.text, &self.addresses[n]);
                     self.pool.replace(self.addresses.clone());
-                    self.pool.shared.wake_one();
+                    self.pool.shared.wake();
                 }
             }
             other => {
@@ -217,8 +223,8 @@ impl Upkeep {
         }
         if first {
             // Never below zero: each name that has no address at the start is counted, and answers once for the first time.
-            let _ = self.pool.unanswered.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
-            self.pool.answered.notify_waiters();
+            let _ = self.pool.shared.unanswered.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+            self.pool.shared.answered.notify_waiters();
         }
     }
 
@@ -230,13 +236,15 @@ impl Upkeep {
             let up = m.live.state.health.load(Relaxed) != health::DOWN;
             let id = m.live.state.id;
             let check = self.checks.entry(id).or_insert_with(|| {
-                let new = HealthCheck::new(policy, now, random()).with_state(up);
+                let new = HealthCheck::new(policy, now, random()).with_state(up, m.live.against.load(Relaxed));
                 match m.live.checked_ms.load(Relaxed) {
                     0 => new,
-                    ms => new.checked_at(Duration::from_millis(ms), random()),
+                    ms => new.checked_at(Duration::from_millis(ms), now, random()),
                 }
             });
-            if let Some(change) = check.expire(now) {
+            let change = check.expire(now);
+            m.live.against.store(check.against(), Relaxed);
+            if let Some(change) = change {
                 m.live.checked_ms.store(now.as_millis() as u64, Relaxed);
                 m.live.note_check(Some(LATE));
                 apply(&self.pool.name, &m.live, change, LATE);
@@ -245,11 +253,11 @@ impl Upkeep {
                 let (generation, pool, member, tell) =
                     (Rc::clone(&self.generation), Arc::clone(&self.pool), m.clone(), self.tell.clone());
                 let task = rt::spawn(async move {
-                    let result = match timers::within(limit, ask(&generation, &pool, &member)).await {
-                        Some(r) => r.map_err(|e| e.to_string()),
-                        None => Err(LATE.to_owned()),
-                    };
-                    tell.send(Event::Checked(id, check_id, result));
+                    tell.send(match timers::within(limit, ask(&generation, &pool, &member)).await {
+                        Some(Ok(answer)) => Event::Checked(id, check_id, answer.map_err(|e| e.to_string())),
+                        Some(Err(e)) => Event::Unasked(id, check_id, e.to_string()),
+                        None => Event::Checked(id, check_id, Err(LATE.to_owned())),
+                    });
                 });
                 self.generation.note_upkeep(task);
             }
@@ -257,7 +265,7 @@ impl Upkeep {
         }
     }
 
-    fn checked(&mut self, peer: u64, id: super::health::CheckId, result: Result<(), String>) {
+    fn checked(&mut self, peer: u64, id: CheckId, result: Result<(), String>) {
         let set = self.pool.set.load_full();
         let Some(m) = set.members.iter().find(|m| m.live.state.id == peer) else { return };
         let count = if result.is_ok() { &m.live.counts.checks_passed } else { &m.live.counts.checks_failed };
@@ -270,10 +278,11 @@ impl Upkeep {
         m.live.checked_ms.store((process().now().as_millis() as u64).max(1), Relaxed);
         let Some(check) = self.checks.get_mut(&peer) else { return };
         let change = check.finish(id, result.is_ok());
+        m.live.against.store(check.against(), Relaxed);
         if let Some(change) = change {
             apply(&self.pool.name, &m.live, change, result.as_ref().err().map_or("", String::as_str));
             if change == Change::Up {
-                self.pool.shared.wake_one();
+                self.pool.shared.wake();
             }
         }
     }
@@ -282,15 +291,15 @@ impl Upkeep {
         if !self.pool.eject.ejects() {
             return;
         }
-        let (back, later) = self.pool.shared.expire(now);
+        let set = self.pool.set.load();
+        let (back, later) = self.pool.shared.expire(set.members.iter().map(|m| &m.live.state), now);
         if let Some(at) = later {
             *next = (*next).min(at);
         }
-        for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
-            m.live.state.ejected.store(0, Relaxed);
+        for m in set.members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.begins(now);
             tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
-            self.pool.shared.wake_one();
+            self.pool.shared.wake();
         }
     }
 

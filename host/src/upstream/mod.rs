@@ -8,6 +8,7 @@
 pub mod again;
 mod ask;
 pub mod attempts;
+mod blame;
 pub mod budget;
 pub mod connect;
 pub mod eject;

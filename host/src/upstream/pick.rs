@@ -28,8 +28,10 @@ use anyproxy_module_api::abi::{
 use std::{
     pin::pin,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, SeqCst},
+    },
 };
 
 /// Retries in ten seconds that a worker may make whatever the share says: sessions that begin at the same time, before a
@@ -91,23 +93,31 @@ pub async fn pick(
     key: &[u8],
     tried: &[u64],
 ) -> Result<Lease, Error> {
-    let (mut until, mut place) = (None, None);
+    let mut place: Option<Place<'_>> = None;
     loop {
-        match attempt(pool, worker, session, key, tried, |lease| lease) {
-            Attempt::Lease(l) if pool.lines[l.member.line].template.is_some() => {
-                return Box::pin(render::render(l)).await;
+        let found = match place {
+            None => attempt(pool, worker, session, key, tried, |lease| lease),
+            Some(_) => attempt_in_turn(pool, worker, session, key, tried, |lease| lease),
+        };
+        match found {
+            Attempt::Lease(l) => {
+                drop(place);
+                let is_rendered = pool.lines[l.member.line].template.is_some();
+                return if is_rendered { Box::pin(render::render(l)).await } else { Ok(l) };
             }
-            Attempt::Lease(l) => return Ok(l),
-            Attempt::None if recover::last_resort(pool, tried) || answers(pool).await => {}
+            Attempt::None if recover::last_resort(pool, tried) => {}
             Attempt::None => {
-                pool.shared.no_peer.fetch_add(1, Relaxed);
-                return Err(Error::new(ErrorKind::NoPeer, format!("upstream \"{}\" has no usable peer", pool.name)));
+                // What it waits for now is nothing that those behind it wait for.
+                place = None;
+                if !answers(pool, worker).await {
+                    pool.shared.no_peer.fetch_add(1, Relaxed);
+                    return Err(Error::new(
+                        ErrorKind::NoPeer,
+                        format!("upstream \"{}\" has no usable peer", pool.name),
+                    ));
+                }
             }
-            Attempt::Wait => match place.take() {
-                // Somebody may have left before this one stood there, and told nobody.
-                None => place = Some(line_up(pool)?),
-                Some(place) => wait(pool, place, &mut until).await?,
-            },
+            Attempt::Wait => wait(pool, worker, &mut place, tried).await?,
         }
     }
 }
@@ -137,12 +147,15 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
+    session.lease.borrow_mut().connects = true;
     let lease = if tried.is_empty() {
         earn(session, pool);
-        pick(pool, &session.worker, Some(session), key, &[]).await?
+        pick(pool, &session.worker, Some(session), key, &[]).await
     } else {
-        again::pick_another(session, pool, key, tried).await?
+        again::pick_another(session, pool, key, tried).await
     };
+    session.lease.borrow_mut().connects = false;
+    let lease = lease?;
     note(session, &lease);
     Ok(lease)
 }
@@ -165,6 +178,7 @@ fn earn(session: &Session, pool: &Pool) {
     }
 }
 
+/// One attempt of whoever has not waited yet: those who do come first.
 pub(super) fn attempt<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
@@ -173,28 +187,41 @@ pub(super) fn attempt<T>(
     tried: &[u64],
     keep: impl Fn(Lease) -> T,
 ) -> Attempt<T> {
-    let limited = pool.max_connections != 0;
-    if limited && !pool.shared.enter(pool.max_connections) {
+    if pool.queue.0 > 0 && pool.shared.waiting.load(Relaxed) > 0 {
         return Attempt::Wait;
     }
-    let result = attempt_in(pool, worker, session, key, tried, keep);
-    match result {
-        Attempt::Lease(_) => pool.shared.begin(worker.worker, limited),
-        // Nobody is let in by this: the place was taken a moment ago.
-        _ if limited => _ = pool.shared.limited.fetch_sub(1, Relaxed),
-        _ => {}
-    }
-    result
+    attempt_in_turn(pool, worker, session, key, tried, keep)
 }
 
-/// The same in a place of the pool that the caller has.
+/// One attempt of whoever's turn it is.
 #[inline]
-pub(super) fn attempt_in<T>(
+fn attempt_in_turn<T>(
     pool: &Arc<Pool>,
     worker: &Rc<WorkerGen>,
     session: Option<&Rc<Session>>,
     key: &[u8],
     tried: &[u64],
+    keep: impl Fn(Lease) -> T,
+) -> Attempt<T> {
+    let Some(limited) = pool.shared.enter() else { return Attempt::Wait };
+    let result = attempt_in(pool, worker, session, (key, tried), limited, keep);
+    match result {
+        Attempt::Lease(_) => pool.shared.begin(worker.worker, limited),
+        // Nobody is let in by this: the place was taken a moment ago, and whoever lines up next wakes the first.
+        _ if limited => _ = pool.shared.limited.fetch_sub(1, SeqCst),
+        _ => {}
+    }
+    result
+}
+
+/// The same in a place of the pool that the caller has, one of those that the pool's limit gives if `limited`.
+#[inline]
+pub(super) fn attempt_in<T>(
+    pool: &Arc<Pool>,
+    worker: &Rc<WorkerGen>,
+    session: Option<&Rc<Session>>,
+    (key, tried): (&[u8], &[u64]),
+    limited: bool,
     keep: impl Fn(Lease) -> T,
 ) -> Attempt<T> {
     let mut waits = false;
@@ -231,9 +258,9 @@ pub(super) fn attempt_in<T>(
                         index: n,
                         at: m as u32,
                         done: false,
-                        limited: pool.max_connections != 0,
+                        limited,
                         handed: Handed::Nothing,
-                        own_fault: false,
+                        unheard: false,
                         chosen: None,
                         bytes: session
                             .map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),
@@ -267,8 +294,8 @@ fn out_of_range(peer: u32, peers: usize, pool: &Pool, worker: &WorkerGen) {
 pub(super) fn enter_peer(member: &Member, worker: u32) -> bool {
     let s = &member.live.state;
     let max = s.max_connections.load(Relaxed);
-    if s.in_flight.fetch_add(1, Relaxed) >= max && max != 0 {
-        s.in_flight.fetch_sub(1, Relaxed);
+    if s.in_flight.fetch_add(1, SeqCst) >= max && max != 0 {
+        s.in_flight.fetch_sub(1, SeqCst);
         return false;
     }
     member.live.uses.begin(worker);
@@ -318,28 +345,42 @@ fn ask(
 }
 
 /// Waits for the first answer about a name that has none yet; false: there is none to wait for.
-async fn answers(pool: &Pool) -> bool {
-    let mut told = pin!(pool.answered.notified());
+async fn answers(pool: &Pool, worker: &WorkerGen) -> bool {
+    let mut told = pin!(pool.shared.answered.notified());
     told.as_mut().enable();
-    if pool.unanswered.load(Relaxed) == 0 {
+    // Nobody asks for a generation that is retired: the one that serves does, or has done so.
+    if worker.retired.get() && pool.follow() {
+        return true;
+    }
+    if pool.shared.unanswered.load(Relaxed) == 0 {
         return false;
     }
     // A resolution ends by a limit of its own.
     timers::within(pool.retry_timeout, told).await.is_some()
 }
 
-/// Waits in the queue until it is this one's turn, in all not longer than to `until`.
-fn line_up(pool: &Pool) -> Result<(Place<'_>, Duration), Error> {
-    pool.shared.line_up(process().now()).ok_or_else(|| {
-        let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
-        Error::new(ErrorKind::Limit, text)
-    })
-}
-
-async fn wait(pool: &Pool, place: (Place<'_>, Duration), until: &mut Option<Duration>) -> Result<(), Error> {
-    let (now, (mut place, limit)) = (process().now(), place);
-    let until = *until.get_or_insert(now.saturating_add(limit));
-    if timers::within(until.saturating_sub(now), place.turn()).await.is_none() {
+/// Waits in the queue until it is this one's turn, in the place that it has or gets.
+async fn wait<'a>(
+    pool: &'a Pool,
+    worker: &WorkerGen,
+    place: &mut Option<Place<'a>>,
+    tried: &[u64],
+) -> Result<(), Error> {
+    let now = process().now();
+    let place = match place {
+        None => place.insert(pool.shared.line_up(now).ok_or_else(|| {
+            let text = format!("every peer of upstream \"{}\" is at its limit, and its queue is full", pool.name);
+            Error::new(ErrorKind::Limit, text)
+        })?),
+        Some(place) => {
+            // Others may have peers that this one has tried, or that its generation does not know.
+            if !tried.is_empty() || worker.retired.get() {
+                place.pass_on();
+            }
+            place
+        }
+    };
+    if timers::within(place.until.saturating_sub(now), place.turn()).await.is_none() {
         pool.shared.queue_timeouts.fetch_add(1, Relaxed);
         // A limit of this proxy's: a peer that does not answer is something else.
         let text = format!("waited too long for a peer of upstream \"{}\"", pool.name);

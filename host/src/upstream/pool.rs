@@ -18,13 +18,13 @@ use crate::{
 use anyproxy_module_api::abi::{conf::Node, module::BalancerPoint, net::Addr, upstream::health as upstream_health};
 use arc_swap::ArcSwap;
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::sync::Notify;
 
 /// The balancer of several lines where nothing is said.
 const DEFAULT_BALANCER: &str = "weight";
@@ -43,8 +43,10 @@ pub struct Member {
 pub struct PeerSet {
     /// Changes with every replacement.
     pub version: u64,
-    /// All of them, in file order.
+    /// All of them, in file order. One address by the same connector is one peer: of the first line that has it.
     pub members: Vec<Member>,
+    /// The addresses of each line.
+    pub addresses: Vec<Vec<Addr>>,
     /// Ordinary ones, then backups.
     pub tiers: [Tier; 2],
 }
@@ -96,10 +98,6 @@ pub struct Pool {
     follows: AtomicBool,
     /// What the next generation goes on with.
     pub shared: Arc<Shared>,
-    /// Names without an answer yet, good or bad: who finds no peer waits for them.
-    pub unanswered: AtomicUsize,
-    /// Told when `unanswered` changes.
-    pub answered: Notify,
     pub(super) versions: AtomicU64,
 }
 
@@ -185,8 +183,6 @@ impl Pool {
             slow_start: node("slow_start").and_then(|n| n.arg(0)).map_or(Duration::ZERO, |v| v.time()),
             follows: AtomicBool::new(false),
             shared: process().peers.pool(up.name.as_str()),
-            unanswered: AtomicUsize::new(0),
-            answered: Notify::new(),
             versions: AtomicU64::new(0),
         };
         Ok(pool)
@@ -200,49 +196,52 @@ impl Pool {
     /// Its generation goes live: peers whose addresses are numbers, and those that names had in the generation before, are
     /// in place from now on. Nothing of it is to be seen in the process before.
     pub fn go_live(&self) {
-        let (size, timeout) = self.queue;
-        self.shared.set_limits(size, timeout, self.eject);
+        self.shared.set_limits(self.max_connections, self.queue, self.eject);
         self.follows.store(self.shared.has_peers(), Relaxed);
         self.shared.rendered.keep(|line| self.line_ids().any(|id| id == line));
         self.shared.keep(|line| self.lines.iter().any(|l| l.text == line));
         let known = |l: &Line| if l.is_name { self.shared.addresses(&l.text) } else { l.literal() };
         let addresses: Vec<_> = self.lines.iter().map(known).collect();
         let unknown = self.lines.iter().zip(&addresses).filter(|(l, a)| l.is_name && a.is_empty());
-        self.unanswered.store(unknown.count(), Relaxed);
+        self.shared.unanswered.store(unknown.count(), Relaxed);
         self.replace(addresses);
         if !self.eject.ejects() {
-            let (back, _) = self.shared.expire(Duration::MAX);
+            let set = self.set.load();
+            let (back, _) = self.shared.expire(set.members.iter().map(|m| &m.live.state), Duration::MAX);
             tracing::debug!(upstream = self.name, peers = back.len(), "nobody is ejected any more");
         }
         for m in &self.set.load().members {
             let state = &m.live.state;
-            if !self.eject.ejects() {
-                state.ejected.store(0, Relaxed);
-            }
             if self.lines[m.line].heartbeat.is_none() {
                 m.live.note_check(None);
+                m.live.against.store(0, Relaxed);
                 // Nobody asks any more who could find it well again.
                 state.health.store(upstream_health::UP, Relaxed);
             }
             self.ramp(&m.live, process().now());
         }
+        // Limits may be higher, and peers more.
+        self.shared.wake();
     }
 
     /// Names that have no address.
     pub fn unresolved(&self) -> impl Iterator<Item = &Line> {
         let set = self.set.load_full();
         let lines = self.lines.iter().enumerate();
-        lines.filter(move |(n, l)| l.is_name && !set.members.iter().any(|m| m.line == *n)).map(|(_, l)| l)
+        lines.filter(move |(n, l)| l.is_name && set.addresses.get(*n).is_none_or(Vec::is_empty)).map(|(_, l)| l)
     }
 
     /// Puts these addresses of each line in place. Peers that stay keep their state; those that go are marked and drain.
     pub fn replace(&self, addresses: Vec<Vec<Addr>>) {
-        let mut members = Vec::new();
+        let (mut members, mut ids) = (Vec::new(), HashSet::new());
         for (n, (line, list)) in self.lines.iter().zip(&addresses).enumerate() {
             for addr in list {
-                let text = if line.template.is_some() { line.text.clone() } else { addr.to_string() };
+                let id = self.peer_id(line, addr);
+                if !ids.insert(id) {
+                    continue;
+                }
                 let live = process().peers.get(&PeerSpec {
-                    id: peer_id(&self.name, line.connector.name.as_str(), &text),
+                    id,
                     line: line.id,
                     upstream: &self.name,
                     host: &line.text,
@@ -256,15 +255,8 @@ impl Pool {
                 members.push(Member { live, line: n });
             }
         }
-        let mut tiers = [Tier::default(), Tier::default()];
-        for (i, m) in members.iter().enumerate() {
-            let tier = &mut tiers[usize::from(self.lines[m.line].backup)];
-            tier.peers.push(Arc::clone(&m.live));
-            tier.members.push(i);
-        }
         let before = self.set.load_full();
-        let known = self.shared.knows(members.iter().map(|m| m.live.state.id));
-        self.shared.set_peers(members.iter().map(|m| m.live.state.id));
+        let known = self.shared.set_peers(members.iter().map(|m| &m.live.state));
         let now = process().now();
         for (m, _) in members.iter().zip(known).filter(|(_, known)| !known) {
             // A first answer about a name brings peers of a start, where all are cold and none can be spared.
@@ -273,11 +265,52 @@ impl Pool {
             }
             self.ramp(&m.live, now);
         }
-        let version = self.versions.fetch_add(1, Relaxed) + 1;
-        let before = self.set.swap(Arc::new(PeerSet { version, members, tiers }));
+        let before = self.put(members, addresses);
         let now = self.set.load();
         for gone in before.members.iter().filter(|b| !now.members.iter().any(|m| Arc::ptr_eq(&m.live, &b.live))) {
             gone.live.state.removed.store(1, Relaxed);
+        }
+    }
+
+    /// A generation before goes on with the addresses that the one that serves has found for names without any: whoever waits
+    /// for them waits for its own peers. What they are is the other's to say. False: there are none.
+    pub fn follow(&self) -> bool {
+        let set = self.set.load_full();
+        let (mut members, mut addresses) = (set.members.clone(), set.addresses.clone());
+        for (n, line) in self.lines.iter().enumerate().filter(|(_, l)| l.is_name) {
+            let Some(list) = addresses.get_mut(n).filter(|list| list.is_empty()) else { continue };
+            *list = self.shared.addresses(&line.text);
+            for addr in &*list {
+                let found = process().peers.find(self.peer_id(line, addr));
+                let new = found.filter(|live| !members.iter().any(|m| Arc::ptr_eq(&m.live, live)));
+                members.extend(new.map(|live| Member { live, line: n }));
+            }
+        }
+        if members.len() == set.members.len() {
+            return false;
+        }
+        members.sort_by_key(|m| m.line);
+        self.put(members, addresses);
+        true
+    }
+
+    /// Puts these peers in the place of others, which it returns.
+    fn put(&self, members: Vec<Member>, addresses: Vec<Vec<Addr>>) -> Arc<PeerSet> {
+        let mut tiers = [Tier::default(), Tier::default()];
+        for (i, m) in members.iter().enumerate() {
+            let tier = &mut tiers[usize::from(self.lines[m.line].backup)];
+            tier.peers.push(Arc::clone(&m.live));
+            tier.members.push(i);
+        }
+        let version = self.versions.fetch_add(1, Relaxed) + 1;
+        self.set.swap(Arc::new(PeerSet { version, members, addresses, tiers }))
+    }
+
+    fn peer_id(&self, line: &Line, addr: &Addr) -> u64 {
+        let connector = line.connector.name.as_str();
+        match line.template {
+            Some(_) => peer_id(&self.name, connector, &line.text),
+            None => peer_id(&self.name, connector, &addr.to_string()),
         }
     }
 

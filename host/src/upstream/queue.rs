@@ -1,7 +1,7 @@
-//! Sessions that wait for a peer with room: first come, first served, bounded in number and time.
-//! Knows nothing of peers: whoever frees a place calls `pop`.
+//! Sessions that wait for a peer with room: first come, first served, bounded in number and time. Whoever waits keeps its place
+//! until it leaves. Knows nothing of peers, nor of what wakes whom.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 /// A waiter's number. Never given twice by one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ pub struct WaitQueue<T> {
 
 #[derive(Debug)]
 struct Waiter<T> {
-    since: Duration,
+    until: Duration,
     item: T,
 }
 
@@ -28,50 +28,45 @@ impl<T> WaitQueue<T> {
         Self { size, timeout, next: 0, waiters: BTreeMap::new() }
     }
 
-    /// Takes over other limits. They hold for present waiters too: the time from when they came, the size by
-    /// admitting nobody until there are fewer.
+    /// Takes over other limits. Who waits already stays, for as long as it was told; nobody is admitted until there are fewer
+    /// than `size`.
     pub fn set_limits(&mut self, size: usize, timeout: Duration) {
         self.size = size;
         self.timeout = timeout;
     }
 
-    /// How long one may wait.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Lines up `item`, or gives it back when the queue is full. The ticket is for leaving early.
-    pub fn push(&mut self, now: Duration, item: T) -> Result<Ticket, T> {
+    /// Lines up `item`: its ticket, and until when it may wait. `None`: the queue is full.
+    pub fn push(&mut self, now: Duration, item: T) -> Option<(Ticket, Duration)> {
         if self.waiters.len() >= self.size {
-            return Err(item);
+            return None;
         }
-        // A clock that went backwards must not break the order of deadlines.
-        let since = self.waiters.last_key_value().map_or(now, |(_, last)| last.since.max(now));
-        let ticket = self.next;
+        let (ticket, until) = (self.next, now.saturating_add(self.timeout));
         self.next += 1;
-        self.waiters.insert(ticket, Waiter { since, item });
-        Ok(Ticket(ticket))
+        self.waiters.insert(ticket, Waiter { until, item });
+        Some((Ticket(ticket), until))
     }
 
-    /// Leaves the queue; `None` when already popped, expired or cancelled.
-    pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
+    /// Leaves the queue; `None` when it has left before.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<T> {
         self.waiters.remove(&ticket.0).map(|waiter| waiter.item)
     }
 
-    /// The one that has waited longest. Call `expire` before: time is not looked at here.
-    pub fn pop(&mut self) -> Option<(Ticket, T)> {
-        self.waiters.pop_first().map(|(ticket, waiter)| (Ticket(ticket), waiter.item))
+    /// The one that has waited longest.
+    pub fn first(&self) -> Option<&T> {
+        self.waiters.first_key_value().map(|(_, waiter)| &waiter.item)
     }
 
-    /// Takes out one whose time is over, the oldest first. Call until `None`.
-    pub fn expire(&mut self, now: Duration) -> Option<(Ticket, T)> {
-        (self.next_timeout()? <= now).then(|| self.pop()).flatten()
+    /// The one that came next after `ticket`, which may have left.
+    pub fn behind(&self, ticket: Ticket) -> Option<&T> {
+        let mut behind = self.waiters.range((Bound::Excluded(ticket.0), Bound::Unbounded));
+        behind.next().map(|(_, waiter)| &waiter.item)
     }
 
-    /// When the first waiter's time is over; `None` when nobody waits.
-    pub fn next_timeout(&self) -> Option<Duration> {
-        let (_, first) = self.waiters.first_key_value()?;
-        Some(first.since.saturating_add(self.timeout))
+    /// Puts out those at the front whose time is over: one that does not look at it must not hold up the others.
+    pub fn expire(&mut self, now: Duration) {
+        while self.waiters.first_entry().is_some_and(|first| first.get().until <= now) {
+            self.waiters.pop_first();
+        }
     }
 
     /// How many wait.
@@ -93,84 +88,87 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn item<T>(popped: Option<(Ticket, T)>) -> Option<T> {
-        popped.map(|(_, item)| item)
+    fn queue_of(names: &[&'static str]) -> (WaitQueue<&'static str>, Vec<Ticket>) {
+        let mut queue = WaitQueue::new(names.len(), ms(100));
+        let tickets = names.iter().map(|name| queue.push(ms(0), *name).expect("room").0).collect();
+        (queue, tickets)
     }
 
     #[test]
     fn first_come_is_first_served() {
-        let mut queue = WaitQueue::new(3, ms(100));
-        for name in ["a", "b", "c"] {
-            queue.push(ms(0), name).expect("room for three");
+        let (mut queue, tickets) = queue_of(&["a", "b", "c"]);
+        assert_eq!(queue.push(ms(0), "d"), None, "it is full");
+        for (ticket, name) in tickets.iter().zip(["a", "b", "c"]) {
+            assert_eq!(queue.first(), Some(&name));
+            assert_eq!(queue.first(), Some(&name), "it keeps its place until it leaves");
+            assert_eq!(queue.leave(*ticket), Some(name));
         }
-        assert_eq!(queue.push(ms(0), "d"), Err("d"));
-        assert_eq!(item(queue.pop()), Some("a"));
-        queue.push(ms(1), "e").expect("a place was freed");
-        let rest: Vec<_> = std::iter::from_fn(|| item(queue.pop())).collect();
-        assert_eq!(rest, ["b", "c", "e"]);
         assert!(queue.is_empty());
     }
 
     #[test]
     fn one_who_leaves_frees_its_place_once() {
-        let mut queue = WaitQueue::new(2, ms(100));
-        let first = queue.push(ms(0), 1).expect("room");
-        let second = queue.push(ms(0), 2).expect("room");
-        assert_eq!(queue.cancel(first), Some(1));
-        assert_eq!(queue.cancel(first), None);
-        let third = queue.push(ms(0), 3).expect("room again");
-        assert_ne!(third, first);
-        assert_eq!(queue.pop(), Some((second, 2)));
-        assert_eq!(queue.cancel(second), None);
-        assert_eq!(queue.len(), 1);
+        let (mut queue, tickets) = queue_of(&["a", "b"]);
+        assert_eq!(queue.leave(tickets[0]), Some("a"));
+        assert_eq!(queue.leave(tickets[0]), None);
+        let (third, _) = queue.push(ms(0), "c").expect("room again");
+        assert!(!tickets.contains(&third));
+        assert_eq!((queue.first(), queue.len()), (Some(&"b"), 2));
     }
 
     #[test]
-    fn waiters_expire_at_their_own_time_in_order() {
+    fn the_next_is_found_behind_one_that_stays_and_one_that_left() {
+        let (mut queue, tickets) = queue_of(&["a", "b", "c"]);
+        assert_eq!(queue.behind(tickets[0]), Some(&"b"));
+        queue.leave(tickets[1]);
+        assert_eq!(queue.behind(tickets[0]), Some(&"c"));
+        assert_eq!(queue.behind(tickets[1]), Some(&"c"));
+        assert_eq!(queue.behind(tickets[2]), None);
+    }
+
+    #[test]
+    fn those_whose_time_is_over_hold_up_nobody() {
         let mut queue = WaitQueue::new(9, ms(100));
-        assert_eq!(queue.next_timeout(), None);
-        queue.push(ms(0), 1).expect("room");
-        queue.push(ms(50), 2).expect("room");
-        assert_eq!(queue.next_timeout(), Some(ms(100)));
-        assert_eq!(queue.expire(ms(99)), None);
-        assert_eq!(item(queue.expire(ms(100))), Some(1));
-        assert_eq!(queue.expire(ms(100)), None);
-        assert_eq!(queue.next_timeout(), Some(ms(150)));
-        assert_eq!(item(queue.expire(ms(9999))), Some(2));
-        assert_eq!(queue.expire(ms(9999)), None);
+        for (at, name) in [(0, "a"), (50, "b")] {
+            assert_eq!(queue.push(ms(at), name).map(|(_, until)| until), Some(ms(at + 100)));
+        }
+        queue.expire(ms(99));
+        assert_eq!(queue.first(), Some(&"a"));
+        queue.expire(ms(100));
+        assert_eq!(queue.first(), Some(&"b"));
+        queue.expire(ms(9999));
+        assert!(queue.is_empty());
     }
 
     #[test]
-    fn new_limits_hold_for_present_waiters() {
+    fn new_limits_throw_nobody_out() {
         let mut queue = WaitQueue::new(9, ms(10_000));
         for n in 0..4 {
             queue.push(ms(n), n).expect("room");
         }
         queue.set_limits(2, ms(100));
-        assert_eq!(queue.next_timeout(), Some(ms(100)));
-        assert_eq!(queue.push(ms(4), 9), Err(9));
-        assert_eq!(queue.len(), 4, "nobody is thrown out");
+        assert_eq!(queue.push(ms(4), 9), None);
+        queue.expire(ms(9_999));
+        assert_eq!(queue.len(), 4);
     }
 
     #[test]
-    fn cancelling_leaves_nothing_behind() {
+    fn leaving_leaves_nothing_behind() {
         let mut queue = WaitQueue::new(2, ms(100));
         queue.push(ms(0), 0).expect("room");
         for n in 1..10_000 {
-            let ticket = queue.push(ms(0), n).expect("room");
-            queue.cancel(ticket);
+            let (ticket, _) = queue.push(ms(0), n).expect("room");
+            queue.leave(ticket);
         }
-        assert_eq!(queue.len(), 1);
-        assert_eq!(item(queue.pop()), Some(0));
+        assert_eq!((queue.len(), queue.first()), (1, Some(&0)));
     }
 
     #[test]
     fn odd_limits_are_survived() {
         let mut queue = WaitQueue::new(0, Duration::MAX);
-        assert_eq!(queue.push(Duration::MAX, ()), Err(()));
+        assert_eq!(queue.push(Duration::MAX, ()), None);
         queue.set_limits(usize::MAX, Duration::MAX);
         queue.push(Duration::MAX, ()).expect("room");
-        queue.push(ms(0), ()).expect("room");
-        assert_eq!(queue.next_timeout(), Some(Duration::MAX));
+        assert_eq!(queue.push(ms(0), ()).map(|(_, until)| until), Some(Duration::MAX));
     }
 }

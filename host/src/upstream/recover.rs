@@ -9,13 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Returns an ejected peer to service; false: it was not ejected.
 pub fn release(shared: &Shared, live: &PeerLive, why: &str) -> bool {
     let now = process().now();
-    if !shared.release(live.state.id, now) {
+    if !shared.release(&live.state, now) {
         return false;
     }
-    live.state.ejected.store(0, Relaxed);
     live.begins(now);
     tracing::info!(upstream = live.upstream, peer = %live.addr, "peer is back: {why}");
-    shared.wake_one();
+    shared.wake();
     true
 }
 

@@ -5,7 +5,6 @@ use crate::{process::process, services::dns};
 use anyproxy_module_api::abi::{
     error::{Error, ErrorKind},
     net::Addr,
-    upstream::Outcome,
 };
 use std::{pin::pin, rc::Rc};
 
@@ -14,18 +13,11 @@ use std::{pin::pin, rc::Rc};
 /// # Errors
 /// `Permission` where `peer_allow` does not let it through; `NoPeer`, `Limit`; what the resolution says.
 pub(super) async fn render(mut lease: Lease) -> Result<Lease, Error> {
-    match rendered(&lease).await {
-        Ok(member) => {
-            lease.chosen = Some(std::mem::replace(&mut lease.member, Rc::new(member)));
-            lease.at = u32::MAX;
-            Ok(lease)
-        }
-        Err(e) => {
-            // Nothing was tried, and no peer is to blame.
-            lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 });
-            Err(e)
-        }
-    }
+    // Where that fails nothing was tried, and no peer is to blame: the lease is only dropped.
+    let member = rendered(&lease).await?;
+    lease.chosen = Some(std::mem::replace(&mut lease.member, Rc::new(member)));
+    lease.at = u32::MAX;
+    Ok(lease)
 }
 
 async fn rendered(lease: &Lease) -> Result<Member, Error> {

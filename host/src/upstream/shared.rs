@@ -7,31 +7,39 @@ use super::{
     rendered::Rendered,
     uses::Uses,
 };
-use anyproxy_module_api::abi::net::Addr;
+use anyproxy_module_api::abi::{net::Addr, upstream::PeerState};
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
+            fence,
         },
     },
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 /// One upstream of the process.
 #[derive(Debug)]
 pub struct Shared {
     /// What its peers were used for.
     pub uses: Uses,
+    /// Uses at one time, as the configuration that serves says; 0: no limit. It holds for those who wait since an earlier one, too.
+    max_connections: AtomicU32,
     /// Uses now that began under a limit. Without one nobody asks for their number, which all workers would write.
     pub limited: AtomicU32,
     /// There may be others: a reload has brought the limit. Written seldom.
     unlimited: AtomicBool,
     /// How many wait for a peer: looked at without the lock.
     pub waiting: AtomicUsize,
+    /// Names of the generation that serves without an answer yet, good or bad: who finds no peer waits for them.
+    pub unanswered: AtomicUsize,
+    /// Told when `unanswered` changes.
+    pub answered: Notify,
     /// Tries after the first.
     pub retries: AtomicU64,
     /// Sessions that found no peer.
@@ -40,7 +48,8 @@ pub struct Shared {
     pub queue_timeouts: AtomicU64,
     /// Peers whose addresses contain variables.
     pub rendered: Rendered,
-    queue: Mutex<WaitQueue<oneshot::Sender<()>>>,
+    queue: Mutex<WaitQueue<Arc<Notify>>>,
+    /// Who is ejected. Each peer's `ejected` says the same: it is written under this lock only.
     ejector: Mutex<Ejector>,
     addresses: Mutex<HashMap<String, Vec<Addr>>>,
 }
@@ -53,9 +62,12 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             uses: Uses::default(),
+            max_connections: AtomicU32::new(0),
             limited: AtomicU32::new(0),
             unlimited: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            answered: Notify::new(),
             retries: AtomicU64::new(0),
             no_peer: AtomicU64::new(0),
             queue_timeouts: AtomicU64::new(0),
@@ -67,72 +79,107 @@ impl Default for Shared {
     }
 }
 
-/// A place in the queue. Given up when dropped; a turn that came and was not taken goes to the next.
+/// A place in the queue, kept until it is dropped: its turn, if it had that, goes to whoever came next.
 #[derive(Debug)]
 pub struct Place<'a> {
+    /// How long one may stand there, by the process's clock.
+    pub until: Duration,
     shared: &'a Shared,
     ticket: Ticket,
-    turn: oneshot::Receiver<()>,
+    wake: Arc<Notify>,
+    has_turn: bool,
 }
 
 impl Place<'_> {
-    /// Ready when it is this one's turn.
+    /// Ready when this one may try. It keeps its place, in which it may wait again.
     pub async fn turn(&mut self) {
-        // The sender is dropped only after its turn.
-        let _ = (&mut self.turn).await;
+        self.has_turn = false;
+        self.wake.notified().await;
+        self.has_turn = true;
+    }
+
+    /// Whoever came next may try, too: what this one cannot use may be of use to others.
+    pub fn pass_on(&self) {
+        if let Some(behind) = locked(&self.shared.queue).behind(self.ticket) {
+            behind.notify_one();
+        }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let left = {
+        {
             let mut queue = locked(&self.shared.queue);
-            let left = queue.cancel(self.ticket).is_some();
-            self.shared.waiting.store(queue.len(), Relaxed);
-            left
-        };
-        if !left && self.turn.try_recv().is_ok() {
-            self.shared.wake_one();
+            queue.leave(self.ticket);
+            self.shared.waiting.store(queue.len(), SeqCst);
+        }
+        // There may be room for more than one; and a turn may have come that nobody saw.
+        if self.has_turn || pin!(self.wake.notified()).as_mut().enable() {
+            self.pass_on();
         }
     }
 }
 
 impl Shared {
     /// Takes over the limits of a configuration that goes live, for those who wait already too.
-    pub fn set_limits(&self, queue: usize, timeout: Duration, eject: Policy) {
-        locked(&self.queue).set_limits(queue, timeout);
+    pub fn set_limits(&self, max_connections: u32, queue: (usize, Duration), eject: Policy) {
+        self.max_connections.store(max_connections, Relaxed);
+        locked(&self.queue).set_limits(queue.0, queue.1);
         locked(&self.ejector).set_policy(eject);
     }
 
-    /// A place in the queue, and how long one may wait; `None`: it is full.
-    pub fn line_up(&self, now: Duration) -> Option<(Place<'_>, Duration)> {
-        let (tell, turn) = oneshot::channel();
-        let mut queue = locked(&self.queue);
-        let ticket = queue.push(now, tell).ok()?;
-        self.waiting.store(queue.len(), Relaxed);
-        Some((Place { shared: self, ticket, turn }, queue.timeout()))
+    /// A place at the end of the queue; `None`: it is full. Whoever stands first tries then, as somebody may have left just now
+    /// and told nobody.
+    pub fn line_up(&self, now: Duration) -> Option<Place<'_>> {
+        let wake = Arc::new(Notify::new());
+        let pushed = {
+            let mut queue = locked(&self.queue);
+            let pushed = queue.push(now, Arc::clone(&wake));
+            self.waiting.store(queue.len(), SeqCst);
+            pushed
+        };
+        // Who leaves after this sees that somebody waits; who left before is seen by the one that tries.
+        fence(SeqCst);
+        self.wake();
+        let (ticket, until) = pushed?;
+        Some(Place { until, shared: self, ticket, wake, has_turn: false })
     }
 
-    /// Lets the next waiter try.
-    pub fn wake_one(&self) {
+    /// There may be room: whoever has waited longest may try.
+    pub fn wake(&self) {
+        if self.waiting.load(SeqCst) == 0 {
+            return;
+        }
+        // Told under the lock: one that leaves meanwhile must see it, to pass it on.
+        if let Some(first) = locked(&self.queue).first() {
+            first.notify_one();
+        }
+    }
+
+    /// The same now and then, for what makes room and tells nobody, as a balancer that was in no mood; and those whose time is
+    /// over, and who did not see it, leave.
+    pub fn wake_in_time(&self, now: Duration) {
         if self.waiting.load(Relaxed) == 0 {
             return;
         }
-        let mut queue = locked(&self.queue);
-        while let Some((_, waiter)) = queue.pop() {
-            // One that gave up meanwhile passes its turn on.
-            if waiter.send(()).is_ok() {
-                break;
-            }
+        {
+            let mut queue = locked(&self.queue);
+            queue.expire(now);
+            self.waiting.store(queue.len(), SeqCst);
         }
-        self.waiting.store(queue.len(), Relaxed);
+        self.wake();
     }
 
-    /// Takes one of `max` places of the whole pool; false: none is free.
-    pub fn enter(&self, max: u32) -> bool {
+    /// Takes a place of the whole pool: whether there is a limit; `None`: none is free.
+    #[inline]
+    pub fn enter(&self) -> Option<bool> {
+        let max = self.max_connections.load(Relaxed);
+        if max == 0 {
+            return Some(false);
+        }
         let others = self.others();
         let room = |n: u32| (u64::from(n) + others < max.into()).then_some(n + 1);
-        self.limited.fetch_update(Relaxed, Relaxed, room).is_ok()
+        self.limited.fetch_update(SeqCst, Relaxed, room).ok().map(|_| true)
     }
 
     /// Uses now that began without a limit.
@@ -166,15 +213,15 @@ impl Shared {
         used.begun.saturating_sub(used.ended)
     }
 
-    /// A use is over; if it was `limited` its place is free. The next waiter may try.
+    /// A use is over; if it was `limited` its place is free, and whoever waits may try.
     pub fn leave(&self, worker: u32, limited: bool) {
         self.uses.end(worker, 0, 0);
         if limited {
-            self.limited.fetch_sub(1, Relaxed);
+            self.limited.fetch_sub(1, SeqCst);
         } else {
             self.uses.end_free(worker);
         }
-        self.wake_one();
+        self.wake();
     }
 
     /// A use begins in the place of another one, which ends by [`Shared::hand_on`].
@@ -182,23 +229,29 @@ impl Shared {
         self.uses.begin(worker);
     }
 
-    /// A use is over whose place, one of `max`, another one has. `freed`: its peer may have room now. Nobody is woken in vain:
-    /// who finds none would stand behind all others.
-    pub fn hand_on(&self, worker: u32, max: u32, freed: bool) {
+    /// A use is over whose place another one has. `freed`: its peer may have room now. Nobody is woken in vain.
+    pub fn hand_on(&self, worker: u32, freed: bool) {
         self.uses.end(worker, 0, 0);
-        if freed && self.has_room(max) {
-            self.wake_one();
+        if freed && self.has_room() {
+            self.wake();
         }
     }
 
-    /// Whether one of `max` places is free; 0: there is no limit.
-    fn has_room(&self, max: u32) -> bool {
+    fn has_room(&self) -> bool {
+        let max = self.max_connections.load(Relaxed);
         max == 0 || u64::from(self.limited.load(Relaxed)) + self.others() < max.into()
     }
 
-    /// The peers are these now.
-    pub fn set_peers(&self, ids: impl IntoIterator<Item = u64>) {
-        locked(&self.ejector).set_peers(ids);
+    /// The peers are these now; for each whether it was among them before. One that was not is not ejected: what it was when
+    /// it left is forgotten.
+    pub fn set_peers<'a>(&self, peers: impl Iterator<Item = &'a PeerState> + Clone) -> Vec<bool> {
+        let mut ejector = locked(&self.ejector);
+        let known: Vec<_> = peers.clone().map(|p| ejector.knows(p.id)).collect();
+        ejector.set_peers(peers.clone().map(|p| p.id));
+        for (peer, _) in peers.zip(&known).filter(|(_, known)| !**known) {
+            peer.ejected.store(0, Relaxed);
+        }
+        known
     }
 
     /// Whether there are any yet.
@@ -206,26 +259,32 @@ impl Shared {
         !locked(&self.ejector).is_empty()
     }
 
-    /// For each whether it is among the peers.
-    pub fn knows(&self, ids: impl IntoIterator<Item = u64>) -> Vec<bool> {
-        let ejector = locked(&self.ejector);
-        ids.into_iter().map(|id| ejector.knows(id)).collect()
-    }
-
     /// How a use of a peer went; the ejection that follows.
-    pub fn result(&self, peer: u64, good: bool, now: Duration) -> Option<Ejection> {
-        locked(&self.ejector).result(peer, good, now)
+    pub fn result(&self, peer: &PeerState, good: bool, now: Duration) -> Option<Ejection> {
+        let mut ejector = locked(&self.ejector);
+        let ejection = ejector.result(peer.id, good, now)?;
+        peer.ejected.store(1, Relaxed);
+        Some(ejection)
     }
 
-    /// Peers whose ejection is over, and when the next one's is.
-    pub fn expire(&self, now: Duration) -> (Vec<u64>, Option<Duration>) {
+    /// Returns to service those of its `peers` whose ejection is over; when the next one's is.
+    pub fn expire<'a>(
+        &self,
+        peers: impl Iterator<Item = &'a PeerState>,
+        now: Duration,
+    ) -> (Vec<u64>, Option<Duration>) {
         let mut ejector = locked(&self.ejector);
-        (ejector.expire(now), ejector.next_return())
+        let back = ejector.expire(now);
+        peers.filter(|p| back.contains(&p.id)).for_each(|p| p.ejected.store(0, Relaxed));
+        (back, ejector.next_return())
     }
 
     /// Returns a peer to service now; false: it was not ejected.
-    pub fn release(&self, peer: u64, now: Duration) -> bool {
-        locked(&self.ejector).release(peer, now)
+    pub fn release(&self, peer: &PeerState, now: Duration) -> bool {
+        let mut ejector = locked(&self.ejector);
+        let known = ejector.release(peer.id, now);
+        // One that left, and whose ejection is forgotten, may be used still: by a generation before.
+        peer.ejected.swap(0, Relaxed) != 0 || known
     }
 
     /// The addresses that a line's name had last; none: it was never resolved.
@@ -245,93 +304,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
-    fn is_turn(place: &mut Place<'_>) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        matches!(pin!(place.turn()).poll(&mut cx), Poll::Ready(()))
-    }
-
-    fn queue(size: usize) -> Shared {
-        let shared = Shared::default();
-        shared.set_limits(size, Duration::from_secs(1), Policy::NEVER);
-        shared
-    }
-
-    #[test]
-    fn whoever_gives_up_leaves_no_place_taken() {
-        let shared = queue(1);
-        let first = shared.line_up(Duration::ZERO).expect("room");
-        assert!(shared.line_up(Duration::ZERO).is_none());
-        drop(first);
-        assert_eq!(shared.waiting.load(Relaxed), 0);
-        assert!(shared.line_up(Duration::ZERO).is_some());
-    }
-
-    #[test]
-    fn a_turn_that_nobody_takes_goes_to_the_next() {
-        let shared = queue(9);
-        let (first, _) = shared.line_up(Duration::ZERO).expect("room");
-        let (mut second, _) = shared.line_up(Duration::ZERO).expect("room");
-        shared.wake_one();
-        assert!(!is_turn(&mut second));
-        drop(first);
-        assert!(is_turn(&mut second));
-    }
-
-    #[test]
-    fn the_pool_is_never_fuller_than_its_limit() {
-        let shared = queue(0);
-        assert!(shared.enter(2) && shared.enter(2) && !shared.enter(2));
-        shared.leave(0, true);
-        assert!(shared.enter(2));
-    }
-
-    #[test]
-    fn a_place_that_is_handed_on_is_free_when_its_last_use_ends() {
-        for limited in [false, true] {
-            let shared = queue(0);
-            assert!(!limited || shared.enter(1));
-            shared.begin(0, limited);
-            shared.take_over(0);
-            shared.hand_on(0, 1, true);
-            assert_eq!((shared.in_flight(), shared.enter(1)), (1, false), "limited: {limited}");
-            shared.leave(0, limited);
-            assert_eq!((shared.in_flight(), shared.enter(1)), (0, true), "limited: {limited}");
-        }
-    }
-
-    #[test]
-    fn who_waits_is_not_woken_where_a_place_is_handed_on_and_none_is_free() {
-        let shared = queue(2);
-        assert!(shared.enter(1));
-        shared.begin(0, true);
-        let (mut waiter, _) = shared.line_up(Duration::ZERO).expect("room");
-        for (max, freed) in [(1, true), (2, false), (0, false)] {
-            shared.take_over(0);
-            shared.hand_on(0, max, freed);
-            assert!(!is_turn(&mut waiter), "it stands where it stood");
-        }
-        shared.take_over(0);
-        shared.hand_on(0, 2, true);
-        assert!(is_turn(&mut waiter));
-    }
-
-    #[test]
-    fn what_began_without_a_limit_counts_under_a_later_one() {
-        let shared = queue(0);
-        (0..3).for_each(|worker| shared.begin(worker, false));
-        assert!(shared.enter(4) && !shared.enter(4));
-        shared.leave(1, false);
-        assert!(shared.enter(4) && !shared.enter(4));
-        shared.leave(0, false);
-        shared.leave(2, false);
-        assert!(shared.enter(4) && shared.enter(4) && !shared.enter(4));
-        shared.leave(0, true);
-        shared.begin(7, false);
-        assert!(!shared.enter(4), "they are looked for again");
-    }
-}
+mod tests;

@@ -40,7 +40,7 @@ impl Drop for Seat {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     pub(super) name: &'static str,
-    /// It is of the listener with this key; room is made among its sessions.
+    /// It is of this group of listeners; room is made among its sessions.
     pub(super) of: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ impl Limit {
             return Some(Self::MEMORY);
         }
         let listener = listener?;
-        listener.limit_reached().map(|name| Self { name, of: Some(listener.key) })
+        listener.limit_reached().map(|name| Self { name, of: Some(listener.group) })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     services::{buffers, rt, timers},
     session::Session,
 };
-use anyproxy_module_api::abi::session::{Cause, CloseReason, SessionShared, Stage, Who, idle};
+use anyproxy_module_api::abi::session::{Cause, SessionShared, idle};
 use std::{rc::Rc, sync::atomic::Ordering::Relaxed};
 
 /// A session told to end gets this long before its task is dropped.
@@ -143,7 +143,7 @@ impl Worker {
             }
         });
         found.is_some_and(|s| {
-            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Killed));
+            s.kill(Cause::Killed);
             true
         })
     }
@@ -153,7 +153,7 @@ impl Worker {
         let mut n = 0;
         self.each_session(|s| {
             if which(s) {
-                s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
+                s.kill(cause);
                 n += 1;
             }
         });
@@ -178,13 +178,13 @@ impl Worker {
         }
     }
 
-    /// Ends idle sessions to make room, the longest idle first, until `most` are on their way out; how many are. `of`: of the
-    /// listener with this key.
+    /// Ends idle sessions to make room, the longest idle first, until `most` are on their way out; how many are. `of`: of
+    /// this group of listeners.
     pub fn shed_idle(&self, most: usize, of: Option<u64>) -> usize {
         let now = timers::now_ms();
         let (mut leaving, mut found) = (0, Vec::new());
-        for (_, e) in self.sessions.borrow().iter().filter(|(_, e)| of.is_none_or(|key| e.session.listener.key == key))
-        {
+        let is_of = |e: &Entry| of.is_none_or(|group| e.session.listener.group == group);
+        for (_, e) in self.sessions.borrow().iter().filter(|(_, e)| is_of(e)) {
             if e.session.shared.kill.get() != 0 {
                 leaving += 1;
             } else if let Some(since) = e.idle_since(now) {
@@ -194,7 +194,7 @@ impl Worker {
         found.sort_by_key(|(since, _)| *since);
         found.truncate(most.saturating_sub(leaving));
         for (_, s) in &found {
-            s.kill(CloseReason::new(Who::Proxy, Stage::Transfer, Cause::Limit));
+            s.kill(Cause::Limit);
             s.listener.stats.shed.fetch_add(1, Relaxed);
         }
         leaving + found.len()

@@ -1,5 +1,13 @@
 //! Pools: named ones, the short form, and the peers that stand in a local.
 
+use std::{
+    collections::{
+        HashMap,
+        hash_map::Entry::{Occupied, Vacant},
+    },
+    net::SocketAddr,
+};
+
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
     conf::{Contexts, Kind, Node, Role, ScopeKind, Value},
@@ -53,9 +61,26 @@ impl Builder<'_> {
         let index = self.tree.upstreams.len();
         self.names.insert(name.as_str(), index);
         self.used.push(false);
-        let peers = peers.iter().filter_map(|(entry, raw, flat)| self.peer(*entry, raw, flat, scope)).collect();
+        let peers: Vec<_> = peers.iter().filter_map(|(entry, raw, flat)| self.peer(*entry, raw, flat, scope)).collect();
+        self.each_once(&peers);
         self.tree.upstreams.push(UpstreamTree { name, kind, scope, peers, span: self.t.span(place) });
         index
+    }
+
+    /// An address is one peer, with one weight and one limit: two lines of it would each say what holds.
+    fn each_once(&mut self, peers: &[Peer]) {
+        let mut seen = HashMap::new();
+        for peer in peers {
+            let text = peer.address.as_str();
+            let address = text.parse::<SocketAddr>().map_or_else(|_| text.to_owned(), |a| a.to_string());
+            match seen.entry((peer.module, peer.point.as_str(), address)) {
+                Vacant(free) => _ = free.insert(peer.node.span),
+                Occupied(first) => {
+                    let text = format!("\"{text}\" stands twice in one upstream");
+                    self.twice("duplicate-peer", text, &peer.node.span, first.get());
+                }
+            }
+        }
     }
 
     fn peer(&mut self, entry: Entry, raw: &RawNode, flat: &Flat, around: ScopeId) -> Option<Peer> {

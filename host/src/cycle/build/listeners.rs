@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::{
-    config::Tree,
+    config::{Tree, tree::Socket},
     cycle::{
         Cycle,
         listener::{self, Listener, ListenerStats, Parts, ServerPlan},
@@ -27,12 +27,16 @@ impl Builder<'_> {
         let parts = Parts { tree, instances, servers };
         let mut seen: HashMap<(String, bool), usize> = HashMap::new();
         let mut out = Vec::new();
+        let mut groups: HashMap<Vec<(usize, usize)>, Vec<usize>> = HashMap::new();
         for socket in &tree.sockets {
             let n = seen.entry((socket.address.to_string(), socket.datagram)).or_insert(0);
             let ordinal = std::mem::replace(n, *n + 1);
             let stats = stats_of(&format!("listener {} {}#{ordinal}", socket.datagram, socket.address));
             match listener::build(&parts, socket, ordinal, stats, names) {
-                Ok(l) => out.push(l),
+                Ok(l) => {
+                    groups.entry(servers_of(socket)).or_default().push(out.len());
+                    out.push(l);
+                }
                 Err(text) => {
                     let u = &socket.users[0];
                     let span = tree.nets[u.net].servers[u.server].span;
@@ -40,7 +44,29 @@ impl Builder<'_> {
                 }
             }
         }
+        groups.values().for_each(|group| hold_together(&mut out, group));
         out
+    }
+}
+
+/// The servers of a socket, each once, by net and number.
+fn servers_of(socket: &Socket) -> Vec<(usize, usize)> {
+    let mut servers: Vec<_> = socket.users.iter().map(|u| (u.net, u.server)).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
+}
+
+/// `max_connections` is a server's, not an address's: those with the same servers share it.
+fn hold_together(listeners: &mut [Listener], group: &[usize]) {
+    let together: Vec<_> = group.iter().map(|n| Arc::clone(&listeners[*n].stats)).collect();
+    let key = listeners[group[0]].key;
+    for n in group {
+        let listener = &mut listeners[*n];
+        listener.group = key;
+        if listener.max_connections != 0 {
+            listener.together.clone_from(&together);
+        }
     }
 }
 

@@ -224,11 +224,13 @@ fn domain(s: &Session, out: &mut Vec<u8>) -> Option<Written> {
     }
 }
 
-/// The pool of which a peer was chosen.
+/// The pool of which a peer was chosen; where none was, the one of its local.
 fn with_pool(s: &Session, f: impl FnOnce(&Pool) -> Option<Written>) -> Option<Written> {
     let note = s.lease.borrow();
-    note.member.as_ref()?;
-    f(s.worker.cycle.pools.get(note.pool)?)
+    match note.member {
+        Some(_) => f(s.worker.cycle.pools.get(note.pool)?),
+        None => f(s.pool()?),
+    }
 }
 
 fn with_peer(s: &Session, f: impl FnOnce(&PeerLive) -> Option<Written>) -> Option<Written> {
