@@ -1,7 +1,7 @@
 //! The listening socket of an accept loop, until it is shut.
 
-use crate::services::stream::ListenSocket;
-use anyproxy_module_api::abi::net::Addr;
+use crate::services::{net, stream::ListenSocket};
+use anyproxy_module_api::abi::{bytes::Str, net::Addr};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -49,13 +49,16 @@ impl Door {
 #[derive(Debug)]
 struct Socket {
     listening: ListenSocket,
-    /// Its address, unless that is a wildcard: then each connection's own is asked for.
+    /// Its address or path, unless that is a wildcard: then each connection's own is asked for.
     at: Option<Addr>,
 }
 
 impl Socket {
     fn new(socket: socket2::Socket) -> io::Result<Self> {
-        let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+        let at = socket.local_addr()?;
+        let path = || at.as_pathname().and_then(|p| p.to_str()).map(|p| Addr::unix(net::interned(Str::new(p))));
+        let ip = at.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+        let at = ip.or_else(path);
         Ok(Self { listening: ListenSocket::new(socket)?, at })
     }
 
