@@ -87,6 +87,11 @@ impl Control {
             return;
         }
         let Some((task, asker)) = self.tasks.waiting.pop_front() else { return };
+        if task != Task::Check && self.quitting.is_some() {
+            let refused = self.note_reload(Err("the process is ending".to_owned()));
+            asker.tell_logged(refused);
+            return self.begin_next();
+        }
         self.tasks.under_way = Some((task, asker));
         match task {
             Task::Check => {
