@@ -160,7 +160,10 @@ fn beside_leaving(
         #[cfg(unix)]
         return socket.set_reuse_port(on);
         #[cfg(not(unix))]
-        io::Result::Ok(drop((socket, on)))
+        {
+            let _ = (socket, on);
+            io::Result::Ok(())
+        }
     };
     let all = |on: bool| leaving.iter().try_for_each(|s| sharing(s, on));
     let bound = all(true).and_then(|()| bind(&SocketOptions { reuseport: true, ..*options }));

@@ -56,7 +56,7 @@ struct Socket {
 impl Socket {
     fn new(socket: socket2::Socket) -> io::Result<Self> {
         let at = socket.local_addr()?;
-        let path = || at.as_pathname().and_then(|p| p.to_str()).map(|p| Addr::unix(net::interned(Str::new(p))));
+        let path = || path_of(&at).map(|p| Addr::unix(net::interned(Str::new(p))));
         let ip = at.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
         let at = ip.or_else(path);
         Ok(Self { listening: ListenSocket::new(socket)?, at })
@@ -81,6 +81,18 @@ impl Socket {
         let local = self.local_of(&socket);
         Ok((socket, peer, local))
     }
+}
+
+/// The path of a Unix socket.
+#[cfg(unix)]
+fn path_of(at: &socket2::SockAddr) -> Option<&str> {
+    at.as_pathname()?.to_str()
+}
+
+/// Elsewhere the system does not say it.
+#[cfg(not(unix))]
+fn path_of(_: &socket2::SockAddr) -> Option<&str> {
+    None
 }
 
 /// Takes the queue's connections until there is none, a failure, or more than any queue holds.
