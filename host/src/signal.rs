@@ -1,6 +1,8 @@
 //! Signals as requests. Set before any module is loaded: a handler set later would steal what a module relies on.
 
 use crate::control::commands::Request;
+#[cfg(unix)]
+use std::collections::VecDeque;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +17,8 @@ pub struct Signals {
     quit: Option<Signal>,
     int: Option<Signal>,
     term: Option<Signal>,
+    /// What came before it could be done, once each.
+    early: VecDeque<Request>,
 }
 
 #[cfg(unix)]
@@ -29,17 +33,32 @@ impl Signals {
             quit: take(SignalKind::quit()),
             int: take(SignalKind::interrupt()),
             term: take(SignalKind::terminate()),
+            early: VecDeque::new(),
         }
     }
 
-    /// The next one that ends the process, now or gracefully: while it starts there is nothing else to do.
+    /// The next one that ends the process, now or gracefully. While it starts nothing else can be done: others are kept for
+    /// [`next`](Self::next).
     pub async fn ends(&mut self) {
-        while !matches!(self.next(false).await, Request::Quit | Request::Stop) {}
+        loop {
+            match self.heard(false).await {
+                Request::Quit | Request::Stop => return,
+                other if self.early.contains(&other) => {}
+                other => self.early.push_back(other),
+            }
+        }
     }
 
     /// The next one. HUP: reload; USR1: reinit; USR2: check; QUIT, INT: quit (a second one stops); TERM: stop, or quit when
     /// `term_graceful`.
     pub async fn next(&mut self, term_graceful: bool) -> Request {
+        match self.early.pop_front() {
+            Some(request) => request,
+            None => self.heard(term_graceful).await,
+        }
+    }
+
+    async fn heard(&mut self, term_graceful: bool) -> Request {
         async fn of(s: &mut Option<Signal>) {
             match s {
                 Some(s) => {

@@ -11,7 +11,7 @@ mod wire;
 
 use self::wire::{from_hex, receive, send, to_hex};
 use crate::{
-    control::{Options, ask, commands::Request, worker_count, worker_mailbox},
+    control::{Event, Options, ask, commands::Request, tell, worker_count, worker_mailbox},
     cycle::{
         Cycle,
         prepare::{Bound, Sockets},
@@ -40,6 +40,8 @@ use tokio::{
 
 static HOT: AtomicBool = AtomicBool::new(false);
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// To one process at a time: two would both serve.
+static HANDING_OVER: AtomicBool = AtomicBool::new(false);
 /// The connection to the process before, kept until this one is ready.
 static BEFORE: Mutex<Option<UnixStream>> = Mutex::new(None);
 /// The sockets of this process as they would be handed over: kept in step by the loop.
@@ -85,6 +87,14 @@ pub fn offer(sockets: &Sockets, epoch: u32) {
         sockets: b.sockets.iter().filter_map(|s| s.try_clone().ok()).collect(),
     });
     *OFFER.lock().unwrap_or_else(PoisonError::into_inner) = offered.collect();
+}
+
+/// Sockets that would be handed over, of those that `wanted` says by their key, at any address with this port.
+pub fn offered(port: u16, wanted: impl Fn(u64) -> bool) -> Vec<socket2::Socket> {
+    let offer = OFFER.lock().unwrap_or_else(PoisonError::into_inner);
+    let there = |o: &&Offered| o.address.parse::<std::net::SocketAddr>().is_ok_and(|a| a.port() == port);
+    let sockets = offer.iter().filter(|o| wanted(o.key)).filter(there).flat_map(|o| &o.sockets);
+    sockets.filter_map(|s| s.try_clone().ok()).collect()
 }
 
 // ---- the new process
@@ -215,6 +225,27 @@ fn from_store(cycle: &Cycle, key: u64, socket: socket2::Socket, sockets: &mut So
 
 /// Hands everything over on a connection of the control socket, and ends when the other says that it serves.
 pub async fn hand_over(mut stream: UnixStream) {
+    if HANDING_OVER.swap(true, Relaxed) {
+        let refusal = json!({ "error": "another process is taking over at this moment, or has done so" });
+        if let Err(e) = send(&stream, &refusal.to_string(), &[]).await {
+            tracing::warn!("--hot: {e}");
+        }
+        return;
+    }
+    if !handed_over(&mut stream).await {
+        process().zones.thaw();
+        HANDING_OVER.store(false, Relaxed);
+        tell(Event::GoesOn);
+        return;
+    }
+    // Sessions go on here until they end, or `shutdown_timeout`.
+    if let Err(e) = ask(Request::Quit).await {
+        tracing::error!("--hot: {e}");
+    }
+}
+
+/// Whether another process serves now.
+async fn handed_over(stream: &mut UnixStream) -> bool {
     let channel = match forward::channel() {
         Ok(ends) => Some(ends),
         Err(e) => {
@@ -228,23 +259,21 @@ pub async fn hand_over(mut stream: UnixStream) {
         Err(e) => {
             tracing::error!("--hot: {e}; this process goes on");
             // Who asked says it, or has gone.
-            let _ = send(&stream, &json!({ "error": e }).to_string(), &[]).await;
-            return;
+            let _ = send(stream, &json!({ "error": e }).to_string(), &[]).await;
+            return false;
         }
     };
-    if let Err(e) = send(&stream, &document, &fds).await {
+    if let Err(e) = send(stream, &document, &fds).await {
         tracing::error!("--hot: handing over failed: {e}");
-        process().zones.thaw();
-        return;
+        return false;
     }
     drop(fds);
     let mut line = String::new();
-    let mut reader = BufReader::new(&mut stream);
+    let mut reader = BufReader::new(stream);
     let taken = reader.read_line(&mut line).await.is_ok() && line.contains("\"taken\":true");
     if !taken {
         tracing::error!("--hot: the new process did not start; this one goes on");
-        process().zones.thaw();
-        return;
+        return false;
     }
     tracing::info!("--hot: another process took over");
     TAKEN.store(true, Relaxed);
@@ -257,10 +286,7 @@ pub async fn hand_over(mut stream: UnixStream) {
             let _ = worker.send(Box::new(|_| datagram::stop_reading()));
         }
     }
-    // Sessions go on here until they end, or `shutdown_timeout`.
-    if let Err(e) = ask(Request::Quit).await {
-        tracing::error!("--hot: {e}");
-    }
+    true
 }
 
 fn document(channel: Option<socket2::Socket>) -> Result<(String, Vec<socket2::Socket>), String> {

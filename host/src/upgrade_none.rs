@@ -39,3 +39,8 @@ pub async fn taken_over(_: &Options) {}
 
 /// Ends the connection.
 pub async fn hand_over(_: Stream) {}
+
+/// Sockets that would be handed over: none.
+pub fn offered(_: u16, _: impl Fn(u64) -> bool) -> Vec<socket2::Socket> {
+    Vec::new()
+}

@@ -42,3 +42,17 @@ fn more_are_closed_and_counted() {
     drop(held);
     eventually("room again", || echoes(&client::connect(addr)).then_some(()));
 }
+
+#[test]
+fn a_client_of_ipv4_is_one_by_both_families() {
+    let origin = Origin::echo();
+    let common = "max_connections_per_client 2\n ipv6_only #false";
+    let config = crate::support::RELAY.replace("\"127.0.0.1:0\"", "\"127.0.0.1:0\" \"[::]:0\"");
+    let proxy = harness::Proxy::builder().config(&config).set("ORIGIN", origin.addr()).set("COMMON", common).start();
+    let mapped = SocketAddr::from(([127, 0, 0, 1], proxy.addr(1).port()));
+    let held = [client::connect(proxy.addr(0)), client::connect(mapped)];
+    assert!(held.iter().all(echoes));
+    assert!(!echoes(&client::connect(proxy.addr(0))) && !echoes(&client::connect(mapped)));
+    drop(held);
+    eventually("room again", || echoes(&client::connect(mapped)).then_some(()));
+}

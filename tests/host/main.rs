@@ -16,6 +16,7 @@ mod listening_sockets_survive_a_crash;
 mod locals_are_counted;
 mod log_level_of_one_client;
 mod log_level_of_one_module;
+mod logs_that_nobody_reads;
 mod low_port_after_the_user_changed;
 mod memory_limit_pauses_accepting;
 mod metrics_are_prometheus_text;

@@ -21,3 +21,13 @@ fn one_left_by_a_crash_is_replaced() {
     let proxy = Proxy::builder().config(&config).file("a.pid", "1\n").start();
     assert_eq!(proxy.read("a.pid").trim(), proxy.pid().to_string());
 }
+
+#[test]
+fn the_one_that_was_made_goes_whatever_a_reload_says() {
+    let config = HELLO.replace("@COMMON@", r#"pid "a.pid""#);
+    let mut proxy = Proxy::start(&config);
+    proxy.reload_with(&config.replace("a.pid", "b.pid")).assert(0, &["pid needs restart"]);
+    proxy.send("quit").assert(0, &[]);
+    proxy.wait_exit(LIMIT);
+    assert!(!proxy.dir().join("a.pid").exists() && !proxy.dir().join("b.pid").exists());
+}

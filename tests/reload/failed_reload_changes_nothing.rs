@@ -86,3 +86,31 @@ fn a_module_that_refuses_in_prepare() {
         assert_eq!(proxy.status()["listeners"].as_array().map(Vec::len), Some(1));
     }
 }
+
+#[test]
+fn a_named_pipe_is_not_waited_for() {
+    let origin = Origin::echo();
+    let proxy = relay(&origin, "").start();
+    rustix::fs::mkfifoat(rustix::fs::CWD, proxy.dir().join("f.kdl"), rustix::fs::Mode::RWXU).expect("own directory");
+    let config = format!("{}\ninclude \"f.kdl\"\n", text(&origin, "", ""));
+    proxy.reload_with(&config).assert(1, &["f.kdl", "it is no regular file"]);
+    let config = text(&origin, "", "").replace("worker_threads 2", "worker_threads 2; pid (file)\"f.kdl\"");
+    proxy.reload_with(&config).assert(1, &["f.kdl", "it is no regular file"]);
+    assert!(echoes(&client::connect(proxy.addr(0))));
+}
+
+#[test]
+fn files_that_it_made_are_gone() {
+    let origin = Origin::echo();
+    let proxy = relay(&origin, "").start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().map(|at| (at, taken)).expect("bound");
+    let path = proxy.dir().join("new.sock");
+    let addresses = format!("\"unix:{}\" \"{}\"", path.display(), taken.0);
+    let server = says("x").replace("\"127.0.0.1:0\"", &addresses);
+    proxy.reload_with(&text(&origin, "", &server)).assert(1, &["listens there"]);
+    assert!(!path.exists());
+    proxy.dir().write("new.sock", "precious");
+    proxy.reload().assert(1, &["new.sock", "what is there is not a socket"]);
+    assert_eq!(proxy.read("new.sock"), "precious");
+}

@@ -33,18 +33,26 @@ fn added_kept_and_removed() {
 }
 
 #[test]
-fn an_address_in_use_by_its_own_process_may_be_widened() {
+fn an_address_in_use_by_its_own_process_may_be_widened_and_narrowed() {
+    for how in BOTH {
+        widened_and_narrowed(how);
+    }
+}
+
+fn widened_and_narrowed(how: &str) {
     let origin = Origin::echo();
     let port = client::free_port();
     let on = |address: &str| {
         let server = format!("server {{ port_listen_tcp \"{address}:{port}\"; local {{ hello \"{address}\"; }}; }}");
-        text(&origin, "", &server)
+        text(&origin, how, &server)
     };
     let proxy = harness::Proxy::start(&on("127.0.0.1"));
     let addr = ([127, 0, 0, 1], port).into();
     assert_eq!(client::exchange(addr, b""), b"127.0.0.1");
     proxy.reload_with(&on("0.0.0.0")).assert(0, &[]);
     assert_eq!(client::exchange(addr, b""), b"0.0.0.0");
+    proxy.reload_with(&on("127.0.0.1")).assert(0, &[]);
+    assert_eq!(client::exchange(addr, b""), b"127.0.0.1");
 }
 
 #[test]

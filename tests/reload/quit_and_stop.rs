@@ -87,3 +87,14 @@ fn sessions_of_replaced_generations_are_waited_for_too() {
     drop(stream);
     assert_eq!(proxy.wait_exit(LIMIT), Some(0));
 }
+
+#[test]
+fn quit_ends_at_its_own_shutdown_timeout_on_workers_that_leave() {
+    let (origin, mut proxy, stream) = with_a_session("shutdown_timeout \"1h\"");
+    proxy.send("reinit").assert(0, &[]);
+    proxy.reload_with(&crate::support::text(&origin, "shutdown_timeout \"500ms\"", "")).assert(0, &[]);
+    assert!(echoes(&stream));
+    proxy.send("quit").assert(0, &[]);
+    client::end(&stream);
+    assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+}

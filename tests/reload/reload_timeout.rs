@@ -19,3 +19,14 @@ fn old_sessions_are_closed_and_new_ones_are_not() {
     eventually("the old generation is gone", || (proxy.status()["retired"] == serde_json::json!([])).then_some(()));
     assert_eq!(sessions(&proxy), 1);
 }
+
+#[test]
+fn it_holds_on_workers_that_a_reinit_replaced() {
+    let origin = Origin::echo();
+    let proxy = relay(&origin, "reload_timeout \"1s\"\n shutdown_timeout \"1h\"").start();
+    let old = client::connect(proxy.addr(0));
+    assert!(echoes(&old));
+    proxy.reload().assert(0, &[]);
+    proxy.send("reinit").assert(0, &[]);
+    client::end(&old);
+}

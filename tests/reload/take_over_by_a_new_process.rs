@@ -120,3 +120,56 @@ fn what_an_operator_said_is_handed_over() {
     old.wait_exit(LIMIT);
     eventually("the weight is there", || (old.status()["upstreams"][0]["peers"][0]["weight"] == 42).then_some(()));
 }
+
+#[test]
+fn a_successor_that_fails_late_leaves_the_names() {
+    let origin = Origin::echo();
+    let mut old = relay(&origin, "pid \"run.pid\"").start();
+    let mut cases = vec!["pid \"nodir/run.pid\"".to_owned()];
+    if rustix::process::geteuid().is_root() {
+        let pid = old.dir().join("run.pid");
+        cases.push(format!("pid \"{}\"\n user \"0\"\n group \"no such group\"", pid.display()));
+    }
+    for common in cases {
+        let failed = successor(&old, &text(&origin, &common, "")).try_start().expect_err("it cannot");
+        failed.assert(4, &[]);
+        assert!(old.alive() && echoes(&client::connect(old.addr(0))));
+        assert_eq!(old.status()["process"]["pid"], old.pid());
+        assert_eq!(old.read("run.pid").trim(), old.pid().to_string());
+        old.reload().assert(0, &[]);
+    }
+}
+
+/// Takes everything over as a new process does, and goes away.
+#[test]
+fn what_a_successor_took_is_made_again_when_it_dies_and_only_one_takes_over_at_a_time() {
+    use std::io::{BufRead, BufReader, Write};
+    let origin = Origin::echo();
+    let old = relay(&origin, "pid \"run.pid\"").start();
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(old.dir().join("control.sock")).expect("it listens");
+        stream.write_all(b"{\"cmd\":\"hot\"}\n").expect("written");
+        let mut line = String::new();
+        let mut reader = BufReader::new(stream);
+        // Batches of descriptors come with lines of their own.
+        while line.trim() == "+" || line.is_empty() {
+            line.clear();
+            assert!(reader.read_line(&mut line).expect("an answer") > 0, "no answer");
+        }
+        (reader, line)
+    };
+    let (first, offer) = ask();
+    assert!(offer.contains("\"sockets\""), "{offer}");
+    let (_second, refusal) = ask();
+    assert!(refusal.contains("another process is taking over"), "{refusal}");
+    old.dir().write("run.pid", "1\n");
+    std::fs::remove_file(old.dir().join("control.sock")).expect("it is there");
+    drop(first);
+    eventually("it is found again", || {
+        let named = old.read("run.pid").trim() == old.pid().to_string();
+        (named && old.dir().join("control.sock").exists()).then_some(())
+    });
+    assert_eq!(old.status()["process"]["pid"], old.pid());
+    let (_third, offer) = ask();
+    assert!(offer.contains("\"sockets\""), "{offer}");
+}

@@ -76,3 +76,20 @@ fn the_ipv6_wildcard_takes_ipv4_only_when_told_to() {
         }
     }
 }
+
+#[test]
+fn the_path_of_a_unix_listener_is_its_address() {
+    let text = "server {\nport_listen_tcp \"unix:@DIR@/a.sock\" \"unix:@DIR@/b.sock\"\n\
+                local { rule \"${local_addr}\" text=\"unix:@DIR@/a.sock\"; proxy_pass_tcp \"@A@\"; }\n\
+                local { proxy_pass_tcp \"@B@\"; }\n}";
+    let (a, b) = (Origin::named("a"), Origin::named("b"));
+    let builder = net("", text);
+    let dir = builder.dir().path().to_owned();
+    let _proxy = builder.set("DIR", dir.display()).set("A", a.addr()).set("B", b.addr()).start();
+    for name in ["a", "b"] {
+        let mut stream = UnixStream::connect(dir.join(format!("{name}.sock"))).expect("connect");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("read");
+        assert_eq!(answer.trim(), name);
+    }
+}

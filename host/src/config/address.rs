@@ -67,6 +67,7 @@ pub(super) fn listen(text: &str) -> Result<Vec<Address>, Wrong> {
         return Err(Wrong::new(format!("\"{text}\" does not say on which address to listen"))
             .help(format!("write \"0.0.0.0:{ports}\" for IPv4, \"[::]:{ports}\" for IPv6, or both")));
     }
+    no_zone(text)?;
     let ip = ip_of(ip).map_err(|e| match e {
         Some(help) => shape().help(help.replace("PORT", ports)),
         None => shape().help("a host name cannot be listened on: write an IP address"),
@@ -101,6 +102,7 @@ pub(super) fn connect(text: &str) -> Result<(), Wrong> {
         return Err(shape(&format!("{scheme}:// does not belong here"))
             .help(format!("write \"{}\"", rest.trim_end_matches('/'))));
     }
+    no_zone(text)?;
     let (host, port_text) = text.rsplit_once(':').ok_or_else(|| shape("the port is missing"))?;
     match ip_of(host) {
         Ok(_) => {}
@@ -158,6 +160,18 @@ pub(super) fn host_name(text: &str) -> Result<(), String> {
         return Err("neither an IP address nor a host name".to_owned());
     }
     Ok(())
+}
+
+/// An IPv6 address with a zone (RFC 4007 section 11) is refused by name: which link it means may change while we run.
+fn no_zone(text: &str) -> Result<(), Wrong> {
+    let zone = text.strip_prefix('[').and_then(|t| t.split_once(']')).and_then(|(ip, _)| ip.split_once('%'));
+    match zone {
+        Some((ip, zone)) if ip.parse::<Ipv6Addr>().is_ok() => Err(Wrong::new(format!(
+            "\"{text}\" has a zone, \"%{zone}\": such addresses are not supported"
+        ))
+        .help("listen on [::]:port, which takes clients of every link; reach peers by an address that needs no zone")),
+        _ => Ok(()),
+    }
 }
 
 /// `Err(Some(help))`: an IPv6 address without brackets. `Err(None)`: no IP address.
@@ -249,6 +263,8 @@ mod tests {
         {
             assert!(connect(bad).is_err(), "{bad}");
         }
+        assert!(connect("[fe80::1%eth0]:80").expect_err("a zone").message.contains("\"%eth0\""));
+        assert!(listen("[fe80::1%1]:80").expect_err("a zone").message.contains("\"%1\""));
         assert!(help(connect("http://a.example:80/")).contains("\"a.example:80\""));
     }
 

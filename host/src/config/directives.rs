@@ -48,7 +48,7 @@ fn directive_json(desc: &DirectiveDesc) -> Value {
         "answers": answers(desc.answers),
         "point": desc.point.as_str(),
         "repeat": desc.repeat == Repeat::Append,
-        "inherit": inherit(desc.inherit),
+        "inherit": inherit(desc),
         "change": change(desc.change),
         "args": desc.args.iter().map(arg_json).collect::<Vec<_>>(),
         "props": desc.props.iter().chain(core::implied_props(desc)).map(arg_json).collect::<Vec<_>>(),
@@ -119,7 +119,7 @@ fn directive_page(out: &mut String, desc: &DirectiveDesc, level: usize) {
         let _ = writeln!(out, "- May stand several times in one block.");
     }
     if top {
-        let _ = writeln!(out, "- In nested blocks: {}", inherit(desc.inherit));
+        let _ = writeln!(out, "- In nested blocks: {}", inherit(desc));
     }
     if desc.change > 0 {
         let _ = writeln!(out, "- A change needs: {}", change(desc.change));
@@ -197,10 +197,14 @@ fn answers(how: Answers) -> Option<&'static str> {
     }
 }
 
-fn inherit(rule: Inherit) -> &'static str {
-    match rule {
+fn inherit(desc: &DirectiveDesc) -> &'static str {
+    match desc.inherit {
         Inherit::Never => "not inherited",
         Inherit::Replace => "inherited unless the block has its own",
+        // A property of its own that is called so means what the directive says.
+        Inherit::Append if desc.props.iter().any(|p| p.name.as_str() == "inherit") => {
+            "the outer ones first, then the block's own"
+        }
         Inherit::Append => "the outer ones first, then the block's own; `inherit=#false` leaves the outer ones out",
     }
 }

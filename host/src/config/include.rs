@@ -69,6 +69,12 @@ pub fn load(path: impl AsRef<Path>) -> Result<Document, Diagnostics> {
     let path = path.as_ref();
     let mut loader = Loader::new(&Surroundings::REAL);
     let name = path.display().to_string();
+    // Names beside it are text, of modules and their files too: they would be looked for elsewhere.
+    if path.to_str().is_none() {
+        let message = format!("cannot read {name}: its path is not UTF-8");
+        let problem = Diagnostic::error("file", message);
+        return Err(problem.help("go to its directory and name the file alone, -c main.kdl").into());
+    }
     let text = match loader.read_text(path) {
         Ok(text) => text,
         Err(reason) => {

@@ -1,8 +1,12 @@
 //! What an operator may ask of the running process, by control socket or signal.
 
-use super::Control;
+use super::{
+    Control,
+    long::{Answer, Asker, Task, reopened},
+    reload::Built,
+};
 use crate::{
-    config::dump,
+    config::{diagnostic::Diagnostics, dump},
     cycle::settings::level_of,
     process::process,
     status,
@@ -107,9 +111,16 @@ fn said(v: &Value, word: &str) -> Result<Said, String> {
 }
 
 impl Control {
-    /// Does what is asked.
-    pub(super) async fn answer(&mut self, request: Request) -> Result<Value, String> {
-        match request {
+    /// Does what is asked, or has it done.
+    pub(super) async fn take(&mut self, request: Request, asker: Asker) {
+        let answer = match request {
+            Request::Reload => return self.later(Task::Reload { reinit: false }, asker),
+            Request::Reinit => return self.later(Task::Reload { reinit: true }, asker),
+            Request::Check => return self.later(Task::Check, asker),
+            Request::Reopen => {
+                tokio::spawn(async move { asker.tell(reopened().await) });
+                return;
+            }
             Request::Status => Ok(self.status().await),
             Request::Metrics(text) => Ok(self.metrics(text)),
             Request::Sessions => Ok(Value::Array(self.sessions(None).await)),
@@ -120,9 +131,6 @@ impl Control {
             Request::Peer(upstream, peer, word) => self.peer(&upstream, &peer, word),
             Request::LogLevel(level, client) => log_level(level.as_deref(), client),
             Request::Dump => Ok(Value::String(dump::dump(&self.cycle.tree))),
-            Request::Reload => self.reload().await,
-            Request::Reinit => self.reinit().await,
-            Request::Reopen => self.reopen(),
             Request::Quit => {
                 self.quit().await;
                 Ok(json!({ "quitting": true }))
@@ -131,14 +139,14 @@ impl Control {
                 self.stop_now = true;
                 Ok(json!({ "stopping": true }))
             }
-            Request::Check => self.check().await,
             Request::Module(id, name, args) => self.module(&id, &name, &args),
-        }
+        };
+        asker.tell(answer);
     }
 
-    async fn check(&self) -> Result<Value, String> {
-        let checked = super::check::checked(&self.options, false).await;
-        let built = checked.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
+    /// What a check found, beside what is in force.
+    pub(super) fn compared(&self, found: Result<Built, Diagnostics>) -> Answer {
+        let built = found.map_err(|d| d.render(crate::config::diagnostic::Style::PLAIN))?;
         // What needs more than a reload is compared with what is in force: an earlier reload did not apply it.
         let by_reload = dump::changes(&self.cycle.tree, &built.cycle.tree).into_iter();
         let mut changes: Vec<_> = by_reload.filter(|(_, needs)| *needs == dump::Needs::Reload).collect();
@@ -155,7 +163,7 @@ impl Control {
 
     async fn status(&self) -> Value {
         let mut workers = Vec::new();
-        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+        for w in self.all_workers() {
             if let Some(v) = w.ask(|w| status::worker(w)).await {
                 workers.push(v);
             }
@@ -212,7 +220,7 @@ impl Control {
 
     async fn sessions(&self, only: Option<u64>) -> Vec<Value> {
         let mut rows = Vec::new();
-        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+        for w in self.all_workers() {
             let some = w
                 .ask(move |w| {
                     let mut rows = Vec::new();
@@ -230,7 +238,7 @@ impl Control {
     }
 
     async fn kill(&self, id: u64) -> Result<Value, String> {
-        for w in self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)) {
+        for w in self.all_workers() {
             if w.ask(move |w| w.kill_numbered(id)).await == Some(true) {
                 return Ok(json!({ "killed": 1 }));
             }

@@ -1,19 +1,16 @@
 //! The process's end: no new connections, sessions until their time is over, then everything.
 
-use super::{Control, publish, socket};
+use super::{Control, publish};
 use crate::worker::WorkerHandle;
 use std::{
     collections::HashSet,
-    path::Path,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
 impl Control {
     pub(super) fn is_over(&self) -> bool {
-        self.stop_now
-            || (self.quitting.is_some()
-                && self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w)).all(WorkerHandle::has_ended))
+        self.stop_now || (self.quitting.is_some() && self.all_workers().all(WorkerHandle::has_ended))
     }
 
     /// Accepts no more; ends when the last session has, or at `shutdown_timeout`. A second time: at once.
@@ -73,16 +70,8 @@ impl Control {
         if crate::services::timers::within(Duration::from_secs(5), joined).await.is_none() {
             tracing::error!("a worker did not end; leaving it behind");
         }
-        socket::remove(&self.control_path);
-        if let Some(pid) = self.cycle.settings.pid.as_deref().filter(|p| names_this_process(p)) {
-            let _ = std::fs::remove_file(pid);
-        }
+        self.names.remove();
         tracing::info!("ended");
         0
     }
-}
-
-/// Whether a pid file is ours: who took over has written its own number there.
-fn names_this_process(pid_file: &Path) -> bool {
-    std::fs::read_to_string(pid_file).is_ok_and(|text| text.trim() == std::process::id().to_string())
 }

@@ -4,6 +4,8 @@ pub mod channel;
 pub mod check;
 pub mod commands;
 mod end;
+mod long;
+mod names;
 mod reload;
 pub mod socket;
 mod start;
@@ -17,6 +19,8 @@ use crate::{
     worker::{Message, WorkerHandle, share::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
+use long::{Asker, Tasks};
+use names::Names;
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
@@ -40,7 +44,11 @@ pub mod exit {
 /// What happens to the process's loop.
 pub enum Event {
     /// An operator asks; the answer is JSON or an error text.
-    Ask(commands::Request, oneshot::Sender<Result<serde_json::Value, String>>),
+    Ask(commands::Request, oneshot::Sender<long::Answer>),
+    /// What takes long is done off the loop.
+    Done(long::Done),
+    /// Who was to take over did not: this process goes on.
+    GoesOn,
     /// A generation left a worker.
     Left {
         /// The generation.
@@ -49,6 +57,9 @@ pub enum Event {
         worker: u32,
     },
 }
+
+/// What a log's target may take for its last lines. One that nobody reads, a pipe, must not hold the process up for ever.
+const WRITING: Duration = Duration::from_secs(4);
 
 static EVENTS: OnceLock<mpsc::UnboundedSender<Event>> = OnceLock::new();
 static RUNTIME: OnceLock<tokio::runtime::Handle> = OnceLock::new();
@@ -72,12 +83,17 @@ pub fn worker_count() -> u32 {
     MAILBOXES.read().unwrap_or_else(PoisonError::into_inner).len() as u32
 }
 
+/// Tells the loop, from any thread.
+pub fn tell(event: Event) {
+    if let Some(loop_) = EVENTS.get() {
+        // It may have ended: nothing matters to it any more.
+        let _ = loop_.send(event);
+    }
+}
+
 /// A generation ended on a worker.
 pub fn generation_left(epoch: u32, worker: u32) {
-    if let Some(tell) = EVENTS.get() {
-        // The loop may have ended: nobody counts any more.
-        let _ = tell.send(Event::Left { epoch, worker });
-    }
+    tell(Event::Left { epoch, worker });
 }
 
 /// Asks the loop, from any thread.
@@ -121,7 +137,8 @@ pub struct Control {
     sockets: Sockets,
     retired: HashMap<u32, Retired>,
     shared_accepts: HashMap<u64, Sharing>,
-    control_path: PathBuf,
+    names: Names,
+    tasks: Tasks,
     /// What only new threads or a new process change, as it is in force.
     standing: Standing,
     reloads: u64,
@@ -162,7 +179,8 @@ pub fn run(options: Options) -> i32 {
     process().error_log.flush(Duration::from_secs(2));
     // Tasks of modules on this loop are dropped while everything they may touch is still there.
     drop(runtime);
-    process().writer.stop();
+    // What cannot be told any more is not told.
+    process().writer.stop(WRITING);
     code
 }
 
@@ -193,21 +211,12 @@ impl Control {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Left { epoch, worker }) => self.left(epoch, worker),
-                    Some(Event::Ask(request, reply)) => {
-                        let answer = self.answer(request).await;
-                        // Whoever asked may have gone.
-                        let _ = reply.send(answer);
-                    }
+                    Some(Event::Ask(request, hears)) => self.take(request, Asker::new(hears)).await,
+                    Some(Event::Done(done)) => self.done(done).await,
+                    Some(Event::GoesOn) => self.names.restore(),
                     None => break,
                 },
-                request = signals.next(self.cycle.settings.stop_graceful) => {
-                    let told = matches!(request, commands::Request::Reload | commands::Request::Reinit);
-                    if let Err(e) = self.answer(request).await
-                        && !told
-                    {
-                        tracing::error!("{e}");
-                    }
-                }
+                request = signals.next(self.cycle.settings.stop_graceful) => self.take(request, Asker::SIGNAL).await,
                 _ = tick.tick() => self.turn(),
             }
             if self.is_over() {
@@ -220,35 +229,35 @@ impl Control {
         self.end().await
     }
 
+    /// Every worker, also those that are leaving.
+    fn all_workers(&self) -> impl Iterator<Item = &WorkerHandle> {
+        self.workers.iter().chain(self.leaving.iter().map(|(w, _)| w))
+    }
+
     /// Deadlines of what was retired, the watchdog, systemd's watchdog.
     fn turn(&mut self) {
         let now = Instant::now();
         crate::services::timers::tick();
         crate::systemd::alive();
-        for (epoch, r) in &mut self.retired {
-            if r.deadline.is_some_and(|d| d <= now) {
+        let passed = |deadline: &Option<Instant>| deadline.is_some_and(|d| d <= now);
+        let over: Vec<u32> =
+            self.retired.iter().filter(|(_, r)| passed(&r.deadline)).map(|(epoch, _)| *epoch).collect();
+        for epoch in over {
+            for w in self.all_workers() {
+                w.post(move |w| {
+                    w.kill_sessions(Cause::Shutdown, |s| s.worker.cycle.epoch == epoch);
+                });
+            }
+            if let Some(r) = self.retired.get_mut(&epoch) {
                 r.deadline = None;
-                let epoch = *epoch;
-                for w in &self.workers {
-                    w.post(move |w| {
-                        w.kill_sessions(Cause::Shutdown, |s| s.worker.cycle.epoch == epoch);
-                    });
-                }
             }
         }
-        for (w, deadline) in &self.leaving {
-            if *deadline <= now {
-                w.post(|w| {
-                    w.kill_sessions(Cause::Shutdown, |_| true);
-                });
-            }
-        }
-        if self.quitting.is_some_and(|d| d <= now) {
-            for w in &self.workers {
-                w.post(|w| {
-                    w.kill_sessions(Cause::Shutdown, |_| true);
-                });
-            }
+        let all_over = passed(&self.quitting);
+        let leaving = self.leaving.iter().filter(|(_, deadline)| all_over || *deadline <= now).map(|(w, _)| w);
+        for w in leaving.chain(self.workers.iter().filter(|_| all_over)) {
+            w.post(|w| {
+                w.kill_sessions(Cause::Shutdown, |_| true);
+            });
         }
         let (gone, stay): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());
@@ -301,14 +310,6 @@ impl Control {
                 drop(r.cycle);
                 platform::give_memory_back();
             });
-        }
-    }
-
-    fn reopen(&self) -> Result<serde_json::Value, String> {
-        match process().writer.reopen(Duration::from_secs(5)) {
-            Ok(failed) if failed.is_empty() => Ok(serde_json::json!({ "reopened": true })),
-            Ok(failed) => Err(failed.iter().map(|(t, e)| format!("{t}: {e}")).collect::<Vec<_>>().join("; ")),
-            Err(e) => Err(e.to_string()),
         }
     }
 }

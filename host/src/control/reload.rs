@@ -1,7 +1,7 @@
 //! How a generation comes into force: built off the loop, its sockets bound, started on every worker, and only then served.
 //! Whatever fails before the switch changes nothing.
 
-use super::{Control, Retired, publish, runtime, start::apply};
+use super::{Control, Retired, long::Answer, publish, runtime, start::apply};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Diagnostics, Style},
@@ -13,6 +13,7 @@ use crate::{
         listener::Listener,
         prepare::{self, Failure, Sockets},
         settings::Settings,
+        sockopts,
     },
     services::{datagram, platform, priority, timers, watchdog},
     worker::{WorkerHandle, accept::Assigned, share::Sharing},
@@ -29,18 +30,7 @@ use std::{
 use tokio::sync::oneshot;
 
 impl Control {
-    /// Builds the next generation and switches to it.
-    pub(super) async fn reload(&mut self) -> Result<serde_json::Value, String> {
-        crate::systemd::reloading();
-        let result = self.try_reload(false).await;
-        crate::systemd::ready();
-        self.note_reload(result)
-    }
-
-    pub(super) fn note_reload(
-        &mut self,
-        result: Result<serde_json::Value, String>,
-    ) -> Result<serde_json::Value, String> {
+    pub(super) fn note_reload(&mut self, result: Answer) -> Answer {
         match &result {
             Ok(_) => {
                 self.reloads += 1;
@@ -55,44 +45,44 @@ impl Control {
         result
     }
 
-    pub(super) async fn try_reload(&mut self, reinit: bool) -> Result<serde_json::Value, String> {
+    /// Switches to a generation that was prepared.
+    pub(super) async fn put_into_force(&mut self, next: Next, reinit: bool) -> Answer {
         if self.quitting.is_some() {
+            next.give_up();
             return Err("the process is ending".to_owned());
         }
-        let began = Instant::now();
-        let built = built(&self.options.config).await.map_err(|d| d.render(Style::PLAIN))?;
-        let warnings = built.warnings.render(Style::PLAIN);
-        let cycle = built.cycle;
-        let pending = self.standing.pending(&built.standing).into_iter();
-        let pending = pending.filter(|(_, n)| !reinit || *n == Needs::Restart);
-        let needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
-        let have = self.sockets.keys().copied().collect();
-        let workers = if reinit { cycle.settings.worker_threads } else { self.workers.len() };
-        let new = match prepared(&cycle, built.warnings.sources().clone(), have, workers).await {
-            Ok(s) => s,
-            Err(Failure::Bind(text)) => return Err(text),
-            Err(Failure::Module(d)) => return Err(d.render(Style::PLAIN)),
-        };
-        let fresh = match if reinit { start_workers(&cycle.settings) } else { Ok(Vec::new()) } {
+        let threads = if reinit { start_workers(&next.built.cycle.settings) } else { Ok(Vec::new()) };
+        let fresh = match threads {
             Ok(w) => w,
             Err(e) => {
-                prepare::abort_modules(&cycle, cycle.start_order().len());
+                next.give_up();
                 return Err(format!("cannot start workers: {e}"));
             }
         };
-        note_bound(&cycle, &self.sockets);
-        note_bound(&cycle, &new);
+        note_bound(&next.built.cycle, &self.sockets);
+        note_bound(&next.built.cycle, &next.sockets);
         let workers = if reinit { &fresh } else { &self.workers };
-        let well = match started(workers, &cycle).await {
-            Ok(()) => apply(&cycle.settings).map_err(|e| format!("error_log: {e}")),
+        let well = match started(workers, &next.built.cycle).await {
+            Ok(()) => apply(&next.built.cycle.settings).map_err(|e| format!("error_log: {e}")),
             Err(e) => Err(e),
         };
         if let Err(e) = well {
-            take_back(workers, &cycle).await;
+            take_back(workers, &next.built.cycle).await;
+            next.give_up();
             for w in &fresh {
                 w.post(|w| w.stop());
             }
             return Err(e);
+        }
+        let Next { built, sockets: new, began } = next;
+        let warnings = built.warnings.render(Style::PLAIN);
+        let cycle = built.cycle;
+        let pending = self.standing.pending(&built.standing).into_iter();
+        let pending = pending.filter(|(_, n)| !reinit || *n == Needs::Restart);
+        let mut needs: Vec<_> = pending.map(|(name, n)| format!("{name} needs {n}")).collect();
+        needs.extend(sockopts::follow(&self.sockets, &self.cycle, &cycle));
+        for what in &needs {
+            tracing::warn!("not applied: {what}");
         }
         // Those that have the generation before; workers that are leaving since an earlier reinit never had it.
         let ids = self.workers.iter().map(|w| w.id).collect();
@@ -117,17 +107,6 @@ impl Control {
             "warnings": warnings,
             "not_applied": needs,
         }))
-    }
-
-    pub(super) async fn reinit(&mut self) -> Result<serde_json::Value, String> {
-        crate::systemd::reloading();
-        let result = self.try_reload(true).await;
-        crate::systemd::ready();
-        let result = self.note_reload(result);
-        if result.is_ok() {
-            self.reopen()?;
-        }
-        result
     }
 
     /// Commits the generation, which every worker has started, and switches to it.
@@ -228,10 +207,37 @@ impl Control {
 }
 
 /// A generation that was built, and what of it a reload does not put into force.
-pub(super) struct Built {
+pub struct Built {
     pub(super) cycle: Arc<Cycle>,
     pub(super) warnings: Diagnostics,
     pub(super) standing: Standing,
+}
+
+/// A generation that was prepared and may go live.
+pub struct Next {
+    built: Built,
+    sockets: Sockets,
+    began: Instant,
+}
+
+impl Next {
+    /// It does not go live: everything is undone.
+    fn give_up(self) {
+        prepare::abort_modules(&self.built.cycle, self.built.cycle.start_order().len());
+        prepare::undo(self.sockets);
+    }
+}
+
+/// Builds the next generation and prepares it. `workers`: how many go on; `None`: as many as it says itself.
+pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usize>) -> Result<Next, String> {
+    let began = Instant::now();
+    let built = built(path).await.map_err(|d| d.render(Style::PLAIN))?;
+    let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
+    match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
+        Ok(sockets) => Ok(Next { built, sockets, began }),
+        Err(Failure::Bind(text)) => Err(text),
+        Err(Failure::Module(d)) => Err(d.render(Style::PLAIN)),
+    }
 }
 
 /// So long a reload may wait for processors that nobody else wants.
@@ -333,13 +339,12 @@ pub(super) async fn started(workers: &[WorkerHandle], cycle: &Arc<Cycle>) -> Res
     Ok(())
 }
 
-/// Takes a generation back that was prepared, from the workers that started it.
+/// Takes a generation back from the workers that started it.
 pub(super) async fn take_back(workers: &[WorkerHandle], cycle: &Arc<Cycle>) {
     let epoch = cycle.epoch;
     for w in workers {
         w.ask(move |w| w.give_up(epoch)).await;
     }
-    prepare::abort_modules(cycle, cycle.start_order().len());
 }
 
 /// Puts a generation into force: there may be thousands of peers.

@@ -41,8 +41,7 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
 /// # Errors
 /// When the path cannot be used, or another process answers there.
 pub fn bind(path: &Path) -> io::Result<Listener> {
-    // The process that is taken over: its socket moves aside by being unlinked, it holds the old one.
-    if channel::connect(path).is_ok() && !crate::upgrade::is_hot() {
+    if channel::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another anyproxy answers there"));
     }
     Listener::bind(path)
@@ -108,13 +107,6 @@ pub async fn answered() {
     };
     // A client that does not read its answer is not waited for longer.
     let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
-}
-
-/// Removes the socket's name, if it is still ours.
-pub fn remove(path: &Path) {
-    if !crate::upgrade::was_taken_over() {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 async fn converse(stream: Stream) {

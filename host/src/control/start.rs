@@ -1,17 +1,25 @@
 //! The process's start: configuration, sockets, pid file, privileges, workers, in this order.
 
 use super::{
-    Control, Options, exit, publish,
+    Control, Options, channel, exit,
+    long::Tasks,
+    names::Names,
+    publish,
     reload::{built, note_bound, prepared, start_workers, started, take_back},
     socket,
 };
 use crate::{
     cli::output::err,
     config::diagnostic::{Diagnostics, Style},
-    cycle::{prepare::Failure, settings::Settings},
+    cycle::{
+        prepare::{self, Failure},
+        settings::Settings,
+        sockopts,
+    },
     log,
     process::process,
     services::{buffers, dns, jobs, platform, priority},
+    worker::WorkerHandle,
 };
 use std::{
     collections::HashMap,
@@ -44,7 +52,7 @@ impl Control {
         })?;
         let have = inherited.keys().copied().collect();
         let sources = built.warnings.sources().clone();
-        let mut sockets = match prepared(&cycle, sources, have, settings.worker_threads).await {
+        let new = match prepared(&cycle, sources, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
                 err(format_args!("anyproxy: {text}\n"));
@@ -55,37 +63,31 @@ impl Control {
                 return Err(exit::CONFIG);
             }
         };
-        sockets.extend(inherited);
-        // As who started it: the user that it becomes may not write there.
-        let control_path = socket::path(&options, settings);
-        let control = socket::bind(&control_path).map_err(|e| {
-            err(format_args!("anyproxy: control socket {}: {e}\n", control_path.display()));
-            exit::RUNNING
-        })?;
-        if let Some(path) = &settings.pid
-            && let Err(e) = std::fs::write(path, format!("{}\n", std::process::id()))
-        {
-            err(format_args!("anyproxy: pid {}: {e}\n", path.display()));
-            socket::remove(&control_path);
-            return Err(exit::RUNNING);
+        let (names, control, workers) = match found_and_at_work(&options, settings) {
+            Ok(all) => all,
+            Err(text) => {
+                err(format_args!("anyproxy: {text}\n"));
+                prepare::undo(new);
+                return Err(exit::RUNNING);
+            }
+        };
+        for what in sockopts::follow_inherited(&inherited, &cycle) {
+            tracing::warn!("not applied: {what}");
         }
-        if let Err(text) = crate::privileges::drop_to(settings) {
-            err(format_args!("anyproxy: {text}\n"));
-            return Err(exit::RUNNING);
-        }
-        let workers = start_workers(settings).map_err(|e| {
-            err(format_args!("anyproxy: cannot start workers: {e}\n"));
-            exit::RUNNING
-        })?;
         publish(&workers);
-        note_bound(&cycle, &sockets);
+        note_bound(&cycle, &inherited);
+        note_bound(&cycle, &new);
         if let Err(e) = started(&workers, &cycle).await {
             process().error_log.flush(Duration::from_secs(2));
             err(format_args!("anyproxy: {e}\n"));
             take_back(&workers, &cycle).await;
-            socket::remove(&control_path);
+            prepare::abort_modules(&cycle, cycle.start_order().len());
+            prepare::undo(new);
+            names.remove();
             return Err(exit::RUNNING);
         }
+        let mut sockets = inherited;
+        sockets.extend(new);
         let mut me = Self {
             options,
             cycle: Arc::clone(&cycle),
@@ -94,7 +96,8 @@ impl Control {
             sockets,
             retired: HashMap::new(),
             shared_accepts: HashMap::new(),
-            control_path,
+            names,
+            tasks: Tasks::default(),
             standing: built.standing,
             reloads: 0,
             failed_reloads: 0,
@@ -126,6 +129,28 @@ impl Control {
             self.workers.len(),
             listeners.join(" "),
         );
+    }
+}
+
+/// Takes the names, becomes the user, starts the workers.
+fn found_and_at_work(
+    options: &Options,
+    settings: &Settings,
+) -> Result<(Names, channel::Listener, Vec<WorkerHandle>), String> {
+    // First: who is taken over is to be found until nothing can fail any more.
+    crate::privileges::check(settings)?;
+    // As who started it: the user that it becomes may not write there.
+    let (names, control) = Names::take(socket::path(options, settings), settings.pid.clone())?;
+    let at_work = || {
+        crate::privileges::drop_to(settings)?;
+        start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))
+    };
+    match at_work() {
+        Ok(workers) => Ok((names, control, workers)),
+        Err(text) => {
+            names.remove();
+            Err(text)
+        }
     }
 }
 

@@ -95,7 +95,7 @@ fn each_block_has_its_own_logs_or_those_around_it() {
     let Format::Template(n) = b.format else { panic!("a format of its own") };
     assert_eq!(tree.templates[n as usize].text.as_str(), "${status}");
     assert!(matches!(plans.all()[0].line, Line::Default(_)), "without a format the documented one");
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn log_that_cannot_be_opened_is_told_with_its_directive_and_none_is_open() {
     assert_eq!(lines, [3, 4]);
     assert!(errors[0].1.contains("x.log cannot be opened"), "{}", errors[0].1);
     assert!(plans.all().is_empty());
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn errors_only_leaves_out_what_ended_in_order_and_what_is_still_open() {
     assert!(!errors.wants(0, done, false) && all.wants(0, done, false));
     assert!(errors.wants(0, reset, false) && errors.wants(502, done, false));
     assert!(!errors.wants(0, 0, true) && all.wants(0, 0, true));
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
 }
 
 #[test]
@@ -176,5 +176,5 @@ fn buffers_keep_lines_until_due_and_forget_what_is_not_used() {
     buffers.line(&plans.all()[0], now, |out| out.extend_from_slice(b"last"));
     buffers.flush();
     assert_eq!(read(), "line\nline\nlast\n");
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
 }

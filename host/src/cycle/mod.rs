@@ -13,6 +13,7 @@ pub mod local_stats;
 pub mod prepare;
 pub mod settings;
 pub mod shared;
+pub mod sockopts;
 pub mod vars;
 
 use crate::{

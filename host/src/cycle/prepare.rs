@@ -11,7 +11,7 @@ use crate::{
     process::process,
     services::{instance::Problem, net},
 };
-use anyproxy_module_api::abi::conf::Span;
+use anyproxy_module_api::{SocketOptions, abi::conf::Span};
 use socket2::{Domain, Socket, Type};
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 
@@ -55,12 +55,34 @@ pub enum Failure {
 /// The first failure; nothing of it remains.
 pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Sockets, Failure> {
     let mut new = Sockets::new();
+    match prepare_into(&mut new, cycle, sources, have, workers) {
+        Ok(()) => Ok(new),
+        Err(e) => {
+            undo(new);
+            Err(e)
+        }
+    }
+}
+
+/// Gives up sockets that nobody has used.
+pub fn undo(new: Sockets) {
+    new.into_values().for_each(Bound::give_up);
+}
+
+fn prepare_into(
+    new: &mut Sockets,
+    cycle: &Arc<Cycle>,
+    sources: &Sources,
+    have: &[u64],
+    workers: usize,
+) -> Result<(), Failure> {
+    let stays = |key| cycle.listeners.iter().any(|l| l.key == key);
     for l in &cycle.listeners {
         if have.contains(&l.key) {
             continue;
         }
         let count = if l.options.reuseport && matches!(l.address, Address::Ip(_)) { workers } else { 1 };
-        let bound = bind(&l.address, &l.options, count, l.datagram.is_some()).map_err(|e| {
+        let bound = bind(&l.address, &l.options, count, l.datagram.is_some(), &stays).map_err(|e| {
             Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some())))
         })?;
         new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
@@ -74,7 +96,7 @@ pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usi
     for w in warnings.iter() {
         tracing::warn!("{}", warnings.headline(w));
     }
-    Ok(new)
+    Ok(())
 }
 
 /// An error at a place of the configuration.
@@ -88,9 +110,10 @@ pub(super) fn said_at(code: &'static str, text: String, span: Option<&Span<'_>>,
 
 fn bind(
     address: &Address,
-    options: &anyproxy_module_api::SocketOptions,
+    options: &SocketOptions,
     count: usize,
     datagram: bool,
+    stays: &dyn Fn(u64) -> bool,
 ) -> io::Result<Vec<Socket>> {
     let one = |address: &Address, options: &_| match address {
         Address::Ip(at) if datagram => net::bind_datagram(at, options),
@@ -103,7 +126,13 @@ fn bind(
     {
         probe(at, options.v6_only, datagram)?;
     }
-    let first = one(address, &options)?;
+    let first = match (one(address, &options), address) {
+        (Err(e), Address::Ip(at)) if e.kind() == io::ErrorKind::AddrInUse && !options.reuseport => {
+            beside_leaving(&crate::upgrade::offered(at.port(), |key| !stays(key)), &options, |o| one(address, o))
+                .unwrap_or(Err(e))?
+        }
+        (first, _) => first?,
+    };
     let mut sockets = vec![first];
     // The system chose a port: the others of the group must have the same.
     let fixed = match (address, sockets[0].local_addr()?.as_socket()) {
@@ -114,6 +143,32 @@ fn bind(
         sockets.push(one(&fixed, &options)?);
     }
     Ok(sockets)
+}
+
+/// Without `SO_REUSEPORT` the system refuses an address that overlaps one of ours, also one that this generation gives up
+/// (`0.0.0.0:80` becomes `127.0.0.1:80`) and whose queue is served until then. For the moment of the bind all say that they
+/// share. `None`: none of ours is `leaving`.
+fn beside_leaving(
+    leaving: &[Socket],
+    options: &SocketOptions,
+    bind: impl FnOnce(&SocketOptions) -> io::Result<Socket>,
+) -> Option<io::Result<Socket>> {
+    if leaving.is_empty() {
+        return None;
+    }
+    let sharing = |socket: &Socket, on: bool| {
+        #[cfg(unix)]
+        return socket.set_reuse_port(on);
+        #[cfg(not(unix))]
+        {
+            let _ = (socket, on);
+            io::Result::Ok(())
+        }
+    };
+    let all = |on: bool| leaving.iter().try_for_each(|s| sharing(s, on));
+    let bound = all(true).and_then(|()| bind(&SocketOptions { reuseport: true, ..*options }));
+    let alone = all(false);
+    Some(bound.and_then(|s| alone.and_then(|()| sharing(&s, false)).map(|()| s)))
 }
 
 /// With `SO_REUSEPORT` another process of the same user, a second anyproxy above all, would silently get half of the
@@ -152,8 +207,16 @@ fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
             }
             _ => e.to_string(),
         },
+        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !net::is_socket(path)) => {
+            format!("{e}; what is there is not a socket")
+        }
         io::ErrorKind::AddrInUse => {
             let holders = if let Address::Ip(at) = address { holder::holders(*at, datagram) } else { Vec::new() };
+            if !holders.is_empty() && holders.iter().all(|h| h.pid == std::process::id()) {
+                return format!(
+                    "{e}; this process listens there itself, and without reuseport addresses may not overlap"
+                );
+            }
             let named: Vec<_> = holders.iter().map(|h| format!("{} (process {})", h.name, h.pid)).collect();
             let who = if named.is_empty() { "another process".to_owned() } else { named.join(", ") };
             format!("{e}; {who} listens there")

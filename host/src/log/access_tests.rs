@@ -30,7 +30,7 @@ fn lines_of_many_workers_arrive_whole_and_none_is_lost_at_stop() {
             });
         }
     });
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     let text = read(&path);
     for worker in 0..4 {
         let prefix = format!("{worker} ");
@@ -80,7 +80,7 @@ fn overlong_line_is_cut_and_still_one_line() {
     buffer.line(Instant::now(), |out| out.resize(MAX_LINE * 3, b'x'));
     buffer.line(Instant::now(), |out| out.push(b'y'));
     drop(buffer);
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     let lengths: Vec<_> = read(&path).lines().map(str::len).collect();
     assert_eq!(lengths, [MAX_LINE - 1, 1]);
 }
@@ -101,7 +101,7 @@ fn logs_of_one_target_share_it_and_it_closes_with_the_last() {
     let mut buffer = log(&writer, &path).buffer(Buffering::default());
     buffer.line(Instant::now(), |out| out.push(b'b'));
     drop(buffer);
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     assert_eq!(read(&path), "a\nb\n");
 }
 
@@ -111,7 +111,7 @@ fn target_that_cannot_be_opened_is_an_error_at_once() {
     let writer = Writer::start().expect("starts");
     let missing = Target::File(dir.path("missing").join("a.log"));
     assert!(AccessLog::open(&writer, missing).is_err());
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     assert!(AccessLog::open(&writer, Target::File(dir.path("late.log"))).is_err());
 }
 
@@ -132,7 +132,7 @@ fn reopen_takes_the_new_file_and_names_what_fails() {
     assert_eq!(failed.into_iter().map(|(target, _)| target).collect::<Vec<_>>(), [Target::File(stuck)]);
     buffer.line(Instant::now(), |out| out.push(b'2'));
     drop(buffer);
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     assert_eq!((read(&moved).as_str(), read(&path).as_str()), ("1\n", "2\n"));
 }
 
@@ -157,7 +157,7 @@ fn full_disk_loses_lines_counts_them_and_says_so_in_the_error_log() {
     let text = read(&path);
     assert!(text.contains("[error] [host] [-] lines lost file=/dev/full lines=5"), "{text}");
     drop(errors);
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn lines_without_room_are_lost_and_counted_and_the_worker_goes_on() {
     let mut last = access.buffer(Buffering::default());
     last.line(Instant::now(), |out| out.extend_from_slice(b"the last lines of a worker"));
     drop((buffer, last));
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     assert_eq!(read(&path), "the last lines of a worker\n");
     let mut late = access.buffer(Buffering { size: 0, flush: None });
     late.line(Instant::now(), |out| out.push(b'x'));
@@ -194,7 +194,7 @@ fn what_is_lost_at_the_very_end_is_still_told() {
         drop(buffer);
         assert!(writer.flush(PATIENCE));
     }
-    writer.stop();
+    writer.stop(Duration::from_secs(20));
     let told = |line: &str| line.split_once("lines=")?.1.split(' ').next()?.parse::<u64>().ok();
     let sum: u64 = read(&path).lines().filter_map(told).sum();
     assert_eq!(sum, 3, "{}", read(&path));

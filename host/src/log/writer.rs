@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,16 +14,18 @@ use super::queue::{Job, Lines, Queue};
 
 /// Most bytes of lines that wait to be written.
 pub const QUEUE: usize = 16 * 1024 * 1024;
+/// What a writer that is dropped may take for its last lines.
+const LAST: Duration = Duration::from_secs(5);
 /// How often the loss of lines is told.
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Called on the writer thread with the target, the number of lines lost since the last call, and the reason.
 pub(super) type Report = Box<dyn Fn(&Target, u64, &str) + Send + Sync>;
 
-/// The thread and the targets that are open. Dropping it stops it as [`Writer::stop`] does.
+/// The thread and the targets that are open. Dropping it stops it as [`Writer::stop`] does, within five seconds.
 pub struct Writer {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
     targets: Mutex<HashMap<Target, Weak<Channel>>>,
     next: AtomicU64,
     report: Arc<OnceLock<Report>>,
@@ -48,10 +50,15 @@ impl Writer {
         let queue = Arc::new(Queue::new(limit));
         let report = Arc::new(OnceLock::new());
         let mut work = Work { queue: queue.clone(), report: report.clone(), files: HashMap::new() };
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || work.run())?;
+        let (ends, ended) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || {
+            // Dropped however it ends.
+            let _ends: SyncSender<()> = ends;
+            work.run();
+        })?;
         Ok(Arc::new(Self {
             queue,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(Some((thread, ended))),
             targets: Mutex::default(),
             next: AtomicU64::new(0),
             report,
@@ -106,11 +113,14 @@ impl Writer {
     }
 
     /// Writes everything that was handed over and ends the thread. Stop the workers first: lines that come later are lost.
-    pub fn stop(&self) {
+    /// What is not written within `limit`, to a pipe that nobody reads, is left to the thread.
+    pub fn stop(&self, limit: Duration) {
         self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last owner can be the thread itself, on its way out of a report.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some((thread, ended)) = thread.filter(|(thread, _)| thread.thread().id() != std::thread::current().id())
+            && ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout)
+        {
             // Its panic has been reported by the panic hook already.
             let _ = thread.join();
         }
@@ -119,7 +129,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(LAST);
     }
 }
 

@@ -192,7 +192,6 @@ pub(super) unsafe extern "C" fn listener_drop(l: Object) {
 /// # Errors
 /// What the system says; `AddrInUse` when somebody listens there.
 pub fn bind_listener(addr: &Address, options: &SocketOptions) -> io::Result<Socket> {
-    let backlog = i32::try_from(options.backlog).ok().filter(|b| *b > 0).unwrap_or(BACKLOG);
     let socket = match addr {
         Address::Ip(at) => {
             let socket = platform::stream_socket(at, options)?;
@@ -203,8 +202,13 @@ pub fn bind_listener(addr: &Address, options: &SocketOptions) -> io::Result<Sock
         }
         Address::Unix(path) => bind_unix(path, options)?,
     };
-    socket.listen(backlog)?;
+    socket.listen(backlog(options))?;
     Ok(socket)
+}
+
+/// Length of the listen queue.
+pub fn backlog(options: &SocketOptions) -> i32 {
+    i32::try_from(options.backlog).ok().filter(|b| *b > 0).unwrap_or(BACKLOG)
 }
 
 /// What lets several sockets have one address.
@@ -224,21 +228,32 @@ pub(super) fn share(socket: &Socket, at: &SocketAddr, options: &SocketOptions) -
 
 #[cfg(target_os = "linux")]
 fn before_listen(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
-    let set = |name: libc::c_int, value: libc::c_int| {
-        let (fd, len) = (platform::raw_fd(socket) as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
-        // SAFETY: the value is ours for the call, its size is stated.
-        let r = unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, name, (&raw const value).cast(), len) };
-        if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    };
     if options.defer_accept {
         // Seconds until a client that never speaks is accepted after all.
-        set(libc::TCP_DEFER_ACCEPT, 30)?;
+        set_tcp(socket, libc::TCP_DEFER_ACCEPT, 30)?;
     }
     if options.fastopen {
-        // Requests that may wait with data before their handshake ends.
-        set(libc::TCP_FASTOPEN, 256)?;
+        set_fastopen(socket, true)?;
     }
     Ok(())
+}
+
+/// Whether requests may come with the first packet.
+///
+/// # Errors
+/// What the system says.
+#[cfg(target_os = "linux")]
+pub fn set_fastopen(socket: &Socket, on: bool) -> io::Result<()> {
+    // Requests that may wait with data before their handshake ends.
+    set_tcp(socket, libc::TCP_FASTOPEN, if on { 256 } else { 0 })
+}
+
+#[cfg(target_os = "linux")]
+fn set_tcp(socket: &Socket, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let (fd, len) = (platform::raw_fd(socket) as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the value is ours for the call, its size is stated.
+    let r = unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, name, (&raw const value).cast(), len) };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -281,15 +296,16 @@ fn is_stale(path: &Path, at: &SockAddr) -> bool {
     probe.is_ok_and(|s| s.connect(at).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
 }
 
+/// Whether `path` is a socket.
 #[cfg(unix)]
-fn is_socket(path: &Path) -> bool {
+pub fn is_socket(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
 }
 
 /// Elsewhere a socket's file cannot be told from others: none is removed.
 #[cfg(not(unix))]
-fn is_socket(_: &Path) -> bool {
+pub fn is_socket(_: &Path) -> bool {
     false
 }
 

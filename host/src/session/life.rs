@@ -30,6 +30,7 @@ use anyproxy_module_api::abi::{
 use pin_project_lite::pin_project;
 use std::{
     future::{Future, poll_fn},
+    net::IpAddr,
     pin::Pin,
     rc::Rc,
     sync::atomic::Ordering::Relaxed,
@@ -193,9 +194,14 @@ impl Session {
         })
     }
 
+    /// Whose connection counts: a client of IPv4 is one, however it came.
+    fn client_to_count(&self) -> Option<IpAddr> {
+        self.shared.remote.ip().map(|ip| ip.to_canonical())
+    }
+
     fn count_client(&self) -> Ended<()> {
         let limit = self.worker.cycle.settings.max_connections_per_client;
-        let Some(ip) = self.shared.remote.ip().filter(|_| limit > 0) else { return Ok(()) };
+        let Some(ip) = self.client_to_count().filter(|_| limit > 0) else { return Ok(()) };
         if process().clients.enter(ip, limit) {
             self.counted_client.set(true);
             return Ok(());
@@ -250,7 +256,7 @@ impl Session {
     /// Counters and logs; once, when it is over.
     fn finish(&self) {
         if self.counted_client.get()
-            && let Some(ip) = self.shared.remote.ip()
+            && let Some(ip) = self.client_to_count()
         {
             process().clients.leave(ip);
         }

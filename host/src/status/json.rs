@@ -8,7 +8,7 @@ use crate::{
     session::Session,
     upstream::{live::PeerLive, pool::Pool},
 };
-use anyproxy_module_api::abi::session::CloseReason;
+use anyproxy_module_api::abi::{net::Addr, session::CloseReason};
 use serde_json::{Map, Value, json};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -121,7 +121,8 @@ pub fn peer(peer: &PeerLive) -> Value {
     json!({
         // As text: the number has more digits than a JSON number keeps.
         "id": format!("{:016x}", state.id),
-        "address": peer.addr.to_string(),
+        // What stands in for a line with variables has none.
+        "address": (peer.addr != Addr::NONE).then_some(&peer.addr_text),
         "host": peer.host,
         "protocol": peer.connector,
         "condition": peer.condition(),

@@ -8,6 +8,7 @@ use crate::{
     services::{datagram::Counts, faults::Faults},
     upstream::{live::PeerLive, pool::Pool},
 };
+use anyproxy_module_api::abi::net::Addr;
 use std::{
     fmt::{Display, Write},
     sync::atomic::Ordering::Relaxed,
@@ -228,9 +229,10 @@ pub fn peers<'p>(out: &mut String, peers: impl IntoIterator<Item = &'p PeerLive>
     if peers.is_empty() {
         return;
     }
-    let addresses: Vec<_> = peers.iter().map(|p| p.addr.to_string()).collect();
+    // What stands in for a line with variables has its text alone.
+    let address = |n: usize| if peers[n].addr == Addr::NONE { &*peers[n].host } else { &*peers[n].addr_text };
     let labels =
-        |n: usize| [("upstream", &*peers[n].upstream), ("peer", &*addresses[n]), ("protocol", &*peers[n].connector)];
+        |n: usize| [("upstream", &*peers[n].upstream), ("peer", address(n)), ("protocol", &*peers[n].connector)];
     let mut each = |name: &str, kind, help: &str, value: &dyn Fn(&PeerLive) -> u64| {
         let mut family = Family::new(out, name, kind, help);
         for (n, peer) in peers.iter().enumerate() {

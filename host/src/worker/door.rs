@@ -1,7 +1,7 @@
 //! The listening socket of an accept loop, until it is shut.
 
-use crate::services::stream::ListenSocket;
-use anyproxy_module_api::abi::net::Addr;
+use crate::services::{net, stream::ListenSocket};
+use anyproxy_module_api::abi::{bytes::Str, net::Addr};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -49,13 +49,16 @@ impl Door {
 #[derive(Debug)]
 struct Socket {
     listening: ListenSocket,
-    /// Its address, unless that is a wildcard: then each connection's own is asked for.
+    /// Its address or path, unless that is a wildcard: then each connection's own is asked for.
     at: Option<Addr>,
 }
 
 impl Socket {
     fn new(socket: socket2::Socket) -> io::Result<Self> {
-        let at = socket.local_addr()?.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+        let at = socket.local_addr()?;
+        let path = || path_of(&at).map(|p| Addr::unix(net::interned(Str::new(p))));
+        let ip = at.as_socket().filter(|a| !a.ip().is_unspecified()).map(Addr::from);
+        let at = ip.or_else(path);
         Ok(Self { listening: ListenSocket::new(socket)?, at })
     }
 
@@ -78,6 +81,18 @@ impl Socket {
         let local = self.local_of(&socket);
         Ok((socket, peer, local))
     }
+}
+
+/// The path of a Unix socket.
+#[cfg(unix)]
+fn path_of(at: &socket2::SockAddr) -> Option<&str> {
+    at.as_pathname()?.to_str()
+}
+
+/// Elsewhere the system does not say it.
+#[cfg(not(unix))]
+fn path_of(_: &socket2::SockAddr) -> Option<&str> {
+    None
 }
 
 /// Takes the queue's connections until there is none, a failure, or more than any queue holds.

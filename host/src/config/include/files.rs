@@ -17,10 +17,15 @@ pub(super) enum Failure {
 /// A file's text, at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
     let other = |e: io::Error| Failure::Other(reason(&e));
-    let file = File::open(path).map_err(other)?;
-    if file.metadata().map_err(other)?.is_dir() {
+    let kind = fs::metadata(path).map_err(other)?.file_type();
+    if kind.is_dir() {
         return Err(Failure::Other("it is a directory".to_owned()));
     }
+    // Not even to be opened: a named pipe waits there for somebody who writes.
+    if !kind.is_file() {
+        return Err(Failure::Other("it is no regular file".to_owned()));
+    }
+    let file = File::open(path).map_err(other)?;
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(other)?;
     if bytes.len() as u64 > limit {

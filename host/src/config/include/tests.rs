@@ -169,3 +169,11 @@ fn mistakes_are_told_as_recorded() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_refused_with_a_way_out() {
+    let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/tmp/\xff\xfe/main.kdl");
+    let said = load(name).expect_err("it is no text").render(Style::PLAIN);
+    assert!(said.contains("is not UTF-8") && said.contains("-c main.kdl"), "{said}");
+}

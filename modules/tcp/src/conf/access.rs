@@ -5,6 +5,9 @@ use anyproxy_module_api::*;
 use std::net::IpAddr;
 
 const UNIX: &[Str<'_>] = &[Str::new("unix")];
+/// Taken from the host's hands: elsewhere it may be false.
+const OUTER: &[ArgDesc] =
+    &[ArgDesc::new("inherit", Kind::Bool, "always true: what a block around denies stays denied")];
 
 directive! {
     /// Clients that are let in.
@@ -18,6 +21,7 @@ directive! {
         .required().repeated().choices(UNIX)])
     .append()
     .inherit(Inherit::Append)
+    .props(OUTER)
     .default("without ip_allow and ip_deny everybody may connect")
     .example("ip_allow \"10.0.0.0/8\" \"2001:db8::/32\"")
 }
@@ -29,6 +33,7 @@ directive! {
         .required().repeated().choices(UNIX)])
     .append()
     .inherit(Inherit::Append)
+    .props(OUTER)
     .default("without ip_allow and ip_deny everybody may connect")
     .example("ip_deny \"192.0.2.0/24\"")
 }
@@ -49,6 +54,13 @@ impl Access {
         for node in nodes {
             let action = if node.name.as_str() == "ip_allow" { Action::Allow } else { Action::Deny };
             last = Some(action);
+            if let Some(inherit) = node.prop("inherit").filter(|v| !v.bool()) {
+                problems.error(
+                    &inherit.span,
+                    "the lines of outer blocks cannot be left out: a nested block would undo what they deny",
+                    "write what is denied to all alone outside, and the rest in each block",
+                );
+            }
             for value in node.args.as_slice() {
                 match network(value, problems) {
                     Some(Who::Unix) => unix = unix.or(last),

@@ -51,6 +51,9 @@ pub enum Outcome {
     Malformed(&'static str),
 }
 
+/// Empty lines that may come first.
+const EMPTY_LINES: usize = 2;
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Reads the first request's head of one connection.
@@ -83,16 +86,19 @@ impl Reader {
     /// `received` is everything since the connection began, and grows from call to call.
     pub fn advance(&mut self, rules: &Rules, received: &[u8]) -> Outcome {
         if self.request.is_none() {
-            // One empty line before the request is tolerated (RFC 9112 §2.2).
-            let start = match received {
-                [b'\r'] => return Outcome::NeedMore,
-                [b'\r', b'\n', rest @ ..] => rest,
-                all => all,
-            };
+            // Empty lines before the request are tolerated (RFC 9112 §2.2), as many as module http does.
+            let mut start = received;
+            for _ in 0..EMPTY_LINES {
+                start = match start {
+                    [b'\r'] => return Outcome::NeedMore,
+                    [b'\r', b'\n', rest @ ..] => rest,
+                    all => all,
+                };
+            }
             if let Some(verdict) = first_bytes(rules, start) {
                 return verdict;
             }
-            // After the empty line both stand behind it for good.
+            // After the empty lines both stand behind them for good.
             self.line = received.len() - start.len();
             self.scanned = self.scanned.max(self.line);
         }

@@ -31,6 +31,8 @@ fn the_host_field_is_found_whatever_its_case_and_place() {
     assert_eq!(head, Head { host: Some("www.example.cn".into()), port: Some(8080), minor_version: 1 });
     assert_eq!(host(b"PUT /a HTTP/1.1\r\nHost:[2001:DB8::1]:80\r\n\r\n").as_deref(), Some("[2001:db8::1]"));
     assert_eq!(host(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(), Some("a"));
+    assert_eq!(host(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(), Some("a"));
+    assert_eq!(read(b"\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), Outcome::NotHttp);
     assert_eq!(host(b"GET / HTTP/1.9\r\nHost: a\r\n\r\n").as_deref(), Some("a"));
 }
 

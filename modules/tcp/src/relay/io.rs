@@ -18,7 +18,7 @@ pub(super) struct Fault {
 /// What is known of one direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
-    /// When bytes last came.
+    /// When bytes last came, or since when they are waited for.
     pub(super) read_ms: u64,
     /// When bytes last were taken, or since when some wait.
     pub(super) write_ms: u64,
@@ -154,7 +154,7 @@ impl Io<'_> {
 }
 
 /// Lets the deadline pass no later than `at`.
-fn arm(session: &Session<Tcp>, at: u64) {
+pub(super) fn arm(session: &Session<Tcp>, at: u64) {
     let now = session.deadline_ms.get();
     if now == 0 || at < now {
         session.deadline_ms.set(at);

@@ -4,7 +4,7 @@
 //! One future, no box inside, no timer: the deadline is one number in the session that the host looks at, set for the
 //! earliest limit and, when it fires, compared with when bytes last moved.
 
-use super::io::{Fault, Io, Marks};
+use super::io::{Fault, Io, Marks, arm};
 use crate::{
     Tcp, conf,
     session::{Direction, state},
@@ -127,7 +127,7 @@ impl<F: Flow> Pump<F> {
             Direction::Upload => (&mut self.client, &mut self.upstream),
             Direction::Download => (&mut self.upstream, &mut self.client),
         };
-        self.marks[n].waiting = false;
+        let waited = std::mem::take(&mut self.marks[n].waiting);
         let mut io = Io {
             from,
             to,
@@ -147,6 +147,15 @@ impl<F: Flow> Pump<F> {
                 Direction::Upload => Who::Client,
                 Direction::Download => Who::Upstream,
             }));
+        }
+        if self.marks[n].waiting && !waited {
+            // Until now the source was not asked: it is silent from now on. When it was asked before, the deadline that was
+            // set then is not later than the one that is due now.
+            self.marks[n].read_ms = now;
+            let limit = conf::of(&self.session).times.recv_ms;
+            if limit != 0 {
+                arm(&self.session, now.saturating_add(limit));
+            }
         }
         if std::mem::take(&mut self.marks[n].moved) {
             self.flows[1 - n].turned();

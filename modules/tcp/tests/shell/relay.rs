@@ -240,6 +240,49 @@ fn a_silent_side_ends_the_session_at_its_recv_timeout_unless_it_ended_before() {
     p.stop();
 }
 
+/// Silence begins when a side is waited for, not with its last bytes: those may have waited here for the other one.
+#[test]
+fn a_side_is_silent_only_while_it_is_waited_for() {
+    for (relay, more) in [("copy", None), ("splice", None), ("shaped", Some(say("stream_delay", "1ms")))] {
+        let limited = || [say("recv_timeout", "2s")].into_iter().chain(more.clone());
+        // The client takes nothing when the first deadline passes; then it has all, and the upstream is silent.
+        let mut p = Pair::new(relay, limited());
+        p.client().send(b"ask");
+        p.client().finish();
+        p.client().window(10);
+        p.upstream.send(&pattern(200_000));
+        p.pass(3_000);
+        assert!(p.run.result().is_none(), "{relay}");
+        p.client().window(1 << 20);
+        p.pass(1_900);
+        assert!(p.run.result().is_none(), "{relay}");
+        p.pass(300);
+        assert!(p.run.result().expect("it ended").is_err());
+        assert_eq!(p.run.session.closed(), "upstream_transfer_timeout");
+        p.stop();
+
+        // What the upstream sent waits here for longer than the limit, while the client speaks.
+        let mut p = Pair::new(relay, limited());
+        p.client().window(10);
+        p.upstream.send(&pattern(200_000));
+        for _ in 0..10 {
+            p.client().send(b"p");
+            p.pass(300);
+        }
+        p.client().window(1 << 20);
+        for _ in 0..6 {
+            p.client().send(b"p");
+            p.pass(300);
+        }
+        assert!(p.run.result().is_none(), "{relay}: it was asked 1.8 s ago");
+        p.client().send(b"p");
+        p.pass(300);
+        assert!(p.run.result().expect("it ended").is_err());
+        assert_eq!(p.run.session.closed(), "upstream_transfer_timeout");
+        p.stop();
+    }
+}
+
 #[test]
 fn a_killed_session_resets_both_sides() {
     let mut p = Pair::new("copy", []);
