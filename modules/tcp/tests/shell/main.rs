@@ -24,9 +24,10 @@ fn local(directives: impl IntoIterator<Item = Directive>) -> ModuleUnderTest<Tcp
 
 /// A relay at work.
 struct Pair {
-    module: ModuleUnderTest<Tcp>,
+    // In this order: what a test that fails leaves goes before the module that it is of.
     run: Running<()>,
     upstream: Peer,
+    module: ModuleUnderTest<Tcp>,
 }
 
 impl Pair {
