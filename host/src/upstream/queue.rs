@@ -14,6 +14,8 @@ pub struct WaitQueue<T> {
     timeout: Duration,
     next: u64,
     waiters: BTreeMap<u64, Waiter<T>>,
+    /// The first one is called, and has not taken its turn yet.
+    called: bool,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ struct Waiter<T> {
 impl<T> WaitQueue<T> {
     /// At most `size` waiters, each for at most `timeout`. Size 0: nobody may wait.
     pub fn new(size: usize, timeout: Duration) -> Self {
-        Self { size, timeout, next: 0, waiters: BTreeMap::new() }
+        Self { size, timeout, next: 0, waiters: BTreeMap::new(), called: false }
     }
 
     /// Takes over other limits. Who waits already stays, for as long as it was told; nobody is admitted until there are fewer
@@ -51,9 +53,18 @@ impl<T> WaitQueue<T> {
         self.waiters.remove(&ticket.0).map(|waiter| waiter.item)
     }
 
-    /// The one that has waited longest.
-    pub fn first(&self) -> Option<&T> {
+    /// The one that has waited longest: it is to take its turn.
+    pub fn call(&mut self) -> Option<&T> {
+        self.called = true;
         self.waiters.first_key_value().map(|(_, waiter)| &waiter.item)
+    }
+
+    /// Whether one that was told may take its turn: not before the first one, if that is called.
+    pub fn takes_turn(&mut self, ticket: Ticket) -> bool {
+        if self.waiters.first_key_value().is_some_and(|(first, _)| *first == ticket.0) {
+            self.called = false;
+        }
+        !self.called
     }
 
     /// The one that came next after `ticket`, which may have left.
@@ -99,8 +110,8 @@ mod tests {
         let (mut queue, tickets) = queue_of(&["a", "b", "c"]);
         assert_eq!(queue.push(ms(0), "d"), None, "it is full");
         for (ticket, name) in tickets.iter().zip(["a", "b", "c"]) {
-            assert_eq!(queue.first(), Some(&name));
-            assert_eq!(queue.first(), Some(&name), "it keeps its place until it leaves");
+            assert_eq!(queue.call(), Some(&name));
+            assert_eq!(queue.call(), Some(&name), "it keeps its place until it leaves");
             assert_eq!(queue.leave(*ticket), Some(name));
         }
         assert!(queue.is_empty());
@@ -113,7 +124,7 @@ mod tests {
         assert_eq!(queue.leave(tickets[0]), None);
         let (third, _) = queue.push(ms(0), "c").expect("room again");
         assert!(!tickets.contains(&third));
-        assert_eq!((queue.first(), queue.len()), (Some(&"b"), 2));
+        assert_eq!((queue.len(), queue.call()), (2, Some(&"b")));
     }
 
     #[test]
@@ -127,15 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn nobody_takes_a_turn_before_the_first_that_is_called() {
+        let (mut queue, tickets) = queue_of(&["a", "b"]);
+        assert!(queue.takes_turn(tickets[1]));
+        queue.call();
+        assert!(!queue.takes_turn(tickets[1]));
+        assert!(queue.takes_turn(tickets[0]) && queue.takes_turn(tickets[1]));
+        queue.call();
+        queue.leave(tickets[0]);
+        assert!(queue.takes_turn(tickets[1]), "it is the first now");
+    }
+
+    #[test]
     fn those_whose_time_is_over_hold_up_nobody() {
         let mut queue = WaitQueue::new(9, ms(100));
         for (at, name) in [(0, "a"), (50, "b")] {
             assert_eq!(queue.push(ms(at), name).map(|(_, until)| until), Some(ms(at + 100)));
         }
         queue.expire(ms(99));
-        assert_eq!(queue.first(), Some(&"a"));
+        assert_eq!(queue.call(), Some(&"a"));
         queue.expire(ms(100));
-        assert_eq!(queue.first(), Some(&"b"));
+        assert_eq!(queue.call(), Some(&"b"));
         queue.expire(ms(9999));
         assert!(queue.is_empty());
     }
@@ -160,7 +183,7 @@ mod tests {
             let (ticket, _) = queue.push(ms(0), n).expect("room");
             queue.leave(ticket);
         }
-        assert_eq!((queue.len(), queue.first()), (1, Some(&0)));
+        assert_eq!((queue.len(), queue.call()), (1, Some(&0)));
     }
 
     #[test]

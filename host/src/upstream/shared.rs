@@ -94,7 +94,13 @@ impl Place<'_> {
     /// Ready when this one may try. It keeps its place, in which it may wait again.
     pub async fn turn(&mut self) {
         self.has_turn = false;
-        self.wake.notified().await;
+        loop {
+            self.wake.notified().await;
+            // Room that came since the first one looked is for that one, which passes on what it cannot use.
+            if locked(&self.shared.queue).takes_turn(self.ticket) {
+                break;
+            }
+        }
         self.has_turn = true;
     }
 
@@ -151,7 +157,7 @@ impl Shared {
             return;
         }
         // Told under the lock: one that leaves meanwhile must see it, to pass it on.
-        if let Some(first) = locked(&self.queue).first() {
+        if let Some(first) = locked(&self.queue).call() {
             first.notify_one();
         }
     }

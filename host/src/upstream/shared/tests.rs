@@ -88,6 +88,18 @@ fn what_one_cannot_use_others_may() {
 }
 
 #[test]
+fn what_comes_after_the_first_has_looked_is_for_the_first() {
+    let shared = with_limits(0, 9);
+    let (mut first, mut second) = (line_up(&shared), line_up(&shared));
+    assert!(is_turn(&mut first));
+    first.pass_on();
+    shared.wake();
+    assert!(!is_turn(&mut second) && is_turn(&mut first));
+    first.pass_on();
+    assert!(is_turn(&mut second));
+}
+
+#[test]
 fn one_that_sleeps_through_its_time_holds_up_nobody() {
     let shared = with_limits(0, 9);
     let first = line_up(&shared);
