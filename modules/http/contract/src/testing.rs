@@ -28,7 +28,7 @@ pub struct FakeHttp(&'static Fake);
 /// A request of the module's own, as a peer would get it.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// `Upstream::number` of whom it went to; `None`: the local's peers.
+    /// `Upstream::number` of whom it went to (`FakeHost::upstream_name`); `None`: the local's peers.
     pub upstream: Option<u32>,
     /// Method, target and headers.
     pub head: FakeHead,
