@@ -42,7 +42,9 @@ fn report_panics(module: &'static str) {
 
 /// What a panic says, and where.
 fn told(info: &PanicHookInfo<'_>) -> String {
-    let text = info.payload_as_str().unwrap_or("something that is no text");
+    let text = info.payload().downcast_ref::<&str>().copied();
+    let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("something that is no text");
     match info.location() {
         Some(at) => format!("panic at {at}: {text}"),
         None => format!("panic: {text}"),

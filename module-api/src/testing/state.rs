@@ -165,6 +165,10 @@ pub(crate) struct State {
     pub(crate) peer_name: RefCell<(String, String, String)>,
     pub(crate) peer_addr: Cell<Addr>,
     pub(crate) lease_keys: RefCell<Vec<String>>,
+    /// Upstreams that directives name, by their numbers.
+    pub(crate) named: RefCell<Vec<String>>,
+    /// Numbers of those that were asked.
+    pub(crate) asked: RefCell<Vec<u32>>,
     pub(crate) outcomes: RefCell<Vec<Outcome>>,
 }
 

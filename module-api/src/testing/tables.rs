@@ -157,6 +157,16 @@ impl FakeHost {
         self.state.outcomes.take()
     }
 
+    /// The upstreams that peers were picked of, since the last call; `None`: the session's own.
+    pub fn picked_of(&self) -> Vec<Option<String>> {
+        self.state.asked.take().into_iter().map(|number| self.upstream_name(number)).collect()
+    }
+
+    /// The name of the upstream that has a number (`Upstream::number`).
+    pub fn upstream_name(&self, number: u32) -> Option<String> {
+        self.state.named.borrow().get(number as usize).cloned()
+    }
+
     /// The keys that peers were picked by, since the last call.
     pub fn pick_keys(&self) -> Vec<String> {
         self.state.lease_keys.take()

@@ -43,10 +43,14 @@ fn read(given: &Given, arg: &ArgDesc, state: &State) -> Result<(i64, String), St
             all.push(t.clone());
             Ok((all.len() as i64 - 1, t.clone()))
         }
-        (
-            Kind::Text | Kind::Path | Kind::Address | Kind::Regex | Kind::Cidr | Kind::Listen | Kind::Upstream,
-            Given::Text(t),
-        ) => Ok((0, t.clone())),
+        (Kind::Upstream, Given::Text(t)) => {
+            let mut all = state.named.borrow_mut();
+            all.push(t.clone());
+            Ok((all.len() as i64 - 1, t.clone()))
+        }
+        (Kind::Text | Kind::Path | Kind::Address | Kind::Regex | Kind::Cidr | Kind::Listen, Given::Text(t)) => {
+            Ok((0, t.clone()))
+        }
         (kind, given) => Err(format!("{given:?} is not a {kind:?}")),
     }
 }

@@ -32,7 +32,7 @@ impl Message {
     /// Says of a request how long its body is now. `None`: whoever sends it says that it comes in chunks.
     pub(crate) fn frame(&mut self, length: Option<u64>) {
         let fields = self.head.fields();
-        let framed = fields.first(Id::ContentLength).or(fields.first(Id::TransferEncoding)).is_some();
+        let framed = fields.first(Id::ContentLength).is_some() || fields.first(Id::TransferEncoding).is_some();
         self.remove_known(Id::ContentLength);
         self.remove_known(Id::TransferEncoding);
         // Without a body only what usually has one says so (RFC 9110 section 8.6).

@@ -45,7 +45,8 @@ async fn attempt() -> Result<Stream, Error> {
     }
 }
 
-pub(super) unsafe extern "C" fn connect(_: *const SessionShared, _upstream: u32) -> LocalFuture<Outcome<Connected>> {
+pub(super) unsafe extern "C" fn connect(_: *const SessionShared, upstream: u32) -> LocalFuture<Outcome<Connected>> {
+    here().asked.borrow_mut().push(upstream);
     LocalFuture::new(async {
         let stream = attempt().await;
         let with_lease = |stream| Connected { stream, lease: give(lease()) };
@@ -58,11 +59,12 @@ pub(super) unsafe extern "C" fn pick_now(_: *const SessionShared) -> Object {
 }
 pub(super) unsafe extern "C" fn pick(
     _: *const SessionShared,
-    _upstream: u32,
+    upstream: u32,
     key: Str<'_>,
     _tried: Slice<'_, u64>,
 ) -> LocalFuture<Outcome<Object>> {
     let state = here();
+    state.asked.borrow_mut().push(upstream);
     state.lease_keys.borrow_mut().push(key.as_str().to_owned());
     let none = state.attempts.borrow().is_empty();
     LocalFuture::new(async move {

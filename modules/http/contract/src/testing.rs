@@ -28,7 +28,7 @@ pub struct FakeHttp(&'static Fake);
 /// A request of the module's own, as a peer would get it.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// `Upstream::number` of whom it went to; `None`: the local's peers.
+    /// `Upstream::number` of whom it went to (`FakeHost::upstream_name`); `None`: the local's peers.
     pub upstream: Option<u32>,
     /// Method, target and headers.
     pub head: FakeHead,
@@ -53,7 +53,8 @@ impl FakeHttp {
     /// When there is no such hook, when it waits for what nothing in the test will do, and where http would end the connection: a body
     /// that is not as long as it says, an answer without a status.
     pub fn hook<M: Module>(&self, module: &ModuleUnderTest<M>, name: &str, exchange: FakeExchange) -> Outcome {
-        self.run(module, self.0.registry().hook(name), exchange)
+        let hook = self.0.registry().hook(name);
+        self.run(module, hook, exchange)
     }
 
     /// The same with a handler for `http_router`.
@@ -61,7 +62,8 @@ impl FakeHttp {
     /// # Panics
     /// As [`FakeHttp::hook`].
     pub fn handler<M: Module>(&self, module: &ModuleUnderTest<M>, name: &str, exchange: FakeExchange) -> Outcome {
-        self.run(module, self.0.registry().handler(name), exchange)
+        let handler = self.0.registry().handler(name);
+        self.run(module, handler, exchange)
     }
 
     /// Whether the hook has a part in exchanges of the block that the module stands in (`ModuleUnderTest::select`).

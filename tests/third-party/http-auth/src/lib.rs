@@ -136,3 +136,6 @@ impl Handler<HttpAuth> for RelayTo {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,9 @@ pub(super) struct Registry {
     pub(super) handlers: Vec<&'static Registered>,
 }
 
+/// Answers to come: status, header lines and body.
+type Prepared = VecDeque<(u16, Vec<u8>, Vec<u8>)>;
+
 /// The module behind the fake's table.
 #[derive(Debug, Default)]
 pub(super) struct Fake {
@@ -28,7 +31,7 @@ pub(super) struct Fake {
     registry: Mutex<Registry>,
     /// By the address of their sessions.
     exchanges: Mutex<HashMap<usize, Parts>>,
-    answers: Mutex<VecDeque<(u16, Vec<u8>, Vec<u8>)>>,
+    answers: Mutex<Prepared>,
     fetches: Mutex<Vec<Fetch>>,
 }
 
@@ -45,7 +48,7 @@ impl Fake {
         lock(&self.registry)
     }
 
-    pub(super) fn answers(&self) -> MutexGuard<'_, VecDeque<(u16, Vec<u8>, Vec<u8>)>> {
+    pub(super) fn answers(&self) -> MutexGuard<'_, Prepared> {
         lock(&self.answers)
     }
 
