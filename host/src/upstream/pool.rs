@@ -70,6 +70,8 @@ pub struct Pool {
     pub balancer_name: String,
     /// The balancer and its module; `None`: the host's own, for a single line.
     pub balancer: Option<(u16, BalancerPoint)>,
+    /// The template of what its balancer hashes, by `balancer_key`; `None`: the client's address.
+    pub key: Option<u32>,
     /// Its lines.
     pub lines: Vec<Line>,
     /// Whether the address of one is rendered for each session.
@@ -169,6 +171,7 @@ impl Pool {
             scope: up.scope,
             balancer_name,
             balancer,
+            key: node("balancer_key").and_then(|n| n.arg(0)).map(|v| v.num as u32),
             has_templates: lines.iter().any(|l: &Line| l.template.is_some()),
             lines,
             set: ArcSwap::default(),
@@ -240,7 +243,7 @@ impl Pool {
         let mut members = Vec::new();
         for (n, (line, list)) in self.lines.iter().zip(&addresses).enumerate() {
             for addr in list {
-                let text = if line.template.is_some() { line.text.clone() } else { addr.to_string() };
+                let text = if addr.is_none() { line.text.clone() } else { addr.to_string() };
                 let live = process().peers.get(&PeerSpec {
                     id: peer_id(&self.name, line.connector.name.as_str(), &text),
                     line: line.id,

@@ -97,7 +97,7 @@ impl WorkerGen {
 
     /// A pool by its number.
     pub fn pool(&self, n: usize) -> Option<&RefCell<PoolWorker>> {
-        let made = || RefCell::new(PoolWorker::new(&self.cycle.pools[n], &self.cycle));
+        let made = || RefCell::new(PoolWorker::new(&self.cycle.pools[n], self));
         self.pools.get(n).map(|pool| pool.get_or_init(made))
     }
 

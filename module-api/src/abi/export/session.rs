@@ -168,7 +168,8 @@ impl<M: Module> Session<M> {
         connect_session(self.raw)
     }
 
-    /// Chooses a peer only: for a module that keeps connections itself.
+    /// Chooses a peer only: for a module that keeps connections itself. `key`: what balancers hash (see `PickCx::key`) where the
+    /// upstream's block has no `balancer_key`; empty: the client's address.
     ///
     /// # Errors
     /// `NoPeer`, or `TimedOut` in the upstream's queue.
