@@ -311,8 +311,8 @@ fn beside_broken(config: &Path) -> PathBuf {
     let dir = config.parent().unwrap_or_else(|| Path::new("."));
     let directives = || text.lines().filter(|l| !l.trim().starts_with("//")).flat_map(|l| l.split(['{', ';']));
     let said = |name: &str| {
-        let value = directives()
-            .find_map(|d| d.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
+        let value =
+            directives().find_map(|d| d.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
         value.map(|v| dir.join(v))
     };
     said("control").unwrap_or_else(|| {

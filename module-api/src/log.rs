@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn what_has_its_quotes_and_what_needs_none_stays() {
-        assert_eq!(fields(|| tracing::warn!(text = "two words", word = %"one", "texts")), r#"text="two words" word=one"#);
+        assert_eq!(
+            fields(|| tracing::warn!(text = "two words", word = %"one", "texts")),
+            r#"text="two words" word=one"#
+        );
         assert_eq!(fields(|| tracing::warn!(said = %r#""a" or "b""#, "two")), r#"said="\"a\" or \"b\"""#);
     }
 }

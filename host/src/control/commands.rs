@@ -240,7 +240,7 @@ impl Control {
             lives.map(|live| (Arc::clone(p), live)).collect::<Vec<_>>()
         };
         let found: Vec<(Arc<Pool>, Arc<PeerLive>)> =
-            pools.flat_map(all).filter(|(_, l)| l.host == peer || l.addr.to_string() == peer).collect();
+            pools.flat_map(all).filter(|(_, l)| l.host == peer || &*l.addr_text == peer).collect();
         if found.is_empty() {
             return Err(format!(
                 "there is no peer {peer}{}",

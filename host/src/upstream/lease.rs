@@ -17,6 +17,7 @@ use crate::{
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{
+    bytes::Str,
     error::{Error, ErrorKind},
     stream::Stream,
     upstream::Outcome,
@@ -36,6 +37,8 @@ pub struct LeaseNote {
     pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
+    /// While a module connects: one more than the stages that were noted before; else 0.
+    pub watched: u32,
 }
 
 impl LeaseNote {
@@ -46,6 +49,19 @@ impl LeaseNote {
         self.first_byte_ns = 0;
         self.tries = 0;
     }
+}
+
+/// An error of a connect with the stage at which its time was over.
+fn explained(e: Error, stage: Option<Str<'static>>) -> Error {
+    match stage.filter(|_| e.kind == ErrorKind::TimedOut) {
+        Some(stage) => Error::new(e.kind, format!("{e}, last stage {stage}")),
+        None => e,
+    }
+}
+
+/// Whoever refuses a connect is the peer, or stands before it: `Permission` is what `peer_allow` says.
+fn theirs(e: Error) -> Error {
+    if e.kind == ErrorKind::Permission { Error::new(ErrorKind::Refused, e.to_string()) } else { e }
 }
 
 /// What a use has handed on to the one that follows it.
@@ -116,12 +132,20 @@ impl Lease {
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         let greeting = self.greeting().inspect_err(|_| self.own_fault = true)?;
         let stream = match self.session.clone() {
-            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await?,
+            Some(session) => {
+                if self.line().connector.connect.is_some() {
+                    session.watch_stages();
+                }
+                let connected = within_session(&session, limit, pin!(self.connect_now(&greeting))).await;
+                let stage = session.watched_stage();
+                connected.map_err(|e| explained(e, stage))
+            }
             None => {
                 let connecting = Box::pin(self.connect_now(&greeting));
-                timers::within(limit, connecting).await.ok_or(Error::bare(ErrorKind::TimedOut))??
+                timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
+        let stream = stream.map_err(theirs)?;
         let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
         if let Some(s) = &self.session {
@@ -255,7 +279,7 @@ impl Lease {
                 Reason::Consecutive(n) => format!("{n} failures in a row"),
                 Reason::Percent(n) => format!("{n}% of its uses failed"),
             };
-            tracing::warn!(upstream = pool.name, peer = %live.addr, "peer ejected: {why}");
+            tracing::warn!(upstream = pool.name, peer = %live.addr_text, "peer ejected: {why}");
         }
     }
 

@@ -289,7 +289,7 @@ impl Upkeep {
         for m in self.pool.set.load().members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.state.ejected.store(0, Relaxed);
             m.live.begins(now);
-            tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
+            tracing::info!(upstream = self.pool.name, peer = %m.live.addr_text, "peer is back after ejection");
             self.pool.shared.wake_one();
         }
     }
@@ -308,11 +308,11 @@ fn apply(upstream: &str, live: &super::live::PeerLive, change: Change, why: &str
     match change {
         Change::Up => {
             live.set_health(now, health::UP);
-            tracing::info!(upstream, peer = %live.addr, "peer is up");
+            tracing::info!(upstream, peer = %live.addr_text, "peer is up");
         }
         Change::Down => {
             live.set_health(now, health::DOWN);
-            tracing::warn!(upstream, peer = %live.addr, "peer is down: {why}");
+            tracing::warn!(upstream, peer = %live.addr_text, "peer is down: {why}");
         }
     }
 }

@@ -14,7 +14,7 @@ pub fn release(shared: &Shared, live: &PeerLive, why: &str) -> bool {
     }
     live.state.ejected.store(0, Relaxed);
     live.begins(now);
-    tracing::info!(upstream = live.upstream, peer = %live.addr, "peer is back: {why}");
+    tracing::info!(upstream = live.upstream, peer = %live.addr_text, "peer is back: {why}");
     shared.wake_one();
     true
 }

@@ -214,6 +214,20 @@ impl<M: Module> Driver<M> {
         point!(self.connectors, name).connect.map(|f| unsafe { f(self.place(conf), ptr::from_ref(r)) })
     }
 
+    /// What a connector, probe or greeting is asked, with these options; `s`: none for a health check. Kept for the process, as
+    /// texts are.
+    pub(crate) fn request(
+        s: Option<&Rc<SessionObject>>,
+        addr: Addr,
+        host: &str,
+        options: SocketOptions,
+    ) -> ConnectRequest<'static> {
+        let (name, port) = host.rsplit_once(':').filter(|_| addr.socket().is_none()).unwrap_or((host, ""));
+        let port = port.parse().unwrap_or(addr.port());
+        let session = s.map_or(ptr::null(), SessionObject::pointer);
+        ConnectRequest::new(addr, interned(name), port, session, Box::leak(Box::new(options)), 0)
+    }
+
     pub(crate) fn probe(
         &self,
         name: &str,
@@ -310,10 +324,10 @@ impl<M: Module> Driver<M> {
         if ok { Ok(out) } else { Err(out) }
     }
 
-    pub(crate) fn balancer(&self, name: &str, seed: u64) -> BalancerObject {
+    pub(crate) fn balancer(&self, name: &str, conf: *const (), seed: u64) -> BalancerObject {
         let p = *point!(self.balancers, name);
         // SAFETY: see above.
-        let data = unsafe { (p.create)(self.inst, seed) };
+        let data = unsafe { (p.create)(self.place(conf), seed) };
         assert!(!data.is_null(), "the balancer's making panicked");
         BalancerObject { data, point: p }
     }
