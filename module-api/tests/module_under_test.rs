@@ -65,7 +65,7 @@ fn a_configuration_is_checked_as_the_host_checks_it() {
         Err(problems) => problems.into_iter().map(|p| p.message).collect::<Vec<_>>().join("; "),
     };
     let time = |v: &str| Block::local().with(Directive::new("all_time").arg(v));
-    assert!(refused(time("5")).contains("not a number with a unit of ms s m h d"));
+    assert!(refused(time("5")).contains("a time needs a unit"));
     assert!(refused(time("2m")).contains("not within"));
     assert!(refused(time("1s").with(Directive::new("all_time").arg("1s"))).contains("twice"));
     assert!(refused(Block::local().with(word("a").prop("how", "c"))).contains("not one of"));
@@ -117,6 +117,9 @@ fn prereads_hooks_variables_functions_and_actions_answer() {
     assert_eq!(m.variable("all_x_abc", &s).as_deref(), Some("abc"));
     assert_eq!((m.variable("all_x_", &s), m.variable("none", &s)), (None, None));
     assert_eq!(m.function("upper", &["abc"]).as_deref(), Some("ABC"));
+    assert_eq!(m.function("upper", &["abc", "d"]).as_deref(), Some("ABCd"), "what may be left out");
+    assert_eq!(m.action("slow", "x"), Ok("x false".to_owned()));
+    assert_eq!(m.action("slow", ""), Err("of what?".to_owned()));
     assert_eq!(m.action("", ""), Ok("{}".to_owned()));
     assert_eq!(m.action("", "x"), Err("what is x".to_owned()));
     m.stop();

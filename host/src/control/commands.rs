@@ -5,14 +5,20 @@ use crate::{
     config::dump,
     cycle::settings::level_of,
     process::process,
+    services::instance::Instance,
     status,
     upstream::{
         live::{PeerLive, Said},
         pool::Pool,
     },
 };
+use anyproxy_module_api::abi::module::ActionPoint;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Where an answer goes.
+pub(super) type Reply = oneshot::Sender<Result<Value, String>>;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +138,8 @@ impl Control {
                 Ok(json!({ "stopping": true }))
             }
             Request::Check => self.check().await,
-            Request::Module(id, name, args) => self.module(&id, &name, &args),
+            // The loop hands it to `act`.
+            Request::Module(..) => Err("a module's action is asked for on the control socket".to_owned()),
         }
     }
 
@@ -256,7 +263,20 @@ impl Control {
         Ok(json!({ "peers": found.len() }))
     }
 
-    fn module(&self, id: &str, name: &str, args: &str) -> Result<Value, String> {
+    /// Runs a module's action; one that answers later does so beside what else is asked.
+    pub(super) fn act(&self, id: &str, name: &str, args: &str, reply: Reply) {
+        let found = self.action(id, name);
+        let later = found.as_ref().ok().and_then(|(n, i, point)| i.action_later(&self.cycle, *n, point, args));
+        // Whoever asked may have gone.
+        let Some(later) = later else {
+            let _ = reply.send(found.and_then(|(n, i, point)| i.action(&self.cycle, n, point, args)).map(as_json));
+            return;
+        };
+        let task = tokio::spawn(async move { drop(reply.send(later.await.map(as_json))) });
+        self.cycle.note_process_task(task.abort_handle());
+    }
+
+    fn action(&self, id: &str, name: &str) -> Result<(u16, &Instance, &ActionPoint), String> {
         let (n, i) = self
             .cycle
             .modules()
@@ -268,9 +288,13 @@ impl Control {
                 i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
             format!("module {id} has no action {name}; there are: {}", names.join(", "))
         })?;
-        let text = i.action(&self.cycle, n, point, args)?;
-        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        Ok((n, i, point))
     }
+}
+
+/// A module's JSON text, or any other.
+fn as_json(text: String) -> Value {
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 fn log_level(level: Option<&str>, client: Option<std::net::IpAddr>) -> Result<Value, String> {

@@ -193,6 +193,9 @@ impl Control {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Left { epoch, worker }) => self.left(epoch, worker),
+                    Some(Event::Ask(commands::Request::Module(id, name, args), reply)) => {
+                        self.act(&id, &name, &args, reply);
+                    }
                     Some(Event::Ask(request, reply)) => {
                         let answer = self.answer(request).await;
                         // Whoever asked may have gone.

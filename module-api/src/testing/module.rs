@@ -6,7 +6,7 @@ use super::{
     state::{Conf, State},
 };
 use crate::{
-    Addr, Error, Look, LookOut, Module, Route, ScopeKind, Slice, SocketOptions, Str, Stream, Verdict,
+    Addr, Buf, Error, Look, LookOut, Module, Route, ScopeKind, Slice, SocketOptions, Str, Stream, Verdict,
     abi::{
         conf::ScopeView,
         error::Outcome,
@@ -294,12 +294,18 @@ impl<M: Module> ModuleUnderTest<M> {
         self.driver.function(name, args).map(text)
     }
 
-    /// Runs an action (empty name: the module's entry in status).
+    /// Runs an action (empty name: the module's entry in status), one that answers later to its end.
     ///
     /// # Errors
     /// What whoever asked is shown.
     pub fn action(&self, name: &str, args: &str) -> Result<String, String> {
-        self.driver.action(name, args).map(text).map_err(text)
+        match self.driver.action_later(name, args) {
+            Some(later) => {
+                let answer: Result<Buf, Error> = self.host.run(later).into();
+                answer.map(|bytes| text(bytes.to_vec())).map_err(|e| e.to_string())
+            }
+            None => self.driver.action(name, args).map(text).map_err(text),
+        }
     }
 
     /// A new object of balancer `name`, for the selected block.

@@ -65,7 +65,11 @@ impl Module for All {
             .variable::<Word>()
             .variable::<Family>()
             .function::<Upper>();
-        r.action::<Status>().greeting::<Line>().balancer::<Last>("last", "The last one.").datagram_listener::<Drops>();
+        r.action::<Status>()
+            .action_later::<Slow>()
+            .greeting::<Line>()
+            .balancer::<Last>("last", "The last one.")
+            .datagram_listener::<Drops>();
         r.listener::<Shake>().connector::<Dial>().connector::<Relayed>().probe::<Ping>();
     }
     fn create() -> Self {
@@ -205,9 +209,10 @@ pub(crate) struct Upper;
 impl Function for Upper {
     const NAME: &'static str = "upper";
     const DOC: &'static str = "Upper case.";
-    const ARITY: u8 = 1;
+    const ARITY: std::ops::RangeInclusive<u8> = 1..=2;
     fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool {
         out.push(args[0].to_uppercase().as_bytes());
+        out.push(args.get(1).map_or("", |more| more.as_str()).as_bytes());
         true
     }
 }
@@ -218,6 +223,17 @@ impl Action<All> for Status {
     const DOC: &'static str = "Status.";
     fn run(_: &All, args: &str) -> Result<String, String> {
         if args.is_empty() { Ok("{}".to_owned()) } else { Err(format!("what is {args}")) }
+    }
+}
+
+pub(crate) struct Slow;
+impl ActionLater<All> for Slow {
+    const NAME: &'static str = "slow";
+    const DOC: &'static str = "Answers when others had their turn.";
+    async fn run(module: &All, args: String) -> Result<String, String> {
+        yield_now().await;
+        let failed = module.fail.load(std::sync::atomic::Ordering::Relaxed);
+        if args.is_empty() { Err("of what?".to_owned()) } else { Ok(format!("{args} {failed}")) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls a module's table as the host does, with pointers of its own making: the safe face is `testing::ModuleUnderTest`.
 
 use crate::abi::{
-    bytes::{Sink, Slice, Str},
+    bytes::{Buf, Sink, Slice, Str},
     conf::ScopeView,
     error::Outcome,
     export::{Module, init},
@@ -9,7 +9,7 @@ use crate::abi::{
     module::{ConnectRequest, DatagramPoint, Look, LookOut, ModuleDesc, Place, Route, Verdict},
     net::{Addr, SocketOptions},
     stream::Stream,
-    task::LocalFuture,
+    task::{LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
 use crate::{abi::conf::Span, testing::Problem};
@@ -308,12 +308,19 @@ impl<M: Module> Driver<M> {
 
     pub(crate) fn function(&self, name: &str, args: &[&str]) -> Option<Vec<u8>> {
         let p = point!(self.functions, name);
-        assert_eq!(args.len(), usize::from(p.arity), "{name} takes {} arguments", p.arity);
+        let takes = p.arity_min..=p.arity_max;
+        assert!(u8::try_from(args.len()).is_ok_and(|n| takes.contains(&n)), "{name} takes {takes:?} arguments");
         let args: Vec<_> = args.iter().map(|a| Str::new(a)).collect();
         let mut out = Vec::new();
         let mut sink = Sink::to_vec(&mut out);
         // SAFETY: see above.
         unsafe { (p.call)(Slice::new(&args), &raw mut sink) }.then_some(out)
+    }
+
+    /// An action that answers in its own time; `None`: it is one that answers at once.
+    pub(crate) fn action_later(&self, name: &str, args: &str) -> Option<SendFuture<Outcome<Buf>>> {
+        // SAFETY: see above.
+        point!(self.actions, name).later.map(|later| unsafe { later(self.inst, Str::new(args)) })
     }
 
     pub(crate) fn action(&self, name: &str, args: &str) -> Result<Vec<u8>, Vec<u8>> {

@@ -18,7 +18,7 @@ use crate::abi::{
     net::{Addr, SocketOptions},
     session::{Cause, SessionShared, Stage, Who},
     stream::{RawSocket, Stream, StreamVtable},
-    task::{FfiContext, LocalFuture},
+    task::{FfiContext, LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, PeerState, Pick},
 };
 use std::{
@@ -226,13 +226,15 @@ pub(super) fn list(out: &mut Vec<String>) {
         FunctionPoint {
             name: Str,
             doc: Str,
-            arity: u8,
+            arity_min: u8,
+            arity_max: u8,
             call: unsafe extern "C" fn(args: Slice<Str>, *mut Sink) -> bool,
         }
         ActionPoint {
             name: Str,
             doc: Str,
             run: unsafe extern "C" fn(inst: *const (), args: Str, *mut Sink) -> bool,
+            later: Option<unsafe extern "C" fn(inst: *const (), args: Str) -> SendFuture<Outcome<Buf>>>,
         }
         ProvidePoint {
             id: Str,

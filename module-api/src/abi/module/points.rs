@@ -2,13 +2,13 @@
 
 use super::Place;
 use crate::abi::{
-    bytes::{Sink, Slice, Str},
+    bytes::{Buf, Sink, Slice, Str},
     error::Outcome,
     host::Received,
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,
-    task::LocalFuture,
+    task::{LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
 
@@ -295,8 +295,10 @@ pub struct FunctionPoint {
     pub name: Str<'static>,
     /// One line of documentation.
     pub doc: Str<'static>,
-    /// Number of arguments.
-    pub arity: u8,
+    /// Fewest arguments.
+    pub arity_min: u8,
+    /// Most arguments.
+    pub arity_max: u8,
     /// Writes the result.
     pub call: unsafe extern "C" fn(args: Slice<'_, Str<'_>>, *mut Sink<'_>) -> bool,
 }
@@ -311,6 +313,9 @@ pub struct ActionPoint {
     pub doc: Str<'static>,
     /// Takes a JSON text, writes a JSON text. False: what it wrote is the error.
     pub run: unsafe extern "C" fn(inst: *const (), args: Str<'_>, *mut Sink<'_>) -> bool,
+    /// The same in its own time, in place of `run`: the text, or an error whose text is shown. `inst` is there until the future is
+    /// dropped, on the thread that polled it.
+    pub later: Option<unsafe extern "C" fn(inst: *const (), args: Str<'_>) -> SendFuture<Outcome<Buf>>>,
 }
 
 /// A contract that this module offers to others.

@@ -2,6 +2,7 @@
 //! Owns the directive `faulty`; nothing in it grows without bound.
 
 mod mode;
+mod worker;
 
 use anyproxy_module_api::*;
 use mode::{MODES, Mode};
@@ -58,7 +59,7 @@ impl Module for Faulty {
     type Worker = Held;
 
     fn register(registry: &mut Registry<Self>) {
-        registry.handler::<Misbehave>().probe::<Ask>();
+        registry.handler::<Misbehave>().probe::<Ask>().action_later::<worker::Worker>();
     }
 
     fn create() -> Self {
