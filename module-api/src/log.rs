@@ -121,8 +121,7 @@ mod tests {
         }
         let kept = Arc::<Mutex<String>>::default();
         tracing::subscriber::with_default(Keep(kept.clone()), event);
-        let text = kept.lock().expect("nobody panicked").clone();
-        text
+        kept.lock().expect("nobody panicked").clone()
     }
 
     #[test]

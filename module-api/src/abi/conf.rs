@@ -112,6 +112,21 @@ impl<'a> Node<'a> {
         all.into_iter().find(|p| p.name.as_str() == name).map(|p| &p.value)
     }
 
+    /// A property's value where the configuration says it: for what is not the same when left out.
+    pub fn written(&self, name: &str) -> Option<&'a Value<'a>> {
+        self.props.as_slice().iter().find(|p| p.name.as_str() == name).map(|p| &p.value)
+    }
+
+    /// A property's number, in its kind's unit: as written, else its default, else 0.
+    pub fn num(&self, name: &str) -> i64 {
+        self.prop(name).map_or(0, |v| v.num)
+    }
+
+    /// A property's text: as written, else its default, else empty.
+    pub fn text(&self, name: &str) -> &'a str {
+        self.prop(name).map_or("", |v| v.text.as_str())
+    }
+
     /// The last directive `name` of the block.
     pub fn child(&self, name: &str) -> Option<&'a Self> {
         self.children.as_slice().iter().rev().find(|c| c.name.as_str() == name)

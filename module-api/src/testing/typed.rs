@@ -71,6 +71,9 @@ fn read(given: &Given, arg: &ArgDesc, state: &State) -> Result<(i64, String), St
 
 /// A text of this shape.
 fn shape(read: Result<(), Wrong>, text: &str) -> Result<(i64, String), String> {
-    let said = |wrong: Wrong| wrong.help.map_or(wrong.message.clone(), |help| format!("{}; {help}", wrong.message));
+    let said = |wrong: Wrong| match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.message),
+        None => wrong.message,
+    };
     read.map(|()| (0, text.to_owned())).map_err(said)
 }

@@ -223,7 +223,7 @@ impl<M: Module> Driver<M> {
         options: SocketOptions,
     ) -> ConnectRequest<'static> {
         let (name, port) = host.rsplit_once(':').filter(|_| addr.socket().is_none()).unwrap_or((host, ""));
-        let port = port.parse().unwrap_or(addr.port());
+        let port = port.parse().unwrap_or_else(|_| addr.port());
         let session = s.map_or(ptr::null(), SessionObject::pointer);
         ConnectRequest::new(addr, interned(name), port, session, Box::leak(Box::new(options)), 0)
     }
