@@ -299,7 +299,7 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
     let options = Options { config: config.to_owned(), control: None, hot: None };
     let settings = include::load(config)
         .ok()
-        .and_then(|d| config::load(&config::common_only(&d), &[]).ok())
+        .and_then(|d| config::load(&config::common_only(&d, &["control", "pid"]), &[]).ok())
         .map(|(tree, _)| Settings::of(&tree));
     match settings {
         Some(s) => control::socket::path(&options, &s),
@@ -307,13 +307,15 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
     }
 }
 
-/// The same from a file that cannot be read as a configuration: `control` and `pid` as lines of their own still tell.
+/// The same from a file that cannot be read as a configuration: the words `control` and `pid` before a text still tell, but
+/// in a line that is a comment.
 fn beside_broken(config: &Path) -> PathBuf {
     let text = std::fs::read_to_string(config).unwrap_or_default();
     let dir = config.parent().unwrap_or_else(|| Path::new("."));
+    let directives = || text.lines().filter(|l| !l.trim().starts_with("//")).flat_map(|l| l.split(['{', ';']));
     let said = |name: &str| {
         let value =
-            text.lines().find_map(|l| l.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
+            directives().find_map(|d| d.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
         value.map(|v| dir.join(v))
     };
     said("control").unwrap_or_else(|| {

@@ -5,6 +5,10 @@
 //! services do the work. `abi` underneath is the only place with `unsafe` and the only one that crosses images.
 
 pub mod abi;
+/// The examples of the book.
+#[cfg(doctest)]
+#[doc = include_str!("../../doc/src/points.md")]
+mod book {}
 pub mod io;
 mod log;
 mod macros;
@@ -21,9 +25,9 @@ pub use abi::{
     },
     error::{Error, ErrorKind},
     export::{
-        Action, Asked, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint, DatagramListener,
-        Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems, Registry, Relay,
-        Routed, Scope, Session, Variable, is_preparing,
+        Action, ActionLater, Asked, At, BalancerImpl, Connect, Connector, ContractTable, DatagramEndpoint,
+        DatagramListener, Exchange, Function, Greeting, Handler, Hook, Listener, Module, Preread, Probe, Problems,
+        Registry, Relay, Routed, Scope, Session, Variable, is_preparing,
     },
     fd::{AsSocket, BorrowedFile, BorrowedSocket, OwnedSocket},
     host::{PeerInfo, PeerKey, Pool, Received, Resolved, Transmit},

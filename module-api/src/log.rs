@@ -74,9 +74,29 @@ impl Visit for Record {
             let _ = write!(self.message, "{value:?}");
         } else {
             let gap = if self.fields.is_empty() { "" } else { " " };
-            let _ = write!(self.fields, "{gap}{}={value:?}", field.name());
+            let _ = write!(self.fields, "{gap}{}=", field.name());
+            let begins = self.fields.len();
+            let _ = write!(self.fields, "{value:?}");
+            if needs_quotes(&self.fields[begins..]) {
+                let value = self.fields.split_off(begins);
+                let _ = write!(self.fields, "{value:?}");
+            }
         }
     }
+}
+
+/// Whether a value (`%error`, `?list`) would be read as ending before its end. A text's own `Debug` has its quotes already.
+fn needs_quotes(value: &str) -> bool {
+    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    let is_quoted = inner.is_some_and(|inner| {
+        let mut escaped = false;
+        inner.chars().all(|c| {
+            let closes = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            !closes
+        }) && !escaped
+    });
+    !is_quoted && value.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '='))
 }
 
 impl Subscriber for Forward {
@@ -102,4 +122,55 @@ impl Subscriber for Forward {
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an event's fields become.
+    fn fields(event: impl FnOnce()) -> String {
+        use std::sync::{Arc, Mutex};
+        struct Keep(Arc<Mutex<String>>);
+        impl Subscriber for Keep {
+            fn enabled(&self, _: &Metadata<'_>) -> bool {
+                true
+            }
+            fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+                span::Id::from_u64(1)
+            }
+            fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+            fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+            fn event(&self, event: &Event<'_>) {
+                let mut r = Record::default();
+                event.record(&mut r);
+                *self.0.lock().expect("nobody panicked") = r.fields;
+            }
+            fn enter(&self, _: &span::Id) {}
+            fn exit(&self, _: &span::Id) {}
+        }
+        let kept = Arc::<Mutex<String>>::default();
+        tracing::subscriber::with_default(Keep(kept.clone()), event);
+        kept.lock().expect("nobody panicked").clone()
+    }
+
+    #[test]
+    fn a_value_with_a_gap_in_it_is_quoted() {
+        let error = "no route: \"x\" to a=b";
+        assert_eq!(
+            fields(|| tracing::warn!(error = %error, n = 7, "it failed")),
+            r#"error="no route: \"x\" to a=b" n=7"#
+        );
+        assert_eq!(fields(|| tracing::warn!(list = ?[1, 2], "a list")), r#"list="[1, 2]""#);
+        assert_eq!(fields(|| tracing::warn!(line = %"a\nb", "a break")), r#"line="a\nb""#);
+    }
+
+    #[test]
+    fn what_has_its_quotes_and_what_needs_none_stays() {
+        assert_eq!(
+            fields(|| tracing::warn!(text = "two words", word = %"one", "texts")),
+            r#"text="two words" word=one"#
+        );
+        assert_eq!(fields(|| tracing::warn!(said = %r#""a" or "b""#, "two")), r#"said="\"a\" or \"b\"""#);
+    }
 }

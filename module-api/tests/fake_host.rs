@@ -55,7 +55,14 @@ fn tasks_end_abort_and_break_and_say_which() {
     std::panic::set_hook(quiet);
     assert!(!host.run(broken));
     assert!(host.run(spawn(async {})));
-    assert!(host.run(spawn_process(async { sleep(Duration::ZERO).await })));
+    let reads = spawn_process(|| async {
+        sleep(Duration::ZERO).await;
+        // Neither of these futures can be sent.
+        let file = File::open("/a", Open::TRUNCATE).await.expect("it is made");
+        assert_eq!(run(Pool::Blocking, |_| 7).await.expect("it ran"), 7);
+        assert_eq!(file.len().expect("it has one"), 0);
+    });
+    assert!(host.run(reads));
 
     let held = Rc::new(());
     let inside = Rc::clone(&held);

@@ -65,7 +65,7 @@ fn a_configuration_is_checked_as_the_host_checks_it() {
         Err(problems) => problems.into_iter().map(|p| p.message).collect::<Vec<_>>().join("; "),
     };
     let time = |v: &str| Block::local().with(Directive::new("all_time").arg(v));
-    assert!(refused(time("5")).contains("not a number with a unit of ms s m h d"));
+    assert!(refused(time("5")).contains("a time needs a unit"));
     assert!(refused(time("2m")).contains("not within"));
     assert!(refused(time("1s").with(Directive::new("all_time").arg("1s"))).contains("twice"));
     assert!(refused(Block::local().with(word("a").prop("how", "c"))).contains("not one of"));
@@ -117,6 +117,9 @@ fn prereads_hooks_variables_functions_and_actions_answer() {
     assert_eq!(m.variable("all_x_abc", &s).as_deref(), Some("abc"));
     assert_eq!((m.variable("all_x_", &s), m.variable("none", &s)), (None, None));
     assert_eq!(m.function("upper", &["abc"]).as_deref(), Some("ABC"));
+    assert_eq!(m.function("upper", &["abc", "d"]).as_deref(), Some("ABCd"), "what may be left out");
+    assert_eq!(m.action("slow", "x"), Ok("x false".to_owned()));
+    assert_eq!(m.action("slow", ""), Err("of what?".to_owned()));
     assert_eq!(m.action("", ""), Ok("{}".to_owned()));
     assert_eq!(m.action("", "x"), Err("what is x".to_owned()));
     m.stop();
@@ -147,11 +150,36 @@ fn listeners_connectors_and_greetings_meet_the_tests_ends() {
 
     let server = m.host().server(addr("10.0.0.1:80"));
     drop(m.connect("dial", &s, addr("10.0.0.1:80"), "a.test").expect("there is a server"));
+    assert_eq!(s.stages(), ["connected"], "a connector has the session");
     assert_eq!(server.accept().expect("it came").received_text(), "a.test");
     let said = m.greeting("line", &s, addr("10.0.0.1:80"), "a.test");
     assert_eq!(said.as_deref(), Some(&b"192.0.2.1:40000 to a.test\n"[..]));
     assert_eq!(m.greeting("line", &s, addr("10.0.0.1:80"), "nobody"), None);
     drop((run, wrong));
+    m.stop();
+}
+
+#[test]
+fn a_connector_is_stepped_against_a_proxy_that_is_silent_or_speaks() {
+    let m = ModuleUnderTest::<All>::start(&[Block::local().with(word("10.0.0.2:1080"))]);
+    let (s, server) = (m.host().session(), m.host().server(addr("10.0.0.2:1080")));
+    let begin = || {
+        let run = m.connecting("relayed", &s, Addr::NONE, "inside.example:80");
+        m.host().run_until_stalled();
+        let proxy = server.accept().expect("it connected");
+        assert_eq!(proxy.received_text(), "inside.example:80\n", "a name as it is");
+        (run, proxy)
+    };
+    let (mut speaks, proxy) = begin();
+    proxy.send(b"ok");
+    m.host().run_until_stalled();
+    assert!(speaks.result().expect("it ended").is_ok());
+    let (mut silent, _proxy) = begin();
+    m.host().advance(Duration::from_secs(4));
+    assert!(silent.result().is_none(), "it waits");
+    m.host().advance(Duration::from_secs(1));
+    assert_eq!(silent.result().expect("it ended").err().map(|e| e.kind), Some(ErrorKind::TimedOut));
+    drop((speaks, silent));
     m.stop();
 }
 
@@ -193,6 +221,24 @@ fn a_balancer_is_asked_and_told() {
     b.done(0, &well);
     assert_eq!(b.pick(&cx), Pick::None, "a panic is no peer");
     drop(b);
+    m.stop();
+}
+
+#[test]
+fn a_balancer_is_made_for_the_block_of_its_upstream() {
+    let mut m = ModuleUnderTest::<All>::start(&[
+        Block::upstream("few").with(word("one").arg("two")),
+        Block::upstream("fewer").with(word("one")),
+    ]);
+    let states = [1, 2, 3].map(|id| PeerState::new(id, 1));
+    let peers = states.each_ref().map(PeerRef::new);
+    for (block, last) in [(1, 1), (2, 0)] {
+        m.select(block);
+        let mut b = m.balancer("last", 0);
+        let (key, tried) = (Slice::EMPTY, Slice::new(&[0]));
+        let cx = PickCx { peers: Slice::new(&peers), key, tried, version: 1, random: 0, now_ms: 0 };
+        assert_eq!(b.pick(&cx), Pick::Peer(last));
+    }
     m.stop();
 }
 

@@ -44,6 +44,23 @@ fn a_broken_file_still_names_the_process() {
     }
 }
 
+#[test]
+fn what_is_unknown_beside_it_does_not_hide_the_control_socket() {
+    let config = HELLO.replace("@COMMON@", "");
+    let mut proxy = Proxy::builder().config(&config).arg("--control").arg("c.sock").start();
+    proxy.dir().write("where.kdl", "control \"c.sock\"");
+    // Of a module, whose table is not at hand; from another file, so that looking through the text does not find it.
+    let with_include = "include \"where.kdl\"; word_of_a_module 7";
+    proxy.dir().write("main.kdl", HELLO.replace("@COMMON@", with_include));
+    send(&proxy, "check").assert(1, &["word_of_a_module"]);
+    // In one line, in a file that cannot be read.
+    let lines = HELLO.replace("common {\n", "common { ").replace("worker_threads 2\n", "worker_threads 2; ");
+    proxy.dir().write("main.kdl", lines.replace("@COMMON@", "control \"c.sock\"; \"\"\""));
+    send(&proxy, "check").assert(1, &["main.kdl:"]);
+    send(&proxy, "stop").assert(0, &[]);
+    assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+}
+
 fn client_word(proxy: &Proxy) -> Vec<u8> {
     let log = proxy.log();
     let at =

@@ -110,6 +110,27 @@ fn the_last_answer_is_the_clients() {
 }
 
 #[test]
+fn a_balancer_hashes_what_the_request_asks_for() {
+    let all: Vec<_> = (0..3).map(|_| Scripted::new(OK, false)).collect();
+    let peers: String = all.iter().map(|o| format!("proxy_pass_tcp \"{}\"; ", o.addr())).collect();
+    for balancer in ["ip_hash", "ip_hash_active"] {
+        let text = format!("balancer {balancer:?}\nbalancer_key \"${{http_request_uri}}\"\n{peers}");
+        let proxy = upstream("", &text);
+        let counts = || all.iter().map(|o| o.seen().len()).collect::<Vec<_>>();
+        let by_uri = |uri: &str| {
+            let before = counts();
+            assert_eq!(once(&proxy, get(uri)).status, 200);
+            let after = counts();
+            before.iter().zip(&after).position(|(before, after)| before < after).expect("somebody was asked")
+        };
+        let first: Vec<_> = (0..24).map(|n| by_uri(&format!("/{n}?q"))).collect();
+        let again: Vec<_> = (0..24).map(|n| by_uri(&format!("/{n}?q"))).collect();
+        assert_eq!(first, again, "{balancer}: one URI, one peer");
+        assert!(first.iter().any(|n| *n != first[0]), "{balancer}: {first:?}");
+    }
+}
+
+#[test]
 fn each_peer_is_asked_before_one_is_asked_twice() {
     let all: Vec<_> = (0..4).map(|_| Scripted::new(BUSY, false)).collect();
     let peers: String = all.iter().map(|o| format!("proxy_pass_tcp \"{}\"; ", o.addr())).collect();

@@ -1,6 +1,7 @@
 //! Modules as other people build them: loaded, exchanged, listed, and what holds the code that was replaced. One behaviour
 //! a file.
 
+mod actions_that_answer_later;
 mod another_compiler;
 mod contracts_are_brokered;
 mod datagrams_find_their_owner;

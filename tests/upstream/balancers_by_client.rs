@@ -12,8 +12,13 @@ fn peers(proxy: &Proxy) -> Vec<String> {
 }
 
 fn start(balancer: &str, origins: &[harness::Origin]) -> Proxy {
+    start_with(balancer, "", origins)
+}
+
+/// `more` is more of the upstream's block.
+fn start_with(balancer: &str, more: &str, origins: &[harness::Origin]) -> Proxy {
     let lines: String = (0..origins.len()).map(|n| format!("proxy_pass_tcp \"@{n}@\"\n")).collect();
-    let top = format!("upstream \"o\" {{\nbalancer \"{balancer}\"\n{lines}}}");
+    let top = format!("upstream \"o\" {{\nbalancer \"{balancer}\"\n{more}\n{lines}}}");
     with_addresses(net(&top, BY_CLIENT), origins).start()
 }
 
@@ -48,4 +53,19 @@ fn a_peer_that_leaves_moves_its_own_clients_only() {
     proxy.ctl(&["peer", "ready", &gone.to_string()]).assert(0, &[]);
     await_condition(&proxy, gone, "ready");
     assert_eq!(before, peers(&proxy), "and back");
+}
+
+#[test]
+fn by_a_key_in_place_of_the_client() {
+    for balancer in ["ip_hash", "ip_hash_active"] {
+        let origins = named(["a", "b", "c", "d"]);
+        let of = |key: &str| peers(&start_with(balancer, &format!("balancer_key \"{key}\""), &origins));
+        // One listening address, one domain: all are one to it.
+        let one: BTreeSet<_> = of("${local_ip} ${domain}").into_iter().collect();
+        assert_eq!(one.len(), 1, "{balancer}");
+        // A key that comes to nothing is the client's address; a text that differs as it does spreads as well.
+        assert_eq!(of("${remote_domain}"), peers(&start(balancer, &origins)), "{balancer}");
+        let spread: BTreeSet<_> = of("to ${client_ip}").into_iter().collect();
+        assert_eq!(spread.len(), 4, "{balancer}");
+    }
 }

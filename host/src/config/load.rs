@@ -49,9 +49,17 @@ pub fn modules_path(document: &Document) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The document's `common` alone: what can be read without any module.
-pub fn common_only(document: &Document) -> Document {
-    let nodes = document.nodes.iter().filter(|n| n.name == "common").cloned().collect();
+/// The directives `names` of the document's `common` alone. Without those of modules, which only their tables explain, and
+/// without what is wrong with others.
+pub fn common_only(document: &Document, names: &[&str]) -> Document {
+    let common = document.nodes.iter().filter(|n| n.name == "common").cloned();
+    let wanted = |mut node: RawNode| {
+        if let Some(inside) = &mut node.children {
+            inside.retain(|n| names.contains(&n.name.as_str()));
+        }
+        node
+    };
+    let nodes = common.map(wanted).collect();
     Document { sources: document.sources.clone(), nodes, warnings: Diagnostics::default() }
 }
 

@@ -4,12 +4,10 @@ pub mod diagnostic;
 pub mod document;
 pub mod include;
 pub mod reader;
-pub mod units;
 
 #[cfg(test)]
 mod testing;
 
-pub mod address;
 mod build;
 pub mod core;
 pub mod directives;
@@ -21,6 +19,8 @@ pub mod tree;
 mod typed;
 mod validate;
 
+pub use anyproxy_module_api::abi::conf::address;
+use anyproxy_module_api::abi::conf::units;
 pub use load::{Warnings, common_only, load, load_with, modules_path, pre_parse};
 pub use schema::{ModuleDirectives, Schema};
 pub use tree::Tree;

@@ -11,6 +11,7 @@ use super::{
     core,
     diagnostic::{Diagnostic, Diagnostics, did_you_mean},
     document::RawNode,
+    typed::{Typer, nonsense},
 };
 
 /// What one module declares.
@@ -83,8 +84,8 @@ pub fn context_names(contexts: Contexts) -> String {
 
 impl Schema {
     /// The host's directives and those of `modules`.
-    /// Fails when two modules declare one directive in one context, when a declaration has no documentation or can
-    /// stand nowhere, when a block names one directive twice, or when two modules have one id.
+    /// Fails when two modules declare one directive in one context, when a declaration has no documentation, can
+    /// stand nowhere or makes no sense (a default that cannot be read), when a block names one directive twice, or when two modules have one id.
     pub fn new(modules: &[ModuleDirectives]) -> Result<Self, Diagnostics> {
         let mut all = vec![Module { id: core::ID.to_owned(), descs: core::directives(), datagram_points: Vec::new() }];
         let mut wrong = Diagnostics::default();
@@ -106,6 +107,14 @@ impl Schema {
                 schema.check(entry, &mut wrong);
                 schema.by_name.entry(desc.name.as_str()).or_default().push(entry);
             }
+        }
+        if !wrong.has_errors() {
+            let sources = Vec::new();
+            let mut typer = Typer::new(&schema, &sources);
+            for (module, of) in schema.modules.iter().enumerate() {
+                of.descs.iter().for_each(|desc| typer.try_defaults(Entry { module: module as u16, desc }));
+            }
+            wrong.append(typer.wrong);
         }
         if wrong.has_errors() { Err(wrong) } else { Ok(schema) }
     }
@@ -234,6 +243,7 @@ fn check_desc(desc: &'static DirectiveDesc, path: &mut Vec<&'static str>, say: &
     if desc.name.is_empty() || desc.doc.trim().is_empty() {
         say("undocumented-directive", format!("\"{at}\" has no name or no documentation"));
     }
+    nonsense(desc).into_iter().for_each(|why| say("bad-directive", format!("\"{at}\": {why}")));
     let args = desc.args.as_slice();
     for (n, arg) in args.iter().chain(desc.props.as_slice()).enumerate() {
         if arg.name.is_empty() || arg.doc.trim().is_empty() {

@@ -1,8 +1,10 @@
 //! One directive: from the node as written to the node as modules see it, by its declaration.
 //! Knows arguments, properties and plain blocks; nothing of the tree's blocks or of inheritance.
 
+mod defaults;
 mod values;
 
+pub(super) use defaults::nonsense;
 pub(super) use values::{bounds, words};
 
 use std::{
@@ -37,6 +39,8 @@ pub(super) struct Typer<'a> {
     files: Vec<File<'a>>,
     template_ids: HashMap<Str2, u32>,
     regexes: HashMap<String, Option<Regex>>,
+    /// By directive and file.
+    defaults: HashMap<(usize, u32), defaults::Defaults>,
 }
 
 /// A template's text as a key; it lives in the arena.
@@ -85,6 +89,7 @@ impl<'a> Typer<'a> {
             files,
             template_ids: HashMap::new(),
             regexes: HashMap::new(),
+            defaults: HashMap::new(),
         }
     }
 
@@ -93,10 +98,9 @@ impl<'a> Typer<'a> {
         let args = self.args(entry, raw);
         let props = self.props(entry, raw);
         let (args, (props, alone)) = (args?, props?);
-        Some(Flat {
-            node: Node { name: entry.desc.name, args, props, children: Slice::EMPTY, span: self.span(raw.place) },
-            alone,
-        })
+        let [arg_defaults, defaults] = self.defaults(entry, core::implied_props(entry.desc), raw.place);
+        let (name, children, span) = (entry.desc.name, Slice::EMPTY, self.span(raw.place));
+        Some(Flat { node: Node { name, args, props, children, span, arg_defaults, defaults }, alone })
     }
 
     /// Types `raw` with its block, for directives whose block is their own.

@@ -9,12 +9,14 @@ use crate::{
     config::{diagnostic::Diagnostics, dump},
     cycle::settings::level_of,
     process::process,
+    services::instance::Instance,
     status,
     upstream::{
         live::{PeerLive, Said},
         pool::Pool,
     },
 };
+use anyproxy_module_api::abi::module::ActionPoint;
 use serde_json::{Value, json};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -139,7 +141,7 @@ impl Control {
                 self.stop_now = true;
                 Ok(json!({ "stopping": true }))
             }
-            Request::Module(id, name, args) => self.module(&id, &name, &args),
+            Request::Module(id, name, args) => return self.act(&id, &name, &args, asker),
         };
         asker.tell(answer);
     }
@@ -254,7 +256,7 @@ impl Control {
             lives.map(|live| (Arc::clone(p), live)).collect::<Vec<_>>()
         };
         let found: Vec<(Arc<Pool>, Arc<PeerLive>)> =
-            pools.flat_map(all).filter(|(_, l)| l.host == peer || l.addr.to_string() == peer).collect();
+            pools.flat_map(all).filter(|(_, l)| l.host == peer || &*l.addr_text == peer).collect();
         if found.is_empty() {
             return Err(format!(
                 "there is no peer {peer}{}",
@@ -270,7 +272,18 @@ impl Control {
         Ok(json!({ "peers": found.len() }))
     }
 
-    fn module(&self, id: &str, name: &str, args: &str) -> Result<Value, String> {
+    /// Runs a module's action; one that answers later does so beside what else is asked.
+    pub(super) fn act(&self, id: &str, name: &str, args: &str, asker: Asker) {
+        let found = self.action(id, name);
+        let later = found.as_ref().ok().and_then(|(n, i, point)| i.action_later(&self.cycle, *n, point, args));
+        let Some(later) = later else {
+            return asker.tell(found.and_then(|(n, i, point)| i.action(&self.cycle, n, point, args)).map(as_json));
+        };
+        let task = tokio::spawn(async move { asker.tell(later.await.map(as_json)) });
+        self.cycle.note_process_task(task.abort_handle());
+    }
+
+    fn action(&self, id: &str, name: &str) -> Result<(u16, &Instance, &ActionPoint), String> {
         let (n, i) = self
             .cycle
             .modules()
@@ -282,9 +295,13 @@ impl Control {
                 i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
             format!("module {id} has no action {name}; there are: {}", names.join(", "))
         })?;
-        let text = i.action(&self.cycle, n, point, args)?;
-        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        Ok((n, i, point))
     }
+}
+
+/// A module's JSON text, or any other.
+fn as_json(text: String) -> Value {
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 fn log_level(level: Option<&str>, client: Option<std::net::IpAddr>) -> Result<Value, String> {

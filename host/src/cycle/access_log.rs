@@ -212,7 +212,7 @@ impl Spec {
                 size: node.prop("buffer").map_or(default.size, |v| v.size() as usize),
                 flush: node.prop("flush").map_or(default.flush, |v| Some(v.time())),
             }),
-            format: match (json_line::fields(node), node.prop("format")) {
+            format: match (json_line::fields(node), node.written("format")) {
                 (Some(fields), _) => Format::Json(fields),
                 (None, Some(format)) => Format::Template(format.num as u32),
                 (None, None) => Format::Default,

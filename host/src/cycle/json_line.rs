@@ -51,7 +51,7 @@ pub(super) struct Field {
 
 /// The fields of an `access_log`; `None`: its lines are text.
 pub(super) fn fields(log: &Node<'_>) -> Option<Vec<Field>> {
-    let all = log.prop("format").is_some_and(|v| v.text.as_str() == WORD);
+    let all = log.written("format").is_some_and(|v| v.text.as_str() == WORD);
     let own: Vec<Field> = own(log).filter_map(field).collect();
     if !all {
         return (!own.is_empty()).then_some(own);
@@ -86,7 +86,9 @@ pub(super) fn wrong(tree: &Tree) -> Vec<(Span<'static>, String, &'static str)> {
     let mut seen = HashSet::new();
     let logs = tree.scopes().flat_map(|(id, _)| tree.nodes(id, 0)).filter(|n| n.name.as_str() == "access_log");
     for log in logs.filter(|n| seen.insert((n.span.file.as_ptr() as usize, n.span.offset))) {
-        if let (Some(first), Some(format)) = (own(log).next(), log.prop("format").filter(|v| v.text.as_str() != WORD)) {
+        if let (Some(first), Some(format)) =
+            (own(log).next(), log.written("format").filter(|v| v.text.as_str() != WORD))
+        {
             let text = "\"format\" and \"field\" both say what a line is".to_owned();
             let help = "leave format out, or write format=\"json\": the default fields and these";
             found.push((if format.span.line > 0 { format.span } else { first.span }, text, help));

@@ -27,7 +27,7 @@ use crate::{
     template::Template,
     upstream::pool::Pool,
 };
-use anyproxy_module_api::abi::module::{GreetingPoint, HookPoint, Phase, RelayPoint};
+use anyproxy_module_api::abi::module::{ConnectorPoint, GreetingPoint, HookPoint, Phase, RelayPoint};
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU64},
@@ -93,6 +93,13 @@ impl std::fmt::Debug for Cycle {
 }
 
 impl Cycle {
+    /// Connectors that are plain sockets, each with its module, in the order of loading.
+    pub fn plain_connectors(&self) -> impl Iterator<Item = (u16, &ConnectorPoint)> {
+        let modules = self.instances.iter().enumerate().filter_map(|(n, i)| Some((n as u16, i.as_ref()?)));
+        let all = modules.flat_map(|(n, i)| i.desc().connectors.iter().map(move |c| (n, c)));
+        all.filter(|(_, c)| c.connect.is_none())
+    }
+
     /// A module by number. Number 0 is the host itself and has no instance.
     ///
     /// # Panics

@@ -95,6 +95,8 @@ mod tests {
                 args: Slice::EMPTY,
                 props: Slice::EMPTY,
                 children: Slice::EMPTY,
+                arg_defaults: Slice::EMPTY,
+                defaults: Slice::EMPTY,
                 span: Default::default(),
             };
             kept.push((text, arena.nodes(&[node, node])));

@@ -1,9 +1,8 @@
 //! What chooses peers for one pool on one worker: a module's object behind safe methods, or the host's own.
 
-use super::instance::Instance;
 use crate::upstream::{live::PeerLive, turns::Turns};
 use anyproxy_module_api::abi::{
-    module::BalancerPoint,
+    module::{BalancerPoint, Place},
     upstream::{Outcome as PeerOutcome, PeerRef, Pick, PickCx},
 };
 use std::{ptr, sync::Arc};
@@ -46,10 +45,10 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A new one; `None`: it panicked.
-    pub fn create(point: &BalancerPoint, instance: &Instance, seed: u64) -> Option<Self> {
-        // SAFETY: the point belongs to the instance's module.
-        let object = unsafe { (point.create)(instance.as_ptr(), seed) };
+    /// A new one for the upstream of the place; `None`: it panicked.
+    pub fn create(point: &BalancerPoint, place: Place, seed: u64) -> Option<Self> {
+        // SAFETY: the point belongs to the module of the place.
+        let object = unsafe { (point.create)(place, seed) };
         // Made only if there is one: it is given back when it is dropped.
         (!object.is_null()).then(|| Self { point: *point, object })
     }

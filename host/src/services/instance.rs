@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{cycle::Cycle, loader::Image, worker::generation::WorkerGen};
 use anyproxy_module_api::abi::{
-    bytes::{Sink, Str},
+    bytes::{Buf, Sink, Str},
     conf::{ScopeView, Span},
+    error::Error,
     host::Report,
     module::{ActionPoint, HookPoint, Life, ModuleDesc, Place, ProvidePoint},
 };
-use std::{ptr, sync::Arc};
+use std::{future::Future, ptr, sync::Arc};
 
 /// A problem that a module reported.
 #[derive(Clone, Debug)]
@@ -216,6 +217,27 @@ impl Instance {
         let well = unsafe { (point.run)(self.object, Str::new(args), &raw mut sink) };
         let text = String::from_utf8_lossy(&out).into_owned();
         if well { Ok(text) } else { Err(text) }
+    }
+
+    /// Runs an action that answers later, on this loop; `None`: it answers at once ([`Instance::action`]).
+    pub fn action_later(
+        &self,
+        cycle: &Arc<Cycle>,
+        module: u16,
+        point: &ActionPoint,
+        args: &str,
+    ) -> Option<impl Future<Output = Result<String, String>> + Send + use<>> {
+        let _who = enter(Current::on_cycle(cycle, module));
+        // SAFETY: the module's own point and object, which the generation holds that goes along.
+        let future = point.later.map(|later| unsafe { later(self.object, Str::new(args)) })?;
+        let answer = super::tasks::in_name_of(Arc::clone(cycle), module, future);
+        Some(async move {
+            match answer.await.map(Result::<Buf, Error>::from) {
+                Some(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
+                Some(Err(e)) => Err(e.to_string()),
+                None => Err("the module panicked".to_owned()),
+            }
+        })
     }
 
     /// See `HookPoint::applies`.

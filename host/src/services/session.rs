@@ -84,7 +84,7 @@ fn replace(texts: &Texts, to: &RefCell<String>, text: Str<'_>) {
 pub(super) unsafe extern "C" fn domain(s: *const SessionShared) -> Str<'static> {
     // SAFETY: see `of`.
     let s = unsafe { of(s) };
-    // The text stays until it is set anew.
+    // The text stays until the session ends, see `replace`.
     // SAFETY: as `replace` keeps it; the caller reads it while it holds the session.
     s.peek(|texts| unsafe { Str::new(texts.domain.borrow().as_str()).unbound() })
 }

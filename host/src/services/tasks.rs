@@ -138,6 +138,10 @@ pub(super) unsafe extern "C" fn spawn(future: LocalFuture<()>) -> Object {
     let state = Arc::<State>::default();
     let Some(owner) = who.worker_rc().filter(|o| !o.tasks.ending.get()) else {
         // Off the workers, or on a worker whose generation ends: nobody would poll it.
+        if who.worker_rc().is_none() {
+            let module = who.cycle().map_or("-", |c| c.module_id(who.module));
+            tracing::error!(module, "spawn where there is no worker: the task does not run; spawn_process would");
+        }
         drop(future);
         state.finish(2);
         return object(Abort::Here(TaskHandle::OVER), state);
@@ -182,6 +186,46 @@ impl Drop for ProcessTask {
         let _who = enter(Current::on_cycle(&self.cycle, self.module));
         self.future = None;
         self.state.finish(2);
+    }
+}
+
+/// A module's future in its module's name, with its generation; `None`: it panicked.
+struct Named<T> {
+    future: Option<SendFuture<T>>,
+    cycle: Arc<crate::cycle::Cycle>,
+    module: u16,
+}
+
+/// Polls `future` as `module`, whose generation stays for as long.
+pub(super) fn in_name_of<T: Send>(
+    cycle: Arc<crate::cycle::Cycle>,
+    module: u16,
+    future: SendFuture<T>,
+) -> impl Future<Output = Option<T>> + Send {
+    Named { future: Some(future), cycle, module }
+}
+
+impl<T> Future for Named<T> {
+    type Output = Option<T>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = &mut *self;
+        let _who = enter(Current::on_cycle(&this.cycle, this.module));
+        let Some(f) = this.future.as_mut() else { return Poll::Ready(None) };
+        match f.poll_ffi(cx) {
+            FfiPoll::Pending => Poll::Pending,
+            FfiPoll::Ready(value) => Poll::Ready(Some(value)),
+            FfiPoll::Panicked => {
+                super::panicked(&this.cycle, this.module, "an action");
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl<T> Drop for Named<T> {
+    fn drop(&mut self) {
+        let _who = enter(Current::on_cycle(&self.cycle, self.module));
+        self.future = None;
     }
 }
 

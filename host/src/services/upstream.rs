@@ -82,9 +82,8 @@ pub(super) unsafe extern "C" fn lease_pick(
 ) -> LocalFuture<Outcome<Object>> {
     let session = hold(s);
     future(|| {
-        pool(&session, upstream)?;
         let client = session.shared.client.get();
-        let key = if key.is_empty() { client.key().to_vec() } else { key.as_bytes().to_vec() };
+        let key = pick::key(&session, pool(&session, upstream)?, &client, key.as_bytes()).into_owned();
         let tried = tried.as_slice().to_vec();
         Ok(LocalFuture::new(async move {
             match pool(&session, upstream) {
@@ -115,8 +114,8 @@ pub(super) unsafe extern "C" fn lease_instead(
 pub(super) unsafe extern "C" fn lease_pick_now(s: *const SessionShared) -> Object {
     let session = hold(s);
     let lease = guard(|| {
-        let client = session.shared.client.get();
-        pick::pick_now(&session, pool(&session, OWN).ok()?, client.key(), object)
+        let (client, pool) = (session.shared.client.get(), pool(&session, OWN).ok()?);
+        pick::pick_now(&session, pool, &pick::key(&session, pool, &client, &[]), object)
     });
     lease.flatten().unwrap_or(std::ptr::null_mut())
 }

@@ -39,13 +39,25 @@ impl Session {
 
     /// Notes a stage, if any text of the configuration shows stages.
     pub fn stage(&self, name: Str<'static>) {
-        if !self.worker.cycle.notes_stages {
+        if !self.worker.cycle.notes_stages && self.lease.borrow().watched == 0 {
             return;
         }
         let mut stages = self.texts().stages.borrow_mut();
         if stages.len() < STAGES {
             stages.push((name, u32::try_from(self.age().as_micros()).unwrap_or(u32::MAX)));
         }
+    }
+
+    /// Notes stages from now on, until the connect is over that begins.
+    pub fn watch_stages(&self) {
+        let noted = self.peek(|t| t.stages.borrow().len());
+        self.lease.borrow_mut().watched = noted as u32 + 1;
+    }
+
+    /// That connect is over: the last stage that was noted meanwhile.
+    pub fn watched_stage(&self) -> Option<Str<'static>> {
+        let before = std::mem::take(&mut self.lease.borrow_mut().watched).checked_sub(1)?;
+        self.peek(|t| t.stages.borrow().get(before as usize..)?.last().map(|(name, _)| *name))
     }
 
     /// Makes a request id if none came with the session.

@@ -121,7 +121,7 @@ pub fn peer(peer: &PeerLive) -> Value {
     json!({
         // As text: the number has more digits than a JSON number keeps.
         "id": format!("{:016x}", state.id),
-        // What stands in for a line with variables has none.
+        // What stands in for a line with variables has none, and one that is its name.
         "address": (peer.addr != Addr::NONE).then_some(&peer.addr_text),
         "host": peer.host,
         "protocol": peer.connector,
@@ -332,7 +332,7 @@ impl SessionRow {
             listener: session.listener.label.clone(),
             server: session.user().map(|u| u.server.name.clone()),
             domain: session.peek(|t| t.domain.borrow().clone()),
-            upstream: peer.map(|(pool, member)| (pool.name.clone(), member.live.addr.to_string())),
+            upstream: peer.map(|(pool, member)| (pool.name.clone(), member.live.addr_text.to_string())),
             age: session.age(),
             bytes: [
                 shared.client_received.get(),

@@ -3,7 +3,7 @@
 
 use super::{
     lease::{Handed, Lease},
-    pick::{Attempt, attempt, attempt_in, note, pick},
+    pick::{Attempt, attempt, attempt_in, key, note, pick},
     pool::Pool,
     recover, render,
 };
@@ -44,7 +44,7 @@ pub async fn pick_instead(
     tried: &[u64],
 ) -> Result<Lease, Error> {
     let client = session.shared.client.get();
-    let key = client.key();
+    let key = &*key(session, pool, &client, &[]);
     let has_places = held.handed == Handed::Nothing && held.pool == pool.index;
     if !has_places || !Rc::ptr_eq(&held.worker, &session.worker) {
         let lease = pick_another(session, pool, key, tried).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     lease::Lease,
-    pick::{note, pick},
+    pick::{key, note, pick},
     pool::Pool,
 };
 use crate::{process::process, services::timers, session::Session};
@@ -25,6 +25,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     let worker = &session.worker;
     let began = timers::now();
     let client = session.shared.client.get();
+    let key = key(session, pool, &client, &[]);
     if let Some(state) = worker.pool(pool.index) {
         state.borrow_mut().budget.request(began);
     }
@@ -32,7 +33,7 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     let mut last = None;
     loop {
         session.lease.borrow_mut().connects = true;
-        let mut lease = match pick(pool, worker, Some(session), client.key(), &tried).await {
+        let mut lease = match pick(pool, worker, Some(session), &key, &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
             Err(e) if e.kind == ErrorKind::Permission => {
@@ -46,10 +47,11 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             Ok(stream) => return Ok((stream, lease)),
             Err(e) => e,
         };
-        let peer = lease.member.live.addr;
+        let live = Arc::clone(&lease.member.live);
         tried.push(lease.first_chosen().live.state.id);
         lease.finish(&Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 });
-        if let Some(more) = process().error_log.once_a_second(&format!("connect {peer}")) {
+        if let Some(more) = process().error_log.once_a_second(&format!("connect {}", live.addr_text)) {
+            let peer = &live.addr_text;
             tracing::warn!(session = session.shared.id, upstream = pool.name, %peer, more, "connect failed: {error}");
         }
         let now = timers::now();

@@ -112,11 +112,18 @@ impl Drop for Connecting<'_> {
     }
 }
 
-/// What the connector says of its sockets: asked once, as it is its block's.
+/// What the connector says of its sockets: asked once, as it is its block's. One of a module's own goes on from what the plain
+/// ones say of the block: a profile of sockets holds whoever makes them.
 fn options<'a>(line: &'a Line, worker: &WorkerGen) -> &'a SocketOptions {
     line.options.get_or_init(|| {
         let place = worker.place(line.module, worker.cycle.conf(line.scope, line.module));
         let mut options = SocketOptions { source: Addr::NONE, ..SocketOptions::default() };
+        if line.connector.connect.is_some() {
+            for (module, plain) in worker.cycle.plain_connectors() {
+                let place = worker.place(module, worker.cycle.conf(line.scope, module));
+                points::connector_options(plain, place, &mut options);
+            }
+        }
         let _who = enter(Current::on_worker(worker, line.module));
         points::connector_options(&line.connector, place, &mut options);
         options
@@ -141,10 +148,8 @@ pub(super) fn request<'a>(
         Some(_) => member.live.host.rsplit_once(':').map_or("", |(host, _)| host),
         None => &line.host,
     };
-    ConnectRequest {
-        addr: member.live.addr,
-        host: anyproxy_module_api::Str::new(host),
-        session,
-        timeout_ms: u32::try_from(connect_limit(line, worker).as_millis()).unwrap_or(u32::MAX),
-    }
+    let addr = member.live.addr;
+    let port = if addr.is_none() { line.port } else { addr.port() };
+    let timeout_ms = u32::try_from(connect_limit(line, worker).as_millis()).unwrap_or(u32::MAX);
+    ConnectRequest::new(addr, host, port, session, options(line, worker), timeout_ms)
 }

@@ -18,6 +18,7 @@ use crate::{
     worker::generation::WorkerGen,
 };
 use anyproxy_module_api::abi::{
+    bytes::Str,
     error::{Error, ErrorKind},
     stream::Stream,
     upstream::Outcome,
@@ -44,6 +45,8 @@ pub struct LeaseNote {
     pub tries: u32,
     /// A peer is being chosen or connected.
     pub connects: bool,
+    /// While a module connects: one more than the stages that were noted before; else 0.
+    pub watched: u32,
 }
 
 impl LeaseNote {
@@ -55,6 +58,19 @@ impl LeaseNote {
         self.tries = 0;
         self.connects = false;
     }
+}
+
+/// An error of a connect with the stage at which its time was over.
+fn explained(e: Error, stage: Option<Str<'static>>) -> Error {
+    match stage.filter(|_| e.kind == ErrorKind::TimedOut) {
+        Some(stage) => Error::new(e.kind, format!("{e}, last stage {stage}")),
+        None => e,
+    }
+}
+
+/// Whoever refuses a connect is the peer, or stands before it: `Permission` is what `peer_allow` says.
+fn theirs(e: Error) -> Error {
+    if e.kind == ErrorKind::Permission { Error::new(ErrorKind::Refused, e.to_string()) } else { e }
 }
 
 /// What a use has handed on to the one that follows it.
@@ -128,7 +144,14 @@ impl Lease {
         let greeting = self.greeting()?;
         self.note(|note| note.connects = true);
         let connected = match self.session.clone() {
-            Some(session) => within_session(&session, limit, pin!(self.connect_now(&greeting))).await,
+            Some(session) => {
+                if self.line().connector.connect.is_some() {
+                    session.watch_stages();
+                }
+                let connected = within_session(&session, limit, pin!(self.connect_now(&greeting))).await;
+                let stage = session.watched_stage();
+                connected.map_err(|e| explained(e, stage))
+            }
             None => {
                 let connecting = Box::pin(self.connect_now(&greeting));
                 timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
@@ -136,7 +159,7 @@ impl Lease {
         };
         self.note(|note| note.connects = false);
         self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
-        let stream = connected?;
+        let stream = connected.map_err(theirs)?;
         let took = timers::now().saturating_sub(began);
         self.connect_ns = (took.as_nanos() as u64).max(1);
         self.note(|note| note.connect = Some(took));
@@ -271,7 +294,7 @@ impl Lease {
                 Reason::Consecutive(n) => format!("{n} failures in a row"),
                 Reason::Percent(n) => format!("{n}% of its uses failed"),
             };
-            tracing::warn!(upstream = pool.name, peer = %live.addr, "peer ejected: {why}");
+            tracing::warn!(upstream = pool.name, peer = %live.addr_text, "peer ejected: {why}");
         }
     }
 

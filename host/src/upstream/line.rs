@@ -42,7 +42,7 @@ pub struct Line {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Whether the host is a name to resolve.
+    /// Whether the host is a name to resolve. What the connector takes as it is, is none.
     pub is_name: bool,
     /// Of an address with variables: rendered for each session.
     pub template: Option<u32>,
@@ -79,7 +79,10 @@ impl Line {
         let (host, port) = split(&text);
         // What stands in for it in the set is only chosen, never connected.
         let template = peer.template;
-        let is_name = template.is_none() && !text.starts_with("unix:") && text.parse::<SocketAddr>().is_err();
+        let is_name = template.is_none()
+            && connector.resolves
+            && !text.starts_with("unix:")
+            && text.parse::<SocketAddr>().is_err();
         let heartbeat = node("heartbeat").filter(|_| template.is_none()).map(|n| health::Policy {
             interval: time(Some(n), "interval").unwrap_or(Duration::from_secs(10)),
             timeout: time(Some(n), "timeout").unwrap_or(Duration::from_secs(3)),
@@ -141,7 +144,12 @@ impl Line {
         if let Some(path) = self.text.strip_prefix("unix:") {
             return vec![Addr::unix(crate::services::net::interned(Str::new(path)))];
         }
-        self.text.parse::<SocketAddr>().map(|a| vec![a.into()]).unwrap_or_default()
+        match self.text.parse::<SocketAddr>() {
+            Ok(addr) => vec![addr.into()],
+            // The peer is its name.
+            Err(_) if !self.connector.resolves => vec![Addr::NONE],
+            Err(_) => Vec::new(),
+        }
     }
 }
 

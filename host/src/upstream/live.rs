@@ -26,7 +26,7 @@ pub struct PeerLive {
     pub host: String,
     /// The address.
     pub addr: Addr,
-    /// The same as text: logs show it with every line.
+    /// The same as text, or the peer's name where that is all it has: logs show it with every line.
     pub addr_text: Box<str>,
     /// The connector's name.
     pub connector: String,
@@ -111,6 +111,13 @@ pub struct PeerSpec<'a> {
     pub backup: bool,
 }
 
+impl PeerSpec<'_> {
+    /// Its address, or its name where it has none.
+    pub fn shown(&self) -> String {
+        if self.addr.is_none() { self.host.to_owned() } else { self.addr.to_string() }
+    }
+}
+
 impl Peers {
     /// The peer of `spec`: the one that lives, with the configuration's values and what an operator said of this very
     /// line, or a new one.
@@ -122,7 +129,7 @@ impl Peers {
                 upstream: spec.upstream.to_owned(),
                 host: spec.host.to_owned(),
                 addr: spec.addr,
-                addr_text: spec.addr.to_string().into(),
+                addr_text: spec.shown().into(),
                 connector: spec.connector.to_owned(),
                 line: AtomicU64::new(spec.line),
                 usable_since_ms: AtomicU64::new(0),

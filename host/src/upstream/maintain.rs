@@ -298,7 +298,7 @@ impl Upkeep {
         }
         for m in set.members.iter().filter(|m| back.contains(&m.live.state.id)) {
             m.live.begins(now);
-            tracing::info!(upstream = self.pool.name, peer = %m.live.addr, "peer is back after ejection");
+            tracing::info!(upstream = self.pool.name, peer = %m.live.addr_text, "peer is back after ejection");
             self.pool.shared.wake();
         }
     }
@@ -317,11 +317,11 @@ fn apply(upstream: &str, live: &super::live::PeerLive, change: Change, why: &str
     match change {
         Change::Up => {
             live.set_health(now, health::UP);
-            tracing::info!(upstream, peer = %live.addr, "peer is up");
+            tracing::info!(upstream, peer = %live.addr_text, "peer is up");
         }
         Change::Down => {
             live.set_health(now, health::DOWN);
-            tracing::warn!(upstream, peer = %live.addr, "peer is down: {why}");
+            tracing::warn!(upstream, peer = %live.addr_text, "peer is down: {why}");
         }
     }
 }

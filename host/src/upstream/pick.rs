@@ -23,9 +23,11 @@ use crate::{
 use anyproxy_module_api::abi::{
     bytes::Slice,
     error::{Error, ErrorKind},
+    net::Addr,
     upstream::{Pick, PickCx},
 };
 use std::{
+    borrow::Cow,
     pin::pin,
     rc::Rc,
     sync::{
@@ -56,8 +58,9 @@ impl PoolWorker {
     pub fn new(pool: &Pool, worker: &WorkerGen) -> Self {
         let make = || match &pool.balancer {
             Some((module, point)) => {
+                let place = worker.place(*module, worker.cycle.conf(pool.scope, *module));
                 let _who = enter(Current::on_worker(worker, *module));
-                Picker::create(point, worker.cycle.instance(*module), random()).map(Balancer::Module)
+                Picker::create(point, place, random()).map(Balancer::Module)
             }
             None => Some(Balancer::Turns(Turns::default())),
         };
@@ -74,6 +77,19 @@ impl PoolWorker {
     pub fn end(&mut self) {
         self.balancers = [None, None];
     }
+}
+
+/// What a pool's balancer hashes for a session: as `balancer_key` says, where that comes to something; else what is `said`;
+/// else the client's address.
+pub fn key<'a>(session: &Session, pool: &Pool, client: &'a Addr, said: &'a [u8]) -> Cow<'a, [u8]> {
+    if let Some(template) = pool.key {
+        let mut text = Vec::new();
+        session.render(template, false, &mut text);
+        if !text.is_empty() {
+            return Cow::Owned(text);
+        }
+    }
+    Cow::Borrowed(if said.is_empty() { client.key() } else { said })
 }
 
 pub(super) enum Attempt<T> {

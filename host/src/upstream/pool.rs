@@ -72,6 +72,8 @@ pub struct Pool {
     pub balancer_name: String,
     /// The balancer and its module; `None`: the host's own, for a single line.
     pub balancer: Option<(u16, BalancerPoint)>,
+    /// The template of what its balancer hashes, by `balancer_key`; `None`: the client's address.
+    pub key: Option<u32>,
     /// Its lines.
     pub lines: Vec<Line>,
     /// Whether the address of one is rendered for each session.
@@ -167,6 +169,7 @@ impl Pool {
             scope: up.scope,
             balancer_name,
             balancer,
+            key: node("balancer_key").and_then(|n| n.arg(0)).map(|v| v.num as u32),
             has_templates: lines.iter().any(|l: &Line| l.template.is_some()),
             lines,
             set: ArcSwap::default(),
@@ -308,9 +311,9 @@ impl Pool {
 
     fn peer_id(&self, line: &Line, addr: &Addr) -> u64 {
         let connector = line.connector.name.as_str();
-        match line.template {
-            Some(_) => peer_id(&self.name, connector, &line.text),
-            None => peer_id(&self.name, connector, &addr.to_string()),
+        match addr.is_none() {
+            true => peer_id(&self.name, connector, &line.text),
+            false => peer_id(&self.name, connector, &addr.to_string()),
         }
     }
 

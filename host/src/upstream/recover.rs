@@ -13,7 +13,7 @@ pub fn release(shared: &Shared, live: &PeerLive, why: &str) -> bool {
         return false;
     }
     live.begins(now);
-    tracing::info!(upstream = live.upstream, peer = %live.addr, "peer is back: {why}");
+    tracing::info!(upstream = live.upstream, peer = %live.addr_text, "peer is back: {why}");
     shared.wake();
     true
 }

@@ -1,7 +1,11 @@
 //! Configuration as data: what a directive may look like, and what the host read, typed and inherited.
 //! Knows nothing of KDL: the host reads the text, a module sees values.
 
+#[doc(hidden)]
+pub mod address;
 mod directive;
+#[doc(hidden)]
+pub mod units;
 
 pub use directive::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role};
 
@@ -83,23 +87,44 @@ pub struct Node<'a> {
     pub name: Str<'a>,
     /// Arguments in order.
     pub args: Slice<'a, Value<'a>>,
-    /// Properties as written (defaults are not filled in).
+    /// Properties as written.
     pub props: Slice<'a, Prop<'a>>,
     /// The block.
     pub children: Slice<'a, Self>,
     /// Where it stands.
     pub span: Span<'a>,
+    /// What arguments that are left out are, by position; one without a name is none.
+    pub arg_defaults: Slice<'a, Prop<'a>>,
+    /// What properties that are left out are.
+    pub defaults: Slice<'a, Prop<'a>>,
 }
 
 impl<'a> Node<'a> {
-    /// The n-th argument's value.
+    /// The n-th argument's value: as written, else its default ([`ArgDesc::default`]).
     pub fn arg(&self, n: usize) -> Option<&'a Value<'a>> {
-        self.args.as_slice().get(n)
+        let default = || self.arg_defaults.as_slice().get(n).filter(|p| !p.name.is_empty()).map(|p| &p.value);
+        self.args.as_slice().get(n).or_else(default)
     }
 
-    /// A property's value.
+    /// A property's value: as written, else its default ([`ArgDesc::default`]).
     pub fn prop(&self, name: &str) -> Option<&'a Value<'a>> {
+        let all = self.props.as_slice().iter().chain(self.defaults.as_slice());
+        all.into_iter().find(|p| p.name.as_str() == name).map(|p| &p.value)
+    }
+
+    /// A property's value where the configuration says it: for what is not the same when left out.
+    pub fn written(&self, name: &str) -> Option<&'a Value<'a>> {
         self.props.as_slice().iter().find(|p| p.name.as_str() == name).map(|p| &p.value)
+    }
+
+    /// A property's number, in its kind's unit: as written, else its default, else 0.
+    pub fn num(&self, name: &str) -> i64 {
+        self.prop(name).map_or(0, |v| v.num)
+    }
+
+    /// A property's text: as written, else its default, else empty.
+    pub fn text(&self, name: &str) -> &'a str {
+        self.prop(name).map_or("", |v| v.text.as_str())
     }
 
     /// The last directive `name` of the block.

@@ -45,6 +45,11 @@ impl Addr {
         }
     }
 
+    /// Whether it is no address: [`Addr::NONE`].
+    pub const fn is_none(&self) -> bool {
+        self.family == 0
+    }
+
     /// The IP address, if it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.socket().map(|s| s.ip())

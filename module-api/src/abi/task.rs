@@ -113,7 +113,7 @@ impl<T> Future for Answer<T> {
 #[derive(Debug)]
 pub struct SendFuture<T>(LocalFuture<T>);
 
-// SAFETY: `new` only takes `Send` futures.
+// SAFETY: `new` only takes `Send` futures; `made_there` holds something `Send` until it is polled, and then it stays there.
 unsafe impl<T> Send for SendFuture<T> {}
 
 impl<T> SendFuture<T> {
@@ -122,9 +122,47 @@ impl<T> SendFuture<T> {
         Self(LocalFuture::new(future))
     }
 
+    /// One that `make` makes where it is first polled, so that it need not be `Send` itself.
+    ///
+    /// # Safety
+    /// From its first poll on it is polled, and dropped, on one thread.
+    pub(in crate::abi) unsafe fn made_there<F, M>(make: M) -> Self
+    where
+        F: Future<Output = T> + 'static,
+        M: FnOnce() -> F + Send + 'static,
+        T: 'static,
+    {
+        Self(LocalFuture::new(MadeThere::Not(Some(make))))
+    }
+
     /// Polls; a panic on the other side is a value.
     pub fn poll_ffi(&mut self, cx: &mut Context<'_>) -> FfiPoll<T> {
         self.0.poll_ffi(cx)
+    }
+}
+
+/// See `SendFuture::made_there`.
+enum MadeThere<M, F> {
+    /// `None`: it panicked while it was made.
+    Not(Option<M>),
+    Made(Pin<Box<F>>),
+}
+
+// Neither is pinned in it.
+impl<M, F> Unpin for MadeThere<M, F> {}
+
+impl<F: Future, M: FnOnce() -> F> Future for MadeThere<M, F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            match &mut *self {
+                Self::Made(future) => return future.as_mut().poll(cx),
+                Self::Not(make) => {
+                    let make = make.take().expect("a future that panicked is not polled again");
+                    *self = Self::Made(Box::pin(make()));
+                }
+            }
+        }
     }
 }
 

@@ -126,7 +126,8 @@ impl<'a> PeerRef<'a> {
 pub struct PickCx<'a> {
     /// The peers of the tier in question (ordinary ones, or backups when no ordinary one is usable), in file order.
     pub peers: Slice<'a, PeerRef<'a>>,
-    /// Bytes to hash for the `ip_hash` family: the client's address.
+    /// Bytes to hash for algorithms that go by the session: the text of `balancer_key` in the upstream's block, else what the
+    /// caller of [`Session::pick_peer`](crate::Session::pick_peer) said, else the client's address, 4 or 16 bytes.
     pub key: Slice<'a, u8>,
     /// One bit a peer: already tried for this session.
     pub tried: Slice<'a, u64>,

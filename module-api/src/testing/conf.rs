@@ -1,11 +1,11 @@
 //! A configuration for a test, written in Rust: blocks and directives, typed by the module's own table.
 //!
 //! It does what the host does between the text and the module: checks names, contexts, arguments and bounds, fills in
-//! types and units, inherits. It knows no KDL, includes or modules other than the one under test.
+//! types, units and defaults, inherits; a directive of `Role::Peer` opens a block of its own, behind those before it. It knows no KDL, includes or modules other than the one under test.
 
 use super::{state::State, typed::typed};
 use crate::{
-    ArgDesc, Contexts, DirectiveDesc, Inherit, Node, Prop, Repeat, ScopeKind, Slice, Span, Str, Value,
+    ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Slice, Span, Str, Value,
     abi::fake::interned,
 };
 use std::time::Duration;
@@ -148,6 +148,13 @@ impl Block {
     }
 }
 
+/// What any peer's line may say besides, to the host.
+static PEER_PROPS: [ArgDesc; 3] = [
+    ArgDesc::new("weight", Kind::Int, "its share").bounds(1, 65_535),
+    ArgDesc::new("max_connections", Kind::Int, "sessions at one time"),
+    ArgDesc::new("backup", Kind::Bool, "taken when no other is there"),
+];
+
 /// A block as the module will see it.
 pub(crate) struct Compiled {
     pub(crate) kind: ScopeKind,
@@ -201,6 +208,7 @@ impl Compiler<'_> {
     fn block(&mut self, b: &Block, parent: Option<usize>) {
         let span = self.span();
         let mut own: Vec<Node<'static>> = Vec::new();
+        let mut peers = Vec::new();
         for d in &b.directives {
             let desc = self.table.iter().find(|t| t.name.as_str() == d.name);
             let Some(desc) = desc.filter(|t| t.contexts.intersects(contexts(b.kind))) else {
@@ -210,6 +218,10 @@ impl Compiler<'_> {
             if desc.repeat == Repeat::Error && own.iter().any(|n| n.name.as_str() == d.name) {
                 self.errors.push(format!("{:?} twice in {:?}", d.name, b.kind));
             }
+            if desc.role == Role::Peer {
+                peers.push((d, desc));
+                continue;
+            }
             let node = self.node(d, desc);
             own.push(node);
         }
@@ -218,9 +230,31 @@ impl Compiler<'_> {
         nodes.extend(own);
         let me = self.out.len();
         self.out.push(Compiled { kind: b.kind, name: interned(&b.name), nodes, own: says, parent, span });
+        for (d, desc) in peers {
+            self.peer(d, desc, me);
+        }
         for inner in &b.blocks {
             self.block(inner, Some(me));
         }
+    }
+
+    /// The block of a peer: what stands in its line's own, and the line itself, which the block around does not see.
+    fn peer(&mut self, d: &Directive, desc: &DirectiveDesc, around: usize) {
+        let span = self.span();
+        let mut line = d.clone();
+        let mut own = Vec::new();
+        let is_its = |child: &Directive| desc.children.as_slice().iter().any(|t| t.name.as_str() == child.name);
+        line.children.retain(|child| {
+            let any = |t: &&DirectiveDesc| t.name.as_str() == child.name && t.contexts.intersects(Contexts::PEER);
+            let Some(of_any) = self.table.iter().find(any).filter(|_| !is_its(child)) else { return true };
+            own.push((child.clone(), of_any));
+            false
+        });
+        let mut own: Vec<_> = own.into_iter().map(|(child, desc)| self.node(&child, desc)).collect();
+        own.push(self.node(&line, desc));
+        let mut nodes = self.inherited(around, &own);
+        nodes.extend(own);
+        self.out.push(Compiled { kind: ScopeKind::Peer, name: "", nodes, own: true, parent: Some(around), span });
     }
 
     /// What a block has of its parent's. Nothing comes down from the top level: it is the parent object's to tell.
@@ -269,6 +303,7 @@ impl Compiler<'_> {
                 None => self.errors.push(format!("no directive {:?} in the block of {:?}", child.name, d.name)),
             }
         }
+        let (arg_defaults, defaults) = self.defaults(desc, span);
         // Kept for the process, as texts are: a test's configuration is small.
         Node {
             name: Str::new(interned(&d.name)),
@@ -276,14 +311,41 @@ impl Compiler<'_> {
             props: Slice::new(props.leak()),
             children: Slice::new(children.leak()),
             span,
+            arg_defaults: Slice::new(arg_defaults.leak()),
+            defaults: Slice::new(defaults.leak()),
         }
     }
 
+    /// What is left out: arguments by position, one without a name has none, and properties.
+    fn defaults(&mut self, desc: &DirectiveDesc, span: Span<'static>) -> (Vec<Prop<'static>>, Vec<Prop<'static>>) {
+        let mut of = |arg: &ArgDesc| {
+            let given = match arg.default.as_str() {
+                "" => return None,
+                "#true" => Given::Bool(true),
+                "#false" => Given::Bool(false),
+                text if matches!(arg.kind, Kind::Int | Kind::Float) => {
+                    text.parse().map(Given::Number).or_else(|_| text.parse().map(Given::Float)).ok()?
+                }
+                text => Given::Text(text.to_owned()),
+            };
+            let value = self.value(desc.name.as_str(), &given, arg, span)?;
+            Some(Prop { name: arg.name, value })
+        };
+        let none = |arg: &ArgDesc| {
+            let (kind, text) = (arg.kind, Str::EMPTY);
+            Prop { name: Str::EMPTY, value: Value { kind, redacted: false, num: 0, text, span } }
+        };
+        let args = desc.args.as_slice().iter().map(|arg| of(arg).unwrap_or_else(|| none(arg))).collect();
+        (args, desc.props.as_slice().iter().filter_map(of).collect())
+    }
+
     fn props(&mut self, d: &Directive, desc: &DirectiveDesc, span: Span<'static>) -> Vec<Prop<'static>> {
-        let inherit = ArgDesc::new("inherit", crate::Kind::Bool, "Whether the parent's come first.");
+        let inherit = ArgDesc::new("inherit", Kind::Bool, "Whether the parent's come first.");
         let mut props = Vec::new();
         for (name, given) in &d.props {
             let known = desc.props.as_slice().iter().find(|p| p.name.as_str() == name);
+            let known =
+                known.or_else(|| PEER_PROPS.iter().find(|p| desc.role == Role::Peer && p.name.as_str() == name));
             let known = known.or_else(|| (desc.inherit == Inherit::Append && name == "inherit").then_some(&inherit));
             let Some(arg) = known else {
                 self.errors.push(format!("{:?} has no property {name:?}", d.name));

@@ -6,8 +6,13 @@ use super::{
     state::{Conf, State},
 };
 use crate::{
-    Addr, Connect, Error, Look, LookOut, Module, Route, ScopeKind, Slice, SocketOptions, Str, Stream, Verdict,
-    abi::{conf::ScopeView, fake::Driver},
+    Addr, Buf, Error, Look, LookOut, Module, Route, ScopeKind, Slice, SocketOptions, Str, Stream, Verdict,
+    abi::{
+        conf::ScopeView,
+        error::Outcome,
+        fake::{Driver, SessionObject},
+        task::LocalFuture,
+    },
 };
 use std::rc::Rc;
 
@@ -202,7 +207,7 @@ impl<M: Module> ModuleUnderTest<M> {
         self.driver.connector_options(name, self.block())
     }
 
-    /// Connects by connector `name`, to the end of it.
+    /// Connects by connector `name`, to the end of it. Where it takes names as they are: `Addr::NONE`, and `host` with its port.
     ///
     /// # Errors
     /// The connector's.
@@ -216,14 +221,23 @@ impl<M: Module> ModuleUnderTest<M> {
         addr: impl Into<Addr>,
         host: &str,
     ) -> Result<Stream, Error> {
-        let r = request(session, addr.into(), host);
-        match self.driver.connect(name, self.block(), &r) {
-            Some(f) => self.host.run(f).into(),
-            None => {
-                let options = self.connector_options(name);
-                self.host.run(crate::connect(r.addr, &options))
-            }
-        }
+        self.host.run(self.begin(name, &session.0, addr.into(), host)).into()
+    }
+
+    /// The same, to be stepped: it goes on in `FakeHost::run_until_stalled` and `advance`, so that a test plays what the connector
+    /// speaks to (`FakeHost::server`), or lets it wait. `Running::client` is nobody's.
+    pub fn connecting(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Running<Stream> {
+        let (_, client) = self.host.stream();
+        let session = Rc::clone(&session.0);
+        Running::new(self.begin(name, &session, addr.into(), host), FakeSession(session), client)
+    }
+
+    fn begin(&self, name: &str, session: &Rc<SessionObject>, addr: Addr, host: &str) -> LocalFuture<Outcome<Stream>> {
+        let options = self.connector_options(name);
+        let r = Driver::<M>::request(Some(session), addr, host, options);
+        self.driver
+            .connect(name, self.block(), &r)
+            .unwrap_or_else(|| LocalFuture::new(async move { crate::connect(addr, &options).await.into() }))
     }
 
     /// Probe `name` on a new stream to this peer, whose part the test plays as `client`. It has no session; the one that
@@ -231,14 +245,15 @@ impl<M: Module> ModuleUnderTest<M> {
     pub fn probe(&self, name: &str, addr: impl Into<Addr>, host: &str) -> Running<()> {
         let (stream, peer) = self.host.stream();
         let session = self.host.session();
-        let r = Connect { session: std::ptr::null(), ..request(&session, addr.into(), host) };
+        let r = Driver::<M>::request(None, addr.into(), host, SocketOptions::default());
         let f = self.driver.probe(name, self.block(), &r, stream);
         Running::new(f, session, peer)
     }
 
     /// What greeting `name` writes to a peer; `None`: the peer cannot be used.
     pub fn greeting(&self, name: &str, session: &FakeSession, addr: impl Into<Addr>, host: &str) -> Option<Vec<u8>> {
-        self.driver.greet(name, self.block(), &request(session, addr.into(), host))
+        let r = Driver::<M>::request(Some(&session.0), addr.into(), host, SocketOptions::default());
+        self.driver.greet(name, self.block(), &r)
     }
 
     /// Whether preread `name` wants to run here.
@@ -281,17 +296,23 @@ impl<M: Module> ModuleUnderTest<M> {
         self.driver.function(name, args).map(text)
     }
 
-    /// Runs an action (empty name: the module's entry in status).
+    /// Runs an action (empty name: the module's entry in status), one that answers later to its end.
     ///
     /// # Errors
     /// What whoever asked is shown.
     pub fn action(&self, name: &str, args: &str) -> Result<String, String> {
-        self.driver.action(name, args).map(text).map_err(text)
+        match self.driver.action_later(name, args) {
+            Some(later) => {
+                let answer: Result<Buf, Error> = self.host.run(later).into();
+                answer.map(|bytes| text(bytes.to_vec())).map_err(|e| e.to_string())
+            }
+            None => self.driver.action(name, args).map(text).map_err(text),
+        }
     }
 
-    /// A new object of balancer `name`.
+    /// A new object of balancer `name`, for the selected block.
     pub fn balancer(&self, name: &str, seed: u64) -> FakeBalancer {
-        FakeBalancer(self.driver.balancer(name, seed))
+        FakeBalancer(self.driver.balancer(name, self.block(), seed))
     }
 
     /// Starts datagram listener `name`.
@@ -346,8 +367,4 @@ fn configure<M: Module>(
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn request(session: &FakeSession, addr: Addr, host: &str) -> Connect<'static> {
-    Connect { addr, host: Str::new(crate::intern(host)), session: session.0.pointer(), timeout_ms: 0 }
 }

@@ -69,6 +69,12 @@ impl FakeSession {
         self.0.module_holds()
     }
 
+    /// Its generation is retired, as by a reload.
+    pub fn retire(&self) {
+        self.draining.set(1);
+        self.0.wake();
+    }
+
     /// Asks the session to end now, as an operator does.
     pub fn kill_now(&self) {
         self.kill.set(1);

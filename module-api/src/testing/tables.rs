@@ -258,8 +258,11 @@ impl FakeHost {
         self.state.imports.borrow_mut().insert(name.to_owned(), (schema, bytes.to_vec()));
     }
 
-    /// Offers the table of a contract, which must stay valid as long as this host.
-    pub fn provide(&self, id: &str, version: (u16, u16), layout: u64, table: *const ()) {
+    /// Offers the table of a contract.
+    ///
+    /// # Safety
+    /// `table` is what `id`, `version` and `layout` name, and stays valid as long as this host.
+    pub unsafe fn provide(&self, id: &str, version: (u16, u16), layout: u64, table: *const ()) {
         let (major, minor) = version;
         self.state.contracts.borrow_mut().push(Offered { id: id.to_owned(), major, minor, layout, table });
     }

@@ -1,10 +1,13 @@
 //! One value of a test's configuration, read as its kind says: words, units, bounds.
 
 use super::{conf::Given, state::State};
-use crate::{ArgDesc, Kind};
-
-const TIMES: &[(&str, f64)] = &[("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9), ("d", 86_400e9)];
-const SIZES: &[(&str, f64)] = &[("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0), ("B", 1.0)];
+use crate::{
+    ArgDesc, Kind,
+    abi::conf::{
+        address::{self, Wrong},
+        units,
+    },
+};
 
 /// Number and text of a value.
 ///
@@ -21,18 +24,28 @@ pub(crate) fn typed(given: &Given, arg: &ArgDesc, state: &State) -> Result<(i64,
 
 fn read(given: &Given, arg: &ArgDesc, state: &State) -> Result<(i64, String), String> {
     let number = |n: i64| Ok((n, String::new()));
+    if let Given::Text(text) = given
+        && arg.kind != Kind::Choice
+        && arg.choices.iter().any(|word| word.as_str() == text)
+    {
+        // A word in place of a path, address or network.
+        return Ok((0, text.clone()));
+    }
     match (arg.kind, given) {
         (Kind::Bool, Given::Bool(b)) => number((*b).into()),
         (Kind::Int | Kind::Size | Kind::Time | Kind::Rate | Kind::Percent, Given::Number(n)) => number(*n),
         (Kind::Float, Given::Float(f)) => number(f.to_bits().cast_signed()),
         (Kind::Float, Given::Number(n)) => number((*n as f64).to_bits().cast_signed()),
-        (Kind::Size, Given::Text(t)) => number(with_unit(t, SIZES)?),
-        (Kind::Time, Given::Text(t)) => number(with_unit(t, TIMES)?),
-        (Kind::Rate, Given::Text(t)) => {
-            let n = t.strip_suffix("/s").ok_or("a rate ends in /s")?;
-            number(n.parse().or_else(|_| with_unit(n, SIZES))?)
+        (Kind::Size | Kind::Time | Kind::Rate | Kind::Percent, Given::Text(t)) => {
+            let n = match arg.kind {
+                Kind::Size => units::parse_size(t)?,
+                Kind::Time => u64::try_from(units::parse_time(t)?.as_nanos()).unwrap_or(u64::MAX),
+                Kind::Rate => units::parse_rate(t)?,
+                // Hundredths of a percent are a hundred parts in a million each.
+                _ => u64::from(units::parse_percent(t)?) * 100,
+            };
+            number(i64::try_from(n).map_err(|_| format!("{t} is too large"))?)
         }
-        (Kind::Percent, Given::Text(t)) => number(with_unit(t, &[("%", 10_000.0)])?),
         (Kind::Choice, Given::Text(t)) => {
             let at = arg.choices.as_slice().iter().position(|c| c.as_str() == t);
             let at = at.ok_or_else(|| format!("{t:?} is not one of {:?}", arg.choices))?;
@@ -48,21 +61,24 @@ fn read(given: &Given, arg: &ArgDesc, state: &State) -> Result<(i64, String), St
             all.push(t.clone());
             Ok((all.len() as i64 - 1, t.clone()))
         }
-        (Kind::Text | Kind::Path | Kind::Address | Kind::Regex | Kind::Cidr | Kind::Listen, Given::Text(t)) => {
-            Ok((0, t.clone()))
+        (Kind::Address, Given::Text(t)) if !t.contains("${") => shape(address::connect(t), t),
+        (Kind::Listen, Given::Text(t)) => shape(address::listen(t).map(drop), t),
+        (Kind::Cidr, Given::Text(t)) => shape(address::cidr(t), t),
+        (Kind::Regex, Given::Text(t)) => {
+            let source = t.strip_prefix('~').unwrap_or(t);
+            regex::Regex::new(source).map_err(|e| e.to_string())?;
+            Ok((0, source.to_owned()))
         }
+        (Kind::Text | Kind::Path | Kind::Address, Given::Text(t)) => Ok((0, t.clone())),
         (kind, given) => Err(format!("{given:?} is not a {kind:?}")),
     }
 }
 
-fn with_unit(text: &str, units: &[(&str, f64)]) -> Result<i64, String> {
-    if text == "0" {
-        return Ok(0);
-    }
-    let unit =
-        units.iter().find_map(|(u, by)| text.strip_suffix(u).and_then(|n| n.parse::<f64>().ok()).map(|n| n * by));
-    unit.map(|n| n as i64).ok_or_else(|| {
-        let names: Vec<_> = units.iter().map(|u| u.0).collect();
-        format!("{text:?} is not a number with a unit of {}", names.join(" "))
-    })
+/// A text of this shape.
+fn shape(read: Result<(), Wrong>, text: &str) -> Result<(i64, String), String> {
+    let said = |wrong: Wrong| match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.message),
+        None => wrong.message,
+    };
+    read.map(|()| (0, text.to_owned())).map_err(said)
 }

@@ -15,7 +15,7 @@ directive! {
 }
 directive! {
     /// Words, parents first.
-    "all_word", Contexts::MSL,
+    "all_word", Contexts::MSL.or(Contexts::UPSTREAM),
     .args(&[ArgDesc::new("word", Kind::Text, "A word.").required().repeated()])
     .props(&[ArgDesc::new("size", Kind::Size, "A size."), ArgDesc::new("how", Kind::Choice, "How.").choices(&[Str::new("a"), Str::new("b")])])
     .append()
@@ -65,8 +65,12 @@ impl Module for All {
             .variable::<Word>()
             .variable::<Family>()
             .function::<Upper>();
-        r.action::<Status>().greeting::<Line>().balancer::<Last>("last", "The last one.").datagram_listener::<Drops>();
-        r.listener::<Shake>().connector::<Dial>().probe::<Ping>();
+        r.action::<Status>()
+            .action_later::<Slow>()
+            .greeting::<Line>()
+            .balancer::<Last>("last", "The last one.")
+            .datagram_listener::<Drops>();
+        r.listener::<Shake>().connector::<Dial>().connector::<Relayed>().probe::<Ping>();
     }
     fn create() -> Self {
         note("create");
@@ -205,9 +209,10 @@ pub(crate) struct Upper;
 impl Function for Upper {
     const NAME: &'static str = "upper";
     const DOC: &'static str = "Upper case.";
-    const ARITY: u8 = 1;
+    const ARITY: std::ops::RangeInclusive<u8> = 1..=2;
     fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool {
         out.push(args[0].to_uppercase().as_bytes());
+        out.push(args.get(1).map_or("", |more| more.as_str()).as_bytes());
         true
     }
 }
@@ -218,6 +223,17 @@ impl Action<All> for Status {
     const DOC: &'static str = "Status.";
     fn run(_: &All, args: &str) -> Result<String, String> {
         if args.is_empty() { Ok("{}".to_owned()) } else { Err(format!("what is {args}")) }
+    }
+}
+
+pub(crate) struct Slow;
+impl ActionLater<All> for Slow {
+    const NAME: &'static str = "slow";
+    const DOC: &'static str = "Answers when others had their turn.";
+    async fn run(module: &All, args: String) -> Result<String, String> {
+        yield_now().await;
+        let failed = module.fail.load(std::sync::atomic::Ordering::Relaxed);
+        if args.is_empty() { Err("of what?".to_owned()) } else { Ok(format!("{args} {failed}")) }
     }
 }
 
@@ -233,16 +249,17 @@ impl Greeting<All> for Line {
 
 pub(crate) struct Last {
     done: u32,
+    /// Peers of this number and above are not for it: as many as its upstream's block has words, if any.
+    most: usize,
 }
-impl From<u64> for Last {
-    fn from(_: u64) -> Self {
-        Self { done: 0 }
+impl BalancerImpl<All> for Last {
+    fn create(at: At<'_, All>, _: u64) -> Self {
+        let most = if at.conf().words.is_empty() { usize::MAX } else { at.conf().words.len() };
+        Self { done: 0, most }
     }
-}
-impl BalancerImpl for Last {
     fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         assert!(self.done < 2, "as a balancer may");
-        (0..cx.peers.len()).rev().find(|n| cx.can_pick(*n)).map_or(Pick::None, |n| Pick::Peer(n as u32))
+        (0..cx.peers.len().min(self.most)).rev().find(|n| cx.can_pick(*n)).map_or(Pick::None, |n| Pick::Peer(n as u32))
     }
     fn done(&mut self, _: u32, _: &Outcome) {
         self.done += 1;
@@ -284,9 +301,28 @@ impl Listener<All> for Shake {
 pub(crate) struct Dial;
 impl Connector<All> for Dial {
     const NAME: &'static str = "dial";
-    async fn connect(_: At<'_, All>, request: Connect<'_>) -> Result<Stream, Error> {
-        let mut s = connect(request.addr, &SocketOptions::default()).await?;
+    fn options(_: At<'_, All>, options: &mut SocketOptions) {
+        options.backlog = 9;
+    }
+    async fn connect(_: At<'_, All>, session: Option<&Session<All>>, request: Connect<'_>) -> Result<Stream, Error> {
+        assert_eq!(request.options.backlog, 9, "as `options` says");
+        let mut s = connect(request.addr, request.options).await?;
+        session.expect("it is for a session").stage("connected");
         s.write_all(request.host.as_bytes()).await?;
+        Ok(s)
+    }
+}
+
+/// Takes names as they are: says the peer's to a proxy and waits for a word.
+pub(crate) struct Relayed;
+impl Connector<All> for Relayed {
+    const NAME: &'static str = "relayed";
+    const RESOLVES: bool = false;
+    async fn connect(at: At<'_, All>, _: Option<&Session<All>>, request: Connect<'_>) -> Result<Stream, Error> {
+        let proxy = at.conf().words[0].parse::<std::net::SocketAddr>().expect("an address").into();
+        let mut s = connect(proxy, request.options).await?;
+        s.write_all(format!("{}:{}\n", request.host, request.port).as_bytes()).await?;
+        timeout(Duration::from_secs(5), s.read_exact(&mut [0; 2])).await?;
         Ok(s)
     }
 }

@@ -20,7 +20,7 @@ pub mod weight;
 
 pub use algorithm::{Algorithm, NAMES, by_name};
 
-use anyproxy_module_api::{BalancerImpl, Module, Outcome, Pick, PickCx, Problems, Registry, Scope};
+use anyproxy_module_api::{At, BalancerImpl, Module, Outcome, Pick, PickCx, Problems, Registry, Scope};
 
 /// The module: it keeps nothing beside the algorithms' own state, and has no directives: `balancer "name"` is the host's.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ impl Module for Balancer {
             .balancer::<One<weight::Weight>>("weight", "Turns in proportion to the weights, evenly spread.")
             .balancer::<One<round_robin::RoundRobin>>("round_robin", "Equal turns in file order.")
             .balancer::<One<random::Random>>("random", "Drawn afresh each time, by weight.")
-            .balancer::<One<ip_hash::IpHash>>("ip_hash", "By the client's address, over the whole list.")
+            .balancer::<One<ip_hash::IpHash>>("ip_hash", "By `balancer_key`, else the client's address, over the whole list.")
             .balancer::<One<ip_hash_active::IpHashActive>>(
                 "ip_hash_active",
-                "By the client's address, among the peers in use: a change moves as few clients as can be.",
+                "By `balancer_key`, else the client's address, among the peers in use: a change moves as few keys as can be.",
             )
             .balancer::<One<fair::Fair>>("fair", "The peer that is likely to answer first.");
     }
@@ -55,14 +55,12 @@ impl Module for Balancer {
 /// An algorithm as the registry takes it.
 struct One<A>(A);
 
-impl<A: Default> From<u64> for One<A> {
+impl<A: Algorithm + Default + 'static> BalancerImpl<Balancer> for One<A> {
     /// The seed is not needed: each question brings fresh random bits.
-    fn from(_: u64) -> Self {
+    fn create(_: At<'_, Balancer>, _: u64) -> Self {
         Self(A::default())
     }
-}
 
-impl<A: Algorithm + 'static> BalancerImpl for One<A> {
     fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
         self.0.pick(cx)
     }

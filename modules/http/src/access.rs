@@ -113,18 +113,17 @@ impl Access {
     pub(crate) fn new<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Self {
         let mut limits: Vec<Limit> = Vec::new();
         for node in scope.all("http_limit_requests") {
-            let number = |name: &str, default| node.prop(name).map_or(default, |v| v.num);
-            let per = number("per", 1_000_000_000) as f64 / 1e9;
+            let per = node.num("per") as f64 / 1e9;
             let a_second = node.arg(0).map_or(0.0, a_second) / per;
-            if node.prop("per").is_some() && node.arg(0).is_some_and(|v| !v.text.as_str().ends_with("/s")) {
+            if node.written("per").is_some() && node.arg(0).is_some_and(|v| !v.text.as_str().ends_with("/s")) {
                 problems.error(&node.span, "two times for one rate", "leave per= out, or write the rate with /s");
             }
-            let (burst, delay) = (number("burst", 0), node.prop("delay").map(|v| v.num as u32));
+            let (burst, delay) = (node.num("burst"), node.prop("delay").map(|v| v.num as u32));
             let Some(rate) = Rate::per_second(a_second, burst as u32, delay) else {
                 problems.error(&node.span, "this is no rate", "from 1 in 24 hours to 1,000,000 in a second");
                 continue;
             };
-            let (key, status) = (node.prop("key"), number("status", 429) as u16);
+            let (key, status) = (node.written("key"), node.num("status") as u16);
             let text = key.map_or("", |v| v.text.as_str());
             if key.is_some() && text.is_empty() {
                 let help = "leave key= out to count by the client's address";

@@ -125,7 +125,7 @@ impl Forward {
                 problems.error(&value.span, &format!("\"{name}\" cannot stand in a Via"), "a name, or host:port");
                 return None;
             };
-            Some(Via { name: name.into(), lines, most: node.prop("most").map_or(1, |v| v.num as usize) })
+            Some(Via { name: name.into(), lines, most: node.num("most") as usize })
         });
         let (mut own, mut written) = match kind {
             "x" => (ALL, X),

@@ -19,7 +19,7 @@ directive! {
     .props(&[
         ArgDesc::new("body", Kind::Template, "The text; may contain variables, which are not escaped: in HTML none that clients choose, such as `${path}`."),
         ArgDesc::new("file", Kind::Path, "The file, up to 1 MiB."),
-        ArgDesc::new("content_type", Kind::Text, "Media type.").default("text/html for a file, text/plain for a text"),
+        ArgDesc::new("content_type", Kind::Text, "Media type; absent: text/html for a file, text/plain for a text."),
         ArgDesc::new("answer", Kind::Int, "The status that the client gets instead.").bounds(200, 599),
         ArgDesc::new("location", Kind::Template, "The client is sent there: with answer=302, say."),
         ArgDesc::new("proxied", Kind::Bool, "Also in place of what peers answer.").default("#false"),

@@ -124,7 +124,7 @@ fn host(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<&'static str> {
 
 /// Host and port of a peer as in a URL of `http`.
 fn host_of(peer: &Connect<'_>) -> String {
-    let (name, port) = (peer.host.as_str(), peer.addr.socket().map_or(0, |a| a.port()));
+    let (name, port) = (peer.host.as_str(), peer.port);
     let name = if name.contains(':') && !name.starts_with("unix:") { format!("[{name}]") } else { name.to_owned() };
     match port {
         // Of a socket in the file system: it has no name that a Host could hold.

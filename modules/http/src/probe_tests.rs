@@ -61,7 +61,7 @@ fn the_request_names_the_peer_and_closes() {
 fn a_peers_host_is_written_as_in_a_url() {
     let of = |addr: &str, host: &'static str| {
         let addr = addr.parse::<SocketAddr>().map_or(Addr::NONE, Addr::from);
-        host_of(&Connect { addr, host: Str::new(host), session: std::ptr::null(), timeout_ms: 0 })
+        host_of(&Connect::new(addr, host, addr.port(), std::ptr::null(), &SocketOptions::default(), 0))
     };
     assert_eq!(of("10.0.0.1:80", "10.0.0.1"), "10.0.0.1");
     assert_eq!(of("10.0.0.1:81", "a.test"), "a.test:81");

@@ -30,7 +30,7 @@ impl Purge {
     /// # Errors
     /// What is no method.
     pub(crate) fn new(node: &Node<'_>) -> Result<Self, String> {
-        let methods = node.prop("methods").map_or("PURGE", |v| v.text.as_str());
+        let methods = node.text("methods");
         let bad = |m: &&str| Message::default().make_request(m.as_bytes(), b"/").is_err();
         match methods.split_whitespace().find(bad) {
             Some(bad) => Err(format!("{bad:?} is no method")),

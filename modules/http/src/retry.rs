@@ -61,9 +61,9 @@ impl Retry {
             reset: has("reset"),
             timeout: has("timeout"),
             statuses: on.iter().filter_map(|what| what.parse().ok()).collect(),
-            tries: node.prop("tries").map_or(2, |v| v.num as u32),
-            within_ms: node.prop("timeout").map_or(10_000, |v| v.num.unsigned_abs() / 1_000_000),
-            non_idempotent: node.prop("non_idempotent").is_some_and(|v| v.num != 0),
+            tries: node.num("tries") as u32,
+            within_ms: node.num("timeout").unsigned_abs() / 1_000_000,
+            non_idempotent: node.num("non_idempotent") != 0,
         }))
     }
 }

@@ -82,34 +82,33 @@ enum Listing {
 
 impl Static {
     pub(crate) fn new(node: &Node<'_>) -> Result<Self, String> {
-        let text = |name: &str| node.prop(name).map(|v| v.text.as_str());
-        let number = |name: &str, default: i64| node.prop(name).map_or(default, |v| v.num);
-        let index: Vec<_> = text("index").unwrap_or("index.html").split_whitespace().map(str::to_owned).collect();
+        let (text, number) = (|name: &str| node.text(name), |name: &str| node.num(name));
+        let index: Vec<_> = text("index").split_whitespace().map(str::to_owned).collect();
         if let Some(bad) = index.iter().find(|n| path::check_name(n.as_bytes()).is_err()) {
             return Err(format!("\"{bad}\" is no file name"));
         }
         let mut precompressed = Vec::new();
-        for name in text("precompressed").unwrap_or_default().split_whitespace() {
+        for name in text("precompressed").split_whitespace() {
             match Coding::from_name(name.as_bytes()) {
                 Some(c @ (Coding::Gzip | Coding::Brotli | Coding::Zstd)) => precompressed.push(c),
                 _ => return Err(format!("\"{name}\" is none of br, zstd, gzip")),
             }
         }
-        let other = text("default_type").unwrap_or("application/octet-stream");
+        let other = text("default_type");
         is_type(other)?;
-        let own = types(text("types").unwrap_or_default())?;
+        let own = types(text("types"))?;
         Ok(Self {
             types: Arc::new(mime::Types { own, other: other.to_owned() }),
             root: std::path::Path::new(node.arg(0).map_or(".", |v| v.text.as_str())).into(),
             index,
-            listing: [Listing::Off, Listing::Html, Listing::Json][number("listing", 0) as usize],
+            listing: [Listing::Off, Listing::Html, Listing::Json][number("listing") as usize],
             precompressed,
-            charset: number("charset", 1) != 0,
-            directio: number("directio", 0).unsigned_abs(),
+            charset: number("charset") != 0,
+            directio: number("directio").unsigned_abs(),
             how: How {
-                links: [Links::Follow, Links::Beneath, Links::Deny][number("symlinks", 0) as usize],
-                valid_ms: (number("open_files_valid", 1_000_000_000) / 1_000_000).unsigned_abs(),
-                most: number("open_files", 1000) as usize,
+                links: [Links::Follow, Links::Beneath, Links::Deny][number("symlinks") as usize],
+                valid_ms: (number("open_files_valid") / 1_000_000).unsigned_abs(),
+                most: number("open_files") as usize,
             },
         })
     }

@@ -143,7 +143,7 @@ fn does(scope: &Scope<'_, Conf>) -> Option<Does> {
         "websocket_echo" => Some(Does::Echo),
         "websocket_static" => Some(Does::Static {
             text: node.arg(0).map_or(0, |v| v.num as u32),
-            every_ms: node.prop("interval").map_or(0, |v| (v.num / 1_000_000).unsigned_abs()),
+            every_ms: node.num("interval").unsigned_abs() / 1_000_000,
         }),
         "websocket_proxy" => Some(Does::Proxy),
         _ => None,

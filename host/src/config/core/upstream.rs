@@ -15,11 +15,20 @@ pub(super) static PEER_PROPS: [ArgDesc; 3] = [
 const POOL: Contexts = Contexts::UPSTREAM;
 const PEER: Contexts = Contexts::UPSTREAM.or(Contexts::PEER);
 
-pub(super) static TABLE: [DirectiveDesc; 9] = [
+pub(super) static TABLE: [DirectiveDesc; 10] = [
     DirectiveDesc::new("balancer", "How a peer is chosen for a session.\nModules offer the names.", POOL)
         .args(&[ArgDesc::new("name", Kind::Text, "name of a balancer").required()])
         .default("weight; a single line of peers needs none, and its addresses take turns")
         .example("balancer \"round_robin\""),
+    DirectiveDesc::new(
+        "balancer_key",
+        "What balancers hash that choose by the session: `ip_hash`, `ip_hash_active`, and such of other modules.\n\
+         Rendered each time a peer is chosen. Where it comes out empty it is the client's address.",
+        POOL,
+    )
+    .args(&[ArgDesc::new("text", Kind::Template, "text with variables").required()])
+    .default("the client's address")
+    .example("balancer_key \"${http_request_uri}\""),
     DirectiveDesc::new(
         "max_connections",
         "Sessions on the whole pool at one time.\nMore wait in `queue`, if there is one.",

@@ -97,8 +97,12 @@ fn a_pools_directives_hold_for_its_peers() {
         "upstream \"u\" { heartbeat interval=\"1s\"; tcp_config_name \"u\"; proxy_pass_tcp \"a:1\"; proxy_pass_tcp \"b:1\" { heartbeat; }; }",
     );
     let u = tree.upstream("u").expect("it is there");
-    let interval = |n: usize| tree.core(u.peers[n].scope, "heartbeat").and_then(|h| h.prop("interval")).is_some();
-    assert!(interval(0) && !interval(1));
+    let interval = |n: usize| {
+        let heartbeat = tree.core(u.peers[n].scope, "heartbeat").expect("both have one");
+        (heartbeat.prop("interval").map(|v| v.time().as_secs()), heartbeat.props.len())
+    };
+    assert_eq!(interval(0), (Some(1), 1));
+    assert_eq!(interval(1), (Some(10), 0), "its own, with the declared default");
     assert_eq!(seen(&tree, u.peers[0].scope, "tcp"), ["tcp_config_name u", "proxy_pass_tcp a:1"]);
     assert_eq!(seen(&tree, u.scope, "tcp"), ["tcp_config_name u"]);
 }

@@ -36,6 +36,33 @@ fn tables_that_cannot_be_read_are_refused() {
 }
 
 #[test]
+fn declarations_that_make_no_sense_are_refused_with_their_modules_name() {
+    const N: ArgDesc = ArgDesc::new("n", Kind::Int, "n");
+    static BAD: [DirectiveDesc; 6] = [
+        DirectiveDesc::new("default", "D.", Contexts::NET).props(&[ArgDesc::new("t", Kind::Time, "t").default("soon")]),
+        DirectiveDesc::new("bounds", "B.", Contexts::NET).args(&[N.bounds(1, 9).default("10")]),
+        DirectiveDesc::new("twice", "T.", Contexts::NET).props(&[N, N]),
+        DirectiveDesc::new("choice", "C.", Contexts::NET).args(&[ArgDesc::new("how", Kind::Choice, "how")]),
+        DirectiveDesc::new("example", "E.", Contexts::NET).example("example \"open"),
+        DirectiveDesc::new("inner", "I.", Contexts::NET)
+            .children(&[DirectiveDesc::new("in", "I.", Contexts::NET)
+                .args(&[ArgDesc::new("on", Kind::Bool, "on").default("yes")])]),
+    ];
+    for (desc, why) in BAD.iter().zip([
+        "\"t\": \"soon\" is not a time",
+        "10 is out of bounds",
+        "\"n\" is declared twice",
+        "\"how\" is one of some words, and there are none",
+        "its example cannot be read",
+        "\"in\"",
+    ]) {
+        let one: &'static [DirectiveDesc] = std::slice::from_ref(desc);
+        let text = Schema::new(&[ModuleDirectives::new("bad", one)]).expect_err(why).to_string();
+        assert!(text.contains(why) && text.contains("(module bad)"), "{why}: {text}");
+    }
+}
+
+#[test]
 fn one_name_in_two_contexts_is_two_directives() {
     let schema = Schema::new(&modules()).unwrap_or_else(|e| panic!("{e}"));
     let of = |c| schema.find(c, "max_connections").expect("it is there").desc.doc;

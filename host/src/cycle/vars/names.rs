@@ -184,9 +184,11 @@ impl Known {
             let name = point.name.as_str();
             if builtin_names().any(|b| b == name) {
                 owners.errors.push(format!("module {}: the function \"{name}\" is the host's own", from.id));
-            } else if usize::from(point.arity) > MAX_ARGUMENTS {
+            } else if usize::from(point.arity_max) > MAX_ARGUMENTS {
                 let error = format!("module {}: \"{name}\" takes more than {MAX_ARGUMENTS} arguments", from.id);
                 owners.errors.push(error);
+            } else if point.arity_min > point.arity_max {
+                owners.errors.push(format!("module {}: \"{name}\" takes no number of arguments", from.id));
             } else if owners.take("function", name, name.to_owned(), from.id) {
                 self.function_slots.insert(name.into(), self.functions.len() as u32);
                 self.functions.push((module, *point));
@@ -243,7 +245,11 @@ impl Resolver for Names<'_> {
     fn function(&self, name: &str) -> Option<FuncRef> {
         let slot = *self.known.function_slots.get(name)?;
         let (module, point) = self.known.function(slot)?;
-        Some(FuncRef { provider: module.into(), slot, arity: Arity::exactly(point.arity.into()) })
+        Some(FuncRef {
+            provider: module.into(),
+            slot,
+            arity: Arity { min: point.arity_min.into(), max: point.arity_max.into() },
+        })
     }
 
     fn names(&self, each: &mut dyn FnMut(&str)) {

@@ -24,7 +24,7 @@ const fn variable(name: &'static str, prefix: bool) -> VariablePoint {
 }
 
 const fn function(name: &'static str, arity: u8) -> FunctionPoint {
-    FunctionPoint { name: Str::new(name), doc: Str::new("Doc."), arity, call: no_call }
+    FunctionPoint { name: Str::new(name), doc: Str::new("Doc."), arity_min: arity, arity_max: arity, call: no_call }
 }
 
 static FIRST: [VariablePoint; 4] = [

@@ -137,7 +137,9 @@ pub struct ArgDesc {
     pub name: Str<'static>,
     /// One line of documentation.
     pub doc: Str<'static>,
-    /// Default as it would be written; empty: none. For documentation and for `Node::prop`.
+    /// Default as it would be written, texts without their quotes; empty: none. What [`Node::prop`](super::Node::prop) and
+    /// [`Node::arg`](super::Node::arg) say where it is left out, so that it is written once; where the directive is absent, there is
+    /// no node to ask.
     pub default: Str<'static>,
     /// The words of `Kind::Choice`.
     pub choices: Slice<'static, Str<'static>>,

@@ -1,6 +1,6 @@
 //! Connectors: ways to reach a peer: the trait that their author writes, and what of `Registry` takes it.
 
-use super::{At, Module, Registry, crossing::future};
+use super::{At, Module, Registry, Session, crossing::future};
 use crate::abi::{
     bytes::Str,
     error::{Error, ErrorKind, Outcome},
@@ -11,14 +11,31 @@ use crate::abi::{
 };
 use std::future::Future;
 
-/// A way to reach a peer.
+/// A way to reach a peer. A directive of `Role::Peer` chooses it.
 pub trait Connector<M: Module> {
     /// Name that directives refer to.
     const NAME: &'static str;
+    /// Whether the host resolves the names of its peers. False: the connector takes names as they are, as a proxy does that
+    /// resolves by itself. Then a line is one peer, which status and logs show by its name, `Connect::addr` is `Addr::NONE` for a
+    /// name, and `dynamic_domain` has no effect. An address with variables is resolved all the same: `peer_allow` judges it.
+    const RESOLVES: bool = true;
     /// Adjusts the socket, by the block of the peer's line. Asked once for each line and generation.
     fn options(_at: At<'_, M>, _options: &mut SocketOptions) {}
-    /// Connects. Not called for a connector registered as plain.
-    fn connect<'a>(_at: At<'a, M>, _request: Connect<'a>) -> impl Future<Output = Result<Stream, Error>> + 'a {
+    /// Connects. Not called for a connector registered as plain. `at` is the peer's block; `session` is the one that the
+    /// connection is for, `None`: a health check's.
+    ///
+    /// The host drops the future when `connect_timeout` has passed (`Connect::timeout_ms`), when the session is killed, and when
+    /// its client goes. The log then names the last [`Session::stage`] that was noted here: `connect failed: timed out, last stage
+    /// socks5_auth`.
+    ///
+    /// # Errors
+    /// The peer cannot be reached: the pool tries another one, if there is one. `Refused`, `TimedOut` and `Unreachable` are told apart
+    /// in the log; `Permission` is the peer's refusal, too.
+    fn connect<'a>(
+        _at: At<'a, M>,
+        _session: Option<&'a Session<M>>,
+        _request: Connect<'a>,
+    ) -> impl Future<Output = Result<Stream, Error>> + 'a {
         async { Err(Error::bare(ErrorKind::Unsupported)) }
     }
 }
@@ -46,6 +63,7 @@ impl<M: Module> Registry<M> {
             name: Str::new(C::NAME),
             options: connector_options::<M, C>,
             connect: None,
+            resolves: true,
             check: None,
         });
         self
@@ -57,13 +75,20 @@ impl<M: Module> Registry<M> {
             p: Place,
             request: *const ConnectRequest<'_>,
         ) -> LocalFuture<Outcome<Stream>> {
-            // SAFETY: see `Registry::listener`; the request is copied, and its text is there until the future is dropped.
-            future(|| C::connect(unsafe { At::new(p) }, unsafe { *request.cast() }))
+            // SAFETY: the request is copied; what it borrows is there until the future is dropped.
+            let request: ConnectRequest<'static> = unsafe { *request.cast() };
+            future(move || async move {
+                // SAFETY: see `Registry::listener`; a session that is named is live.
+                let (at, session) =
+                    unsafe { (At::new(p), (!request.session.is_null()).then(|| Session::new(request.session, p))) };
+                C::connect(at, session.as_ref(), request).await
+            })
         }
         self.connectors.push(ConnectorPoint {
             name: Str::new(C::NAME),
             options: connector_options::<M, C>,
             connect: Some(connect::<M, C>),
+            resolves: C::RESOLVES,
             check: None,
         });
         self

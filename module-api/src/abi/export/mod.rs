@@ -19,7 +19,7 @@ mod relay;
 mod session;
 mod template;
 
-pub use action::Action;
+pub use action::{Action, ActionLater};
 pub use at::At;
 pub use balancer::BalancerImpl;
 pub use connector::{Connect, Connector};

@@ -15,8 +15,11 @@ use crate::abi::{
 use std::{
     any::TypeId,
     fmt,
+    future::{Future, poll_fn},
     mem::{ManuallyDrop, offset_of},
     ops::Deref,
+    pin::pin,
+    task::Poll,
 };
 
 /// A module's value in a session, with its type.
@@ -108,7 +111,7 @@ impl<M: Module> Session<M> {
 
     /// The domain asked for; empty: none.
     pub fn domain(&self) -> &str {
-        // SAFETY: a retained session; the text lives until it is set anew, which only this worker does.
+        // SAFETY: a retained session; the text lives as long as the session: one that is set anew leaves it in place.
         unsafe { (self.vt().session_domain)(self.raw) }.as_str()
     }
 
@@ -137,6 +140,24 @@ impl<M: Module> Session<M> {
             // SAFETY: a retained session; name and value are copied.
             unsafe { (self.vt().session_capture)(self.raw, Str::new(name), Slice::new(value)) }
         }
+    }
+
+    /// Ready when the session is to begin nothing more: it was killed (`kill`, `CloseReason` says by whom) or its generation is retired
+    /// (`draining`); then the handler finishes what is under way and returns. To be awaited in the session's own task, its
+    /// handler's future: that alone is woken.
+    pub fn draining(&self) -> impl Future<Output = ()> + '_ {
+        poll_fn(|_| if self.kill.get() | self.draining.get() == 0 { Poll::Pending } else { Poll::Ready(()) })
+    }
+
+    /// What `work` comes to; `None`: [`Session::draining`] came first, and `work` is dropped.
+    pub async fn unless_draining<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.kill.get() | self.draining.get() != 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Notes a stage for `${stream_work_times}`.
@@ -182,7 +203,8 @@ impl<M: Module> Session<M> {
         connect_session(self.raw, upstream)
     }
 
-    /// Chooses a peer only: for a module that keeps connections itself.
+    /// Chooses a peer only: for a module that keeps connections itself. `key`: what balancers hash (see `PickCx::key`) where the
+    /// upstream's block has no `balancer_key`; empty: the client's address.
     ///
     /// # Errors
     /// `NoPeer`, or `TimedOut` in the upstream's queue.

@@ -7,6 +7,7 @@ use crate::abi::{
     session::SessionShared,
     task::guard,
 };
+use std::ops::RangeInclusive;
 
 /// A variable or a family of them.
 pub trait Variable<M: Module> {
@@ -26,9 +27,9 @@ pub trait Function {
     const NAME: &'static str;
     /// One line of documentation.
     const DOC: &'static str;
-    /// Number of arguments.
-    const ARITY: u8;
-    /// Writes the result; false: it has none.
+    /// Numbers of arguments that it takes: `1..=1`, or `1..=3` where some may be left out.
+    const ARITY: RangeInclusive<u8>;
+    /// Writes the result; false: it has none. `args` are as many as the template has.
     fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool;
 }
 
@@ -62,7 +63,8 @@ impl<M: Module> Registry<M> {
         self.functions.push(FunctionPoint {
             name: Str::new(F::NAME),
             doc: Str::new(F::DOC),
-            arity: F::ARITY,
+            arity_min: *F::ARITY.start(),
+            arity_max: *F::ARITY.end(),
             call: call::<F>,
         });
         self

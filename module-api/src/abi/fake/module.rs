@@ -1,7 +1,7 @@
 //! Calls a module's table as the host does, with pointers of its own making: the safe face is `testing::ModuleUnderTest`.
 
 use crate::abi::{
-    bytes::{Sink, Slice, Str},
+    bytes::{Buf, Sink, Slice, Str},
     conf::ScopeView,
     error::Outcome,
     export::{Module, init},
@@ -9,7 +9,7 @@ use crate::abi::{
     module::{ConnectRequest, DatagramPoint, Look, LookOut, ModuleDesc, Place, Route, Verdict},
     net::{Addr, SocketOptions},
     stream::Stream,
-    task::LocalFuture,
+    task::{LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
 use crate::{abi::conf::Span, testing::Problem};
@@ -214,6 +214,20 @@ impl<M: Module> Driver<M> {
         point!(self.connectors, name).connect.map(|f| unsafe { f(self.place(conf), ptr::from_ref(r)) })
     }
 
+    /// What a connector, probe or greeting is asked, with these options; `s`: none for a health check. Kept for the process, as
+    /// texts are.
+    pub(crate) fn request(
+        s: Option<&Rc<SessionObject>>,
+        addr: Addr,
+        host: &str,
+        options: SocketOptions,
+    ) -> ConnectRequest<'static> {
+        let (name, port) = host.rsplit_once(':').filter(|_| addr.socket().is_none()).unwrap_or((host, ""));
+        let port = port.parse().unwrap_or_else(|_| addr.port());
+        let session = s.map_or(ptr::null(), SessionObject::pointer);
+        ConnectRequest::new(addr, interned(name), port, session, Box::leak(Box::new(options)), 0)
+    }
+
     pub(crate) fn probe(
         &self,
         name: &str,
@@ -294,12 +308,19 @@ impl<M: Module> Driver<M> {
 
     pub(crate) fn function(&self, name: &str, args: &[&str]) -> Option<Vec<u8>> {
         let p = point!(self.functions, name);
-        assert_eq!(args.len(), usize::from(p.arity), "{name} takes {} arguments", p.arity);
+        let takes = p.arity_min..=p.arity_max;
+        assert!(u8::try_from(args.len()).is_ok_and(|n| takes.contains(&n)), "{name} takes {takes:?} arguments");
         let args: Vec<_> = args.iter().map(|a| Str::new(a)).collect();
         let mut out = Vec::new();
         let mut sink = Sink::to_vec(&mut out);
         // SAFETY: see above.
         unsafe { (p.call)(Slice::new(&args), &raw mut sink) }.then_some(out)
+    }
+
+    /// An action that answers in its own time; `None`: it is one that answers at once.
+    pub(crate) fn action_later(&self, name: &str, args: &str) -> Option<SendFuture<Outcome<Buf>>> {
+        // SAFETY: see above.
+        point!(self.actions, name).later.map(|later| unsafe { later(self.inst, Str::new(args)) })
     }
 
     pub(crate) fn action(&self, name: &str, args: &str) -> Result<Vec<u8>, Vec<u8>> {
@@ -310,10 +331,10 @@ impl<M: Module> Driver<M> {
         if ok { Ok(out) } else { Err(out) }
     }
 
-    pub(crate) fn balancer(&self, name: &str, seed: u64) -> BalancerObject {
+    pub(crate) fn balancer(&self, name: &str, conf: *const (), seed: u64) -> BalancerObject {
         let p = *point!(self.balancers, name);
         // SAFETY: see above.
-        let data = unsafe { (p.create)(self.inst, seed) };
+        let data = unsafe { (p.create)(self.place(conf), seed) };
         assert!(!data.is_null(), "the balancer's making panicked");
         BalancerObject { data, point: p }
     }

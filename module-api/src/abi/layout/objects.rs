@@ -18,7 +18,7 @@ use crate::abi::{
     net::{Addr, SocketOptions},
     session::{Cause, SessionShared, Stage, Who},
     stream::{RawSocket, Stream, StreamVtable},
-    task::{FfiContext, LocalFuture},
+    task::{FfiContext, LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, PeerState, Pick},
 };
 use std::{
@@ -155,12 +155,15 @@ pub(super) fn list(out: &mut Vec<String>) {
             addr: Addr,
             host: Str,
             session: *const SessionShared,
+            options: &'static SocketOptions,
             timeout_ms: u32,
+            port: u16,
         }
         ConnectorPoint {
             name: Str,
             options: unsafe extern "C" fn(Place, *mut SocketOptions),
             connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest) -> LocalFuture<Outcome<Stream>>>,
+            resolves: bool,
             check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
         }
         ProbePoint {
@@ -209,7 +212,7 @@ pub(super) fn list(out: &mut Vec<String>) {
         BalancerPoint {
             name: Str,
             doc: Str,
-            create: unsafe extern "C" fn(inst: *const (), seed: u64) -> *mut (),
+            create: unsafe extern "C" fn(Place, seed: u64) -> *mut (),
             pick: unsafe extern "C" fn(*mut (), *const PickCx) -> Pick,
             done: unsafe extern "C" fn(*mut (), peer: u32, *const PeerOutcome),
             drop: unsafe extern "C" fn(*mut ()),
@@ -223,13 +226,15 @@ pub(super) fn list(out: &mut Vec<String>) {
         FunctionPoint {
             name: Str,
             doc: Str,
-            arity: u8,
+            arity_min: u8,
+            arity_max: u8,
             call: unsafe extern "C" fn(args: Slice<Str>, *mut Sink) -> bool,
         }
         ActionPoint {
             name: Str,
             doc: Str,
             run: unsafe extern "C" fn(inst: *const (), args: Str, *mut Sink) -> bool,
+            later: Option<unsafe extern "C" fn(inst: *const (), args: Str) -> SendFuture<Outcome<Buf>>>,
         }
         ProvidePoint {
             id: Str,

@@ -146,6 +146,8 @@ pub(super) fn list(out: &mut Vec<String>) {
             props: Slice<Prop>,
             children: Slice<Node>,
             span: Span,
+            arg_defaults: Slice<Prop>,
+            defaults: Slice<Prop>,
         }
         ScopeView {
             kind: ScopeKind,

@@ -2,13 +2,13 @@
 
 use super::Place;
 use crate::abi::{
-    bytes::{Sink, Slice, Str},
+    bytes::{Buf, Sink, Slice, Str},
     error::Outcome,
     host::Received,
     net::{Addr, SocketOptions},
     session::SessionShared,
     stream::Stream,
-    task::LocalFuture,
+    task::{LocalFuture, SendFuture},
     upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
 
@@ -68,14 +68,33 @@ pub struct DatagramPoint {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectRequest<'a> {
-    /// The address.
+    /// The address; `Addr::NONE` where the connector takes names as they are and the peer has one.
     pub addr: Addr,
     /// The peer's name as written, without port.
     pub host: Str<'a>,
-    /// The session it is for; null: a health check.
-    pub session: *const SessionShared,
-    /// Limit in milliseconds that the host enforces too.
+    /// The session it is for; null: a health check. A module is given it as what it is.
+    pub(in crate::abi) session: *const SessionShared,
+    /// How the block wants its sockets: what the plain connectors of all modules say of it (a `socket` profile), then what the
+    /// peer's own connector does (`Connector::options`).
+    pub options: &'a SocketOptions,
+    /// Limit in milliseconds, after which the host drops the future.
     pub timeout_ms: u32,
+    /// The peer's port; 0: it has none.
+    pub port: u16,
+}
+
+impl<'a> ConnectRequest<'a> {
+    /// The host's, or a fake host's. `session`: live for as long as the request is used, or null.
+    pub const fn new(
+        addr: Addr,
+        host: &'a str,
+        port: u16,
+        session: *const SessionShared,
+        options: &'a SocketOptions,
+        timeout_ms: u32,
+    ) -> Self {
+        Self { addr, host: Str::new(host), session, options, timeout_ms, port }
+    }
 }
 
 /// A way to reach a peer.
@@ -88,6 +107,8 @@ pub struct ConnectorPoint {
     pub options: unsafe extern "C" fn(Place, *mut SocketOptions),
     /// Connects; absent: a plain socket, connected by the host.
     pub connect: Option<unsafe extern "C" fn(Place, *const ConnectRequest<'_>) -> LocalFuture<Outcome<Stream>>>,
+    /// Whether the host resolves a peer's name before, so that each address is a peer; else the name itself is the peer.
+    pub resolves: bool,
     /// Whether the peer is well, once connected; absent: to connect is enough.
     pub check: Option<unsafe extern "C" fn(Place, Stream) -> LocalFuture<Outcome<()>>>,
 }
@@ -242,8 +263,8 @@ pub struct BalancerPoint {
     pub name: Str<'static>,
     /// One line of documentation.
     pub doc: Str<'static>,
-    /// A new object; `seed` is random.
-    pub create: unsafe extern "C" fn(inst: *const (), seed: u64) -> *mut (),
+    /// A new object for the upstream of `Place::conf`; `seed` is random.
+    pub create: unsafe extern "C" fn(Place, seed: u64) -> *mut (),
     /// Picks.
     pub pick: unsafe extern "C" fn(*mut (), *const PickCx<'_>) -> Pick,
     /// A use ended.
@@ -274,8 +295,10 @@ pub struct FunctionPoint {
     pub name: Str<'static>,
     /// One line of documentation.
     pub doc: Str<'static>,
-    /// Number of arguments.
-    pub arity: u8,
+    /// Fewest arguments.
+    pub arity_min: u8,
+    /// Most arguments.
+    pub arity_max: u8,
     /// Writes the result.
     pub call: unsafe extern "C" fn(args: Slice<'_, Str<'_>>, *mut Sink<'_>) -> bool,
 }
@@ -290,6 +313,9 @@ pub struct ActionPoint {
     pub doc: Str<'static>,
     /// Takes a JSON text, writes a JSON text. False: what it wrote is the error.
     pub run: unsafe extern "C" fn(inst: *const (), args: Str<'_>, *mut Sink<'_>) -> bool,
+    /// The same in its own time, in place of `run`: the text, or an error whose text is shown. `inst` is there until the future is
+    /// dropped, on the thread that polled it.
+    pub later: Option<unsafe extern "C" fn(inst: *const (), args: Str<'_>) -> SendFuture<Outcome<Buf>>>,
 }
 
 /// A contract that this module offers to others.

@@ -54,6 +54,13 @@ impl Gauge {
         let c = cell(self.0);
         c.store(c.load(Relaxed).wrapping_add_signed(n), Relaxed);
     }
+
+    /// Sets this thread's part of it, as what is shown is the sum of all threads': a value of the whole module is set by one of
+    /// them alone, and a number of this worker's by each.
+    #[inline]
+    pub fn set(self, n: i64) {
+        cell(self.0).store(n.cast_unsigned(), Relaxed);
+    }
 }
 
 /// A distribution.

@@ -15,20 +15,35 @@ use std::{
     time::Duration,
 };
 
-/// A spawned task. Dropping it lets go; the task ends with its scope.
+/// A spawned task. Dropping it lets go; the task ends with its scope: the generation on its worker, or in the process.
 #[derive(Debug)]
 pub struct Task(Object);
 
-/// Spawns on this worker, in the present scope.
+/// Spawns on this worker: from a call that is made there. In `prepare`, `settle` and `commit`, in an action, and on a thread of a
+/// module's own there is no worker: the task is dropped unpolled, which the log tells as an error; [`spawn_process`] works
+/// in the first four.
 pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
     // SAFETY: the future is given away.
     Task(unsafe { (host().spawn)(LocalFuture::new(future)) })
 }
 
-/// Spawns on the process's own loop: outlives a worker, ends with the generation.
-pub fn spawn_process(future: impl Future<Output = ()> + Send + 'static) -> Task {
-    // SAFETY: the future is given away.
-    Task(unsafe { (host().spawn_process)(SendFuture::new(future)) })
+/// Spawns on the process's own loop, a thread beside the workers: outlives a worker, ends with the generation. `make` makes the
+/// future there, which need not be `Send` then: files, jobs, names, timers and contracts without a worker may be used in it,
+/// sockets may not.
+///
+/// ```
+/// # use anyproxy_module_api::*;
+/// # fn start(path: String) -> Task {
+/// spawn_process(move || async move {
+///     if let Ok(file) = File::open(&path, Open::READ).await {
+///         let _ = file.read_at(0, Buf::from(vec![0; 512])).await;
+///     }
+/// })
+/// # }
+/// ```
+pub fn spawn_process<F: Future<Output = ()> + 'static>(make: impl FnOnce() -> F + Send + 'static) -> Task {
+    // SAFETY: the future is given away; the process's loop is one thread, which drops it, too.
+    Task(unsafe { (host().spawn_process)(SendFuture::made_there(make)) })
 }
 
 impl Task {

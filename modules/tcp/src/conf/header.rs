@@ -131,10 +131,11 @@ impl Headers {
             "proxy_protocol_accept" => self.proxy_from = Some(Arc::new(Peers::new(node, problems))),
             "proxy_protocol_hello" => self.send_hello = Some(on(node)),
             "proxy_protocol" => {
-                self.send_proxy = Some(on(node).then(|| SendProxy {
-                    version: node.prop("version").map_or(1, |v| v.num as u8),
-                    checksum: node.prop("checksum").is_some_and(Value::bool),
-                }));
+                self.send_proxy =
+                    Some(on(node).then(|| SendProxy {
+                        version: node.num("version") as u8,
+                        checksum: node.num("checksum") != 0,
+                    }));
             }
             "domain_from_tls" => self.tls = on(node),
             "domain_from_http_v1" => self.http = on(node).then(|| Arc::new(rules(node, problems))),

@@ -18,7 +18,9 @@ fn config() -> [Block; 1] {
 
 fn host() -> FakeHost {
     let host = FakeHost::new();
-    host.provide(sample_contract::ID, sample_contract::VERSION, sample_contract::LAYOUT, (&raw const TABLE).cast());
+    let table = (&raw const TABLE).cast();
+    // SAFETY: a table of that contract, in a static.
+    unsafe { host.provide(sample_contract::ID, sample_contract::VERSION, sample_contract::LAYOUT, table) };
     host
 }
 

@@ -3,6 +3,7 @@
 
 mod kept;
 mod mode;
+mod worker;
 
 use anyproxy_module_api::*;
 use mode::{MODES, Mode};
@@ -85,7 +86,8 @@ impl Module for Faulty {
             .handler::<Misbehave>()
             .probe::<Ask>()
             .connector::<Dial>()
-            .balancer::<Far>("faulty_far", "Chooses a peer that is not there.");
+            .balancer::<Far>("faulty_far", "Chooses a peer that is not there.")
+            .action_later::<worker::Worker>();
     }
 
     fn create() -> Self {

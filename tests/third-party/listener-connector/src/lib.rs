@@ -1,6 +1,7 @@
 //! A listener and a connector of a module's own: every byte on the wire is XORed with 0x5a.
-//! Owns the two points named `xor` and the stream between; knows nothing of what is carried.
+//! Owns the two points named `xor` and the stream between; knows nothing of what is carried. `via` is a second connector.
 
+mod via;
 mod xor;
 
 use anyproxy_module_api::*;
@@ -33,19 +34,24 @@ export_module!(ListenerConnector);
 #[derive(Debug)]
 pub struct ListenerConnector;
 
+/// The proxy of the block's `via`, if it says one.
+type Conf = Option<Addr>;
+
 impl Module for ListenerConnector {
-    type Conf = ();
+    type Conf = Conf;
     type Worker = ();
 
     fn register(registry: &mut Registry<Self>) {
-        registry.listener::<Accept>().connector::<Dial>();
+        registry.listener::<Accept>().connector::<Dial>().connector::<via::Via>();
     }
 
     fn create() -> Self {
         Self
     }
 
-    fn conf(&self, _: &Scope<'_, ()>, _: &mut Problems<'_>) {}
+    fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
+        via::conf(scope, problems)
+    }
 
     fn worker_start(&self, _: u32) {}
 }
@@ -65,9 +71,16 @@ struct Dial;
 impl Connector<ListenerConnector> for Dial {
     const NAME: &'static str = "xor";
 
-    async fn connect(_: At<'_, ListenerConnector>, request: Connect<'_>) -> Result<Stream, Error> {
-        let options = SocketOptions { connect_timeout_ms: request.timeout_ms, ..SocketOptions::default() };
-        connect(request.addr, &options).await.map(xor::wrap)
+    async fn connect(
+        _: At<'_, ListenerConnector>,
+        session: Option<&Session<ListenerConnector>>,
+        request: Connect<'_>,
+    ) -> Result<Stream, Error> {
+        let stream = connect(request.addr, request.options).await?;
+        if let Some(session) = session {
+            session.stage("xor_connected");
+        }
+        Ok(xor::wrap(stream))
     }
 }
 

@@ -81,7 +81,7 @@ impl Module for WasmEcho {
     fn worker_start(&self, worker: u32) {
         if worker == 0 {
             // Not on a worker: there it would wait for the very guest that it is to interrupt.
-            drop(spawn_process(async {
+            drop(spawn_process(|| async {
                 loop {
                     sleep(TURN).await;
                     if let Some(engine) = ENGINE.get() {

@@ -1,5 +1,5 @@
 //! The shapes of addresses: where to listen, where to connect, which networks.
-//! Checks text alone: resolves nothing, binds nothing.
+//! Checks text alone: resolves nothing, binds nothing. For the host and the fake one.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -27,16 +27,21 @@ impl std::fmt::Display for Address {
 
 /// Why a text has not the shape, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) message: String,
-    pub(super) help: Option<String>,
+pub struct Wrong {
+    /// Why.
+    pub message: String,
+    /// What to write.
+    pub help: Option<String>,
 }
 
 impl Wrong {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// Without help.
+    pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), help: None }
     }
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    /// With what to write.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -48,7 +53,10 @@ const RANGE: u16 = 1000;
 const UNIX_PATH: usize = 103;
 
 /// Reads a listening address, `0.0.0.0:10001-10009`, `[::]:443`, `127.0.0.1:0`, `unix:/path`: one item a port.
-pub(super) fn listen(text: &str) -> Result<Vec<Address>, Wrong> {
+///
+/// # Errors
+/// It is none.
+pub fn listen(text: &str) -> Result<Vec<Address>, Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(vec![Address::Unix(unix_path(path)?.into())]);
     }
@@ -90,7 +98,7 @@ pub(super) fn listen(text: &str) -> Result<Vec<Address>, Wrong> {
 }
 
 /// Checks an address to connect to: `host:port`, `ip:port`, `[v6]:port`, `unix:/path`.
-pub(super) fn connect(text: &str) -> Result<(), Wrong> {
+pub fn connect(text: &str) -> Result<(), Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(path).map(drop);
     }
@@ -116,7 +124,7 @@ pub(super) fn connect(text: &str) -> Result<(), Wrong> {
 }
 
 /// Checks an address, a CIDR or `all`.
-pub(super) fn cidr(text: &str) -> Result<(), Wrong> {
+pub fn cidr(text: &str) -> Result<(), Wrong> {
     if text == "all" {
         return Ok(());
     }
@@ -141,7 +149,7 @@ pub(super) fn cidr(text: &str) -> Result<(), Wrong> {
 }
 
 /// Checks a host name (RFC 1123 section 2.1, `_` allowed): letters, digits, `-`, labels of at most 63, 253 in all.
-pub(super) fn host_name(text: &str) -> Result<(), String> {
+pub fn host_name(text: &str) -> Result<(), String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if name.is_empty() || name.len() > 253 {
         return Err("a host name has 1 to 253 characters".to_owned());

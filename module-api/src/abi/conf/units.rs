@@ -1,4 +1,4 @@
-//! Sizes, times, rates and percentages as text with units. Knows nothing of where they stand.
+//! Sizes, times, rates and percentages as text with units. Knows nothing of where they stand. For the host and the fake one.
 //!
 //! Every function fails with one line that says what to write instead.
 
