@@ -138,14 +138,14 @@ pub async fn pick(
     }
 }
 
-/// Chooses a peer where that takes no waiting. `keep` is given the lease where it is made: with every request it would be
+/// Chooses a peer of the session's own pool where that takes no waiting. `keep` is given the lease where it is made: with every request it would be
 /// moved a few times otherwise.
 pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: impl Fn(Lease) -> T) -> Option<T> {
     if pool.has_templates {
         return None;
     }
     let noted = |lease: Lease| {
-        note(session, &lease);
+        note_own(session, &lease);
         keep(lease)
     };
     match attempt(pool, &session.worker, Some(session), key, &[], noted) {
@@ -178,9 +178,13 @@ pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried
 
 /// Keeps what the session's variables say of its peer: of its own upstream, where it has one.
 pub(super) fn note(session: &Session, lease: &Lease) {
-    if session.pool().is_some_and(|own| own.index != lease.pool) {
-        return;
+    if session.pool().is_none_or(|own| own.index == lease.pool) {
+        note_own(session, lease);
     }
+}
+
+/// The same of a peer of its own upstream.
+fn note_own(session: &Session, lease: &Lease) {
     let note = &mut *session.lease.borrow_mut();
     note.member = Some(Rc::clone(&lease.member));
     note.pool = lease.pool;
