@@ -13,6 +13,7 @@ directive! {
     .props(&[
         ArgDesc::new("time", Kind::Time, "A time.").default("5s"),
         ArgDesc::new("rate", Kind::Rate, "A rate."),
+        ArgDesc::new("text", Kind::Template, "A text."),
         ArgDesc::new("to", Kind::Address, "An address."),
         ArgDesc::new("from", Kind::Cidr, "A network."),
         ArgDesc::new("like", Kind::Regex, "An expression."),
@@ -42,7 +43,9 @@ struct Shows;
 impl Module for Shows {
     type Conf = String;
     type Worker = ();
-    fn register(_: &mut Registry<Self>) {}
+    fn register(registry: &mut Registry<Self>) {
+        registry.handler::<Renders>().function::<Joined>();
+    }
     fn create() -> Self {
         Self
     }
@@ -57,6 +60,44 @@ impl Module for Shows {
         format!("{:?} {names:?}{}{by:?}", scope.kind(), all.unwrap_or_default())
     }
     fn worker_start(&self, _: u32) {}
+}
+
+/// Says the configuration's first template.
+struct Renders;
+
+impl Handler<Shows> for Renders {
+    const NAME: &'static str = "renders";
+    async fn handle(session: Session<Shows>, mut stream: Stream) -> Result<(), Error> {
+        let mut text = Vec::new();
+        session.render(0, &mut text);
+        stream.write_all(&text).await
+    }
+}
+
+struct Joined;
+
+impl Function for Joined {
+    const NAME: &'static str = "joined";
+    const DOC: &'static str = "Its arguments with `+` between.";
+    const ARITY: std::ops::RangeInclusive<u8> = 1..=3;
+    fn call(args: &[Str<'_>], out: &mut Sink<'_>) -> bool {
+        let args: Vec<_> = args.iter().map(|a| a.as_str()).collect();
+        out.push(args.join("+").as_bytes());
+        true
+    }
+}
+
+#[test]
+fn functions_of_templates_are_called() {
+    let text = "a ${joined(\"x\", joined(7), domain)} ${domain} $${";
+    let m = ModuleUnderTest::<Shows>::start(&[Block::local().with(Directive::new("fc_all").prop("text", text))]);
+    let (session, (stream, client)) = (m.host().session(), m.host().stream());
+    session.set_domain("d.test");
+    let run = m.handle_with("renders", session, stream, client);
+    m.host().run_until_stalled();
+    assert_eq!(run.client.received_text(), "a x+7+d.test d.test ${");
+    drop(run);
+    m.stop();
 }
 
 fn shown(directives: &[Directive]) -> Vec<String> {

@@ -19,6 +19,9 @@ fn while_others_are_answered() {
     proxy.ctl(&["faulty", "worker"]).assert(0, &["0"]);
     proxy.status();
     proxy.ctl(&["faulty", "worker", "panic"]).assert(1, &["the module panicked"]);
+    proxy.ctl(&["faulty", "worker", "process"]).assert(0, &["true 3 0"]);
+    proxy.ctl(&["faulty", "worker", "spawn"]).assert(0, &["false"]);
+    proxy.await_log("spawn where there is no worker", LIMIT);
     // It ends with its generation.
     proxy.send("reload").assert(0, &[]);
     let mut answer = String::new();

@@ -236,6 +236,7 @@ impl Drop for FakeHost {
         drop(std::mem::take(&mut *self.state.jobs.borrow_mut()));
         drop(std::mem::take(&mut *self.state.accepted.borrow_mut()));
         self.state.module_variable.replace(None);
+        self.state.module_function.replace(None);
         if let Some(dir) = self.state.dir.take() {
             // A directory that cannot be removed is the system's to clean up.
             let _ = std::fs::remove_dir_all(dir);

@@ -114,6 +114,7 @@ impl<M: Module> ModuleUnderTest<M> {
         self.host.abort_tasks();
         self.host.run_until_stalled();
         self.host.state.module_variable.replace(None);
+        self.host.state.module_function.replace(None);
         let Self { driver, host, .. } = self;
         let mut driver = Rc::into_inner(driver).expect("balancers and endpoints of the test are dropped before stop");
         driver.worker_stop();
@@ -161,6 +162,9 @@ impl<M: Module> ModuleUnderTest<M> {
         let conf = self.block();
         self.host.state.conf.set(Conf(conf));
         self.host.state.worker_object.set(Conf(self.driver.objects().1));
+        let driver = Rc::downgrade(&self.driver);
+        let call = move |name: &str, args: &[&str]| driver.upgrade()?.function(name, args);
+        self.host.state.module_function.replace(Some(Rc::new(call)));
         let driver = Rc::downgrade(&self.driver);
         self.host
             .state

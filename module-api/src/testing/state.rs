@@ -77,6 +77,9 @@ pub enum Attempt {
     Stall,
 }
 
+/// Name and arguments of a function to its result.
+pub(crate) type ModuleFunction = dyn Fn(&str, &[&str]) -> Option<Vec<u8>>;
+
 pub(crate) enum Site {
     Open(Rc<Listening>),
     Refuse(ErrorKind),
@@ -159,6 +162,8 @@ pub(crate) struct State {
     pub(crate) peer_conf: Cell<Conf>,
     pub(crate) accepted: RefCell<VecDeque<(u32, Stream)>>,
     pub(crate) module_variable: RefCell<Option<Rc<ModuleVariable>>>,
+    /// A function of the module for templates.
+    pub(crate) module_function: RefCell<Option<Rc<ModuleFunction>>>,
 
     pub(crate) attempts: RefCell<VecDeque<Attempt>>,
     pub(crate) upstreams: RefCell<VecDeque<Peer>>,
@@ -276,7 +281,7 @@ impl State {
         (!text.is_empty()).then(|| text.into_bytes())
     }
 
-    /// Expands `${name}` and `$${`.
+    /// Expands `${name}`, `${function(name, "text")}` and `$${`. Functions are the module's own.
     pub(crate) fn render(&self, session: &Rc<SessionObject>, template: &str, absent: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut rest = template;
@@ -287,7 +292,7 @@ impl State {
                 out.extend_from_slice(b"${");
                 rest = literal;
             } else if let Some((name, after)) = rest.strip_prefix("${").and_then(|r| r.split_once('}')) {
-                match self.variable(session, name) {
+                match self.expression(session, name) {
                     Some(v) => out.extend(v),
                     None if absent => out.push(b'-'),
                     None => {}
@@ -300,6 +305,31 @@ impl State {
         }
         out.extend_from_slice(rest.as_bytes());
         out
+    }
+
+    /// A name, a text in quotes, a number, or a call with such arguments; no text holds a comma or a parenthesis.
+    fn expression(&self, session: &Rc<SessionObject>, text: &str) -> Option<Vec<u8>> {
+        let text = text.trim();
+        if let Some(literal) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+            return Some(literal.into());
+        }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Some(text.into());
+        }
+        let Some((name, args)) = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)))
+        else {
+            return self.variable(session, text);
+        };
+        // Commas of inner calls are theirs.
+        let mut depth = 0;
+        let args = args.split(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            c == ',' && depth == 0
+        });
+        let values = args.map(|a| self.expression(session, a).unwrap_or_default());
+        let values: Vec<_> = values.map(|v| String::from_utf8_lossy(&v).into_owned()).collect();
+        let function = self.module_function.borrow().clone()?;
+        function(name, &values.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Delivers a datagram to a socket of the module; false: nobody is bound there, or its queue is full.

@@ -8,14 +8,16 @@ mod exec;
 mod files;
 mod module;
 mod net;
+mod objects;
 mod session;
 mod upstream;
 
 pub(crate) use data::ZoneEntry;
 pub(crate) use exec::{FakeJob, FakeTask, FakeTimer, Memory, poll_with, task_waker};
 pub(crate) use files::FileChange;
-pub(crate) use module::{BalancerObject, Driver, EndpointObject};
+pub(crate) use module::Driver;
 pub(crate) use net::{DatagramSocket, FakeWatch};
+pub(crate) use objects::{BalancerObject, EndpointObject};
 pub(crate) use session::SessionObject;
 
 use super::{

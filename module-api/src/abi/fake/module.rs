@@ -5,12 +5,11 @@ use crate::abi::{
     conf::ScopeView,
     error::Outcome,
     export::{Module, init},
-    host::{Received, Report},
-    module::{ConnectRequest, DatagramPoint, Look, LookOut, ModuleDesc, Place, Route, Verdict},
+    host::Report,
+    module::{ConnectRequest, Look, LookOut, ModuleDesc, Place, Route, Verdict},
     net::{Addr, SocketOptions},
     stream::Stream,
     task::{LocalFuture, SendFuture},
-    upstream::{Outcome as PeerOutcome, Pick, PickCx},
 };
 use crate::{abi::conf::Span, testing::Problem};
 use std::{
@@ -22,7 +21,10 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use super::{SessionObject, TABLE, interned};
+use super::{
+    SessionObject, TABLE, interned,
+    objects::{BalancerObject, EndpointObject},
+};
 
 /// One generation of module `M` on one worker, as the host drives it.
 pub(crate) struct Driver<M: Module> {
@@ -363,50 +365,5 @@ impl<M: Module> Drop for Driver<M> {
         }
         // SAFETY: made by `create`, given up once.
         unsafe { (self.desc.life.stop)(self.inst) }
-    }
-}
-
-/// One balancer object.
-pub(crate) struct BalancerObject {
-    data: *mut (),
-    point: crate::abi::module::BalancerPoint,
-}
-
-impl BalancerObject {
-    pub(crate) fn pick(&mut self, cx: &PickCx<'_>) -> Pick {
-        // SAFETY: data belongs to the point.
-        unsafe { (self.point.pick)(self.data, ptr::from_ref(cx)) }
-    }
-    pub(crate) fn done(&mut self, peer: u32, outcome: &PeerOutcome) {
-        // SAFETY: as above.
-        unsafe { (self.point.done)(self.data, peer, ptr::from_ref(outcome)) }
-    }
-}
-
-impl Drop for BalancerObject {
-    fn drop(&mut self) {
-        // SAFETY: given up once.
-        unsafe { (self.point.drop)(self.data) }
-    }
-}
-
-/// One endpoint of a datagram listener.
-pub(crate) struct EndpointObject {
-    data: *mut (),
-    point: DatagramPoint,
-}
-
-impl EndpointObject {
-    pub(crate) fn deliver(&self, meta: &Received, bytes: &[u8]) {
-        assert_eq!(meta.len, bytes.len(), "the meta's length is the bytes'");
-        // SAFETY: data belongs to the point; meta and bytes are lent for the call.
-        unsafe { (self.point.deliver)(self.data, ptr::from_ref(meta), bytes.as_ptr()) }
-    }
-}
-
-impl Drop for EndpointObject {
-    fn drop(&mut self) {
-        // SAFETY: given up once.
-        unsafe { (self.point.stop)(self.data) }
     }
 }

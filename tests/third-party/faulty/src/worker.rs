@@ -1,4 +1,5 @@
-//! An action that asks a worker before it answers, and misbehaves as it is told: `"never"` has no answer, `"panic"` panics.
+//! An action that asks a worker before it answers, and misbehaves as it is told: `"never"` has no answer, `"panic"` panics, `"spawn"`
+//! spawns where there is no worker, `"process"` waits for what the process's loop has.
 
 use super::Faulty;
 use anyproxy_module_api::*;
@@ -6,6 +7,7 @@ use std::{
     future::{pending, poll_fn},
     sync::{Arc, Mutex, PoisonError},
     task::{Poll, Waker},
+    time::Duration,
 };
 
 /// What the worker said, and who waits for it.
@@ -22,6 +24,12 @@ impl ActionLater<Faulty> for Worker {
             pending::<()>().await;
         }
         assert!(!args.contains("panic"), "as it was told");
+        if args.contains("spawn") {
+            return Ok(spawn(async {}).await.to_string());
+        }
+        if args.contains("process") {
+            return waits().await.map_err(|e| e.to_string());
+        }
         let answer = Answer::default();
         let to = Arc::clone(&answer);
         let asked = post(0, move || {
@@ -41,4 +49,23 @@ impl ActionLater<Faulty> for Worker {
         });
         Ok(number.await.to_string())
     }
+}
+
+/// A timer, a name, a job and a file: none of their futures can be sent, and a task of the process has them all the same.
+async fn waits() -> Result<String, Error> {
+    let done = Arc::new(Mutex::new(None));
+    let to = Arc::clone(&done);
+    spawn_process(move || async move {
+        let all = async {
+            sleep(Duration::from_millis(1)).await;
+            let names = resolve("localhost", 80).await?;
+            let sum = run(Pool::Blocking, |_| 3).await?;
+            let file = File::open("/dev/null", Open::READ).await?;
+            Ok::<_, Error>(format!("{} {sum} {}", !names.is_empty(), file.len()?))
+        };
+        *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(all.await);
+    })
+    .await;
+    let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+    done.unwrap_or(Err(Error::new(ErrorKind::Cancelled, "the task did not end")))
 }
