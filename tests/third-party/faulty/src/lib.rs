@@ -210,7 +210,11 @@ struct Dial;
 impl Connector<Faulty> for Dial {
     const NAME: &'static str = "faulty";
 
-    async fn connect(at: At<'_, Faulty>, request: Connect<'_>) -> Result<Stream, Error> {
+    async fn connect(
+        at: At<'_, Faulty>,
+        _: Option<&Session<Faulty>>,
+        request: Connect<'_>,
+    ) -> Result<Stream, Error> {
         let options = SocketOptions { connect_timeout_ms: request.timeout_ms, ..SocketOptions::default() };
         let stream = connect(request.addr, &options).await?;
         match *at.conf() {
@@ -225,13 +229,11 @@ impl Connector<Faulty> for Dial {
 /// A balancer that cannot count.
 struct Far;
 
-impl From<u64> for Far {
-    fn from(_: u64) -> Self {
+impl BalancerImpl<Faulty> for Far {
+    fn create(_: At<'_, Faulty>, _: u64) -> Self {
         Self
     }
-}
 
-impl BalancerImpl for Far {
     fn pick(&mut self, _: &PickCx<'_>) -> Pick {
         Pick::Peer(77)
     }
