@@ -121,8 +121,8 @@ pub fn peer(peer: &PeerLive) -> Value {
     json!({
         // As text: the number has more digits than a JSON number keeps.
         "id": format!("{:016x}", state.id),
-        // What stands in for a line with variables has none, and one that is its name.
-        "address": (peer.addr != Addr::NONE).then_some(&peer.addr_text),
+        // What stands in for a line with variables has none. One that its connector finds by name is that name.
+        "address": (peer.addr != Addr::NONE || !peer.host.contains("${")).then_some(&peer.addr_text),
         "host": peer.host,
         "protocol": peer.connector,
         "condition": peer.condition(),

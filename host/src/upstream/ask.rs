@@ -32,7 +32,8 @@ use std::{
 pub(super) async fn ask(generation: &Rc<WorkerGen>, pool: &Pool, member: &Member) -> Result<Result<(), Error>, Error> {
     let stream = match connect::connect(pool, member, generation, ptr::null()).await {
         Ok(stream) => stream,
-        Err(e) if blame::is_peers(&e) => return Ok(Err(e)),
+        // A connector that panics is no way to the peer, as a probe that does is no word of its health.
+        Err(e) if blame::is_peers(&e) || e.kind == ErrorKind::Panicked => return Ok(Err(e)),
         Err(e) => return Err(e),
     };
     let line = &pool.lines[member.line];

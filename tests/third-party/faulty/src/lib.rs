@@ -210,11 +210,7 @@ struct Dial;
 impl Connector<Faulty> for Dial {
     const NAME: &'static str = "faulty";
 
-    async fn connect(
-        at: At<'_, Faulty>,
-        _: Option<&Session<Faulty>>,
-        request: Connect<'_>,
-    ) -> Result<Stream, Error> {
+    async fn connect(at: At<'_, Faulty>, _: Option<&Session<Faulty>>, request: Connect<'_>) -> Result<Stream, Error> {
         let options = SocketOptions { connect_timeout_ms: request.timeout_ms, ..SocketOptions::default() };
         let stream = connect(request.addr, &options).await?;
         match *at.conf() {

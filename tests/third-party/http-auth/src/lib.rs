@@ -11,8 +11,8 @@ directive! {
     "http_auth", Contexts::MSL,
     .args(&[ArgDesc::new("upstream", Kind::Upstream, "Who is asked.").required()])
     .props(&[
-        ArgDesc::new("path", Kind::Text, "What is asked for.").default("\"/\""),
-        ArgDesc::new("version", Kind::Choice, "How it is asked.").choices(VERSIONS).default("\"1.1\""),
+        ArgDesc::new("path", Kind::Text, "What is asked for.").default("/"),
+        ArgDesc::new("version", Kind::Choice, "How it is asked.").choices(VERSIONS).default("1.1"),
     ])
     .example("http_auth \"accounts\" path=\"/verify\"")
 }
