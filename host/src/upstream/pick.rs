@@ -138,8 +138,8 @@ pub async fn pick(
     }
 }
 
-/// Chooses a peer of the session's own pool where that takes no waiting. `keep` is given the lease where it is made: with every request it would be
-/// moved a few times otherwise.
+/// Chooses a peer of the session's own pool where that takes no waiting. `keep` is given the lease where it is made: with every
+/// request it would be moved a few times otherwise.
 pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: impl Fn(Lease) -> T) -> Option<T> {
     if pool.has_templates {
         return None;
