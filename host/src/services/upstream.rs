@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    upstream::{again, attempts::connect_session, lease::Lease, pick, pool::Pool},
+    upstream::{again, attempts::connect_session, hashed, lease::Lease, pick, pool::Pool},
 };
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
@@ -83,7 +83,7 @@ pub(super) unsafe extern "C" fn lease_pick(
     let session = hold(s);
     future(|| {
         let client = session.shared.client.get();
-        let key = pick::key(&session, pool(&session, upstream)?, &client, key.as_bytes()).into_owned();
+        let key = hashed::key(&session, pool(&session, upstream)?, &client, key.as_bytes()).into_owned();
         let tried = tried.as_slice().to_vec();
         Ok(LocalFuture::new(async move {
             match pool(&session, upstream) {
@@ -115,7 +115,7 @@ pub(super) unsafe extern "C" fn lease_pick_now(s: *const SessionShared) -> Objec
     let session = hold(s);
     let lease = guard(|| {
         let (client, pool) = (session.shared.client.get(), pool(&session, OWN).ok()?);
-        pick::pick_now(&session, pool, &pick::key(&session, pool, &client, &[]), object)
+        pick::pick_now(&session, pool, &hashed::key(&session, pool, &client, &[]), object)
     });
     lease.flatten().unwrap_or(std::ptr::null_mut())
 }

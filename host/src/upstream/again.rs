@@ -2,8 +2,9 @@
 //! is one. Knows not what failed.
 
 use super::{
+    hashed::key,
     lease::{Handed, Lease},
-    pick::{Attempt, attempt, attempt_in, key, note, pick},
+    pick::{Attempt, attempt, attempt_in, note, pick},
     pool::Pool,
     recover, render,
 };

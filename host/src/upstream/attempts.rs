@@ -1,8 +1,9 @@
 //! Connecting a session to a peer, and to others where that fails: as often as the upstream's `retry` and its budget allow.
 
 use super::{
+    hashed::key,
     lease::Lease,
-    pick::{key, note, pick},
+    pick::{note, pick},
     pool::Pool,
 };
 use crate::{process::process, services::timers, session::Session};

@@ -13,6 +13,7 @@ pub mod budget;
 pub mod connect;
 pub mod eject;
 pub mod ewma;
+pub mod hashed;
 pub mod health;
 pub mod identity;
 pub mod lease;

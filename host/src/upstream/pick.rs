@@ -23,11 +23,9 @@ use crate::{
 use anyproxy_module_api::abi::{
     bytes::Slice,
     error::{Error, ErrorKind},
-    net::Addr,
     upstream::{Pick, PickCx},
 };
 use std::{
-    borrow::Cow,
     pin::pin,
     rc::Rc,
     sync::{
@@ -77,19 +75,6 @@ impl PoolWorker {
     pub fn end(&mut self) {
         self.balancers = [None, None];
     }
-}
-
-/// What a pool's balancer hashes for a session: as `balancer_key` says, where that comes to something; else what is `said`;
-/// else the client's address.
-pub fn key<'a>(session: &Session, pool: &Pool, client: &'a Addr, said: &'a [u8]) -> Cow<'a, [u8]> {
-    if let Some(template) = pool.key {
-        let mut text = Vec::new();
-        session.render(template, false, &mut text);
-        if !text.is_empty() {
-            return Cow::Owned(text);
-        }
-    }
-    Cow::Borrowed(if said.is_empty() { client.key() } else { said })
 }
 
 pub(super) enum Attempt<T> {
