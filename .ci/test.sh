@@ -20,12 +20,17 @@ if [ -f tests/third-party/Cargo.toml ]; then
     if command -v rustup >/dev/null && rustup toolchain list | grep -q '^nightly'; then toolchain=+nightly; fi
     echo "== build: tests/third-party with ${toolchain:-the default toolchain}"
     # Its own target directory, whatever the main one is: the tests look for it there.
-    (cd tests/third-party && env -u RUSTFLAGS CARGO_TARGET_DIR=target cargo $toolchain build --workspace)
+    third_party() { (cd tests/third-party && env -u RUSTFLAGS CARGO_TARGET_DIR=target cargo $toolchain "$@"); }
+    third_party build --workspace
 fi
 
 echo "== test"
 status=0
 cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+if [ -f tests/third-party/Cargo.toml ]; then
+    echo "== test: tests/third-party"
+    third_party test --workspace --no-fail-fast "$@" 2>&1 | tee -a "$log" || status=$?
+fi
 
 echo
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }

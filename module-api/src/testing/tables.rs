@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, FakeHost, LogRecord, Metric, Peer, Sent,
-    state::{Listening, Offered, Site},
+    state::{Listening, Site},
     wire::ends,
 };
 use crate::{Addr, ErrorKind, Outcome, Stream};
@@ -256,14 +256,5 @@ impl FakeHost {
     /// The exported form from which the zone will be made when it is next asked for.
     pub fn import_zone(&self, name: &str, schema: u32, bytes: &[u8]) {
         self.state.imports.borrow_mut().insert(name.to_owned(), (schema, bytes.to_vec()));
-    }
-
-    /// Offers the table of a contract.
-    ///
-    /// # Safety
-    /// `table` is what `id`, `version` and `layout` name, and stays valid as long as this host.
-    pub unsafe fn provide(&self, id: &str, version: (u16, u16), layout: u64, table: *const ()) {
-        let (major, minor) = version;
-        self.state.contracts.borrow_mut().push(Offered { id: id.to_owned(), major, minor, layout, table });
     }
 }

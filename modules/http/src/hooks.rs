@@ -212,7 +212,7 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut an
         let (id, nothing) = (given.id(), given.is_empty() && bare);
         match run(call, hook, given).await {
             Ok(Answer::GoOn(body)) => {
-                let same = body.is(&id) && !lent.begun.get();
+                let same = body.is(&id) && lent.is_whole();
                 let gone = || line.is_some() && call.state.parts.borrow().response.length().is_none();
                 let given = match body {
                     // Where none is sent only the head tells the length, which is the filter's to take back.
@@ -336,6 +336,12 @@ struct Lent {
 impl Lent {
     const fn new(body: Body) -> Self {
         Self { body: RefCell::new(body), begun: Cell::new(false) }
+    }
+
+    /// Nobody has read of it, and whoever got it has it: of one that was dropped another may be in the place.
+    fn is_whole(self: &Rc<Self>) -> bool {
+        let is_there = Rc::strong_count(self) > 1 || matches!(&*self.body.borrow(), Body::Empty);
+        is_there && !self.begun.get()
     }
 }
 

@@ -307,11 +307,11 @@ pub(crate) enum Lent {
 }
 
 impl Lent {
-    /// Nobody has read of it.
+    /// Nobody has read of it, and whoever got it has it: of one that was dropped another may be in the place.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
             Self::Nothing(_) => true,
-            Self::Body(incoming) => incoming.borrow().seen == 0,
+            Self::Body(incoming) => Rc::strong_count(incoming) > 1 && incoming.borrow().seen == 0,
         }
     }
 
@@ -375,4 +375,21 @@ pub(crate) fn begin_http1(conn: &Shared, framing: Framing, version: Version, exp
         conn.expects = expects && !conn.body.is_done();
     }
     Incoming::http1(conn, framing, version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyproxy_module_api::testing::FakeHost;
+
+    #[test]
+    fn a_body_that_was_dropped_is_not_given_back_by_another_in_its_place() {
+        let _host = FakeHost::new();
+        let nothing = || async { Ok(()) };
+        let lend = || Incoming::module(contract::Body::stream(Some(3), |_| nothing()), &Arc::from("hook"), 1).lend();
+        let (given, lent) = lend();
+        assert!(given.is(&given.id()) && lent.is_whole());
+        drop(given);
+        assert!(!lent.is_whole());
+    }
 }

@@ -7,7 +7,7 @@ use crate::abi::{
     host::{MetricDesc, Object, Zone, ZoneDesc},
 };
 use crate::testing::{
-    Metric,
+    FakeHost, Metric,
     live::{Kind, Token},
     state::{Lent, Offered, State},
 };
@@ -157,4 +157,15 @@ pub(super) unsafe extern "C" fn contract(id: Str<'_>, major: u16, minor: u16, la
     let all = state.contracts.borrow();
     let fits = |c: &&Offered| c.id == id.as_str() && c.major == major && c.minor >= minor && c.layout == layout;
     all.iter().find(fits).map_or(ptr::null(), |c| c.table)
+}
+
+impl FakeHost {
+    /// Offers the table of a contract.
+    ///
+    /// # Safety
+    /// `table` is what `id`, `version` and `layout` name, and stays valid as long as this host.
+    pub unsafe fn provide(&self, id: &str, version: (u16, u16), layout: u64, table: *const ()) {
+        let (major, minor) = version;
+        self.state.contracts.borrow_mut().push(Offered { id: id.to_owned(), major, minor, layout, table });
+    }
 }

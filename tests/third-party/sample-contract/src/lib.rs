@@ -134,7 +134,8 @@ mod tests {
         static TWICE: Twice = Twice;
         static TABLE: EchoTable = EchoTable::new(&TWICE);
         let host = FakeHost::new();
-        host.provide(ID, VERSION, LAYOUT, (&raw const TABLE).cast());
+        // SAFETY: the table that these name, and it is a static.
+        unsafe { host.provide(ID, VERSION, LAYOUT, (&raw const TABLE).cast()) };
         let echo = Echo::resolve().expect("it is offered");
         let mut out = Vec::new();
         // A generation that is over may have taken its provider along.
