@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 
+import features
 import peers
 import scenarios
 from procs import Process, listening, start
@@ -42,7 +43,11 @@ def measure(name, scenario, peer, args, org):
         return scenarios.reload(scenario, peer, peers.RELOADED[peer]())
     if scenario.kind == 'startup':
         return scenarios.startup(peer, lambda: peers.PEERS[peer](scenario.role(), args.workers))
-    spec = peers.PEERS[peer](scenario.role(), args.workers)
+    if scenario.port == 'all':
+        port = peers.PORTS['all']
+        spec = peers.Spec(features.command(peer, 'all', port, peers.ORIGIN, args.workers), {'all': port})
+    else:
+        spec = peers.PEERS[peer](scenario.role(), args.workers)
     if scenario.port not in spec.ports:
         raise peers.Absent(f'{peer} has no {scenario.port}')
     return scenarios.measure(scenario, peer, spec, org, args.duration)

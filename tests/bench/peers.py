@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 DIR = os.environ.get('BENCH_DIR') or os.path.join(tempfile.gettempdir(), 'proxy-bench')
 WWW = '/dev/shm/peers_www'
 ORIGIN = '127.0.0.1:19000'
-PORTS = dict(l4=18001, l7=18000, tls=18443, cache=18002, static=18003, h2c=18004)
+PORTS = dict(l4=18001, l7=18000, tls=18443, cache=18002, static=18003, h2c=18004, all=18005)
 
 
 class Absent(Exception):
@@ -237,14 +237,18 @@ def haproxy_many():
 
 
 # ---------------------------------------------------------------- the system calls alone
-def floor(role, workers, port=PORTS['l4'], to=ORIGIN):
+def floor_command(how, port, to, workers):
     """No proxy: what the system takes for the calls that every one makes. Whoever does something is above it."""
     program = f'{DIR}/bin/floor'
     if not os.path.exists(program):
         raise Absent('tools/floor.c is not built')
+    return [program, str(port), to.rsplit(':', 1)[1], str(workers), how]
+
+
+def floor(role, workers, port=PORTS['l4'], to=ORIGIN):
     key, how = ('l4', 'paired') if role == 'l4' else ('l7', 'pooled')
     port = port if role == 'l4' else PORTS['l7']
-    return Spec([program, str(port), to.rsplit(':', 1)[1], str(workers), how], {key: port})
+    return Spec(floor_command(how, port, to, workers), {key: port})
 
 
 PEERS = dict(nginx=nginx, haproxy=haproxy, anyproxy=anyproxy, floor=floor)

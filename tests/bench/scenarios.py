@@ -46,6 +46,7 @@ ALL = {
     'h1_1k': Scenario('HTTP/1.1, 1 KiB', 'req', 'l7', 'wrk', 64, '/1k'),
     'h1_100k': Scenario('HTTP/1.1, 100 KiB', 'req', 'l7', 'wrk', 64, '/100k'),
     'h1_new': Scenario('HTTP/1.1, new connections', 'req', 'l7', 'new', 64, '/1k'),
+    'h1_all': Scenario('HTTP/1.1, 1 KiB, everything on', 'req', 'all', 'wrk', 64, '/1k'),
     'tls_1k': Scenario('HTTPS, 1 KiB', 'req', 'tls', 'wrk', 64, '/1k'),
     'tls_new': Scenario('TLS handshakes', 'req', 'tls', 'new', 32, '/1k'),
     'h2c_1k': Scenario('HTTP/2 without TLS, 1 KiB', 'req', 'h2c', 'h2load', 16, '/1k'),
@@ -57,7 +58,7 @@ ALL = {
 }
 # What the project set itself figures for.
 LAYER4 = ['l4_1k', 'l4_100k', 'l4_new', 'l4_bulk', 'idle_l4', 'startup', 'check1000', 'reload_new', 'reload_kept']
-HTTP = ['h1_1k', 'h1_100k', 'h1_new', 'h2c_1k', 'static_1k', 'static_10m', 'idle_l7']
+HTTP = ['h1_1k', 'h1_100k', 'h1_new', 'h1_all', 'h2c_1k', 'static_1k', 'static_10m', 'idle_l7']
 
 
 def measure(scenario, name, spec, org, seconds):
