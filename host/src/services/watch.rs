@@ -42,7 +42,7 @@ impl Watch {
     fn poll(&self, cx: &mut Context<'_>, bits: u8) -> u8 {
         let mut found = 0;
         if bits & ready::READ != 0 && self.readers.poll(cx, |cx| self.fd.poll_ready(cx, READ)).is_ready() {
-            found |= ready::READ | if self.fd.is_closed() { ready::HUP } else { 0 };
+            found |= ready::READ | if self.fd.seen().is_closed() { ready::HUP } else { 0 };
         }
         if bits & ready::WRITE != 0 && self.writers.poll(cx, |cx| self.fd.poll_ready(cx, WRITE)).is_ready() {
             found |= ready::WRITE;

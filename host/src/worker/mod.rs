@@ -290,7 +290,7 @@ fn run(
         timers::tick();
         turn.store(timers::now_ms(), Relaxed);
     };
-    rt::run(ready, root, woke, timers::note_ready);
+    rt::run(if std::env::var_os("RING").is_some() { rt::Wait::Ring } else { rt::Wait::Readiness }, ready, root, woke, timers::note_ready);
     WORKER.set(None);
 }
 

@@ -5,7 +5,7 @@ pub use mio::Interest;
 
 use super::{
     here, no_loop,
-    slots::{ERROR, GONE, Known, READ, READ_CLOSED, Seen, Slot, WRITE, WRITE_CLOSED, all},
+    slots::{GONE, Known, READ, Seen, Slot, WRITE, all},
 };
 use mio::{Token, event::Source};
 use std::{
@@ -188,11 +188,6 @@ impl<S: Registered> Io<S> {
     #[inline]
     pub fn seen(&self) -> Seen {
         Seen(self.slot.ready.get())
-    }
-
-    /// Whether the other side has ended, or an error was noted.
-    pub fn is_closed(&self) -> bool {
-        self.seen().0 & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0
     }
 
     /// A call said that there is no more. What is closed stays so.

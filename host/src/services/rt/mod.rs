@@ -7,6 +7,8 @@
 
 mod guest;
 mod io;
+#[cfg_attr(not(target_os = "linux"), path = "ring_none.rs")]
+mod ring;
 mod slots;
 mod task;
 mod timers;
@@ -15,6 +17,7 @@ pub use guest::attach;
 #[cfg(unix)]
 pub use io::Borrowed;
 pub use io::{Interest, Io, Registered};
+pub use ring::Ringed;
 pub use slots::{READ, Seen, WRITE};
 pub use task::{TaskHandle, spawn, waker_vtable};
 pub use timers::{Sleep, sleep, within};
@@ -90,6 +93,8 @@ struct Loop {
     /// Every task that is not over or that is queued, to be dropped with the loop.
     tasks: RefCell<slab::Slab<TaskRef>>,
     slots: Slots,
+    /// Sockets that the kernel is told of in batches, where that is wanted.
+    ring: Option<ring::Ring>,
     timers: Timers,
     /// The task of the runtime whose guest this is, to be woken when a task becomes ready between two turns.
     host: RefCell<Option<Waker>>,
@@ -135,6 +140,7 @@ impl Loop {
             ready: RefCell::default(),
             tasks: RefCell::default(),
             slots: Slots::new(registry),
+            ring: None,
             timers: Timers::default(),
             host: RefCell::default(),
             turning: Cell::new(false),
@@ -203,22 +209,35 @@ impl Loop {
     }
 }
 
+/// Where a thread's loop waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For readiness alone.
+    Readiness,
+    /// By io_uring.
+    Ring,
+}
+
 /// Runs this thread's loop until `root` is over, then drops every other task. `woke` is called each time the loop has
 /// waited, `turn` with the number of tasks that have their turn now, and 0 before the second turn of those that woke themselves.
 ///
 /// # Errors
-/// When the system gives no place to wait at. `ready` is told in any case, before anything runs.
+/// When the system gives no place to wait at, as is wanted. `ready` is told in any case, before anything runs.
 ///
 /// # Panics
 /// When `root` panicked: the loop has ended then.
 pub fn run<F: Future<Output = ()> + 'static>(
+    wait: Wait,
     ready: impl FnOnce(Result<()>),
     root: impl FnOnce() -> F,
     mut woke: impl FnMut(),
     mut turn: impl FnMut(usize),
 ) {
     let made = mio::Poll::new().and_then(|poll| {
-        let this = Loop::new(poll.registry().try_clone()?);
+        let mut this = Loop::new(poll.registry().try_clone()?);
+        if wait == Wait::Ring {
+            this.ring = Some(ring::Ring::new(&poll)?);
+        }
         let waker = mio::Waker::new(poll.registry(), slots::WAKE)?;
         // Set once, here.
         let _ = this.shared.end_wait.set(EndWait::System(waker));
@@ -245,16 +264,30 @@ pub fn run<F: Future<Output = ()> + 'static>(
         if end.over.get() {
             break;
         }
-        let wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
-        match poll.poll(&mut events, wait) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            // Only a program error can do that; to spin on it would hide it.
-            Err(e) => panic!("waiting for readiness: {e}"),
+        let mut wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
+        if let Some(ring) = &this.ring {
+            ring.wait(wait).unwrap_or_else(|e| panic!("waiting by io_uring: {e}"));
+            wait = Some(Duration::ZERO);
         }
-        this.shared.sleeps.store(false, SeqCst);
-        woke();
-        this.slots.dispatch(events.iter().map(slots::bits_of));
+        let mut woken = this.ring.is_some();
+        if woken {
+            this.shared.sleeps.store(false, SeqCst);
+            woke();
+        }
+        // Where all other sockets are: it says when something is there.
+        if this.ring.as_ref().is_none_or(ring::Ring::dispatch) {
+            match poll.poll(&mut events, wait) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                // Only a program error can do that; to spin on it would hide it.
+                Err(e) => panic!("waiting for readiness: {e}"),
+            }
+            if !std::mem::replace(&mut woken, true) {
+                this.shared.sleeps.store(false, SeqCst);
+                woke();
+            }
+            this.slots.dispatch(events.iter().map(slots::bits_of));
+        }
         this.timers.fire();
     }
     this.end();

@@ -94,6 +94,11 @@ impl Seen {
         self.0 & (WRITE_CLOSED | ERROR) != 0
     }
 
+    /// Whether the other side has ended, or an error was noted.
+    pub const fn is_closed(self) -> bool {
+        self.0 & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0
+    }
+
     /// Whether the other side has ended, in order, and a read took its last bytes.
     pub const fn has_ended(self) -> bool {
         self.0 & (READ | READ_CLOSED | ERROR) == READ_CLOSED
@@ -146,7 +151,7 @@ impl Slots {
 }
 
 #[inline]
-fn wake(waiter: &Cell<Option<Waker>>, others: &mut Vec<Waker>) {
+pub(super) fn wake(waiter: &Cell<Option<Waker>>, others: &mut Vec<Waker>) {
     let Some(waker) = waiter.take() else { return };
     if task::is_plain(&waker) {
         waker.wake_by_ref();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::super::platform;
-use crate::services::rt::{Io, READ, Registered, WRITE};
+use crate::services::rt::{Io, READ, Registered, Ringed, Seen, WRITE};
 use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
@@ -31,6 +31,7 @@ trait Socket: Registered + Sized + 'static {
     fn fd(&self) -> i64;
     fn socket(&self) -> BorrowedSocket<'_>;
     fn into_socket(self) -> OwnedSocket;
+    fn of(socket: OwnedSocket) -> Self;
     fn as_ref(&self) -> socket2::SockRef<'_>;
 }
 
@@ -66,6 +67,9 @@ macro_rules! socket {
             fn into_socket(self) -> OwnedSocket {
                 platform::owned(self)
             }
+            fn of(socket: OwnedSocket) -> Self {
+                <$type>::from_std(socket.into())
+            }
             fn as_ref(&self) -> socket2::SockRef<'_> {
                 socket2::SockRef::from(self)
             }
@@ -78,30 +82,72 @@ socket!(TcpStream, "tcp");
 socket!(UnixStream, "unix");
 
 struct HostStream<S: Socket> {
-    /// `None` once the raw socket was given up.
+    /// `None` once the raw socket was given up, and while a ring carries it.
     socket: Option<Io<S>>,
+    /// What it begins with where the thread has a ring.
+    ring: Option<Ringed>,
     /// Bytes that are read before the socket's.
     ahead: Option<Box<(Buf, usize)>>,
     peer: Addr,
     local: Addr,
 }
 
+/// How a stream begins.
+#[derive(Clone, Copy, PartialEq)]
+enum Begins {
+    /// Its peer has spoken already.
+    WithBytes,
+    Connected,
+    Connecting,
+}
+
 /// A stream over a connected, non-blocking socket. `has_bytes`: its peer has spoken already.
 pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr, has_bytes: bool) -> io::Result<Stream> {
+    let begins = if has_bytes { Begins::WithBytes } else { Begins::Connected };
     // An internet peer says what it is; only otherwise the system is asked.
     #[cfg(unix)]
     if peer.socket().is_none() && socket.local_addr()?.is_unix() {
-        let socket = Io::new(UnixStream::from_std(socket.into()))?;
-        return Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }));
+        return Ok(Stream::new(HostStream::<UnixStream>::new(socket.into(), begins, peer, local)?));
     }
-    let socket = TcpStream::from_std(socket.into());
-    let socket = if has_bytes { Io::with_bytes(socket)? } else { Io::new(socket)? };
-    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer, local }))
+    Ok(Stream::new(HostStream::<TcpStream>::new(socket.into(), begins, peer, local)?))
 }
 
 impl<S: Socket> HostStream<S> {
+    fn new(socket: OwnedSocket, begins: Begins, peer: Addr, local: Addr) -> io::Result<Self> {
+        let (ahead, fresh) = (None, begins == Begins::WithBytes);
+        let (socket, ring) = match Ringed::new(socket, fresh, begins == Begins::Connecting) {
+            Ok(ring) => (None, Some(ring)),
+            Err(socket) if fresh => (Some(Io::with_bytes(S::of(socket))?), None),
+            Err(socket) => (Some(Io::new(S::of(socket))?), None),
+        };
+        Ok(Self { socket, ring, ahead, peer, local })
+    }
+
+    /// The ring that carries it still. One that it does not suit any more gives it up here, and it goes on by readiness.
+    fn ring(&mut self) -> io::Result<Option<&Ringed>> {
+        if let Some(socket) = self.ring.as_ref().and_then(Ringed::give_up) {
+            self.ring = None;
+            self.socket = Some(Io::new(S::of(socket))?);
+        }
+        Ok(self.ring.as_ref())
+    }
+
     fn socket(&self) -> Result<&Io<S>, Error> {
         self.socket.as_ref().ok_or(Error::bare(ErrorKind::Unsupported))
+    }
+
+    /// What is known now; `None` once the raw socket was given up.
+    fn seen(&self) -> Option<Seen> {
+        self.ring.as_ref().map(Ringed::seen).or_else(|| self.socket.as_ref().map(Io::seen))
+    }
+
+    /// The socket, for options.
+    fn with_socket<R>(&self, f: impl FnOnce(&socket2::SockRef<'_>) -> io::Result<R>) -> io::Result<R> {
+        match (&self.ring, &self.socket) {
+            (Some(ring), _) => ring.with_socket(f),
+            (_, Some(socket)) => f(&socket.as_ref()),
+            _ => Err(Kind::Unsupported.into()),
+        }
     }
 
     fn read_ahead(&mut self, to: &mut [u8]) -> Option<usize> {
@@ -123,8 +169,8 @@ fn err<T>(e: io::Error) -> Poll<Result<T, Error>> {
 
 impl<S: Socket> StreamImpl for HostStream<S> {
     fn state(&self) -> u8 {
-        let Some(s) = &self.socket else { return ready::HUP };
-        let (seen, ahead) = (s.seen(), self.ahead.is_some());
+        let Some(seen) = self.seen() else { return ready::HUP };
+        let ahead = self.ahead.is_some();
         let mut bits = 0;
         if ahead || seen.is_ready(READ) {
             bits |= ready::READ;
@@ -145,14 +191,23 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if self.ahead.is_some() {
             return Poll::Ready(Ok(self.read_ahead(to).unwrap_or(0)));
         }
+        if let Some(ring) = self.ring()? {
+            return ring.poll_read(cx, to).map_err(Into::into);
+        }
         self.socket()?.poll_read(cx, to.len(), |s| s.recv(to)).map_err(Into::into)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        if let Some(ring) = self.ring()? {
+            return ring.poll_write(cx, from, false).map_err(Into::into);
+        }
         self.socket()?.poll_write(cx, from.len(), |s| s.send(from)).map_err(Into::into)
     }
 
     fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
+        if let Some(ring) = self.ring()? {
+            return ring.poll_write(cx, from, true).map_err(Into::into);
+        }
         self.socket()?.poll_write(cx, from.len(), |s| s.send_more(from)).map_err(Into::into)
     }
 
@@ -160,16 +215,26 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         let slices = platform::io_slices(from);
         let slices = &slices[..from.len().min(slices.len())];
         let len = slices.iter().map(|s| s.len()).sum();
+        if let Some(ring) = self.ring()? {
+            return ring.poll_writev(cx, slices, len).map_err(Into::into);
+        }
         self.socket()?.poll_write(cx, len, |s| s.send_all(slices)).map_err(Into::into)
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Every accepted write is with the system already.
-        Poll::Ready(Ok(()))
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.ring()? {
+            Some(ring) => ring.poll_flush(cx).map_err(Into::into),
+            // Every accepted write is with the system already.
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.socket()?.as_ref().shutdown(std::net::Shutdown::Write) {
+        let shut = match self.ring()? {
+            Some(ring) => ring.shutdown(),
+            None => self.socket()?.as_ref().shutdown(std::net::Shutdown::Write),
+        };
+        match shut {
             // The peer is gone already: there is nobody to tell.
             Err(e) if e.kind() != Kind::NotConnected => err(e),
             _ => Poll::Ready(Ok(())),
@@ -186,19 +251,28 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
-        let Some(s) = &self.socket else { return Poll::Ready(ready::HUP) };
+        // Whatever keeps it from going on is told by the next call.
+        let _ = self.ring();
+        let Some(seen) = self.seen() else { return Poll::Ready(ready::HUP) };
+        let poll = |cx: &mut Context<'_>, bit| match (&self.ring, &self.socket) {
+            (Some(ring), _) => ring.poll_ready(cx, bit),
+            (_, Some(socket)) => socket.poll_ready(cx, bit),
+            _ => Poll::Ready(()),
+        };
         let mut found = 0;
-        if bits & ready::READ != 0 && (self.ahead.is_some() || s.poll_ready(cx, READ).is_ready()) {
+        if bits & ready::READ != 0 && (self.ahead.is_some() || poll(cx, READ).is_ready()) {
             found |= ready::READ;
         }
-        if bits & ready::WRITE != 0 && s.poll_ready(cx, WRITE).is_ready() {
+        if bits & ready::WRITE != 0 && poll(cx, WRITE).is_ready() {
             found |= ready::WRITE;
         }
         if bits & ready::HUP != 0 {
-            if s.seen().has_failed() {
+            if seen.has_failed() {
                 found |= ready::HUP;
-            } else {
-                s.watch(cx);
+            } else if let Some(ring) = &self.ring {
+                let _ = ring.watch(cx, READ);
+            } else if let Some(socket) = &self.socket {
+                socket.watch(cx);
             }
         }
         if found == 0 { Poll::Pending } else { Poll::Ready(found) }
@@ -215,6 +289,10 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn raw_fd(&self) -> Option<BorrowedSocket<'_>> {
+        if let Some(ring) = &self.ring {
+            // Soon.
+            ring.unfit();
+        }
         self.socket.as_ref().filter(|_| self.ahead.is_none()).map(|s| s.socket())
     }
 
@@ -225,22 +303,38 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {
+        if let Some(ring) = self.ring()? {
+            let send = |s: &socket2::SockRef<'_>| platform::sendfile(platform::raw_fd(&**s), file, offset, len);
+            return ring.poll_direct(cx, None, send).map_err(Into::into);
+        }
         self.socket()?.poll_io(cx, WRITE, |s| platform::sendfile(s.fd(), file, offset, len)).map_err(Into::into)
     }
 
     fn take_raw(&mut self) -> Option<RawSocket> {
-        let mut raw = RawSocket::new(self.socket.take()?.into_inner().ok()?.into_socket());
+        let mut raw = match self.ring.take() {
+            None => RawSocket::new(self.socket.take()?.into_inner().ok()?.into_socket()),
+            Some(ring) => {
+                let Some((socket, ahead, behind)) = ring.take_now() else {
+                    self.ring = Some(ring);
+                    return None;
+                };
+                let mut raw = RawSocket::new(socket);
+                (raw.read_ahead, raw.write_behind) = (ahead.into(), behind.into());
+                raw
+            }
+        };
         if let Some((buf, at)) = self.ahead.take().map(|a| *a) {
-            raw.read_ahead = buf[at..].to_vec().into();
+            raw.read_ahead = [&buf[at..], &raw.read_ahead].concat().into();
         }
         Some(raw)
     }
 
     fn set_reset(&mut self) {
-        if let Some(s) = &self.socket {
-            // Closing must not wait and must not be polite: the other side learns of an abort.
-            let _ = s.as_ref().set_linger(Some(std::time::Duration::ZERO));
+        if let Some(ring) = &self.ring {
+            ring.set_reset();
         }
+        // Closing must not wait and must not be polite: the other side learns of an abort.
+        let _ = self.with_socket(|s| s.set_linger(Some(std::time::Duration::ZERO)));
     }
 
     fn unread(&mut self, bytes: Buf) {
@@ -254,12 +348,13 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn set_option(&mut self, name: &str, value: i64) -> bool {
-        let Some(s) = &self.socket else { return false };
-        let s = s.as_ref();
         let set = match name {
-            "linger" => s.set_linger((value >= 0).then(|| std::time::Duration::from_secs(value.unsigned_abs()))),
-            "nodelay" => s.set_tcp_nodelay(value != 0),
-            "cork" => platform::set_cork(&s, value != 0),
+            "linger" => {
+                let time = (value >= 0).then(|| std::time::Duration::from_secs(value.unsigned_abs()));
+                self.with_socket(|s| s.set_linger(time))
+            }
+            "nodelay" => self.with_socket(|s| s.set_tcp_nodelay(value != 0)),
+            "cork" => self.with_socket(|s| platform::set_cork(s, value != 0)),
             _ => return false,
         };
         set.is_ok()
@@ -277,20 +372,19 @@ pub(super) async fn connect(to: Addr, options: &SocketOptions) -> Result<Stream,
         Err(e) if !is_under_way(&e) => return Err(e.into()),
         _ => {}
     }
-    let socket = Io::new(TcpStream::from_std(socket.into())).map_err(Error::from)?;
-    established(&socket).await.map_err(Error::from)?;
-    // Asked for only when something wants it: one system call less a connection.
-    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
+    // This end's address is asked for only when something wants it: one system call less a connection.
+    established(HostStream::<TcpStream>::new(socket.into(), Begins::Connecting, to, Addr::NONE)).await
 }
 
 /// Waits for the end of a connect.
-async fn established<S: Socket>(socket: &Io<S>) -> io::Result<()> {
-    poll_fn(|cx| socket.poll_ready(cx, WRITE)).await;
+async fn established<S: Socket>(stream: io::Result<HostStream<S>>) -> Result<Stream, Error> {
+    let mut stream = stream.map_err(Error::from)?;
+    poll_fn(|cx| stream.poll_ready(cx, ready::WRITE)).await;
     // Where readiness tells errors apart, one that it did not tell is not there: a system call less a connection.
-    if cfg!(target_os = "linux") && !socket.is_closed() {
-        return Ok(());
+    if !cfg!(target_os = "linux") || stream.seen().is_none_or(Seen::is_closed) {
+        stream.with_socket(|s| s.take_error()?.map_or(Ok(()), Err)).map_err(Error::from)?;
     }
-    socket.as_ref().take_error()?.map_or(Ok(()), Err)
+    Ok(Stream::new(stream))
 }
 
 #[cfg(unix)]
@@ -306,9 +400,8 @@ fn is_under_way(e: &io::Error) -> bool {
 #[cfg(unix)]
 async fn connect_path(to: Addr) -> Result<Stream, Error> {
     let Some(path) = to.path() else { return Err(Error::new(ErrorKind::Invalid, "no address to connect to")) };
-    let socket = UnixStream::connect(path).and_then(Io::new).map_err(Error::from)?;
-    established(&socket).await.map_err(Error::from)?;
-    Ok(Stream::new(HostStream { socket: Some(socket), ahead: None, peer: to, local: Addr::NONE }))
+    let socket = UnixStream::connect(path).map_err(Error::from)?;
+    established(HostStream::<UnixStream>::new(socket.into_socket(), Begins::Connecting, to, Addr::NONE)).await
 }
 
 #[cfg(not(unix))]

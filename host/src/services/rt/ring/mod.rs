@@ -1,0 +1,368 @@
+//! Sockets by io_uring: the kernel receives into pieces of memory as bytes come, and what is to be sent is told to it together
+//! with the wait, so that a turn of the loop is one system call (doc/decisions/0023). It is for small messages. A socket that
+//! it does not suit, as much comes or nobody reads, is given back and goes on by readiness, as every other one.
+//!
+//! Knows no streams: `socket` is the face of one socket, `sys` the kernel's.
+
+mod socket;
+mod sys;
+
+pub use socket::Ringed;
+
+use super::slots::{self, GONE};
+use crate::services::timers;
+use slab::Slab;
+use socket::{Out, Socket, flag};
+use std::{
+    cell::{Cell, RefCell},
+    io::Result,
+    os::fd::{AsRawFd, RawFd},
+    rc::Rc,
+    task::Waker,
+    time::Duration,
+};
+use sys::{Done, Uring};
+
+/// Of what is sent by copies: so many are kept for the next ones, at most.
+const KEPT: usize = 256;
+/// A socket that was let go of with bytes to be sent is closed after so long all the same.
+const LINGER_SECONDS: u8 = 30;
+/// How long the end of a thread waits for the kernel, at most.
+const END: (u32, Duration) = (100, Duration::from_millis(10));
+
+/// What an operation's data says of it, beside whose it is.
+mod op {
+    pub(super) const RECV: u64 = 0;
+    pub(super) const SEND: u64 = 1;
+    pub(super) const WRITABLE: u64 = 2;
+    /// Descriptors that wait elsewhere.
+    pub(super) const READINESS: u64 = 3;
+    /// Nobody's.
+    pub(super) const OTHER: u64 = u64::MAX;
+}
+
+const fn data(token: u32, op: u64) -> u64 {
+    (token as u64) << 8 | op
+}
+
+/// A thread's ring.
+pub(super) struct Ring {
+    sys: RefCell<Uring>,
+    sockets: RefCell<Slab<Rc<Socket>>>,
+    /// They have something to be sent with the next wait.
+    unsent: RefCell<Vec<Rc<Socket>>>,
+    kept: RefCell<Vec<Box<Out>>>,
+    done: RefCell<Vec<Done>>,
+    /// Where all other sockets are waited for, and whether the kernel looks at it.
+    readiness: RawFd,
+    looked_at: Cell<bool>,
+    /// When sockets that were let go of were last looked at.
+    swept: Cell<u64>,
+}
+
+impl Ring {
+    /// A ring that waits for `readiness`, too.
+    ///
+    /// # Errors
+    /// Where there is no io_uring, or not what is wanted of it.
+    pub(super) fn new(readiness: &mio::Poll) -> Result<Self> {
+        Ok(Self {
+            sys: RefCell::new(Uring::new()?),
+            sockets: RefCell::default(),
+            unsent: RefCell::default(),
+            kept: RefCell::default(),
+            done: RefCell::default(),
+            readiness: readiness.as_raw_fd(),
+            looked_at: Cell::new(false),
+            swept: Cell::new(0),
+        })
+    }
+
+    /// Tells the kernel what is queued, and waits, for ever (`None`) or so long at most.
+    ///
+    /// # Errors
+    /// What only a mistake of the program's can cause.
+    pub(super) fn wait(&self, wait: Option<Duration>) -> Result<()> {
+        let mut unsent = self.unsent.take();
+        for socket in unsent.drain(..) {
+            socket.clear(flag::QUEUED);
+            self.send(&socket);
+        }
+        self.unsent.replace(unsent);
+        let mut sys = self.sys.borrow_mut();
+        if !self.looked_at.replace(true) {
+            sys.readable(self.readiness, data(0, op::READINESS));
+        }
+        sys.enter(wait)
+    }
+
+    /// Notes what is done, and wakes who waits for it. True: there is something where all others are waited for.
+    pub(super) fn dispatch(&self) -> bool {
+        let mut done = self.done.take();
+        self.sys.borrow_mut().take(&mut done);
+        let mut others = Vec::new();
+        let mut elsewhere = false;
+        for d in done.drain(..) {
+            if d.data == op::OTHER {
+                continue;
+            }
+            if d.data == data(0, op::READINESS) {
+                self.looked_at.set(false);
+                elsewhere = true;
+                continue;
+            }
+            // Each socket stays until its last operation is over.
+            let socket = self.sockets.borrow().get((d.data >> 8) as usize).cloned();
+            if let Some(socket) = socket {
+                self.note(&socket, d, &mut others);
+            }
+        }
+        self.done.replace(done);
+        others.into_iter().for_each(Waker::wake);
+        self.sweep();
+        elsewhere
+    }
+
+    fn note(&self, socket: &Rc<Socket>, d: Done, others: &mut Vec<Waker>) {
+        if !d.more {
+            socket.under_way.set(socket.under_way.get() - 1);
+        }
+        match d.data & 0xff {
+            op::RECV => self.received(socket, d, others),
+            op::SEND => self.sent(socket, d.result, others),
+            _ => {
+                socket.clear(flag::ASKED);
+                socket.set(flag::WRITABLE);
+                if d.result < 0 || d.result as i16 & (libc::POLLERR | libc::POLLHUP) != 0 {
+                    socket.set(flag::FAILED);
+                }
+                slots::wake(&socket.writer, others);
+            }
+        }
+        if socket.is(flag::LEFT) {
+            self.close_if_done(socket);
+        } else if socket.is(flag::UNFIT) {
+            // Whoever waits finds that it may be given back.
+            slots::wake(&socket.reader, others);
+            slots::wake(&socket.writer, others);
+        }
+    }
+
+    fn received(&self, socket: &Rc<Socket>, d: Done, others: &mut Vec<Waker>) {
+        if !d.more {
+            socket.clear(flag::ARMED);
+        }
+        let given = d.piece != sys::NONE;
+        if d.result > 0 && given && !socket.is(flag::LEFT) {
+            socket.clear(flag::STARVED);
+            if socket.append(self, d.piece, d.result as u16) {
+                self.not_fit(socket);
+            }
+        } else {
+            if given {
+                self.sys.borrow_mut().give(d.piece);
+            }
+            match -d.result {
+                0 => socket.set(flag::ENDED),
+                libc::ECANCELED => {}
+                // Others hold all pieces: it is tried once more, and then without.
+                libc::ENOBUFS if socket.is(flag::STARVED) => socket.set(flag::UNFIT),
+                libc::ENOBUFS => socket.set(flag::STARVED),
+                e => socket.fail(e),
+            }
+        }
+        slots::wake(&socket.reader, others);
+    }
+
+    fn sent(&self, socket: &Rc<Socket>, result: i32, others: &mut Vec<Waker>) {
+        let Some(mut out) = socket.sending.take() else { return };
+        socket.clear(flag::SENDING);
+        if result < 0 {
+            socket.fail(-result);
+        } else if out.took(result as usize) {
+            // Stopped in the middle, which a signal can do.
+            self.send_this(socket, out);
+            return;
+        }
+        self.keep(out);
+        if socket.is(flag::FAILED) {
+            self.forget_out(socket);
+            slots::wake(&socket.reader, others);
+        }
+        self.send(socket);
+        if !socket.is(flag::SENDING) && socket.is(flag::FIN) {
+            socket.clear(flag::FIN);
+            socket.shut();
+        }
+        slots::wake(&socket.writer, others);
+    }
+
+    /// Sends what was accepted since, unless something is under way.
+    fn send(&self, socket: &Rc<Socket>) {
+        if !socket.is(flag::SENDING)
+            && let Some(out) = socket.out.take()
+        {
+            socket.clear(flag::OUT);
+            self.send_this(socket, out);
+        }
+    }
+
+    fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
+        let close = socket.is(flag::LEFT);
+        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE));
+        if fd < 0 {
+            return self.keep(out);
+        }
+        // SAFETY: the bytes are boxed, and the box stays in `sending`, of a socket that stays in `sockets`, until the result.
+        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, close, data(socket.token.get(), op::SEND)) };
+        socket.sending.set(Some(out));
+        socket.set(flag::SENDING);
+        socket.under_way.set(socket.under_way.get() + 1);
+        if close {
+            socket.fd.set(-1);
+        }
+    }
+
+    /// From now on bytes are received as they come.
+    fn arm(&self, socket: &Socket) {
+        socket.set(flag::ARMED);
+        socket.under_way.set(socket.under_way.get() + 1);
+        self.sys.borrow_mut().recv(socket.fd.get(), data(socket.token.get(), op::RECV));
+    }
+
+    /// Has it told when the socket takes bytes.
+    fn ask_writable(&self, socket: &Socket) {
+        if !socket.is(flag::ASKED) {
+            socket.set(flag::ASKED);
+            socket.under_way.set(socket.under_way.get() + 1);
+            self.sys.borrow_mut().writable(socket.fd.get(), data(socket.token.get(), op::WRITABLE));
+        }
+    }
+
+    /// It is to go on by readiness: what is under way is ended.
+    fn not_fit(&self, socket: &Socket) {
+        if !socket.is(flag::UNFIT) {
+            socket.set(flag::UNFIT);
+            self.cancel(socket);
+        }
+    }
+
+    fn cancel(&self, socket: &Socket) {
+        let token = socket.token.get();
+        for (flag, op) in [(flag::ARMED, op::RECV), (flag::ASKED, op::WRITABLE)] {
+            if socket.is(flag) {
+                self.sys.borrow_mut().cancel(data(token, op), op::OTHER);
+            }
+        }
+    }
+
+    fn keep(&self, mut out: Box<Out>) {
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < KEPT {
+            out.clear();
+            kept.push(out);
+        }
+    }
+
+    fn forget_out(&self, socket: &Socket) {
+        socket.clear(flag::OUT);
+        if let Some(out) = socket.out.take() {
+            self.keep(out);
+        }
+    }
+
+    /// Its stream is gone. What was accepted is sent, then it is closed.
+    fn let_go(&self, socket: &Rc<Socket>) {
+        socket.set(flag::LEFT);
+        drop((socket.reader.take(), socket.writer.take()));
+        socket.forget_unread(self);
+        self.cancel(socket);
+        if socket.is(flag::RESET) {
+            self.forget_out(socket);
+            if socket.is(flag::SENDING) {
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
+            }
+        }
+        self.send(socket);
+        self.close_if_done(socket);
+    }
+
+    fn close_if_done(&self, socket: &Rc<Socket>) {
+        if !socket.is(flag::SENDING | flag::OUT) {
+            let fd = socket.fd.replace(-1);
+            if fd >= 0 {
+                self.sys.borrow_mut().close(fd, op::OTHER);
+            }
+        }
+        if socket.under_way.get() == 0 {
+            self.forget(socket);
+        }
+    }
+
+    fn forget(&self, socket: &Socket) {
+        let token = socket.token.replace(GONE);
+        drop(self.sockets.borrow_mut().try_remove(token as usize));
+    }
+
+    /// Once a second: a peer that takes nothing does not hold for ever a socket that was let go of.
+    fn sweep(&self) {
+        let now = timers::now_ms() / 1000;
+        if self.swept.replace(now) == now {
+            return;
+        }
+        for (_, socket) in self.sockets.borrow().iter() {
+            if socket.is(flag::LEFT) && socket.grow_old() == LINGER_SECONDS {
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
+            }
+        }
+    }
+
+    /// The thread's loop has ended: what was accepted is sent, and nothing is under way any more. False: the kernel did not
+    /// say so in time.
+    fn wind_up(&self) -> bool {
+        for round in 0..END.0 {
+            let all: Vec<_> = self.sockets.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
+            if all.is_empty() {
+                return true;
+            }
+            for socket in &all {
+                // Streams that outlive their thread's loop are told an error by their next call.
+                socket.set(flag::UNFIT);
+                self.cancel(socket);
+                if round > END.0 / 2 {
+                    self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
+                }
+                if !socket.is(flag::LEFT) && socket.under_way.get() == 0 {
+                    socket.forget_unread(self);
+                    self.forget(socket);
+                }
+            }
+            drop(all);
+            if self.wait(Some(END.1)).is_err() {
+                return false;
+            }
+            self.dispatch();
+        }
+        self.sockets.borrow().is_empty()
+    }
+
+    fn queue(&self, socket: &Rc<Socket>) {
+        if !socket.is(flag::QUEUED) {
+            socket.set(flag::QUEUED);
+            self.unsent.borrow_mut().push(Rc::clone(socket));
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        for (_, socket) in self.sockets.borrow().iter() {
+            drop((socket.reader.take(), socket.writer.take()));
+        }
+        if !self.wind_up() {
+            tracing::warn!("io_uring did not end what was under way; its memory stays");
+            std::mem::forget(self.sockets.take());
+            self.sys.borrow_mut().leak();
+        }
+    }
+}

@@ -1,0 +1,552 @@
+//! One socket of a ring: what was received and not read, what was accepted and not sent, and who waits.
+
+use super::{
+    Ring,
+    sys::{NONE, PIECE},
+};
+use crate::services::{
+    platform,
+    rt::{
+        here, no_loop,
+        slots::{ERROR, GONE, READ, READ_CLOSED, Seen, WRITE, WRITE_CLOSED},
+    },
+};
+use socket2::SockRef;
+use std::{
+    cell::Cell,
+    io::{Error, ErrorKind, Result},
+    os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// What is accepted to be sent later is copied, in pieces of so many bytes at most; one more of them waits while one is sent.
+const COPIED: usize = 4 << 10;
+/// So many full pieces in a row are much: it goes on by readiness, which reads them into larger memory, without a copy.
+const FULL_IN_A_ROW: u8 = 3;
+/// So many pieces that nobody reads are a stream that is not to be received from: others need them.
+const UNREAD: u8 = 8;
+
+/// What is so of a socket.
+pub(super) mod flag {
+    /// Bytes are received as they come.
+    pub(crate) const ARMED: u16 = 1;
+    /// Something may be there already: a plain call tells.
+    pub(crate) const FRESH: u16 = 1 << 1;
+    /// The other side sends nothing more.
+    pub(crate) const ENDED: u16 = 1 << 2;
+    pub(crate) const FAILED: u16 = 1 << 3;
+    /// A plain call is likely to take bytes.
+    pub(crate) const WRITABLE: u16 = 1 << 4;
+    /// It was asked when it takes bytes.
+    pub(crate) const ASKED: u16 = 1 << 5;
+    /// Bytes were accepted; of them, some are with the kernel.
+    pub(crate) const OUT: u16 = 1 << 6;
+    pub(crate) const SENDING: u16 = 1 << 7;
+    /// It is among those that are to be sent from.
+    pub(crate) const QUEUED: u16 = 1 << 8;
+    /// More follows the last bytes at once.
+    pub(crate) const MORE: u16 = 1 << 9;
+    /// The write side ends once all is sent.
+    pub(crate) const FIN: u16 = 1 << 10;
+    /// Closing resets.
+    pub(crate) const RESET: u16 = 1 << 11;
+    /// There was no piece for what came, the last time.
+    pub(crate) const STARVED: u16 = 1 << 12;
+    /// It is to go on by readiness.
+    pub(crate) const UNFIT: u16 = 1 << 13;
+    /// Its stream is gone.
+    pub(crate) const LEFT: u16 = 1 << 14;
+}
+
+/// Bytes that were accepted.
+pub(super) struct Out {
+    bytes: [u8; COPIED],
+    from: u16,
+    to: u16,
+}
+
+impl Out {
+    fn new() -> Box<Self> {
+        Box::new(Self { bytes: [0; COPIED], from: 0, to: 0 })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.from.into()..self.to.into()]
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.from, self.to) = (0, 0);
+    }
+
+    /// So many went; whether some are left.
+    pub(super) fn took(&mut self, n: usize) -> bool {
+        self.from += n as u16;
+        self.from < self.to
+    }
+
+    const fn room(&self) -> usize {
+        COPIED - self.to as usize
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.to.into()..][..bytes.len()].copy_from_slice(bytes);
+        self.to += bytes.len() as u16;
+    }
+}
+
+/// What was received and not read: a chain of pieces.
+#[derive(Clone, Copy)]
+struct Unread {
+    first: u16,
+    last: u16,
+    /// Bytes of the first that were read.
+    at: u16,
+    count: u8,
+    full: u8,
+}
+
+/// Shared by the ring, which keeps it until its last operation is over, and the stream.
+pub(super) struct Socket {
+    pub(super) token: Cell<u32>,
+    /// Below 0: closed, or given back.
+    pub(super) fd: Cell<RawFd>,
+    flags: Cell<u16>,
+    /// Operations that will have a last result.
+    pub(super) under_way: Cell<u8>,
+    errno: Cell<u8>,
+    age: Cell<u8>,
+    unread: Cell<Unread>,
+    pub(super) out: Cell<Option<Box<Out>>>,
+    pub(super) sending: Cell<Option<Box<Out>>>,
+    /// Kept after it was woken: mostly the same task waits again.
+    pub(super) reader: Cell<Option<Waker>>,
+    pub(super) writer: Cell<Option<Waker>>,
+}
+
+impl Unread {
+    const NONE: Self = Self { first: NONE, last: NONE, at: 0, count: 0, full: 0 };
+}
+
+impl Socket {
+    pub(super) fn is(&self, flag: u16) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    pub(super) fn set(&self, flag: u16) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    pub(super) fn clear(&self, flag: u16) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    pub(super) fn fail(&self, errno: i32) {
+        self.set(flag::FAILED);
+        self.errno.set(errno as u8);
+    }
+
+    /// The write side ends now.
+    pub(super) fn shut(&self) {
+        // The peer may be gone: there is nobody to tell.
+        let _ = self.with_fd(|s| s.shutdown(std::net::Shutdown::Write));
+    }
+
+    /// How often it was swept since it was let go of.
+    pub(super) fn grow_old(&self) -> u8 {
+        self.age.set(self.age.get().saturating_add(1));
+        self.age.get()
+    }
+
+    fn with_fd<R>(&self, f: impl FnOnce(&SockRef<'_>) -> Result<R>) -> Result<R> {
+        let fd = self.fd.get();
+        if fd < 0 {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        // SAFETY: open until it is taken out of `fd`.
+        f(&SockRef::from(&unsafe { BorrowedFd::borrow_raw(fd) }))
+    }
+}
+
+/// What was received and not read.
+impl Socket {
+    /// A piece came. True: it is time to go on without the ring.
+    pub(super) fn append(&self, ring: &Ring, piece: u16, len: u16) -> bool {
+        let mut u = self.unread.get();
+        ring.sys.borrow_mut().link(u.last, piece, len);
+        if u.first == NONE {
+            u.first = piece;
+        }
+        u.last = piece;
+        u.count = u.count.saturating_add(1);
+        u.full = if usize::from(len) == PIECE { u.full.saturating_add(1) } else { 0 };
+        self.unread.set(u);
+        u.full >= FULL_IN_A_ROW || u.count >= UNREAD
+    }
+
+    /// Copies what fits, and gives pieces back that are read.
+    fn read(&self, ring: &Ring, to: &mut [u8]) -> usize {
+        let (mut u, mut sys, mut filled) = (self.unread.get(), ring.sys.borrow_mut(), 0);
+        while u.first != NONE && filled < to.len() {
+            let (rest, next) = sys.piece(u.first, u.at);
+            let n = rest.len().min(to.len() - filled);
+            to[filled..filled + n].copy_from_slice(&rest[..n]);
+            filled += n;
+            if n < rest.len() {
+                u.at += n as u16;
+                break;
+            }
+            sys.give(u.first);
+            (u.first, u.at, u.count) = (next, 0, u.count - 1);
+        }
+        if u.first == NONE {
+            u.last = NONE;
+        }
+        self.unread.set(u);
+        filled
+    }
+
+    /// Gives all pieces back, unread.
+    pub(super) fn forget_unread(&self, ring: &Ring) {
+        let (mut u, mut sys) = (self.unread.get(), ring.sys.borrow_mut());
+        while u.first != NONE {
+            let (_, next) = sys.piece(u.first, 0);
+            sys.give(u.first);
+            u.first = next;
+        }
+        self.unread.set(Unread::NONE);
+    }
+}
+
+/// A socket that a ring carries. To be used and dropped on its thread.
+pub struct Ringed(Rc<Socket>);
+
+impl std::fmt::Debug for Ringed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ringed({} {:#x})", self.0.fd.get(), self.0.flags.get())
+    }
+}
+
+/// Calls `f` with this thread's ring, if the socket is of it.
+fn with<R>(socket: &Socket, f: impl FnOnce(&Ring) -> Result<R>) -> Result<R> {
+    here(|here| {
+        let ring = here.and_then(|l| l.ring.as_ref()).filter(|_| socket.token.get() != GONE).ok_or_else(no_loop)?;
+        f(ring)
+    })
+}
+
+impl Ringed {
+    /// Takes a non-blocking socket to this thread's ring. `fresh`: something may be there to be read. `connecting`: it does not
+    /// take bytes yet.
+    ///
+    /// # Errors
+    /// The socket, where there is no ring.
+    pub fn new(fd: OwnedFd, fresh: bool, connecting: bool) -> std::result::Result<Self, OwnedFd> {
+        here(|here| {
+            let Some(ring) = here.and_then(|l| l.ring.as_ref()) else { return Err(fd) };
+            let mut all = ring.sockets.borrow_mut();
+            let entry = all.vacant_entry();
+            let Ok(token) = u32::try_from(entry.key()) else { return Err(fd) };
+            let flags = if fresh { flag::FRESH } else { 0 } | if connecting { 0 } else { flag::WRITABLE };
+            let socket = Rc::new(Socket {
+                token: Cell::new(token),
+                fd: Cell::new(fd.into_raw_fd()),
+                flags: Cell::new(flags),
+                under_way: Cell::default(),
+                errno: Cell::default(),
+                age: Cell::default(),
+                unread: Cell::new(Unread::NONE),
+                out: Cell::default(),
+                sending: Cell::default(),
+                reader: Cell::default(),
+                writer: Cell::default(),
+            });
+            entry.insert(Rc::clone(&socket));
+            Ok(Self(socket))
+        })
+    }
+
+    /// What is known now.
+    pub fn seen(&self) -> Seen {
+        let s = &self.0;
+        let mut bits = 0;
+        if s.unread.get().first != NONE || s.is(flag::FRESH) {
+            bits |= READ;
+        }
+        if s.is(flag::WRITABLE) && !(s.is(flag::SENDING) && s.is(flag::OUT)) {
+            bits |= WRITE;
+        }
+        if s.is(flag::ENDED) {
+            bits |= READ_CLOSED;
+        }
+        if s.is(flag::FAILED) {
+            bits |= ERROR | WRITE_CLOSED;
+        }
+        Seen(bits)
+    }
+
+    /// It is to go on by readiness, once nothing is under way.
+    pub fn unfit(&self) {
+        // Without a ring there is nothing under way.
+        let _ = with(&self.0, |ring| {
+            ring.not_fit(&self.0);
+            Ok(())
+        });
+    }
+
+    /// The socket, where it is to go on by readiness and nothing is under way any more.
+    pub fn give_up(&self) -> Option<OwnedFd> {
+        let s = &self.0;
+        let idle = s.under_way.get() == 0 && s.unread.get().first == NONE && !s.is(flag::OUT | flag::SENDING);
+        (s.is(flag::UNFIT) && idle).then(|| self.take()).flatten()
+    }
+
+    fn take(&self) -> Option<OwnedFd> {
+        let fd = self.0.fd.replace(-1);
+        // SAFETY: owned by the socket, and taken once.
+        (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// The socket at once, with what was received and not read, and what was accepted and not sent.
+    pub fn take_now(&self) -> Option<(OwnedFd, Vec<u8>, Vec<u8>)> {
+        let s = &self.0;
+        self.unfit();
+        let ended = with(s, |ring| {
+            for _ in 0..super::END.0 {
+                if s.under_way.get() == 0 {
+                    break;
+                }
+                ring.wait(Some(std::time::Duration::from_millis(1)))?;
+                ring.dispatch();
+            }
+            let mut received = vec![0; usize::from(s.unread.get().count) * PIECE];
+            let n = s.read(ring, &mut received);
+            received.truncate(n);
+            Ok(received)
+        });
+        let received = ended.ok().filter(|_| s.under_way.get() == 0)?;
+        let behind = s.out.take().map(|out| out.bytes().to_vec()).unwrap_or_default();
+        Some((self.take()?, received, behind))
+    }
+
+    /// Notes the task. Woken by what comes next of this direction.
+    fn wait<T>(&self, cx: &Context<'_>, bit: u8) -> Poll<T> {
+        let waiter = if bit == READ { &self.0.reader } else { &self.0.writer };
+        let before = waiter.take().filter(|w| w.will_wake(cx.waker()));
+        waiter.set(Some(before.unwrap_or_else(|| cx.waker().clone())));
+        Poll::Pending
+    }
+
+    /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
+    pub fn poll_ready(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
+        if self.seen().is_ready(bit) { Poll::Ready(()) } else { self.watch(cx, bit) }
+    }
+
+    /// The task is woken by whatever is told next of this direction, or when the other side is gone.
+    pub fn watch(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
+        let s = &self.0;
+        let asked = with(s, |ring| {
+            if bit == READ && !s.is(flag::ARMED | flag::ENDED | flag::FAILED | flag::UNFIT) {
+                ring.arm(s);
+            } else if bit == WRITE && !s.is(flag::WRITABLE | flag::ASKED) {
+                ring.ask_writable(s);
+            }
+            Ok(())
+        });
+        // The next call tells what is wrong.
+        if asked.is_err() { Poll::Ready(()) } else { self.wait(cx, bit) }
+    }
+
+    fn failure(&self) -> Error {
+        match self.0.errno.get() {
+            // It failed while it was waited for: the system tells, once.
+            0 => self.0.with_fd(|s| s.take_error()).ok().flatten().unwrap_or_else(|| ErrorKind::BrokenPipe.into()),
+            e => Error::from_raw_os_error(e.into()),
+        }
+    }
+
+    /// Reads what there is; 0: the end.
+    pub fn poll_read(&self, cx: &Context<'_>, to: &mut [u8]) -> Poll<Result<usize>> {
+        let s = &self.0;
+        if s.unread.get().first != NONE {
+            return Poll::Ready(with(s, |ring| Ok(s.read(ring, to))));
+        }
+        if s.is(flag::FRESH) {
+            s.clear(flag::FRESH);
+            match platform::recv(s.fd.get().into(), to) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Ok(0) if !to.is_empty() => s.set(flag::ENDED),
+                r => return Poll::Ready(r),
+            }
+        }
+        if s.is(flag::FAILED) {
+            return Poll::Ready(Err(self.failure()));
+        }
+        if s.is(flag::ENDED) {
+            return Poll::Ready(Ok(0));
+        }
+        self.watch(cx, READ).map(|()| Err(no_loop()))
+    }
+
+    /// Accepts bytes, to be sent with the next wait, or sends them now where they are many. `more`: others or the end follow at
+    /// once.
+    pub fn poll_write(&self, cx: &Context<'_>, from: &[u8], more: bool) -> Poll<Result<usize>> {
+        self.poll_copy(cx, [from].into_iter(), from.len(), more).unwrap_or_else(|| {
+            self.poll_direct(cx, Some(from.len()), |s| {
+                let more = if more { libc::MSG_MORE } else { 0 };
+                s.send_with_flags(from, libc::MSG_NOSIGNAL | more)
+            })
+        })
+    }
+
+    /// The same of gathered pieces, `len` bytes.
+    pub fn poll_writev(&self, cx: &Context<'_>, from: &[std::io::IoSlice<'_>], len: usize) -> Poll<Result<usize>> {
+        self.poll_copy(cx, from.iter().map(|s| &**s), len, false).unwrap_or_else(|| {
+            self.poll_direct(cx, Some(len), |s| s.send_vectored_with_flags(from, libc::MSG_NOSIGNAL))
+        })
+    }
+
+    /// Copies little behind what was accepted. `None`: it is too much, and is to be sent now.
+    fn poll_copy<'a>(
+        &self,
+        cx: &Context<'_>,
+        from: impl Iterator<Item = &'a [u8]>,
+        len: usize,
+        more: bool,
+    ) -> Option<Poll<Result<usize>>> {
+        let s = &self.0;
+        if s.is(flag::FAILED) {
+            return Some(Poll::Ready(Err(self.failure())));
+        }
+        if len > COPIED {
+            return None;
+        }
+        let done = with(s, |ring| {
+            let mut out = s.out.take().unwrap_or_else(|| ring.kept.borrow_mut().pop().unwrap_or_else(Out::new));
+            let fits = out.room() >= len;
+            if fits {
+                from.for_each(|bytes| out.push(bytes));
+                s.set(flag::OUT);
+                if more { s.set(flag::MORE) } else { s.clear(flag::MORE) }
+                ring.queue(s);
+            }
+            s.out.set(Some(out));
+            Ok(fits)
+        });
+        match done {
+            Ok(true) => Some(Poll::Ready(Ok(len))),
+            Ok(false) if s.is(flag::SENDING) => Some(self.wait(cx, WRITE)),
+            Ok(false) => None,
+            Err(e) => Some(Poll::Ready(Err(e))),
+        }
+    }
+
+    /// A call of the system's own that sends up to `len` bytes, behind what was accepted. A result that is less says that there
+    /// is no more room yet.
+    pub fn poll_direct(
+        &self,
+        cx: &Context<'_>,
+        len: Option<usize>,
+        mut f: impl FnMut(&SockRef<'_>) -> Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let s = &self.0;
+        loop {
+            if s.is(flag::FAILED) {
+                return Poll::Ready(Err(self.failure()));
+            }
+            if s.is(flag::SENDING) {
+                return self.wait(cx, WRITE);
+            }
+            if self.poll_ready(cx, WRITE).is_pending() {
+                return Poll::Pending;
+            }
+            let behind = s.is(flag::OUT);
+            let r = if behind { self.send_accepted(true) } else { s.with_fd(&mut f) };
+            match r {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::WRITABLE),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(_) if behind => {}
+                r => {
+                    if len.is_some_and(|len| r.as_ref().is_ok_and(|n| *n < len)) {
+                        s.clear(flag::WRITABLE);
+                    }
+                    return Poll::Ready(r);
+                }
+            }
+        }
+    }
+
+    /// Sends now what was accepted and is not with the kernel.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` also where some is left.
+    fn send_accepted(&self, more: bool) -> Result<usize> {
+        let s = &self.0;
+        let Some(mut out) = s.out.take() else { return Ok(0) };
+        let more = if more { libc::MSG_MORE } else { 0 };
+        let sent = s.with_fd(|s| s.send_with_flags(out.bytes(), libc::MSG_NOSIGNAL | more));
+        let left = match &sent {
+            Ok(n) => out.took(*n),
+            Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        };
+        if left {
+            s.out.set(Some(out));
+            return sent.and(Err(ErrorKind::WouldBlock.into()));
+        }
+        s.clear(flag::OUT);
+        with(s, |ring| {
+            ring.keep(out);
+            Ok(())
+        })?;
+        sent
+    }
+
+    /// Ready: all that was accepted is with the system.
+    pub fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if self.0.is(flag::FAILED) {
+            return Poll::Ready(Err(self.failure()));
+        }
+        if self.0.is(flag::OUT | flag::SENDING) { self.wait(cx, WRITE) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Ends the write side, behind what was accepted.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn shutdown(&self) -> Result<()> {
+        let s = &self.0;
+        let behind = s.is(flag::SENDING) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        if behind {
+            s.set(flag::FIN);
+            return Ok(());
+        }
+        s.with_fd(|s| s.shutdown(std::net::Shutdown::Write))
+    }
+
+    /// Closing will reset the connection: what was accepted is not sent.
+    pub fn set_reset(&self) {
+        self.0.set(flag::RESET);
+        let _ = self.0.with_fd(|s| s.set_linger(Some(std::time::Duration::ZERO)));
+    }
+
+    /// The socket, for options.
+    ///
+    /// # Errors
+    /// `f`'s; `NotConnected` once it is given up.
+    pub fn with_socket<R>(&self, f: impl FnOnce(&SockRef<'_>) -> Result<R>) -> Result<R> {
+        self.0.with_fd(f)
+    }
+}
+
+impl Drop for Ringed {
+    fn drop(&mut self) {
+        let left = with(&self.0, |ring| {
+            ring.let_go(&self.0);
+            Ok(())
+        });
+        if left.is_err() {
+            // Its loop is over, and with it what was under way.
+            drop(self.take());
+        }
+    }
+}
