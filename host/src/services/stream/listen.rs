@@ -55,14 +55,21 @@ impl ListenSocket {
 #[cfg(unix)]
 mod system {
     use super::{Addr, Context, Poll, Socket, io};
-    use crate::services::rt::{Borrowed, Interest, Io, READ};
-    use std::os::fd::AsRawFd;
+    use crate::services::rt::{Borrowed, Interest, Io, READ, Ringed};
+    use std::{io::ErrorKind, os::fd::AsRawFd};
 
     #[derive(Debug)]
     pub(super) struct Listening {
         // Before the socket, whose descriptor it is: others may hold the socket too, so closing does not deregister.
-        io: Io<Borrowed>,
+        told: Told,
         socket: Socket,
+    }
+
+    /// What tells that somebody waits in the queue.
+    #[derive(Debug)]
+    enum Told {
+        Readiness(Io<Borrowed>),
+        Ring(Ringed),
     }
 
     pub(super) fn socket(l: &Listening) -> &Socket {
@@ -70,12 +77,28 @@ mod system {
     }
 
     pub(super) fn new(socket: Socket) -> io::Result<Listening> {
-        let io = Io::for_interest(Borrowed(socket.as_raw_fd()), Interest::READABLE)?;
-        Ok(Listening { io, socket })
+        let told = match Ringed::lent(&socket) {
+            Some(ring) => Told::Ring(ring),
+            None => Told::Readiness(Io::for_interest(Borrowed(socket.as_raw_fd()), Interest::READABLE)?),
+        };
+        Ok(Listening { told, socket })
     }
 
     pub(super) fn poll_accept(l: &Listening, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Addr)>> {
-        l.io.poll_io(cx, READ, |_| one(&l.socket))
+        let ring = match &l.told {
+            Told::Readiness(io) => return io.poll_io(cx, READ, |_| one(&l.socket)),
+            Told::Ring(ring) => ring,
+        };
+        loop {
+            if ring.poll_ready(cx, READ).is_pending() {
+                return Poll::Pending;
+            }
+            match one(&l.socket) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => ring.clear(READ),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                r => return Poll::Ready(r),
+            }
+        }
     }
 
     pub(super) fn accept_now(l: &Listening) -> io::Result<(Socket, Addr)> {

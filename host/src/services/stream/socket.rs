@@ -81,11 +81,16 @@ socket!(TcpStream, "tcp");
 #[cfg(unix)]
 socket!(UnixStream, "unix");
 
+/// What tells of a socket when a call is worth it, and makes some.
+enum Carrier<S: Socket> {
+    Readiness(Io<S>),
+    Ring(Ringed),
+    /// The raw socket was given up.
+    None,
+}
+
 struct HostStream<S: Socket> {
-    /// `None` once the raw socket was given up, and while a ring carries it.
-    socket: Option<Io<S>>,
-    /// What it begins with where the thread has a ring.
-    ring: Option<Ringed>,
+    carrier: Carrier<S>,
     /// Bytes that are read before the socket's.
     ahead: Option<Box<(Buf, usize)>>,
     peer: Addr,
@@ -114,39 +119,30 @@ pub(super) fn from_socket(socket: socket2::Socket, peer: Addr, local: Addr, has_
 
 impl<S: Socket> HostStream<S> {
     fn new(socket: OwnedSocket, begins: Begins, peer: Addr, local: Addr) -> io::Result<Self> {
-        let (ahead, fresh) = (None, begins == Begins::WithBytes);
-        let (socket, ring) = match Ringed::new(socket, fresh, begins == Begins::Connecting) {
-            Ok(ring) => (None, Some(ring)),
-            Err(socket) if fresh => (Some(Io::with_bytes(S::of(socket))?), None),
-            Err(socket) => (Some(Io::new(S::of(socket))?), None),
+        let fresh = begins == Begins::WithBytes;
+        let carrier = match Ringed::new(socket, fresh, begins == Begins::Connecting) {
+            Ok(ring) => Carrier::Ring(ring),
+            Err(socket) if fresh => Carrier::Readiness(Io::with_bytes(S::of(socket))?),
+            Err(socket) => Carrier::Readiness(Io::new(S::of(socket))?),
         };
-        Ok(Self { socket, ring, ahead, peer, local })
-    }
-
-    /// The ring that carries it still. One that it does not suit any more gives it up here, and it goes on by readiness.
-    fn ring(&mut self) -> io::Result<Option<&Ringed>> {
-        if let Some(socket) = self.ring.as_ref().and_then(Ringed::give_up) {
-            self.ring = None;
-            self.socket = Some(Io::new(S::of(socket))?);
-        }
-        Ok(self.ring.as_ref())
-    }
-
-    fn socket(&self) -> Result<&Io<S>, Error> {
-        self.socket.as_ref().ok_or(Error::bare(ErrorKind::Unsupported))
+        Ok(Self { carrier, ahead: None, peer, local })
     }
 
     /// What is known now; `None` once the raw socket was given up.
     fn seen(&self) -> Option<Seen> {
-        self.ring.as_ref().map(Ringed::seen).or_else(|| self.socket.as_ref().map(Io::seen))
+        match &self.carrier {
+            Carrier::Readiness(s) => Some(s.seen()),
+            Carrier::Ring(r) => Some(r.seen()),
+            Carrier::None => None,
+        }
     }
 
     /// The socket, for options.
     fn with_socket<R>(&self, f: impl FnOnce(&socket2::SockRef<'_>) -> io::Result<R>) -> io::Result<R> {
-        match (&self.ring, &self.socket) {
-            (Some(ring), _) => ring.with_socket(f),
-            (_, Some(socket)) => f(&socket.as_ref()),
-            _ => Err(Kind::Unsupported.into()),
+        match &self.carrier {
+            Carrier::Readiness(s) => f(&s.as_ref()),
+            Carrier::Ring(r) => r.with_socket(f),
+            Carrier::None => Err(Kind::Unsupported.into()),
         }
     }
 
@@ -163,9 +159,8 @@ impl<S: Socket> HostStream<S> {
     }
 }
 
-fn err<T>(e: io::Error) -> Poll<Result<T, Error>> {
-    Poll::Ready(Err(e.into()))
-}
+/// The raw socket was given up.
+const GIVEN_UP: Error = Error::bare(ErrorKind::Unsupported);
 
 impl<S: Socket> StreamImpl for HostStream<S> {
     fn state(&self) -> u8 {
@@ -191,52 +186,61 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         if self.ahead.is_some() {
             return Poll::Ready(Ok(self.read_ahead(to).unwrap_or(0)));
         }
-        if let Some(ring) = self.ring()? {
-            return ring.poll_read(cx, to).map_err(Into::into);
+        match &self.carrier {
+            Carrier::Readiness(s) => s.poll_read(cx, to.len(), |s| s.recv(to)),
+            Carrier::Ring(r) => r.poll_read(cx, to),
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         }
-        self.socket()?.poll_read(cx, to.len(), |s| s.recv(to)).map_err(Into::into)
+        .map_err(Into::into)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
-        if let Some(ring) = self.ring()? {
-            return ring.poll_write(cx, from, false).map_err(Into::into);
+        match &self.carrier {
+            Carrier::Readiness(s) => s.poll_write(cx, from.len(), |s| s.send(from)),
+            Carrier::Ring(r) => r.poll_write(cx, from, false),
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         }
-        self.socket()?.poll_write(cx, from.len(), |s| s.send(from)).map_err(Into::into)
+        .map_err(Into::into)
     }
 
     fn poll_write_more(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<Result<usize, Error>> {
-        if let Some(ring) = self.ring()? {
-            return ring.poll_write(cx, from, true).map_err(Into::into);
+        match &self.carrier {
+            Carrier::Readiness(s) => s.poll_write(cx, from.len(), |s| s.send_more(from)),
+            Carrier::Ring(r) => r.poll_write(cx, from, true),
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         }
-        self.socket()?.poll_write(cx, from.len(), |s| s.send_more(from)).map_err(Into::into)
+        .map_err(Into::into)
     }
 
     fn poll_writev(&mut self, cx: &mut Context<'_>, from: &[IoVec<'_>]) -> Poll<Result<usize, Error>> {
         let slices = platform::io_slices(from);
         let slices = &slices[..from.len().min(slices.len())];
         let len = slices.iter().map(|s| s.len()).sum();
-        if let Some(ring) = self.ring()? {
-            return ring.poll_writev(cx, slices, len).map_err(Into::into);
+        match &self.carrier {
+            Carrier::Readiness(s) => s.poll_write(cx, len, |s| s.send_all(slices)),
+            Carrier::Ring(r) => r.poll_writev(cx, slices, len),
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         }
-        self.socket()?.poll_write(cx, len, |s| s.send_all(slices)).map_err(Into::into)
+        .map_err(Into::into)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.ring()? {
-            Some(ring) => ring.poll_flush(cx).map_err(Into::into),
+        match &self.carrier {
+            Carrier::Ring(r) => r.poll_flush(cx).map_err(Into::into),
             // Every accepted write is with the system already.
-            None => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let shut = match self.ring()? {
-            Some(ring) => ring.shutdown(),
-            None => self.socket()?.as_ref().shutdown(std::net::Shutdown::Write),
+        let shut = match &self.carrier {
+            Carrier::Readiness(s) => s.as_ref().shutdown(std::net::Shutdown::Write),
+            Carrier::Ring(r) => r.shutdown(),
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         };
         match shut {
             // The peer is gone already: there is nobody to tell.
-            Err(e) if e.kind() != Kind::NotConnected => err(e),
+            Err(e) if e.kind() != Kind::NotConnected => Poll::Ready(Err(e.into())),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -251,49 +255,52 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, bits: u8) -> Poll<u8> {
-        // Whatever keeps it from going on is told by the next call.
-        let _ = self.ring();
         let Some(seen) = self.seen() else { return Poll::Ready(ready::HUP) };
-        let poll = |cx: &mut Context<'_>, bit| match (&self.ring, &self.socket) {
-            (Some(ring), _) => ring.poll_ready(cx, bit),
-            (_, Some(socket)) => socket.poll_ready(cx, bit),
-            _ => Poll::Ready(()),
+        let ready = |cx: &mut Context<'_>, bit| match &self.carrier {
+            Carrier::Readiness(s) => s.poll_ready(cx, bit).is_ready(),
+            Carrier::Ring(r) => r.poll_ready(cx, bit).is_ready(),
+            Carrier::None => true,
         };
         let mut found = 0;
-        if bits & ready::READ != 0 && (self.ahead.is_some() || poll(cx, READ).is_ready()) {
+        if bits & ready::READ != 0 && (self.ahead.is_some() || ready(cx, READ)) {
             found |= ready::READ;
         }
-        if bits & ready::WRITE != 0 && poll(cx, WRITE).is_ready() {
+        if bits & ready::WRITE != 0 && ready(cx, WRITE) {
             found |= ready::WRITE;
         }
         if bits & ready::HUP != 0 {
             if seen.has_failed() {
                 found |= ready::HUP;
-            } else if let Some(ring) = &self.ring {
-                let _ = ring.watch(cx, READ);
-            } else if let Some(socket) = &self.socket {
-                socket.watch(cx);
+            } else {
+                match &self.carrier {
+                    Carrier::Readiness(s) => s.watch(cx),
+                    Carrier::Ring(r) => r.watch(cx),
+                    Carrier::None => {}
+                }
             }
         }
         if found == 0 { Poll::Pending } else { Poll::Ready(found) }
     }
 
     fn clear_ready(&mut self, bits: u8) {
-        let Some(s) = &self.socket else { return };
-        if bits & ready::READ != 0 {
-            s.clear(READ);
-        }
-        if bits & ready::WRITE != 0 {
-            s.clear(WRITE);
+        for (bit, of) in [(ready::READ, READ), (ready::WRITE, WRITE)] {
+            if bits & bit != 0 {
+                match &self.carrier {
+                    Carrier::Readiness(s) => s.clear(of),
+                    Carrier::Ring(r) => r.clear(of),
+                    Carrier::None => {}
+                }
+            }
         }
     }
 
     fn raw_fd(&self) -> Option<BorrowedSocket<'_>> {
-        if let Some(ring) = &self.ring {
-            // Soon.
-            ring.unfit();
+        match &self.carrier {
+            _ if self.ahead.is_some() => None,
+            Carrier::Readiness(s) => Some(s.socket()),
+            Carrier::Ring(r) => r.direct(),
+            Carrier::None => None,
         }
-        self.socket.as_ref().filter(|_| self.ahead.is_none()).map(|s| s.socket())
     }
 
     fn poll_sendfile(
@@ -303,25 +310,31 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         offset: u64,
         len: usize,
     ) -> Poll<Result<usize, Error>> {
-        if let Some(ring) = self.ring()? {
-            let send = |s: &socket2::SockRef<'_>| platform::sendfile(platform::raw_fd(&**s), file, offset, len);
-            return ring.poll_direct(cx, None, send).map_err(Into::into);
+        match &self.carrier {
+            Carrier::Readiness(s) => s.poll_io(cx, WRITE, |s| platform::sendfile(s.fd(), file, offset, len)),
+            Carrier::Ring(r) => {
+                r.poll_direct(cx, None, |s| platform::sendfile(platform::raw_fd(&**s), file, offset, len))
+            }
+            Carrier::None => return Poll::Ready(Err(GIVEN_UP)),
         }
-        self.socket()?.poll_io(cx, WRITE, |s| platform::sendfile(s.fd(), file, offset, len)).map_err(Into::into)
+        .map_err(Into::into)
     }
 
     fn take_raw(&mut self) -> Option<RawSocket> {
-        let mut raw = match self.ring.take() {
-            None => RawSocket::new(self.socket.take()?.into_inner().ok()?.into_socket()),
-            Some(ring) => {
-                let Some((socket, ahead, behind)) = ring.take_now() else {
-                    self.ring = Some(ring);
+        let mut raw = match std::mem::replace(&mut self.carrier, Carrier::None) {
+            Carrier::Readiness(s) => RawSocket::new(s.into_inner().ok()?.into_socket()),
+            Carrier::Ring(r) => match r.take_now() {
+                Ok((socket, ahead, behind)) => {
+                    let mut raw = RawSocket::new(socket);
+                    (raw.read_ahead, raw.write_behind) = (ahead.into(), behind.into());
+                    raw
+                }
+                Err(r) => {
+                    self.carrier = Carrier::Ring(r);
                     return None;
-                };
-                let mut raw = RawSocket::new(socket);
-                (raw.read_ahead, raw.write_behind) = (ahead.into(), behind.into());
-                raw
-            }
+                }
+            },
+            Carrier::None => return None,
         };
         if let Some((buf, at)) = self.ahead.take().map(|a| *a) {
             raw.read_ahead = [&buf[at..], &raw.read_ahead].concat().into();
@@ -330,7 +343,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
     }
 
     fn set_reset(&mut self) {
-        if let Some(ring) = &self.ring {
+        if let Carrier::Ring(ring) = &self.carrier {
             ring.set_reset();
         }
         // Closing must not wait and must not be polite: the other side learns of an abort.

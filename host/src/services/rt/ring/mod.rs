@@ -1,6 +1,6 @@
 //! Sockets by io_uring: the kernel receives into pieces of memory as bytes come, and what is to be sent is told to it together
-//! with the wait, so that a turn of the loop is one system call (doc/decisions/0023). It is for small messages. A socket that
-//! it does not suit, as much comes or nobody reads, is given back and goes on by readiness, as every other one.
+//! with the wait, so that a turn of the loop is one system call (doc/decisions/0023). That is for small messages: what is much
+//! is read and sent by calls, as it is without a ring, and the ring tells when a call is worth it.
 //!
 //! Knows no streams: `socket` is the face of one socket, `sys` the kernel's.
 
@@ -35,8 +35,9 @@ mod op {
     pub(super) const RECV: u64 = 0;
     pub(super) const SEND: u64 = 1;
     pub(super) const WRITABLE: u64 = 2;
+    pub(super) const READABLE: u64 = 3;
     /// Descriptors that wait elsewhere.
-    pub(super) const READINESS: u64 = 3;
+    pub(super) const READINESS: u64 = 4;
     /// Nobody's.
     pub(super) const OTHER: u64 = u64::MAX;
 }
@@ -91,7 +92,7 @@ impl Ring {
         self.unsent.replace(unsent);
         let mut sys = self.sys.borrow_mut();
         if !self.looked_at.replace(true) {
-            sys.readable(self.readiness, data(0, op::READINESS));
+            sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
         }
         sys.enter(wait)
     }
@@ -130,21 +131,25 @@ impl Ring {
         match d.data & 0xff {
             op::RECV => self.received(socket, d, others),
             op::SEND => self.sent(socket, d.result, others),
-            _ => {
+            op::WRITABLE => {
                 socket.clear(flag::ASKED);
                 socket.set(flag::WRITABLE);
-                if d.result < 0 || d.result as i16 & (libc::POLLERR | libc::POLLHUP) != 0 {
-                    socket.set(flag::FAILED);
-                }
+                socket.polled(d.result);
                 slots::wake(&socket.writer, others);
+            }
+            _ => {
+                if !d.more {
+                    socket.clear(flag::WATCHED);
+                }
+                if !socket.is(flag::ENDED) {
+                    socket.set(flag::READABLE);
+                }
+                socket.polled(d.result);
+                slots::wake(&socket.reader, others);
             }
         }
         if socket.is(flag::LEFT) {
             self.close_if_done(socket);
-        } else if socket.is(flag::UNFIT) {
-            // Whoever waits finds that it may be given back.
-            slots::wake(&socket.reader, others);
-            slots::wake(&socket.writer, others);
         }
     }
 
@@ -156,7 +161,7 @@ impl Ring {
         if d.result > 0 && given && !socket.is(flag::LEFT) {
             socket.clear(flag::STARVED);
             if socket.append(self, d.piece, d.result as u16) {
-                self.not_fit(socket);
+                self.read_by_calls(socket);
             }
         } else {
             if given {
@@ -164,9 +169,10 @@ impl Ring {
             }
             match -d.result {
                 0 => socket.set(flag::ENDED),
-                libc::ECANCELED => {}
+                // From now on by calls.
+                libc::ECANCELED => socket.set(flag::READABLE),
                 // Others hold all pieces: it is tried once more, and then without.
-                libc::ENOBUFS if socket.is(flag::STARVED) => socket.set(flag::UNFIT),
+                libc::ENOBUFS if socket.is(flag::STARVED) => socket.set(flag::BY_CALLS | flag::READABLE),
                 libc::ENOBUFS => socket.set(flag::STARVED),
                 e => socket.fail(e),
             }
@@ -225,33 +231,54 @@ impl Ring {
 
     /// From now on bytes are received as they come.
     fn arm(&self, socket: &Socket) {
-        socket.set(flag::ARMED);
-        socket.under_way.set(socket.under_way.get() + 1);
-        self.sys.borrow_mut().recv(socket.fd.get(), data(socket.token.get(), op::RECV));
+        if !socket.is(flag::ARMED) {
+            socket.set(flag::ARMED);
+            self.begin(socket, op::RECV, Uring::recv);
+        }
     }
 
     /// Has it told when the socket takes bytes.
     fn ask_writable(&self, socket: &Socket) {
         if !socket.is(flag::ASKED) {
             socket.set(flag::ASKED);
-            socket.under_way.set(socket.under_way.get() + 1);
-            self.sys.borrow_mut().writable(socket.fd.get(), data(socket.token.get(), op::WRITABLE));
+            self.begin(socket, op::WRITABLE, |sys, fd, data| sys.poll(fd, libc::POLLOUT, false, data));
         }
     }
 
-    /// It is to go on by readiness: what is under way is ended.
-    fn not_fit(&self, socket: &Socket) {
-        if !socket.is(flag::UNFIT) {
-            socket.set(flag::UNFIT);
-            self.cancel(socket);
+    /// Has it told when there is something to be read; where that is known, when the other side ends; where that is known,
+    /// too, when it is gone.
+    fn ask_readable(&self, socket: &Socket) {
+        if !socket.is(flag::WATCHED | flag::ARMED) {
+            socket.set(flag::WATCHED);
+            let events = if socket.is(flag::READABLE) { libc::POLLRDHUP } else { libc::POLLIN | libc::POLLRDHUP };
+            // What has ended says so to every poll at once: only what is new may be told then.
+            let (events, each) = if socket.is(flag::ENDED) { (0, true) } else { (events, false) };
+            self.begin(socket, op::READABLE, |sys, fd, data| sys.poll(fd, events, each, data));
         }
     }
 
+    fn begin(&self, socket: &Socket, op: u64, how: impl FnOnce(&mut Uring, RawFd, u64)) {
+        socket.under_way.set(socket.under_way.get() + 1);
+        how(&mut self.sys.borrow_mut(), socket.fd.get(), data(socket.token.get(), op));
+    }
+
+    /// It is read by calls, once what came before was read.
+    fn read_by_calls(&self, socket: &Socket) {
+        if !socket.is(flag::BY_CALLS) {
+            socket.set(flag::BY_CALLS);
+            if socket.is(flag::ARMED) {
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op::RECV), op::OTHER);
+            } else {
+                socket.set(flag::READABLE);
+            }
+        }
+    }
+
+    /// Ends what waits for the other side.
     fn cancel(&self, socket: &Socket) {
-        let token = socket.token.get();
-        for (flag, op) in [(flag::ARMED, op::RECV), (flag::ASKED, op::WRITABLE)] {
+        for (flag, op) in [(flag::ARMED, op::RECV), (flag::ASKED, op::WRITABLE), (flag::WATCHED, op::READABLE)] {
             if socket.is(flag) {
-                self.sys.borrow_mut().cancel(data(token, op), op::OTHER);
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op), op::OTHER);
             }
         }
     }
@@ -278,6 +305,7 @@ impl Ring {
         socket.forget_unread(self);
         self.cancel(socket);
         if socket.is(flag::RESET) {
+            let _ = socket.send_now(self, false);
             self.forget_out(socket);
             if socket.is(flag::SENDING) {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
@@ -290,7 +318,7 @@ impl Ring {
     fn close_if_done(&self, socket: &Rc<Socket>) {
         if !socket.is(flag::SENDING | flag::OUT) {
             let fd = socket.fd.replace(-1);
-            if fd >= 0 {
+            if fd >= 0 && !socket.is(flag::LENT) {
                 self.sys.borrow_mut().close(fd, op::OTHER);
             }
         }
@@ -327,7 +355,6 @@ impl Ring {
             }
             for socket in &all {
                 // Streams that outlive their thread's loop are told an error by their next call.
-                socket.set(flag::UNFIT);
                 self.cancel(socket);
                 if round > END.0 / 2 {
                     self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);

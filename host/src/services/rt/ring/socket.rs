@@ -15,48 +15,58 @@ use socket2::SockRef;
 use std::{
     cell::Cell,
     io::{Error, ErrorKind, Result},
-    os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 /// What is accepted to be sent later is copied, in pieces of so many bytes at most; one more of them waits while one is sent.
 const COPIED: usize = 4 << 10;
-/// So many full pieces in a row are much: it goes on by readiness, which reads them into larger memory, without a copy.
+/// So many full pieces in a row are much: it is read by calls from then on, into larger memory, without a copy.
 const FULL_IN_A_ROW: u8 = 3;
+/// So many reads in a row that are less than a piece are little again.
+const SHORT_IN_A_ROW: u8 = 4;
+/// A worker waits no longer for the kernel to end what is under way.
+const TAKEN_IN_MS: u32 = 10;
 /// So many pieces that nobody reads are a stream that is not to be received from: others need them.
 const UNREAD: u8 = 8;
 
 /// What is so of a socket.
 pub(super) mod flag {
     /// Bytes are received as they come.
-    pub(crate) const ARMED: u16 = 1;
-    /// Something may be there already: a plain call tells.
-    pub(crate) const FRESH: u16 = 1 << 1;
-    /// The other side sends nothing more.
-    pub(crate) const ENDED: u16 = 1 << 2;
-    pub(crate) const FAILED: u16 = 1 << 3;
-    /// A plain call is likely to take bytes.
-    pub(crate) const WRITABLE: u16 = 1 << 4;
+    pub(crate) const ARMED: u32 = 1;
+    /// A call is likely to give bytes.
+    pub(crate) const READABLE: u32 = 1 << 1;
+    /// The other side sends nothing more than is there.
+    pub(crate) const ENDED: u32 = 1 << 2;
+    pub(crate) const FAILED: u32 = 1 << 3;
+    /// A call is likely to take bytes.
+    pub(crate) const WRITABLE: u32 = 1 << 4;
     /// It was asked when it takes bytes.
-    pub(crate) const ASKED: u16 = 1 << 5;
+    pub(crate) const ASKED: u32 = 1 << 5;
     /// Bytes were accepted; of them, some are with the kernel.
-    pub(crate) const OUT: u16 = 1 << 6;
-    pub(crate) const SENDING: u16 = 1 << 7;
+    pub(crate) const OUT: u32 = 1 << 6;
+    pub(crate) const SENDING: u32 = 1 << 7;
     /// It is among those that are to be sent from.
-    pub(crate) const QUEUED: u16 = 1 << 8;
+    pub(crate) const QUEUED: u32 = 1 << 8;
     /// More follows the last bytes at once.
-    pub(crate) const MORE: u16 = 1 << 9;
+    pub(crate) const MORE: u32 = 1 << 9;
     /// The write side ends once all is sent.
-    pub(crate) const FIN: u16 = 1 << 10;
+    pub(crate) const FIN: u32 = 1 << 10;
     /// Closing resets.
-    pub(crate) const RESET: u16 = 1 << 11;
+    pub(crate) const RESET: u32 = 1 << 11;
     /// There was no piece for what came, the last time.
-    pub(crate) const STARVED: u16 = 1 << 12;
-    /// It is to go on by readiness.
-    pub(crate) const UNFIT: u16 = 1 << 13;
+    pub(crate) const STARVED: u32 = 1 << 12;
+    /// It is read by calls: what comes is much, or nobody reads it, or others are to have the descriptor.
+    pub(crate) const BY_CALLS: u32 = 1 << 13;
     /// Its stream is gone.
-    pub(crate) const LEFT: u16 = 1 << 14;
+    pub(crate) const LEFT: u32 = 1 << 14;
+    /// It was asked when there is something to be read, or whether the other side has ended.
+    pub(crate) const WATCHED: u32 = 1 << 15;
+    /// Both sides have ended.
+    pub(crate) const HUNG: u32 = 1 << 16;
+    /// The descriptor is closed by somebody else.
+    pub(crate) const LENT: u32 = 1 << 17;
 }
 
 /// Bytes that were accepted.
@@ -103,7 +113,8 @@ struct Unread {
     /// Bytes of the first that were read.
     at: u16,
     count: u8,
-    full: u8,
+    /// Full ones in a row; short reads in a row, while it is read by calls.
+    in_a_row: u8,
 }
 
 /// Shared by the ring, which keeps it until its last operation is over, and the stream.
@@ -111,7 +122,7 @@ pub(super) struct Socket {
     pub(super) token: Cell<u32>,
     /// Below 0: closed, or given back.
     pub(super) fd: Cell<RawFd>,
-    flags: Cell<u16>,
+    flags: Cell<u32>,
     /// Operations that will have a last result.
     pub(super) under_way: Cell<u8>,
     errno: Cell<u8>,
@@ -125,19 +136,19 @@ pub(super) struct Socket {
 }
 
 impl Unread {
-    const NONE: Self = Self { first: NONE, last: NONE, at: 0, count: 0, full: 0 };
+    const NONE: Self = Self { first: NONE, last: NONE, at: 0, count: 0, in_a_row: 0 };
 }
 
 impl Socket {
-    pub(super) fn is(&self, flag: u16) -> bool {
+    pub(super) fn is(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
     }
 
-    pub(super) fn set(&self, flag: u16) {
+    pub(super) fn set(&self, flag: u32) {
         self.flags.set(self.flags.get() | flag);
     }
 
-    pub(super) fn clear(&self, flag: u16) {
+    pub(super) fn clear(&self, flag: u32) {
         self.flags.set(self.flags.get() & !flag);
     }
 
@@ -150,6 +161,30 @@ impl Socket {
     pub(super) fn shut(&self) {
         // The peer may be gone: there is nobody to tell.
         let _ = self.with_fd(|s| s.shutdown(std::net::Shutdown::Write));
+    }
+
+    /// What a poll said.
+    pub(super) fn polled(&self, result: i32) {
+        let events = result as i16;
+        if result == -libc::ECANCELED {
+            return;
+        }
+        if result < 0 {
+            return self.fail(-result);
+        }
+        if events & libc::POLLERR != 0 {
+            // The system tells which.
+            self.fail(0);
+        }
+        // A poll tells of the end, asked or not. While bytes are received as they come, it comes behind them.
+        if self.is(flag::BY_CALLS | flag::ENDED) {
+            if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
+                self.set(flag::ENDED);
+            }
+            if events & libc::POLLHUP != 0 {
+                self.set(flag::HUNG);
+            }
+        }
     }
 
     /// How often it was swept since it was let go of.
@@ -170,7 +205,7 @@ impl Socket {
 
 /// What was received and not read.
 impl Socket {
-    /// A piece came. True: it is time to go on without the ring.
+    /// A piece came. True: it is time to read by calls.
     pub(super) fn append(&self, ring: &Ring, piece: u16, len: u16) -> bool {
         let mut u = self.unread.get();
         ring.sys.borrow_mut().link(u.last, piece, len);
@@ -179,9 +214,13 @@ impl Socket {
         }
         u.last = piece;
         u.count = u.count.saturating_add(1);
-        u.full = if usize::from(len) == PIECE { u.full.saturating_add(1) } else { 0 };
+        u.in_a_row = if usize::from(len) == PIECE { u.in_a_row + 1 } else { 0 };
+        let much = u.in_a_row >= FULL_IN_A_ROW || u.count >= UNREAD;
+        if much {
+            u.in_a_row = 0;
+        }
         self.unread.set(u);
-        u.full >= FULL_IN_A_ROW || u.count >= UNREAD
+        much
     }
 
     /// Copies what fits, and gives pieces back that are read.
@@ -204,6 +243,46 @@ impl Socket {
         }
         self.unread.set(u);
         filled
+    }
+
+    /// A call gave `n` of `len` bytes.
+    fn read_by_call(&self, n: usize, len: usize) {
+        if n == 0 && len > 0 {
+            self.set(flag::ENDED);
+        }
+        if n < len {
+            self.clear(flag::READABLE);
+        }
+        if self.is(flag::BY_CALLS) {
+            let mut u = self.unread.get();
+            u.in_a_row = if n < PIECE { u.in_a_row + 1 } else { 0 };
+            if u.in_a_row >= SHORT_IN_A_ROW {
+                u.in_a_row = 0;
+                self.clear(flag::BY_CALLS);
+            }
+            self.unread.set(u);
+        }
+    }
+
+    /// Sends by a call what was accepted and is not with the kernel.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` also where some is left.
+    pub(super) fn send_now(&self, ring: &Ring, more: bool) -> Result<()> {
+        let Some(mut out) = self.out.take() else { return Ok(()) };
+        let more = if more { libc::MSG_MORE } else { 0 };
+        let sent = self.with_fd(|s| s.send_with_flags(out.bytes(), libc::MSG_NOSIGNAL | more));
+        let left = match &sent {
+            Ok(n) => out.took(*n),
+            Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        };
+        if left {
+            self.out.set(Some(out));
+            return sent.and(Err(ErrorKind::WouldBlock.into()));
+        }
+        self.clear(flag::OUT);
+        ring.keep(out);
+        sent.map(drop)
     }
 
     /// Gives all pieces back, unread.
@@ -236,21 +315,34 @@ fn with<R>(socket: &Socket, f: impl FnOnce(&Ring) -> Result<R>) -> Result<R> {
 }
 
 impl Ringed {
-    /// Takes a non-blocking socket to this thread's ring. `fresh`: something may be there to be read. `connecting`: it does not
-    /// take bytes yet.
+    /// Takes a connected, or connecting, non-blocking socket to this thread's ring. `fresh`: something may be there to be read.
     ///
     /// # Errors
     /// The socket, where there is no ring.
     pub fn new(fd: OwnedFd, fresh: bool, connecting: bool) -> std::result::Result<Self, OwnedFd> {
+        let flags = if fresh { flag::READABLE } else { 0 } | if connecting { 0 } else { flag::WRITABLE };
+        match Self::with(fd.as_raw_fd(), flags) {
+            Some(this) => {
+                // From now on it is the ring's.
+                let _ = fd.into_raw_fd();
+                Ok(this)
+            }
+            None => Err(fd),
+        }
+    }
+
+    /// Has only told by this thread's ring when a call is worth it. To be dropped before the descriptor. `None`: there is no ring.
+    pub fn lent(fd: &impl AsRawFd) -> Option<Self> {
+        Self::with(fd.as_raw_fd(), flag::LENT | flag::BY_CALLS)
+    }
+
+    fn with(fd: RawFd, flags: u32) -> Option<Self> {
         here(|here| {
-            let Some(ring) = here.and_then(|l| l.ring.as_ref()) else { return Err(fd) };
-            let mut all = ring.sockets.borrow_mut();
+            let mut all = here.and_then(|l| l.ring.as_ref())?.sockets.borrow_mut();
             let entry = all.vacant_entry();
-            let Ok(token) = u32::try_from(entry.key()) else { return Err(fd) };
-            let flags = if fresh { flag::FRESH } else { 0 } | if connecting { 0 } else { flag::WRITABLE };
             let socket = Rc::new(Socket {
-                token: Cell::new(token),
-                fd: Cell::new(fd.into_raw_fd()),
+                token: Cell::new(u32::try_from(entry.key()).ok()?),
+                fd: Cell::new(fd),
                 flags: Cell::new(flags),
                 under_way: Cell::default(),
                 errno: Cell::default(),
@@ -262,7 +354,7 @@ impl Ringed {
                 writer: Cell::default(),
             });
             entry.insert(Rc::clone(&socket));
-            Ok(Self(socket))
+            Some(Self(socket))
         })
     }
 
@@ -270,7 +362,7 @@ impl Ringed {
     pub fn seen(&self) -> Seen {
         let s = &self.0;
         let mut bits = 0;
-        if s.unread.get().first != NONE || s.is(flag::FRESH) {
+        if s.unread.get().first != NONE || s.is(flag::READABLE) {
             bits |= READ;
         }
         if s.is(flag::WRITABLE) && !(s.is(flag::SENDING) && s.is(flag::OUT)) {
@@ -279,40 +371,49 @@ impl Ringed {
         if s.is(flag::ENDED) {
             bits |= READ_CLOSED;
         }
+        if s.is(flag::HUNG) {
+            bits |= WRITE_CLOSED;
+        }
         if s.is(flag::FAILED) {
             bits |= ERROR | WRITE_CLOSED;
         }
         Seen(bits)
     }
 
-    /// It is to go on by readiness, once nothing is under way.
-    pub fn unfit(&self) {
+    /// The descriptor for calls of others, where all bytes go straight through it; otherwise that is so soon.
+    pub fn direct(&self) -> Option<BorrowedFd<'_>> {
+        let s = &self.0;
         // Without a ring there is nothing under way.
-        let _ = with(&self.0, |ring| {
-            ring.not_fit(&self.0);
+        let _ = with(s, |ring| {
+            ring.read_by_calls(s);
             Ok(())
         });
+        let free = s.unread.get().first == NONE && !s.is(flag::ARMED | flag::OUT | flag::SENDING) && s.fd.get() >= 0;
+        // SAFETY: open while this is.
+        free.then(|| unsafe { BorrowedFd::borrow_raw(s.fd.get()) })
     }
 
-    /// The socket, where it is to go on by readiness and nothing is under way any more.
-    pub fn give_up(&self) -> Option<OwnedFd> {
-        let s = &self.0;
-        let idle = s.under_way.get() == 0 && s.unread.get().first == NONE && !s.is(flag::OUT | flag::SENDING);
-        (s.is(flag::UNFIT) && idle).then(|| self.take()).flatten()
+    /// A call of others' saw that there is no more.
+    pub fn clear(&self, bit: u8) {
+        self.0.clear(if bit == READ { flag::READABLE } else { flag::WRITABLE });
     }
 
     fn take(&self) -> Option<OwnedFd> {
         let fd = self.0.fd.replace(-1);
         // SAFETY: owned by the socket, and taken once.
-        (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+        (fd >= 0 && !self.0.is(flag::LENT)).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// The socket at once, with what was received and not read, and what was accepted and not sent.
-    pub fn take_now(&self) -> Option<(OwnedFd, Vec<u8>, Vec<u8>)> {
+    ///
+    /// # Errors
+    /// Itself, where the kernel does not end what is under way in time.
+    pub fn take_now(self) -> std::result::Result<(OwnedFd, Vec<u8>, Vec<u8>), Self> {
         let s = &self.0;
-        self.unfit();
         let ended = with(s, |ring| {
-            for _ in 0..super::END.0 {
+            ring.read_by_calls(s);
+            ring.cancel(s);
+            for _ in 0..TAKEN_IN_MS {
                 if s.under_way.get() == 0 {
                     break;
                 }
@@ -324,12 +425,13 @@ impl Ringed {
             received.truncate(n);
             Ok(received)
         });
-        let received = ended.ok().filter(|_| s.under_way.get() == 0)?;
+        let (Ok(received), 0) = (ended, s.under_way.get()) else { return Err(self) };
+        s.clear(flag::OUT);
         let behind = s.out.take().map(|out| out.bytes().to_vec()).unwrap_or_default();
-        Some((self.take()?, received, behind))
+        self.take().map(|fd| (fd, received, behind)).ok_or(self)
     }
 
-    /// Notes the task. Woken by what comes next of this direction.
+    /// Notes the task, to be woken by what comes next of this direction.
     fn wait<T>(&self, cx: &Context<'_>, bit: u8) -> Poll<T> {
         let waiter = if bit == READ { &self.0.reader } else { &self.0.writer };
         let before = waiter.take().filter(|w| w.will_wake(cx.waker()));
@@ -339,17 +441,28 @@ impl Ringed {
 
     /// Whether a call in this direction is worth a try; `Pending`: this task is woken when it is.
     pub fn poll_ready(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
-        if self.seen().is_ready(bit) { Poll::Ready(()) } else { self.watch(cx, bit) }
+        if self.seen().is_ready(bit) { Poll::Ready(()) } else { self.ask(cx, bit) }
     }
 
-    /// The task is woken by whatever is told next of this direction, or when the other side is gone.
-    pub fn watch(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
+    /// The task is woken by whatever is told next of the reading side, or when the other side is gone, though there be something
+    /// to be read now.
+    pub fn watch(&self, cx: &Context<'_>) {
+        // What fails here fails at the next call.
+        let _ = self.ask(cx, READ);
+    }
+
+    /// Has it told, and waits.
+    fn ask(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
         let s = &self.0;
         let asked = with(s, |ring| {
-            if bit == READ && !s.is(flag::ARMED | flag::ENDED | flag::FAILED | flag::UNFIT) {
-                ring.arm(s);
-            } else if bit == WRITE && !s.is(flag::WRITABLE | flag::ASKED) {
+            if s.is(flag::FAILED) {
+                // All is known.
+            } else if bit == WRITE {
                 ring.ask_writable(s);
+            } else if s.is(flag::BY_CALLS | flag::ENDED) {
+                ring.ask_readable(s);
+            } else {
+                ring.arm(s);
             }
             Ok(())
         });
@@ -371,12 +484,17 @@ impl Ringed {
         if s.unread.get().first != NONE {
             return Poll::Ready(with(s, |ring| Ok(s.read(ring, to))));
         }
-        if s.is(flag::FRESH) {
-            s.clear(flag::FRESH);
+        // While bytes are received as they come, a call would take later ones before them.
+        while s.is(flag::READABLE) && !s.is(flag::ARMED) {
             match platform::recv(s.fd.get().into(), to) {
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Ok(0) if !to.is_empty() => s.set(flag::ENDED),
-                r => return Poll::Ready(r),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::READABLE),
+                r => {
+                    if let Ok(n) = &r {
+                        s.read_by_call(*n, to.len());
+                    }
+                    return Poll::Ready(r);
+                }
             }
         }
         if s.is(flag::FAILED) {
@@ -385,7 +503,7 @@ impl Ringed {
         if s.is(flag::ENDED) {
             return Poll::Ready(Ok(0));
         }
-        self.watch(cx, READ).map(|()| Err(no_loop()))
+        self.ask(cx, READ).map(|()| Err(no_loop()))
     }
 
     /// Accepts bytes, to be sent with the next wait, or sends them now where they are many. `more`: others or the end follow at
@@ -460,12 +578,9 @@ impl Ringed {
             if self.poll_ready(cx, WRITE).is_pending() {
                 return Poll::Pending;
             }
-            let behind = s.is(flag::OUT);
-            let r = if behind { self.send_accepted(true) } else { s.with_fd(&mut f) };
-            match r {
+            match self.send_accepted().and_then(|()| s.with_fd(&mut f)) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::WRITABLE),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Ok(_) if behind => {}
                 r => {
                     if len.is_some_and(|len| r.as_ref().is_ok_and(|n| *n < len)) {
                         s.clear(flag::WRITABLE);
@@ -476,29 +591,12 @@ impl Ringed {
         }
     }
 
-    /// Sends now what was accepted and is not with the kernel.
+    /// Sends now what was accepted and is not with the kernel, more of which follows at once.
     ///
     /// # Errors
     /// What the system says; `WouldBlock` also where some is left.
-    fn send_accepted(&self, more: bool) -> Result<usize> {
-        let s = &self.0;
-        let Some(mut out) = s.out.take() else { return Ok(0) };
-        let more = if more { libc::MSG_MORE } else { 0 };
-        let sent = s.with_fd(|s| s.send_with_flags(out.bytes(), libc::MSG_NOSIGNAL | more));
-        let left = match &sent {
-            Ok(n) => out.took(*n),
-            Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        };
-        if left {
-            s.out.set(Some(out));
-            return sent.and(Err(ErrorKind::WouldBlock.into()));
-        }
-        s.clear(flag::OUT);
-        with(s, |ring| {
-            ring.keep(out);
-            Ok(())
-        })?;
-        sent
+    fn send_accepted(&self) -> Result<()> {
+        with(&self.0, |ring| self.0.send_now(ring, true))
     }
 
     /// Ready: all that was accepted is with the system.
@@ -515,7 +613,7 @@ impl Ringed {
     /// What the system says.
     pub fn shutdown(&self) -> Result<()> {
         let s = &self.0;
-        let behind = s.is(flag::SENDING) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        let behind = s.is(flag::SENDING) || self.send_accepted().is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
         if behind {
             s.set(flag::FIN);
             return Ok(());
@@ -523,7 +621,7 @@ impl Ringed {
         s.with_fd(|s| s.shutdown(std::net::Shutdown::Write))
     }
 
-    /// Closing will reset the connection: what was accepted is not sent.
+    /// Closing will reset the connection: what the system cannot take at once is not sent.
     pub fn set_reset(&self) {
         self.0.set(flag::RESET);
         let _ = self.0.with_fd(|s| s.set_linger(Some(std::time::Duration::ZERO)));

@@ -176,18 +176,10 @@ impl Uring {
         }
     }
 
-    /// Tells once when a socket takes bytes, or has failed.
-    pub(super) fn writable(&mut self, fd: RawFd, data: u64) {
-        self.poll(fd, libc::POLLOUT, data);
-    }
-
-    /// Tells once when there is something at a descriptor.
-    pub(super) fn readable(&mut self, fd: RawFd, data: u64) {
-        self.poll(fd, libc::POLLIN, data);
-    }
-
-    fn poll(&mut self, fd: RawFd, events: i16, data: u64) {
-        self.push(&opcode::PollAdd::new(types::Fd(fd), events as u32).build().user_data(data));
+    /// Tells once when one of `events`, the other side's end or a failure is there; with `each` of what is there now and each
+    /// time that one comes.
+    pub(super) fn poll(&mut self, fd: RawFd, events: i16, each: bool, data: u64) {
+        self.push(&opcode::PollAdd::new(types::Fd(fd), events as u32).multi(each).build().user_data(data));
     }
 
     /// Ends the operation that was queued with `of`, which then has a last result.
