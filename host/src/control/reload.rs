@@ -15,7 +15,7 @@ use crate::{
         settings::Settings,
         sockopts,
     },
-    services::{datagram, platform, priority, timers, watchdog},
+    services::{datagram, platform, priority, rt, timers, watchdog},
     worker::{WorkerHandle, accept::Assigned, share::Sharing},
 };
 use std::{
@@ -360,7 +360,8 @@ async fn committed(cycle: &Arc<Cycle>) {
 pub(super) fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
     let cpus = platform::cpus();
     let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
-    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]))).collect()
+    let wait = if settings.io_uring { rt::Wait::Ring } else { rt::Wait::Readiness };
+    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]), wait)).collect()
 }
 
 /// Whether the listener's connections are accepted on this loop.

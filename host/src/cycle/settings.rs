@@ -16,6 +16,8 @@ pub struct Settings {
     pub cpu_affinity: bool,
     /// One socket a worker.
     pub reuseport: bool,
+    /// Workers use io_uring.
+    pub io_uring: bool,
     /// Sessions of the process; 0: no limit.
     pub max_connections: u32,
     /// Sessions of one client address; 0: no limit.
@@ -80,6 +82,7 @@ impl Settings {
             worker_threads_compute: some(num("worker_threads_compute", 0), cores()),
             cpu_affinity: on("cpu_affinity", false),
             reuseport: on("reuseport", cfg!(target_os = "linux")),
+            io_uring: on("io_uring", cfg!(target_os = "linux")),
             max_connections: num("max_connections", 0) as u32,
             max_connections_per_client: num("max_connections_per_client", 0) as u32,
             memory_limit: num("memory_limit", 0) as usize,

@@ -1,7 +1,7 @@
 //! A worker as the rest of the process holds it: its thread and its mailbox.
 
 use super::{Message, Worker, run};
-use crate::services::{platform, timers};
+use crate::services::{platform, rt, timers};
 use std::{
     rc::Rc,
     sync::{
@@ -34,7 +34,7 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn start(index: u32, cpu: Option<usize>) -> std::io::Result<Self> {
+    pub fn start(index: u32, cpu: Option<usize>, wait: rt::Wait) -> std::io::Result<Self> {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Relaxed);
         let (mailbox, inbox) = mpsc::unbounded_channel();
@@ -46,7 +46,7 @@ impl WorkerHandle {
                 platform::pin_thread(cpu);
             }
             // Who asked has given up when nobody hears it.
-            run(id, index, |r| drop(ready.send(r)), inbox, &published);
+            run(id, index, wait, |r| drop(ready.send(r)), inbox, &published);
         })?;
         started.recv().unwrap_or_else(|_| Err(std::io::Error::other("the worker ended at once")))?;
         Ok(Self { id, index, mailbox, thread: Some(thread), turn })

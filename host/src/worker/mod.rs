@@ -253,6 +253,7 @@ impl Worker {
 fn run(
     id: u32,
     index: u32,
+    wait: rt::Wait,
     ready: impl FnOnce(std::io::Result<()>),
     inbox: mpsc::UnboundedReceiver<Message>,
     turn: &Arc<AtomicU64>,
@@ -290,7 +291,7 @@ fn run(
         timers::tick();
         turn.store(timers::now_ms(), Relaxed);
     };
-    rt::run(if std::env::var_os("RING").is_some() { rt::Wait::Ring } else { rt::Wait::Readiness }, ready, root, woke, timers::note_ready);
+    rt::run(wait, ready, root, woke, timers::note_ready);
     WORKER.set(None);
 }
 

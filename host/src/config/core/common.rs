@@ -49,6 +49,15 @@ pub(super) static TABLE: [DirectiveDesc; 26] = [
     .needs_restart()
     .default("#true on Linux, #false elsewhere")
     .example("reuseport #false"),
+    common(
+        "io_uring",
+        "Has workers tell the kernel in batches what is to be received and sent, by io_uring: less work for small messages and new connections.\n\
+         Where the kernel has none (Linux 6.1), or it is not allowed, as in many containers, readiness is waited for (epoll), and the log says so.",
+    )
+    .args(&[ArgDesc::new("on", Kind::Bool, "whether it does").default("#true")])
+    .needs_reinit()
+    .default("#true on Linux, #false elsewhere")
+    .example("io_uring #false"),
     common("max_connections", "Sessions of the whole process at one time.\nAt the limit accepting pauses.")
         .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, COUNT)])
         .default("0: what the limit of open files allows")

@@ -191,6 +191,29 @@ impl Loop {
         woken.tasks.is_empty() && self.ready.borrow().is_empty()
     }
 
+    /// Waits, for ever (`None`) or so long at most, and wakes whom it concerns.
+    fn wait(&self, poll: &mut mio::Poll, events: &mut mio::Events, wait: Option<Duration>, woke: impl FnOnce()) {
+        let check = |waited: Result<()>| match waited {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            // Only a program error can do that; to spin on it would hide it.
+            waited => waited.unwrap_or_else(|e| panic!("waiting: {e}")),
+        };
+        match &self.ring {
+            Some(ring) => check(ring.wait(wait)),
+            None => check(poll.poll(events, wait)),
+        }
+        self.shared.sleeps.store(false, SeqCst);
+        woke();
+        if let Some(ring) = &self.ring {
+            if !ring.dispatch() {
+                return;
+            }
+            // What is not by the ring: it said that something is there.
+            check(poll.poll(events, Some(Duration::ZERO)));
+        }
+        self.slots.dispatch(events.iter().map(slots::bits_of));
+    }
+
     /// Drops every task, on this thread; none will run any more.
     fn end(&self) {
         self.turning.set(true);
@@ -209,12 +232,12 @@ impl Loop {
     }
 }
 
-/// Where a thread's loop waits.
+/// What a thread's loop waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// For readiness alone.
+    /// Readiness.
     Readiness,
-    /// By io_uring.
+    /// Results of io_uring, where that is possible.
     Ring,
 }
 
@@ -222,7 +245,7 @@ pub enum Wait {
 /// waited, `turn` with the number of tasks that have their turn now, and 0 before the second turn of those that woke themselves.
 ///
 /// # Errors
-/// When the system gives no place to wait at, as is wanted. `ready` is told in any case, before anything runs.
+/// When the system gives no place to wait at. `ready` is told in any case, before anything runs.
 ///
 /// # Panics
 /// When `root` panicked: the loop has ended then.
@@ -236,7 +259,7 @@ pub fn run<F: Future<Output = ()> + 'static>(
     let made = mio::Poll::new().and_then(|poll| {
         let mut this = Loop::new(poll.registry().try_clone()?);
         if wait == Wait::Ring {
-            this.ring = Some(ring::Ring::new(&poll)?);
+            this.ring = ring::Ring::new(&poll).inspect_err(|e| tracing::info!("no io_uring: {e}; epoll does its work")).ok();
         }
         let waker = mio::Waker::new(poll.registry(), slots::WAKE)?;
         // Set once, here.
@@ -264,30 +287,8 @@ pub fn run<F: Future<Output = ()> + 'static>(
         if end.over.get() {
             break;
         }
-        let mut wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
-        if let Some(ring) = &this.ring {
-            ring.wait(wait).unwrap_or_else(|e| panic!("waiting by io_uring: {e}"));
-            wait = Some(Duration::ZERO);
-        }
-        let mut woken = this.ring.is_some();
-        if woken {
-            this.shared.sleeps.store(false, SeqCst);
-            woke();
-        }
-        // Where all other sockets are: it says when something is there.
-        if this.ring.as_ref().is_none_or(ring::Ring::dispatch) {
-            match poll.poll(&mut events, wait) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                // Only a program error can do that; to spin on it would hide it.
-                Err(e) => panic!("waiting for readiness: {e}"),
-            }
-            if !std::mem::replace(&mut woken, true) {
-                this.shared.sleeps.store(false, SeqCst);
-                woke();
-            }
-            this.slots.dispatch(events.iter().map(slots::bits_of));
-        }
+        let wait = if busy || !this.may_sleep() { Some(Duration::ZERO) } else { this.timers.wait() };
+        this.wait(&mut poll, &mut events, wait, &mut woke);
         this.timers.fire();
     }
     this.end();

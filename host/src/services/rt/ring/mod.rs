@@ -24,7 +24,7 @@ use std::{
 use sys::{Done, Uring};
 
 /// Of what is sent by copies: so many are kept for the next ones, at most.
-const KEPT: usize = 256;
+const KEPT: usize = 64;
 /// A socket that was let go of with bytes to be sent is closed after so long all the same.
 const LINGER_SECONDS: u8 = 30;
 /// How long the end of a thread waits for the kernel, at most.
