@@ -10,7 +10,7 @@ const fn common(name: &'static str, doc: &'static str) -> DirectiveDesc {
     DirectiveDesc::new(name, doc, Contexts::COMMON)
 }
 
-pub(super) static TABLE: [DirectiveDesc; 26] = [
+pub(super) static TABLE: [DirectiveDesc; 27] = [
     common("worker_threads", "Worker threads, each with an event loop of its own.")
         .args(&[ArgDesc::new("count", Kind::Int, "0: one a core, by the CPU quota of the control group")
             .required()
