@@ -197,14 +197,22 @@ async fn stream(
                     Err(Failure::Peer(e)) => {
                         lease.done(&UNREACHABLE);
                         if tries.connects() {
-                            drop(turn);
+                            turn.fail();
                             if !tries.again_elsewhere(call, id, &e, incoming).await {
                                 return Err(Failure::Peer(e));
                             }
                             continue;
                         }
                         // Others, as the upstream's `retry` says.
-                        unless_gone(incoming, connect_any(call)).await?
+                        match unless_gone(incoming, connect_any(call)).await {
+                            Ok(connected) => connected,
+                            Err(failure) => {
+                                if matches!(failure, Failure::Peer(_)) {
+                                    turn.fail();
+                                }
+                                return Err(failure);
+                            }
+                        }
                     }
                     Err(gone) => {
                         lease.done(&UNUSED);
