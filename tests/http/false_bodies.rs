@@ -181,6 +181,31 @@ fn nor_does_a_peer_of_http2() {
     }
 }
 
+/// Whose fault it is that a request's body is not whole, behind hooks as well: status and reason.
+#[test]
+fn a_body_that_is_not_whole_is_its_makers_fault() {
+    let (Some(faulty), Some(stamp)) = (module("http_faulty"), module("http_stamp")) else { return };
+    let (whole, broken) = ("Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\nno\r\n");
+    let passed_on = "; http_stamp \"x\"";
+    for (mode, more, request, status, reason) in [
+        ("request_fails", "", whole, 500, "proxy_transfer_reset"),
+        ("request_file", "", whole, 500, "proxy_transfer_closed"),
+        ("request_short", passed_on, whole, 500, "proxy_transfer_malformed"),
+        ("nothing", "", broken, 400, "client_transfer_malformed"),
+        ("nothing", passed_on, broken, 400, "client_transfer_malformed"),
+        // Its hook fails by what it reads, and is not the one to blame.
+        ("request_read", "", broken, 400, "client_transfer_malformed"),
+        ("request_read", passed_on, whole, 200, "client_transfer_done"),
+    ] {
+        let origin = Scripted::new(OK, false);
+        let local = format!("local {{ http_faulty {mode:?}{more}; proxy_pass_tcp \"{}\"; }}", origin.addr());
+        let proxy = crate::modules_of_others::with(&[&faulty, &stamp], &local).start();
+        let a = once(&proxy, format!("POST / HTTP/1.1\r\nHost: a\r\n{request}"));
+        assert_eq!(a.status, status, "{mode}{more}");
+        proxy.await_line("access.log", &format!("reason={reason}"), LIMIT);
+    }
+}
+
 #[test]
 fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
     let Some(faulty) = module("http_faulty") else { return };

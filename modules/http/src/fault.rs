@@ -39,7 +39,7 @@ impl Fault {
             ErrorKind::Reset => Cause::Reset,
             _ => Cause::Closed,
         };
-        Self::new(Who::Proxy, cause, 502)
+        Self::new(Who::Proxy, cause, 500)
     }
 }
 

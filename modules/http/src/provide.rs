@@ -6,6 +6,7 @@ use crate::{
     h1::{Id, Method},
     headers::is_own,
     incoming::Incoming,
+    lent::Note,
     message::Message,
     proxy,
 };
@@ -148,22 +149,22 @@ impl Provider for Http {
     fn fetch(
         &self,
         exchange: &Session<Self>,
-        request: &contract::Request<'_>,
+        asked: &contract::Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<> + 'static {
         let exchange = exchange.clone();
-        let (state, to) = (made(&exchange, request, body.length()), request.to);
+        let (state, to) = (request(&exchange, asked, body.length()), asked.to);
         async move {
             let state = state?;
             let id = exchange.id;
-            let body = Incoming::module(body, &Arc::from("fetch"), id);
+            let body = Incoming::module(body, &Arc::from("fetch"), id, Note::default());
             proxy::fetch(exchange, state, body, to).await
         }
     }
 }
 
 /// A request of a module's own.
-fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
+fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
     let contract::Request { method, target, headers, .. } = *asked;
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
     let parts = exchange.worker().request();

@@ -1,11 +1,12 @@
 //! Misbehaves on the contract `http` as it is told, for tests of what http believes of other modules.
 
 use anyproxy_http_contract::{
-    Answer, Body, BodySource, Exchange, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
+    Answer, Body, BodySource, Exchange, FileHandle, FilePart, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
 };
 use anyproxy_module_api::*;
 use std::{
     collections::VecDeque,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -66,7 +67,14 @@ impl BodySource for Pieces {
 const MORE: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn body(mode: &str) -> Option<Body> {
-    let (pieces, says): (&[&'static [u8]], _) = match mode.split_once('_')?.1 {
+    let mode = mode.split_once('_')?.1;
+    let (pieces, says): (&[&'static [u8]], _) = match mode {
+        "fails" => return Some(Body::stream(None, |_| async { Err(Error::new(ErrorKind::Reset, "told to fail")) })),
+        // A file that is not as long any more.
+        "file" => {
+            let file = FileHandle::new(Arc::new(std::fs::File::open("/dev/null").ok()?));
+            return Some(Body::of([Segment::File(FilePart { file, at: 0, len: 5 })]));
+        }
         "long" => (&[b"12345", MORE], Some(5)),
         "long_at_once" => (&[b"12345GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"], Some(5)),
         "short" => (&[b"123", b"45"], Some(10)),
@@ -92,6 +100,10 @@ impl Hook<HttpFaulty> for Ask {
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
         if let Some(mode) = mode(&exchange, "request_") {
+            if mode == "request_read" {
+                let mut given = given;
+                return Ok(Answer::GoOn(given.collect(1 << 20).await?.into()));
+            }
             return Ok(Answer::GoOn(body(&mode).unwrap_or(given)));
         }
         let Some(mode) = mode(&exchange, "fetch_") else { return Ok(Answer::GoOn(given)) };
