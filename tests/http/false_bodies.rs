@@ -115,6 +115,27 @@ fn a_body_is_announced_as_it_is_whatever_the_one_before_it_was() {
 }
 
 #[test]
+fn an_answer_that_a_filter_makes_of_one_without_a_body_has_its_body() {
+    let Some(faulty) = module("http_faulty") else { return };
+    for head in ["204 No Content\r\n", "304 Not Modified\r\nContent-Length: 7\r\n"] {
+        let origin = Scripted::new(format!("HTTP/1.1 {head}\r\n"), false);
+        for (mode, lines, text) in [
+            ("again_well", "Content-Length: 5\r\n", "12345"),
+            ("again_open", "Transfer-Encoding: chunked\r\n", "12345"),
+            ("again_as_it_is", "Content-Length: 0\r\n", ""),
+        ] {
+            let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+            let mut stream = client::connect(proxy.addr(0));
+            for _ in 0..2 {
+                let a = ask(&mut stream, get("/"));
+                assert_eq!((a.status, a.text().as_str()), (200, text), "{head} {mode}");
+                assert!(a.head.contains(lines), "{}", a.head);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_request_has_the_length_of_its_new_body() {
     let Some(faulty) = module("http_faulty") else { return };
     for (mode, method, line, text) in [
@@ -243,6 +264,11 @@ fn a_final_answer_of_101_is_none() {
     let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
     assert_eq!(ask(&mut stream, upgrade).status, 500);
     proxy.await_log("a hook answered with 101", LIMIT);
+    // Of an answer neither, and what takes its place may have a page.
+    let page = "http_error_page 500 body=\"sorry\"";
+    let filtered = with(&faulty, "again_101", &format!("{page}; proxy_pass_tcp \"{}\"", origin.addr()));
+    let a = once(&filtered, upgrade);
+    assert_eq!((a.status, a.text().as_str()), (500, "sorry"));
     assert_eq!(ask(&mut stream, get("/next")).text(), "ok");
 }
 

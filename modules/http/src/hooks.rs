@@ -202,24 +202,29 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut an
     }
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         let Reply { body, length, whole, refusal, .. } = answer;
-        let (line, bare) = {
-            let parts = call.state.parts.borrow();
-            (parts.response.length(), parts.method() == Method::Head || is_bare(parts.response.status()))
-        };
+        let line = call.state.parts.borrow().response.length();
         let (given, lent) = Answered::lend(call, body, length.or(line));
-        let (nothing, note) = (given.is_empty() && bare, lent.note());
+        let (empty, note) = (given.is_empty(), lent.note());
         answer = match run(call, hook, given, &note).await {
             Ok(Answer::GoOn(body)) => {
-                let gone = || line.is_some() && call.state.parts.borrow().response.length().is_none();
+                let (bare, gone) = {
+                    let parts = call.state.parts.borrow();
+                    let now = &parts.response;
+                    // As it is now: the filter may have made another answer of it.
+                    let bare = parts.method() == Method::Head || is_bare(now.status());
+                    (bare, line.is_some() && now.length().is_none())
+                };
                 let given = match lent.back(body) {
                     // Where none is sent only the head tells the length, which is the filter's to take back.
-                    back if nothing => (Body::Empty, length.filter(|_| back.is_ok() && !gone())),
+                    back if empty && bare => (Body::Empty, length.filter(|_| back.is_ok() && !gone)),
                     // As if nobody had had it: it may be cut, or sent by the system.
-                    Ok(same) => (same.body, length),
+                    Ok(same) if !empty => (same.body, length),
+                    Ok(_) => given_by(call, hook, contract::Body::EMPTY, note),
                     Err(body) => given_by(call, hook, body, note),
                 };
+                let reply = reply(call, given);
                 // A filter makes no words of the proxy's its own: a page may still take their place.
-                Reply { whole, refusal, ..reply(call, given) }
+                Reply { whole, refusal: refusal || reply.refusal, ..reply }
             }
             Ok(Answer::Respond(body)) => reply(call, given_by(call, hook, body, note)),
             // Somebody has answered: it is no more the time for that.

@@ -143,7 +143,7 @@ impl Hook<HttpFaulty> for Reply {
     }
 }
 
-/// Another body than the one that is sent. `Content-Length` stays, which is http's to say.
+/// Another body than the one that is sent, or another answer. `Content-Length` stays, which is http's to say.
 struct Send;
 
 impl Hook<HttpFaulty> for Send {
@@ -151,11 +151,13 @@ impl Hook<HttpFaulty> for Send {
     const STAGE: HookStage = HookStage::Sent;
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
-        let mode = mode(&exchange, "sent_");
-        if mode.is_some() {
+        let (again, sent) = (mode(&exchange, "again_"), mode(&exchange, "sent_"));
+        if let Some(mode) = &again {
+            exchange.respond(if mode == "again_101" { 101 } else { 200 });
+        } else if sent.is_some() {
             exchange.set(Which::Response, "X-Sent", b"1");
         }
-        Ok(Answer::GoOn(mode.and_then(|mode| body(&mode)).unwrap_or(given)))
+        Ok(Answer::GoOn(again.or(sent).and_then(|mode| body(&mode)).unwrap_or(given)))
     }
 }
 
