@@ -251,6 +251,16 @@ fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
         let line = head.lines().find_map(|l| l.strip_prefix("Content-Length: "));
         assert_eq!((line, head.contains("chunked")), (length, length.is_none()), "{mode}: {head}");
     }
+    // Its own mistakes are one thing, those of a peer another.
+    for (mode, answer, said) in [
+        ("fetch_fails", OK, "Reset"),
+        ("fetch_file", OK, "UnexpectedEof"),
+        ("fetch_well", b"HTTP/1.1 nothing\r\n\r\n", "Other"),
+    ] {
+        let origin = Scripted::new(answer, false);
+        let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+        assert_eq!(once(&proxy, get("/")).text(), said, "{mode}");
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl From<Fault> for Error {
             Cause::Malformed => ErrorKind::Invalid,
             Cause::Reset => ErrorKind::Reset,
             Cause::Killed => ErrorKind::Cancelled,
+            Cause::Panic => ErrorKind::Panicked,
             _ => ErrorKind::UnexpectedEof,
         })
     }
