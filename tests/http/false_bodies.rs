@@ -237,6 +237,7 @@ fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
         ("fetch_long", "Invalid", "", None),
         ("fetch_short", "Invalid", "", None),
         ("fetch_hosts", "Invalid", "", None),
+        ("fetch_line", "Invalid", "", None),
     ] {
         let origin = Scripted::new(OK, false);
         let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
@@ -286,8 +287,10 @@ fn a_final_answer_of_101_is_none() {
 fn why_a_hook_is_not_taken_is_said() {
     let Some(faulty) = module("http_faulty") else { return };
     let proxy = with(&faulty, "nothing", "http_echo body=\"ok\"");
-    let log = proxy.await_log("cannot be taken: ", LIMIT);
-    assert!(log.contains("hook=faulty_ask"), "{log}");
+    for (why, hook) in [("has its name already", "faulty_ask"), ("contradict those of others", "faulty_torn")] {
+        let log = proxy.await_log(why, LIMIT);
+        assert!(log.contains("cannot be taken: ") && log.contains(&format!("hook={hook}")), "{log}");
+    }
     let mut stream = client::connect(proxy.addr(0));
     std::io::Write::write_all(&mut stream, get("/").as_bytes()).expect("write");
     assert_eq!(answer(&mut stream, "GET").text(), "ok");

@@ -13,7 +13,7 @@ use crate::{
     reply::{Body, Call, Reply, Upgrade},
     respond::refuse,
 };
-use anyproxy_http_contract::{self as contract, Answer, HookStage, Registered, Segment};
+use anyproxy_http_contract::{self as contract, Answer, HookStage, MOST_HOOKS, Registered, Segment, take_hook};
 use anyproxy_module_api::{CloseReason, Error, ErrorKind, Session, tracing};
 use std::{
     collections::HashMap,
@@ -26,12 +26,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Hooks of one generation, at most: each is a bit of [`Active`].
-const MOST: usize = 60;
 /// Why nothing more is taken.
 const TOO_LATE: &str = "it is registered outside `prepare`, when the hooks of this generation are known already";
-/// The bit that says that the others are known.
+/// The bit that says that the others are known: each is a hook's.
 const KNOWN: u64 = 1 << 63;
+const _: () = assert!(MOST_HOOKS < 63);
 
 /// What other modules brought to one generation.
 #[derive(Debug, Default)]
@@ -63,27 +62,7 @@ impl Hooks {
         if self.settled.get().is_some() {
             return Err(TOO_LATE);
         }
-        if hook.stage > HookStage::Sent as u32 {
-            return Err("its stage is not known to this version of http");
-        }
-        if all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name) {
-            return Err("a hook of its stage has its name already");
-        }
-        if all.hooks.len() >= MOST {
-            return Err("there are 60 hooks, which is the most");
-        }
-        all.hooks.push(hook);
-        match order(&all.hooks) {
-            Some(order) => {
-                let mut list: Vec<_> = std::mem::take(&mut all.hooks).into_iter().map(Some).collect();
-                all.hooks = order.into_iter().filter_map(|n| list[n].take()).collect();
-                Ok(())
-            }
-            None => {
-                all.hooks.pop();
-                Err("its `BEFORE` and `AFTER` contradict those of others")
-            }
-        }
+        take_hook(&mut all.hooks, hook)
     }
 
     /// Takes a handler.
@@ -154,22 +133,6 @@ impl Hooks {
         active.0.store(bits, Relaxed);
         bits
     }
-}
-
-/// Indices by stage, and within one so that everybody's wishes are met, else as they came. `None`: they contradict.
-fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
-    let names = |list: &[Box<str>], hook: &Registered| list.iter().any(|name| **name == *hook.name);
-    let comes_before = |a: &Registered, b: &Registered| {
-        a.stage < b.stage || (a.stage == b.stage && (names(&a.before, b) || names(&b.after, a)))
-    };
-    let mut left: Vec<usize> = (0..hooks.len()).collect();
-    let mut order = Vec::with_capacity(hooks.len());
-    while !left.is_empty() {
-        let free = |&n: &usize| !left.iter().any(|&m| m != n && comes_before(&hooks[m], &hooks[n]));
-        let at = left.iter().position(free)?;
-        order.push(left.remove(at));
-    }
-    Some(order)
 }
 
 /// Runs the hooks of a stage before somebody answers: the request's body to go on with, or an answer.

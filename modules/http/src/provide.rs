@@ -165,7 +165,7 @@ impl Provider for Http {
 
 /// A request of a module's own.
 fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
-    let contract::Request { method, target, headers, .. } = *asked;
+    let contract::Request { method, target, .. } = *asked;
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
     let parts = exchange.worker().request();
     {
@@ -177,12 +177,8 @@ fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Opti
         if message.head.method() == Method::Connect {
             return Err(Error::new(ErrorKind::Unsupported, "CONNECT makes a tunnel, which is no answer"));
         }
-        for line in headers.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)) {
-            if line.is_empty() {
-                continue;
-            }
-            let colon = line.iter().position(|b| *b == b':').ok_or_else(|| invalid("header"))?;
-            let name = std::str::from_utf8(&line[..colon]).map_err(|_| invalid("header"))?;
+        for line in asked.lines() {
+            let (name, value) = line.ok_or_else(|| invalid("header"))?;
             if is_own(Id::of(name.as_bytes())) {
                 continue;
             }
@@ -190,7 +186,7 @@ fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Opti
             if name.eq_ignore_ascii_case("Host") && message.value(Id::Host).is_some() {
                 return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
             }
-            message.add(name, &line[colon + 1..]).map_err(|_| invalid("header"))?;
+            message.add(name, value).map_err(|_| invalid("header"))?;
         }
         if message.value(Id::Host).is_none()
             && let Some(host) = with(exchange, |r| r.authority().to_vec()).filter(|h| !h.is_empty())

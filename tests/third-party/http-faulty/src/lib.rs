@@ -44,8 +44,8 @@ impl Module for HttpFaulty {
     fn prepare(&self, _: &mut Problems<'_>) -> bool {
         Http::resolve(self).is_some_and(|http| {
             let first = http.hook::<Ask>() && http.hook::<Reply>() && http.hook::<Send>() && http.handler::<Long>();
-            // Again, which is to be said.
-            first && !http.hook::<Ask>()
+            // Again, and one that contradicts itself: that is to be said.
+            first && !http.hook::<Ask>() && !http.hook::<Torn>()
         })
     }
 
@@ -110,7 +110,9 @@ impl Hook<HttpFaulty> for Ask {
         let headers: &[u8] = match &*mode {
             "fetch_host" => b"Host: other.test\r\n",
             "fetch_hosts" => b"Host: other.test\r\nHost: third.test\r\n",
-            _ => b"",
+            "fetch_line" => b"no line\r\n",
+            // What frames it is left out.
+            _ => b"Connection: close\r\nContent-Length: 7\r\n",
         };
         let fetched = exchange.fetch("POST", b"/fetched", headers, body(&mode).unwrap_or(Body::EMPTY)).await;
         exchange.respond(200);
@@ -119,6 +121,20 @@ impl Hook<HttpFaulty> for Ask {
             Err(e) => format!("{:?}", e.kind),
         };
         Ok(Answer::Respond(said.into_bytes().into()))
+    }
+}
+
+/// Before and after another one.
+struct Torn;
+
+impl Hook<HttpFaulty> for Torn {
+    const NAME: &'static str = "faulty_torn";
+    const STAGE: HookStage = HookStage::Access;
+    const BEFORE: &'static [&'static str] = &["faulty_ask"];
+    const AFTER: &'static [&'static str] = &["faulty_ask"];
+
+    async fn run(_: Exchange<HttpFaulty>, _: Body) -> Result<Answer, Error> {
+        panic!("it was not taken")
     }
 }
 
@@ -172,3 +188,6 @@ impl Hook<HttpFaulty> for Long {
         Ok(Answer::Respond(body("handler_long").unwrap_or(Body::EMPTY)))
     }
 }
+
+#[cfg(test)]
+mod tests;
