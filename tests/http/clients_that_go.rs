@@ -68,19 +68,41 @@ fn a_connection_that_does_not_come_about_is_given_up() {
     let deaf = Deaf::start();
     let late = "connect_timeout \"600s\"";
     for proxy in [proxy_to(deaf.addr(), late), before(deaf.addr(), late)] {
-        let asked = |n: usize| {
-            eventually(&format!("{n} at the peer"), || {
-                (proxy.status()["upstreams"][0]["peers"][0]["in_flight"] == n).then_some(())
-            });
-        };
         let mut stream = client::connect(proxy.addr(0));
         stream.write_all(get("/").as_bytes()).expect("write");
-        asked(1);
+        at_the_peer(&proxy, 1);
         client::reset(stream);
-        asked(0);
+        at_the_peer(&proxy, 0);
         eventually("its line in the log", || (lines(&proxy, "reason=client_transfer_reset") == 1).then_some(()));
         assert_eq!(proxy.status()["upstreams"][0]["peers"][0]["connect_failures"], 0, "the peer has not failed");
     }
+}
+
+/// So many requests have the only peer, or wait for a connection to it.
+fn at_the_peer(proxy: &Proxy, n: usize) {
+    eventually(&format!("{n} at the peer"), || {
+        (proxy.status()["upstreams"][0]["peers"][0]["in_flight"] == n).then_some(())
+    });
+}
+
+#[test]
+fn a_turn_to_connect_that_is_given_up_is_the_next_ones() {
+    let deaf = Deaf::start();
+    let proxy = before(deaf.addr(), "connect_timeout \"600s\"");
+    let clients: Vec<_> = (1..=6)
+        .map(|n| {
+            let mut stream = client::connect(proxy.addr(0));
+            stream.write_all(get("/").as_bytes()).expect("write");
+            at_the_peer(&proxy, n);
+            stream
+        })
+        .collect();
+    // Each has the turn when it goes, and those behind it stay.
+    for (n, stream) in clients.into_iter().enumerate() {
+        client::reset(stream);
+        at_the_peer(&proxy, 5 - n);
+    }
+    eventually("all have gone by themselves", || (lines(&proxy, "reason=client_transfer_reset") == 6).then_some(()));
 }
 
 #[test]

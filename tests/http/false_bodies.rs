@@ -115,6 +115,27 @@ fn a_body_is_announced_as_it_is_whatever_the_one_before_it_was() {
 }
 
 #[test]
+fn an_answer_that_a_filter_makes_of_one_without_a_body_has_its_body() {
+    let Some(faulty) = module("http_faulty") else { return };
+    for head in ["204 No Content\r\n", "304 Not Modified\r\nContent-Length: 7\r\n"] {
+        let origin = Scripted::new(format!("HTTP/1.1 {head}\r\n"), false);
+        for (mode, lines, text) in [
+            ("again_well", "Content-Length: 5\r\n", "12345"),
+            ("again_open", "Transfer-Encoding: chunked\r\n", "12345"),
+            ("again_as_it_is", "Content-Length: 0\r\n", ""),
+        ] {
+            let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+            let mut stream = client::connect(proxy.addr(0));
+            for _ in 0..2 {
+                let a = ask(&mut stream, get("/"));
+                assert_eq!((a.status, a.text().as_str()), (200, text), "{head} {mode}");
+                assert!(a.head.contains(lines), "{}", a.head);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_request_has_the_length_of_its_new_body() {
     let Some(faulty) = module("http_faulty") else { return };
     for (mode, method, line, text) in [
@@ -181,6 +202,31 @@ fn nor_does_a_peer_of_http2() {
     }
 }
 
+/// Whose fault it is that a request's body is not whole, behind hooks as well: status and reason.
+#[test]
+fn a_body_that_is_not_whole_is_its_makers_fault() {
+    let (Some(faulty), Some(stamp)) = (module("http_faulty"), module("http_stamp")) else { return };
+    let (whole, broken) = ("Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\nno\r\n");
+    let passed_on = "; http_stamp \"x\"";
+    for (mode, more, request, status, reason) in [
+        ("request_fails", "", whole, 500, "proxy_transfer_reset"),
+        ("request_file", "", whole, 500, "proxy_transfer_closed"),
+        ("request_short", passed_on, whole, 500, "proxy_transfer_malformed"),
+        ("nothing", "", broken, 400, "client_transfer_malformed"),
+        ("nothing", passed_on, broken, 400, "client_transfer_malformed"),
+        // Its hook fails by what it reads, and is not the one to blame.
+        ("request_read", "", broken, 400, "client_transfer_malformed"),
+        ("request_read", passed_on, whole, 200, "client_transfer_done"),
+    ] {
+        let origin = Scripted::new(OK, false);
+        let local = format!("local {{ http_faulty {mode:?}{more}; proxy_pass_tcp \"{}\"; }}", origin.addr());
+        let proxy = crate::modules_of_others::with(&[&faulty, &stamp], &local).start();
+        let a = once(&proxy, format!("POST / HTTP/1.1\r\nHost: a\r\n{request}"));
+        assert_eq!(a.status, status, "{mode}{more}");
+        proxy.await_line("access.log", &format!("reason={reason}"), LIMIT);
+    }
+}
+
 #[test]
 fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
     let Some(faulty) = module("http_faulty") else { return };
@@ -191,6 +237,7 @@ fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
         ("fetch_long", "Invalid", "", None),
         ("fetch_short", "Invalid", "", None),
         ("fetch_hosts", "Invalid", "", None),
+        ("fetch_line", "Invalid", "", None),
     ] {
         let origin = Scripted::new(OK, false);
         let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
@@ -205,6 +252,16 @@ fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
         let line = head.lines().find_map(|l| l.strip_prefix("Content-Length: "));
         assert_eq!((line, head.contains("chunked")), (length, length.is_none()), "{mode}: {head}");
     }
+    // Its own mistakes are one thing, those of a peer another.
+    for (mode, answer, said) in [
+        ("fetch_fails", OK, "Reset"),
+        ("fetch_file", OK, "UnexpectedEof"),
+        ("fetch_well", b"HTTP/1.1 nothing\r\n\r\n", "Other"),
+    ] {
+        let origin = Scripted::new(answer, false);
+        let proxy = with(&faulty, mode, &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+        assert_eq!(once(&proxy, get("/")).text(), said, "{mode}");
+    }
 }
 
 #[test]
@@ -218,6 +275,11 @@ fn a_final_answer_of_101_is_none() {
     let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
     assert_eq!(ask(&mut stream, upgrade).status, 500);
     proxy.await_log("a hook answered with 101", LIMIT);
+    // Of an answer neither, and what takes its place may have a page.
+    let page = "http_error_page 500 body=\"sorry\"";
+    let filtered = with(&faulty, "again_101", &format!("{page}; proxy_pass_tcp \"{}\"", origin.addr()));
+    let a = once(&filtered, upgrade);
+    assert_eq!((a.status, a.text().as_str()), (500, "sorry"));
     assert_eq!(ask(&mut stream, get("/next")).text(), "ok");
 }
 
@@ -225,8 +287,10 @@ fn a_final_answer_of_101_is_none() {
 fn why_a_hook_is_not_taken_is_said() {
     let Some(faulty) = module("http_faulty") else { return };
     let proxy = with(&faulty, "nothing", "http_echo body=\"ok\"");
-    let log = proxy.await_log("cannot be taken: ", LIMIT);
-    assert!(log.contains("hook=faulty_ask"), "{log}");
+    for (why, hook) in [("has its name already", "faulty_ask"), ("contradict those of others", "faulty_torn")] {
+        let log = proxy.await_log(why, LIMIT);
+        assert!(log.contains("cannot be taken: ") && log.contains(&format!("hook={hook}")), "{log}");
+    }
     let mut stream = client::connect(proxy.addr(0));
     std::io::Write::write_all(&mut stream, get("/").as_bytes()).expect("write");
     assert_eq!(answer(&mut stream, "GET").text(), "ok");

@@ -21,7 +21,8 @@ fn faults_and_tasks() {
     };
     assert_eq!(asked("panic", "").status, 500);
     assert_eq!(faults(&proxy, "http_stamp", "panics"), 1);
-    assert_ne!(asked("body", "abc").status, 200);
+    assert_eq!(asked("body", "abc").status, 500);
+    proxy.await_line("access.log", "reason=proxy_transfer_panic", harness::LIMIT);
     assert_eq!(faults(&proxy, "http_stamp", "panics"), 2);
     for _ in 0..4 {
         assert_eq!(asked("block", "").status, 200);

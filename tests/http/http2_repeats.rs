@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use harness::{Origin, client};
+use harness::{Origin, Proxy, client};
 use std::io::Write;
 
 use crate::h2::*;
@@ -141,9 +141,29 @@ fn what_was_refused_is_asked_for_three_times_or_as_often_as_the_block_says() {
         let proxy = before(refuses.origin.addr(), more);
         assert_eq!(once(&proxy, POST).status, 502);
         assert_eq!(refuses.taken(), times, "{more}");
-        // That counts as no try.
+        // That counts as no try, twice.
         let proxy = before(leaves.origin.addr(), more);
         assert_eq!(once(&proxy, POST).status, 502);
-        assert_eq!(leaves.taken(), 3, "{more}");
+        assert_eq!(leaves.taken(), if more.is_empty() { 3 } else { times + 2 }, "{more}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_has_failed_and_another_one_is_asked_where_the_block_says_so() {
+    let serves = Asked::new(|raw, stream, _| ok(raw, stream));
+    let leaves = Asked::new(|raw, _, _| raw.try_write(&frame(GOAWAY, 0, 0, &[0; 8])));
+    for (more, status, times) in [("", 502, [3, 0]), ("http_retry \"reset\" tries=5", 200, [3, 1])] {
+        let proxy = Proxy::start(&format!(
+            "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\n\
+             upstream \"u\" {{ proxy_pass_tcp \"{}\"; proxy_pass_tcp \"{}\" backup=#true; }}\n\
+             net {{ server {{\nport_listen_tcp \"127.0.0.1:0\"\nhttp\n{more}\n\
+             local {{ http_proxy version=\"2\"; proxy_pass_upstream \"u\"; }}\n}} }}\n",
+            leaves.origin.addr(),
+            serves.origin.addr()
+        ));
+        assert_eq!(once(&proxy, POST).status, status, "{more}");
+        assert_eq!([leaves.taken(), serves.taken()], times, "{more}");
+        // What ends the connections of others is no failure; what ends one that was made for the request is.
+        assert_eq!(proxy.status()["upstreams"][0]["peers"][0]["failures"], 1, "{more}");
     }
 }

@@ -55,13 +55,17 @@ fn a_request_is_let_in_as_another_upstream_says() {
     assert_eq!(body, b"abc");
     // The peer that the log names is the local's.
     proxy.await_line("access.log", &format!("up={}", origin.addr()), std::time::Duration::from_secs(10));
-    // Both have their books: two uses of each, over one connection.
+    // Both have their books: two uses of each, which are over, over one connection.
     let status = proxy.status();
-    let find = |addr: String| {
+    for asked in [&accounts, &origin] {
         let peers = status["upstreams"].as_array().into_iter().flatten().flat_map(|u| u["peers"].as_array()).flatten();
-        peers.filter(|p| p.to_string().contains(&addr)).count()
-    };
-    assert_eq!((find(accounts.addr().to_string()), find(origin.addr().to_string())), (1, 1), "{status}");
+        let uses: Vec<_> = peers
+            .filter(|peer| peer["address"] == asked.addr().to_string())
+            .map(|peer| ["picked", "in_flight", "connect_failures", "failures"].map(|of| peer[of].as_u64()))
+            .collect();
+        assert_eq!(uses, [[2, 0, 0, 0].map(Some)], "{status}");
+        assert_eq!(asked.origin.accepted(), 1);
+    }
 }
 
 #[test]

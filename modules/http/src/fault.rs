@@ -39,7 +39,7 @@ impl Fault {
             ErrorKind::Reset => Cause::Reset,
             _ => Cause::Closed,
         };
-        Self::new(Who::Proxy, cause, 502)
+        Self::new(Who::Proxy, cause, 500)
     }
 }
 
@@ -51,6 +51,7 @@ impl From<Fault> for Error {
             Cause::Malformed => ErrorKind::Invalid,
             Cause::Reset => ErrorKind::Reset,
             Cause::Killed => ErrorKind::Cancelled,
+            Cause::Panic => ErrorKind::Panicked,
             _ => ErrorKind::UnexpectedEof,
         })
     }

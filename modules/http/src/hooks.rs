@@ -6,19 +6,19 @@ use crate::{
     fault::Fault,
     h1::{Id, Method},
     incoming::Incoming,
+    lent::{Lend, Lent, Note},
     made::Made,
     message::is_bare,
+    proxy::Failure,
     reply::{Body, Call, Reply, Upgrade},
     respond::refuse,
 };
-use anyproxy_http_contract::{self as contract, Answer, BodySource, HookStage, Registered, Segment};
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Session, Stage, Who, tracing};
+use anyproxy_http_contract::{self as contract, Answer, HookStage, MOST_HOOKS, Registered, Segment, take_hook};
+use anyproxy_module_api::{CloseReason, Error, ErrorKind, Session, tracing};
 use std::{
-    cell::{Cell, RefCell},
     collections::HashMap,
     future::{Future, poll_fn},
     pin::pin,
-    rc::Rc,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -26,12 +26,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Hooks of one generation, at most: each is a bit of [`Active`].
-const MOST: usize = 60;
 /// Why nothing more is taken.
 const TOO_LATE: &str = "it is registered outside `prepare`, when the hooks of this generation are known already";
-/// The bit that says that the others are known.
+/// The bit that says that the others are known: each is a hook's.
 const KNOWN: u64 = 1 << 63;
+const _: () = assert!(MOST_HOOKS < 63);
 
 /// What other modules brought to one generation.
 #[derive(Debug, Default)]
@@ -63,27 +62,7 @@ impl Hooks {
         if self.settled.get().is_some() {
             return Err(TOO_LATE);
         }
-        if hook.stage > HookStage::Sent as u32 {
-            return Err("its stage is not known to this version of http");
-        }
-        if all.hooks.iter().any(|h| h.stage == hook.stage && h.name == hook.name) {
-            return Err("a hook of its stage has its name already");
-        }
-        if all.hooks.len() >= MOST {
-            return Err("there are 60 hooks, which is the most");
-        }
-        all.hooks.push(hook);
-        match order(&all.hooks) {
-            Some(order) => {
-                let mut list: Vec<_> = std::mem::take(&mut all.hooks).into_iter().map(Some).collect();
-                all.hooks = order.into_iter().filter_map(|n| list[n].take()).collect();
-                Ok(())
-            }
-            None => {
-                all.hooks.pop();
-                Err("its `BEFORE` and `AFTER` contradict those of others")
-            }
-        }
+        take_hook(&mut all.hooks, hook)
     }
 
     /// Takes a handler.
@@ -156,22 +135,6 @@ impl Hooks {
     }
 }
 
-/// Indices by stage, and within one so that everybody's wishes are met, else as they came. `None`: they contradict.
-fn order(hooks: &[Registered]) -> Option<Vec<usize>> {
-    let names = |list: &[Box<str>], hook: &Registered| list.iter().any(|name| **name == *hook.name);
-    let comes_before = |a: &Registered, b: &Registered| {
-        a.stage < b.stage || (a.stage == b.stage && (names(&a.before, b) || names(&b.after, a)))
-    };
-    let mut left: Vec<usize> = (0..hooks.len()).collect();
-    let mut order = Vec::with_capacity(hooks.len());
-    while !left.is_empty() {
-        let free = |&n: &usize| !left.iter().any(|&m| m != n && comes_before(&hooks[m], &hooks[n]));
-        let at = left.iter().position(free)?;
-        order.push(left.remove(at));
-    }
-    Some(order)
-}
-
 /// Runs the hooks of a stage before somebody answers: the request's body to go on with, or an answer.
 pub(crate) async fn before(
     call: &Call<'_>,
@@ -181,17 +144,16 @@ pub(crate) async fn before(
 ) -> Result<Incoming, Reply> {
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         let (given, lent) = incoming.lend();
-        let id = given.id();
-        match run(call, hook, given).await {
-            Ok(Answer::GoOn(body)) if body.is(&id) && lent.is_whole() => incoming = lent.back(),
-            Ok(Answer::GoOn(body)) => {
-                incoming = Incoming::module(body, &hook.name, call.exchange.id);
-                call.state.parts.borrow_mut().request.frame(incoming.length());
-            }
+        let note = lent.note();
+        incoming = match run(call, hook, given, &note).await? {
+            Answer::GoOn(body) => lent.back(body).unwrap_or_else(|body| {
+                let made = Incoming::module(body, &hook.name, call.exchange.id, note);
+                call.state.parts.borrow_mut().request.frame(made.length());
+                made
+            }),
             // What comes from memory or a file may be cut.
-            Ok(answer) => return Err(Reply { whole: true, ..answered(call, hook, answer) }),
-            Err(failed) => return Err(failed),
-        }
+            answer => return Err(Reply { whole: true, ..answered(call, hook, answer, note) }),
+        };
     }
     Ok(incoming)
 }
@@ -203,38 +165,35 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut an
     }
     for hook in call.exchange.module().hooks.active(call, conf, stage) {
         let Reply { body, length, whole, refusal, .. } = answer;
-        let (line, bare) = {
-            let parts = call.state.parts.borrow();
-            (parts.response.length(), parts.method() == Method::Head || is_bare(parts.response.status()))
-        };
-        let lent = Rc::new(Lent::new(body));
-        let given = lend(call, &lent, length.or(line));
-        let (id, nothing) = (given.id(), given.is_empty() && bare);
-        match run(call, hook, given).await {
+        let line = call.state.parts.borrow().response.length();
+        let (given, lent) = Answered::lend(call, body, length.or(line));
+        let (empty, note) = (given.is_empty(), lent.note());
+        answer = match run(call, hook, given, &note).await {
             Ok(Answer::GoOn(body)) => {
-                let same = body.is(&id) && lent.is_whole();
-                let gone = || line.is_some() && call.state.parts.borrow().response.length().is_none();
-                let given = match body {
-                    // Where none is sent only the head tells the length, which is the filter's to take back.
-                    _ if nothing => (Body::Empty, length.filter(|_| same && !gone())),
-                    // As if nobody had had it: it may be cut, or sent by the system.
-                    _ if same => (lent.body.replace(Body::Empty), length),
-                    body => made(call, hook, body),
+                let (bare, gone) = {
+                    let parts = call.state.parts.borrow();
+                    let now = &parts.response;
+                    // As it is now: the filter may have made another answer of it.
+                    let bare = parts.method() == Method::Head || is_bare(now.status());
+                    (bare, line.is_some() && now.length().is_none())
                 };
+                let given = match lent.back(body) {
+                    // Where none is sent only the head tells the length, which is the filter's to take back.
+                    back if empty && bare => (Body::Empty, length.filter(|_| back.is_ok() && !gone)),
+                    // As if nobody had had it: it may be cut, or sent by the system.
+                    Ok(same) if !empty => (same.body, length),
+                    Ok(_) => given_by(call, hook, contract::Body::EMPTY, note),
+                    Err(body) => given_by(call, hook, body, note),
+                };
+                let reply = reply(call, given);
                 // A filter makes no words of the proxy's its own: a page may still take their place.
-                answer = Reply { whole, refusal, ..reply(call, given) };
-                if !nothing && !same {
-                    measure(call, answer.length);
-                }
+                Reply { whole, refusal: refusal || reply.refusal, ..reply }
             }
-            Ok(Answer::Respond(body)) => {
-                answer = reply(call, made(call, hook, body));
-                measure(call, answer.length);
-            }
+            Ok(Answer::Respond(body)) => reply(call, given_by(call, hook, body, note)),
             // Somebody has answered: it is no more the time for that.
             Ok(Answer::Upgrade(_)) => return refuse(call, 500),
             Err(failed) => return failed,
-        }
+        };
     }
     answer
 }
@@ -242,16 +201,18 @@ pub(crate) async fn after(call: &Call<'_>, conf: &Conf, stage: HookStage, mut an
 /// What a handler of another module answers.
 pub(crate) async fn handle(call: &Call<'_>, name: &str, incoming: Incoming) -> Reply {
     let Some(handler) = call.exchange.module().hooks.handler(name) else { return refuse(call, 500) };
-    match run(call, handler, incoming.into_module()).await {
+    let (given, lent) = incoming.lend();
+    let note = lent.note();
+    match run(call, handler, given, &note).await {
         Ok(Answer::GoOn(_)) => refuse(call, 404),
-        Ok(answer) => answered(call, handler, answer),
+        Ok(answer) => answered(call, handler, answer, note),
         Err(failed) => failed,
     }
 }
 
-fn answered(call: &Call<'_>, hook: &Registered, answer: Answer) -> Reply {
+fn answered(call: &Call<'_>, hook: &Registered, answer: Answer, note: Note) -> Reply {
     match answer {
-        Answer::GoOn(body) | Answer::Respond(body) => reply(call, made(call, hook, body)),
+        Answer::GoOn(body) | Answer::Respond(body) => reply(call, given_by(call, hook, body, note)),
         Answer::Upgrade(upgraded) if call.state.parts.borrow().upgrade().is_some() => {
             Reply { upgrade: Some(Box::new(Upgrade::Module(upgraded))), ..Reply::new(Body::Empty, None) }
         }
@@ -283,21 +244,22 @@ fn reply(call: &Call<'_>, (body, length): (Body, Option<u64>)) -> Reply {
     Reply::new(body, length)
 }
 
-/// A body that a hook gives, and its length.
-fn made(call: &Call<'_>, hook: &Registered, body: contract::Body) -> (Body, Option<u64>) {
+/// A body that a hook gives for one with that note, and its length: what says another one is taken away, as http writes the
+/// true one.
+fn given_by(call: &Call<'_>, hook: &Registered, body: contract::Body, note: Note) -> (Body, Option<u64>) {
     let length = body.length();
-    (if body.is_empty() { Body::Empty } else { Body::Module(Made::new(body, &hook.name, call.exchange.id)) }, length)
-}
-
-/// Takes a line away that says another length than the body has: http writes the true one.
-fn measure(call: &Call<'_>, length: Option<u64>) {
     let response = &mut call.state.parts.borrow_mut().response;
     if response.length().is_some_and(|line| Some(line) != length) {
         response.remove_known(Id::ContentLength);
     }
+    match body.is_empty() {
+        true => (Body::Empty, length),
+        false => (Body::Module(Made::new(body, &hook.name, call.exchange.id, note)), length),
+    }
 }
 
-async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result<Answer, Reply> {
+/// `note`: of the body that it gets.
+async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body, note: &Note) -> Result<Answer, Reply> {
     let table = call.exchange.module().table();
     let mut running = pin!(hook.run(table, call.exchange, body));
     let ran = poll_fn(|cx| {
@@ -307,56 +269,45 @@ async fn run(call: &Call<'_>, hook: &Registered, body: contract::Body) -> Result
         running.as_mut().poll(cx)
     });
     ran.await.map_err(|e| {
-        tracing::error!(session = call.exchange.id, hook = &*hook.name, "{e}");
-        let cause = if e.kind == ErrorKind::Panicked { Cause::Panic } else { Cause::Closed };
-        call.exchange.close(CloseReason::new(Who::Proxy, Stage::Transfer, cause));
-        refuse(call, if e.kind == ErrorKind::Limit { 413 } else { 500 })
+        let (session, hook) = (call.exchange.id, &*hook.name);
+        let fault = match note.fault() {
+            Some(fault) => {
+                tracing::info!(session, hook, "what it reads is not whole: {e}");
+                fault
+            }
+            None => {
+                tracing::error!(session, hook, "{e}");
+                let status = if e.kind == ErrorKind::Limit { 413 } else { 500 };
+                Fault { status, ..Fault::of_module(&e) }
+            }
+        };
+        Failure::Fault(fault).reply(call)
     })
 }
 
-/// An answer's body as other modules see it.
-pub(crate) fn into_module(call: &Call<'_>, body: Body, length: Option<u64>) -> contract::Body {
-    lend(call, &Rc::new(Lent::new(body)), length)
-}
-
-fn lend(call: &Call<'_>, lent: &Rc<Lent>, length: Option<u64>) -> contract::Body {
-    match &*lent.body.borrow() {
-        Body::Empty => contract::Body::EMPTY,
-        _ => contract::Body::new(Source { lent: Rc::clone(lent), exchange: call.exchange.clone() }, length),
-    }
-}
-
-/// A body that another module has.
-struct Lent {
-    body: RefCell<Body>,
-    /// It has read of it.
-    begun: Cell<bool>,
-}
-
-impl Lent {
-    const fn new(body: Body) -> Self {
-        Self { body: RefCell::new(body), begun: Cell::new(false) }
-    }
-
-    /// Nobody has read of it, and whoever got it has it: of one that was dropped another may be in the place.
-    fn is_whole(self: &Rc<Self>) -> bool {
-        let is_there = Rc::strong_count(self) > 1 || matches!(&*self.body.borrow(), Body::Empty);
-        is_there && !self.begun.get()
-    }
-}
-
-struct Source {
-    lent: Rc<Lent>,
+/// An answer's body, and the exchange that it is of.
+pub(crate) struct Answered {
+    body: Body,
     exchange: Session<Http>,
 }
 
-impl BodySource for Source {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        self.lent.begun.set(true);
-        self.lent.body.borrow_mut().poll_next(&self.exchange, cx).map_err(|fault: Fault| {
-            // Whoever gets it next does not know whose fault it is.
+impl Answered {
+    /// For another module, which may give it back.
+    pub(crate) fn lend(call: &Call<'_>, body: Body, length: Option<u64>) -> (contract::Body, Lent<Self>) {
+        Lent::new(Self { body, exchange: call.exchange.clone() }, length)
+    }
+}
+
+impl Lend for Answered {
+    fn is_nothing(&self) -> bool {
+        matches!(self.body, Body::Empty)
+    }
+
+    fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, (Fault, Error)>> {
+        self.body.poll_next(&self.exchange, cx).map_err(|fault| {
+            // Of what a module asked for itself nobody else tells.
             self.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
-            fault.into()
+            (fault, fault.into())
         })
     }
 }

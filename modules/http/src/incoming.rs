@@ -6,12 +6,12 @@ use crate::{
     fault::Fault,
     h1::{self, Event, Framing, Version},
     http2,
+    lent::{Lend, Lent, Note},
     made::Made,
     message::Message,
-    reply::{Body, Flat},
 };
-use anyproxy_http_contract::{self as contract, BodySource, Bytes, Segment};
-use anyproxy_module_api::{Cause, Error, ErrorKind, Who, ready};
+use anyproxy_http_contract::{self as contract, Bytes, Segment};
+use anyproxy_module_api::{Error, ErrorKind, ready};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -51,7 +51,7 @@ enum From {
 
 #[derive(Debug)]
 struct Passed {
-    body: Flat,
+    body: Made,
     ended: bool,
     trailers: Vec<u8>,
 }
@@ -81,13 +81,12 @@ impl Incoming {
     }
 
     /// A body that another module made, or passed on.
-    pub(crate) fn module(body: contract::Body, by: &Arc<str>, session: u64) -> Self {
+    pub(crate) fn module(body: contract::Body, by: &Arc<str>, session: u64, note: Note) -> Self {
         if body.is_empty() {
             return Self::NONE;
         }
         let length = body.length();
-        let passed =
-            Passed { body: Flat::new(Body::Module(Made::new(body, by, session))), ended: false, trailers: Vec::new() };
+        let passed = Passed { body: Made::new(body.flat(), by, session, note), ended: false, trailers: Vec::new() };
         Self { from: From::Module(Box::new(passed)), length, back: None, seen: 0, limit: 0 }
     }
 
@@ -96,20 +95,10 @@ impl Incoming {
         Self { from: From::Stored(Box::new(body)), length, back: None, seen: 0, limit: 0 }
     }
 
-    /// For another module.
-    pub(crate) fn into_module(self) -> contract::Body {
-        self.lend().0
-    }
-
-    /// For another module, which may give it back: then it is had from what is kept here, as if nobody had had it.
-    pub(crate) fn lend(self) -> (contract::Body, Lent) {
-        if self.is_done() && self.trailers().is_empty() {
-            return (contract::Body::EMPTY, Lent::Nothing(self));
-        }
+    /// For another module, which may give it back.
+    pub(crate) fn lend(self) -> (contract::Body, Lent<Self>) {
         let length = self.length;
-        let incoming = Rc::new(RefCell::new(self));
-        let source = Source { incoming: Rc::clone(&incoming), ended: false };
-        (contract::Body::new(source, length), Lent::Body(incoming))
+        Lent::new(self, length)
     }
 
     /// Its length, if that is known.
@@ -169,7 +158,7 @@ impl Incoming {
     /// Whose fault it is that the rest of it is not to be had.
     pub(crate) fn fault(&self, e: &Error) -> Fault {
         match &self.from {
-            From::Module(passed) if passed.is_broken() => Fault::new(Who::Proxy, Cause::Malformed, 500),
+            From::Module(passed) => passed.body.fault(e),
             _ => Fault::of_request(e),
         }
     }
@@ -281,15 +270,11 @@ impl Incoming {
 }
 
 impl Passed {
-    fn is_broken(&self) -> bool {
-        matches!(&self.body.body, Body::Module(made) if made.is_broken())
-    }
-
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        match ready!(self.body.poll_made(cx))? {
+        match ready!(self.body.poll_next(cx))? {
             Some(Segment::Bytes(bytes)) => return Poll::Ready(Ok(Some(bytes))),
             Some(Segment::Trailers(lines)) => self.trailers = lines.to_vec(),
             Some(Segment::File(_)) | None => {}
@@ -299,53 +284,24 @@ impl Passed {
     }
 }
 
-/// A body that another module has.
-pub(crate) enum Lent {
-    /// There is nothing in it.
-    Nothing(Incoming),
-    Body(Rc<RefCell<Incoming>>),
-}
-
-impl Lent {
-    /// Nobody has read of it, and whoever got it has it: of one that was dropped another may be in the place.
-    pub(crate) fn is_whole(&self) -> bool {
-        match self {
-            Self::Nothing(_) => true,
-            Self::Body(incoming) => Rc::strong_count(incoming) > 1 && incoming.borrow().seen == 0,
-        }
+impl Lend for Incoming {
+    fn is_nothing(&self) -> bool {
+        self.is_done() && self.trailers().is_empty()
     }
 
-    /// The body, which the other module has given back.
-    pub(crate) fn back(self) -> Incoming {
-        match self {
-            Self::Nothing(incoming) => incoming,
-            Self::Body(incoming) => incoming.borrow_mut().take(),
+    fn poll_lent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, (Fault, Error)>> {
+        self.ask();
+        if let Poll::Ready(Err(e)) = self.poll_flush(cx) {
+            return Poll::Ready(Err((Fault::of_request(&e), e)));
         }
-    }
-}
-
-/// A request's body as other modules see it.
-struct Source {
-    incoming: Rc<RefCell<Incoming>>,
-    ended: bool,
-}
-
-impl BodySource for Source {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
-        }
-        let incoming = &mut *self.incoming.borrow_mut();
-        incoming.ask();
-        let _ = incoming.poll_flush(cx)?;
-        match ready!(incoming.poll_next(cx))? {
-            Some(bytes) => Poll::Ready(Ok(Some(Segment::Bytes(bytes)))),
-            None => {
-                self.ended = true;
-                let trailers = incoming.trailers();
-                Poll::Ready(Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into()))))
+        Poll::Ready(match ready!(self.poll_next(cx)) {
+            Ok(Some(bytes)) => Ok(Some(Segment::Bytes(bytes))),
+            Ok(None) => {
+                let trailers = self.trailers();
+                Ok((!trailers.is_empty()).then(|| Segment::Trailers(trailers.into())))
             }
-        }
+            Err(e) => Err((self.fault(&e), e)),
+        })
     }
 }
 
@@ -375,21 +331,4 @@ pub(crate) fn begin_http1(conn: &Shared, framing: Framing, version: Version, exp
         conn.expects = expects && !conn.body.is_done();
     }
     Incoming::http1(conn, framing, version)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use anyproxy_module_api::testing::FakeHost;
-
-    #[test]
-    fn a_body_that_was_dropped_is_not_given_back_by_another_in_its_place() {
-        let _host = FakeHost::new();
-        let nothing = || async { Ok(()) };
-        let lend = || Incoming::module(contract::Body::stream(Some(3), |_| nothing()), &Arc::from("hook"), 1).lend();
-        let (given, lent) = lend();
-        assert!(given.is(&given.id()) && lent.is_whole());
-        drop(given);
-        assert!(!lent.is_whole());
-    }
 }

@@ -25,6 +25,7 @@ mod hooks;
 mod http1;
 mod http2;
 mod incoming;
+mod lent;
 mod made;
 mod max_forwards;
 mod message;

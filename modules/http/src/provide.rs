@@ -6,6 +6,7 @@ use crate::{
     h1::{Id, Method},
     headers::is_own,
     incoming::Incoming,
+    lent::Note,
     message::Message,
     proxy,
 };
@@ -148,23 +149,23 @@ impl Provider for Http {
     fn fetch(
         &self,
         exchange: &Session<Self>,
-        request: &contract::Request<'_>,
+        asked: &contract::Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<> + 'static {
         let exchange = exchange.clone();
-        let (state, to) = (made(&exchange, request, body.length()), request.to);
+        let (state, to) = (request(&exchange, asked, body.length()), asked.to);
         async move {
             let state = state?;
             let id = exchange.id;
-            let body = Incoming::module(body, &Arc::from("fetch"), id);
+            let body = Incoming::module(body, &Arc::from("fetch"), id, Note::default());
             proxy::fetch(exchange, state, body, to).await
         }
     }
 }
 
 /// A request of a module's own.
-fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
-    let contract::Request { method, target, headers, .. } = *asked;
+fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<u64>) -> Result<State, Error> {
+    let contract::Request { method, target, .. } = *asked;
     let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
     let parts = exchange.worker().request();
     {
@@ -176,12 +177,8 @@ fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<
         if message.head.method() == Method::Connect {
             return Err(Error::new(ErrorKind::Unsupported, "CONNECT makes a tunnel, which is no answer"));
         }
-        for line in headers.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)) {
-            if line.is_empty() {
-                continue;
-            }
-            let colon = line.iter().position(|b| *b == b':').ok_or_else(|| invalid("header"))?;
-            let name = std::str::from_utf8(&line[..colon]).map_err(|_| invalid("header"))?;
+        for line in asked.lines() {
+            let (name, value) = line.ok_or_else(|| invalid("header"))?;
             if is_own(Id::of(name.as_bytes())) {
                 continue;
             }
@@ -189,7 +186,7 @@ fn made(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Option<
             if name.eq_ignore_ascii_case("Host") && message.value(Id::Host).is_some() {
                 return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
             }
-            message.add(name, &line[colon + 1..]).map_err(|_| invalid("header"))?;
+            message.add(name, value).map_err(|_| invalid("header"))?;
         }
         if message.value(Id::Host).is_none()
             && let Some(host) = with(exchange, |r| r.authority().to_vec()).filter(|h| !h.is_empty())

@@ -178,7 +178,7 @@ impl Body {
             Self::Timed(timed) => timed.poll_next(exchange, cx),
             Self::Limited(limited) => limited.poll_next(exchange, cx),
             Self::Cut(cut) => cut.poll_next(exchange, cx),
-            Self::Module(body) => body.poll_next(cx).map_err(|e| Fault::of_module(&e)),
+            Self::Module(body) => body.poll_next(cx).map_err(|e| body.fault(&e)),
             Self::Echo(incoming) => match ready!(incoming.poll_next(cx)) {
                 Ok(Some(chunk)) => Poll::Ready(Ok(Some(Segment::Bytes(chunk)))),
                 Ok(None) => {
@@ -298,23 +298,6 @@ impl Flat {
                 return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c)));
             }
             match ready!(self.body.poll_next(exchange, cx))? {
-                Some(Segment::File(part)) => self.read(part),
-                other => return Poll::Ready(Ok(other)),
-            }
-        }
-    }
-
-    /// The same of what another module made.
-    ///
-    /// # Errors
-    /// As the module says.
-    pub(crate) fn poll_made(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        loop {
-            if self.is_reading() {
-                return self.poll_file(cx).map_ok(|c| Some(Segment::Bytes(c))).map_err(Into::into);
-            }
-            let Body::Module(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
-            match ready!(body.poll_next(cx))? {
                 Some(Segment::File(part)) => self.read(part),
                 other => return Poll::Ready(Ok(other)),
             }

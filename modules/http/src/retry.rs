@@ -15,7 +15,8 @@ directive! {
     /// budget of retries, never once something of an answer went to the client, and only where the request's body is not
     /// begun or kept (`http_request_buffering`). What was not sent is repeated whatever its method is, and what a peer of
     /// HTTP/2 refused. Unset: a kept connection that ended is replaced, and connects are repeated as the upstream's `retry`
-    /// says. What a connection of HTTP/2 refused because it ends goes to another one in any case, and counts as no try.
+    /// says. What a connection of HTTP/2 refused because it ends goes to another one in any case, up to twice, and counts as
+    /// no try; what is refused after that is as one that was reset.
     "http_retry", Contexts::MSL,
     .args(&[ArgDesc::new("on", Kind::Choice, "What is repeated; `off`: nothing beside the default.").required().repeated().choices(&[
         Str::new("connect"),

@@ -144,7 +144,8 @@ impl<M: Module> Exchange<M> {
     ///
     /// # Errors
     /// When no peer answers, with why; `Invalid`: the request is malformed, has two `Host`, or its body is not as long as it
-    /// says.
+    /// says, which is in the error log with `hook=fetch`; `Other`: the peer's answer is malformed. Where its body fails, that
+    /// error's kind, or `UnexpectedEof`.
     pub async fn fetch(&self, method: &str, target: &[u8], headers: &[u8], body: Body) -> Result<Fetched, Error> {
         self.ask(None, method, target, headers, body).await
     }

@@ -16,6 +16,7 @@ mod bytes;
 mod exchange;
 mod file;
 mod hook;
+mod order;
 mod provider;
 mod read;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use bytes::Bytes;
 pub use exchange::{Exchange, Fetched, Part, Speaks, To};
 pub use file::{FileHandle, FilePart};
 pub use hook::{Answer, Hook, HookStage, Http};
+pub use order::{MOST_HOOKS, take_hook};
 pub use provider::{Provider, Registered, Request, Response};
 pub use read::Pieces;
 pub use table::{HeadOp, HttpTable, ID, LAYOUT, RawAnswer, RawHook, RawRequest, RawResponse, VERSION, Which};

@@ -8,7 +8,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// Bytes of a file that are read at once.
@@ -67,14 +67,15 @@ impl Body {
         F: FnOnce(Pieces) -> R,
         R: Future<Output = Result<(), Error>> + 'static,
     {
-        let next = Rc::new(RefCell::new(None));
+        let next = Rc::new(RefCell::new(Next::default()));
         let making = Box::pin(make(Pieces(Rc::clone(&next))));
-        Self::new(Made { next, making: Some(making), failed: None }, length)
+        Self::new(Making { next, making: Some(making), failed: None }, length)
     }
 }
 
-/// Where the pieces of a body go: see [`Body::stream`].
-pub struct Pieces(Rc<RefCell<Option<Segment>>>);
+/// Where the pieces of a body go: see [`Body::stream`]. Whoever has it may put pieces, a task of its own, too: but what `make`
+/// gave ends the body, and nothing is taken once the body is dropped, so that what waits then waits until it is dropped.
+pub struct Pieces(Rc<RefCell<Next>>);
 
 impl Pieces {
     /// Adds bytes, as soon as the piece before them is taken.
@@ -84,9 +85,11 @@ impl Pieces {
 
     /// The same with a part of a file, or trailers.
     pub async fn put_segment(&self, segment: Segment) {
-        // Nobody is to be woken: whoever takes a piece polls for the next one.
-        poll_fn(|_| if self.0.borrow().is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
-        *self.0.borrow_mut() = Some(segment);
+        let mut segment = Some(segment);
+        let reader = poll_fn(|cx| self.0.borrow_mut().poll_put(&mut segment, cx)).await;
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -96,33 +99,83 @@ impl fmt::Debug for Pieces {
     }
 }
 
-struct Made<R> {
-    next: Rc<RefCell<Option<Segment>>>,
+/// The piece between whoever makes a body and whoever reads it.
+#[derive(Default)]
+struct Next {
+    segment: Option<Segment>,
+    /// Those who have a piece to put behind it. None of them is the reader, who comes back without being woken.
+    putting: Vec<Waker>,
+    /// Whoever reads, from its first look on.
+    reader: Option<Waker>,
+    /// It looks now, and polls what makes the body.
+    looking: bool,
+}
+
+impl Next {
+    /// Puts the piece, if there is room: whom to wake then.
+    fn poll_put(&mut self, segment: &mut Option<Segment>, cx: &Context<'_>) -> Poll<Option<Waker>> {
+        if self.segment.is_none() {
+            self.segment = segment.take();
+            return Poll::Ready(if self.looking { None } else { self.reader.clone() });
+        }
+        let same = |waker: &Waker| waker.will_wake(cx.waker());
+        let is_reader = self.looking && self.reader.as_ref().is_some_and(same);
+        if !is_reader && !self.putting.iter().any(same) {
+            self.putting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// A body that is made as it is read.
+struct Making<R> {
+    next: Rc<RefCell<Next>>,
     /// `None`: it is over.
     making: Option<Pin<Box<R>>>,
     /// How it ended, behind its last piece.
     failed: Option<Error>,
 }
 
-impl<R: Future<Output = Result<(), Error>> + 'static> BodySource for Made<R> {
+impl<R> Making<R> {
+    /// The piece that is there, whose place is another one's.
+    fn take(&self) -> Option<Segment> {
+        let (segment, putting) = {
+            let next = &mut *self.next.borrow_mut();
+            (next.segment.take()?, std::mem::take(&mut next.putting))
+        };
+        putting.into_iter().for_each(Waker::wake);
+        Some(segment)
+    }
+
+    /// Whoever reads begins to look, or ends.
+    fn look(&self, cx: Option<&Context<'_>>) {
+        let next = &mut *self.next.borrow_mut();
+        next.looking = cx.is_some();
+        if let Some(cx) = cx
+            && !next.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker()))
+        {
+            next.reader = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl<R: Future<Output = Result<(), Error>> + 'static> BodySource for Making<R> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Segment>, Error>> {
-        if let Some(segment) = self.next.take() {
+        if let Some(segment) = self.take() {
             return Poll::Ready(Ok(Some(segment)));
         }
-        if let Some(making) = &mut self.making {
-            let polled = making.as_mut().poll(cx);
-            let last = self.next.take();
-            if let Poll::Ready(ended) = polled {
-                self.making = None;
-                self.failed = ended.err();
-            } else if last.is_none() {
-                return Poll::Pending;
-            }
-            if last.is_some() {
-                return Poll::Ready(Ok(last));
-            }
+        self.look(Some(cx));
+        let polled = self.making.as_mut().map(|making| making.as_mut().poll(cx));
+        self.look(None);
+        if let Some(Poll::Ready(ended)) = polled {
+            self.making = None;
+            self.failed = ended.err();
         }
-        Poll::Ready(self.failed.take().map_or(Ok(None), Err))
+        match self.take() {
+            Some(last) => Poll::Ready(Ok(Some(last))),
+            None if self.making.is_some() => Poll::Pending,
+            None => Poll::Ready(self.failed.take().map_or(Ok(None), Err)),
+        }
     }
 }
 

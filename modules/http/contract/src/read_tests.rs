@@ -1,6 +1,17 @@
 use crate::{Body, FileHandle, FilePart, Segment};
 use anyproxy_module_api::{Error, ErrorKind, testing::FakeHost, yield_now};
-use std::{fs::File, sync::Arc, task::Poll};
+use std::{
+    cell::RefCell,
+    fs::File,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
 
 fn file(bytes: &[u8]) -> FileHandle {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -65,8 +76,107 @@ fn what_came_before_an_error_comes_before_it() {
     });
     assert!(matches!(host.run(body.next()), Ok(Some(Segment::Bytes(_)))));
     assert_eq!(host.run(body.next()).expect_err("it failed").kind, ErrorKind::Reset);
-    // One that waits wakes whoever reads.
-    let mut body = Body::stream(None, |_| std::future::pending());
-    let polled = host.poll_once(&mut Box::pin(body.next()));
-    assert!(matches!(polled, Poll::Pending));
+}
+
+/// How often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+impl Woken {
+    fn poll<T>(self: &Arc<Self>, future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+        let waker = Arc::clone(self).into();
+        Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+
+    fn times(&self) -> usize {
+        self.0.swap(0, Relaxed)
+    }
+}
+
+#[test]
+fn what_a_body_waits_for_wakes_whoever_reads() {
+    let _host = FakeHost::new();
+    let event: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let fired = Rc::clone(&event);
+    let mut body = Body::stream(None, |out| async move {
+        let mut waited = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            *fired.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        for piece in [b"a", b"b", b"c"] {
+            out.put(piece.to_vec()).await;
+        }
+        Ok(())
+    });
+    let reader = Arc::new(Woken::default());
+    assert!(reader.poll(&mut pin!(body.next())).is_pending());
+    event.take().expect("it waits").wake();
+    assert_eq!(reader.times(), 1);
+    for piece in ["a", "b", "c"] {
+        let next = reader.poll(&mut pin!(body.next()));
+        assert!(matches!(&next, Poll::Ready(Ok(Some(Segment::Bytes(b)))) if **b == *piece.as_bytes()), "{next:?}");
+    }
+    assert!(matches!(reader.poll(&mut pin!(body.next())), Poll::Ready(Ok(None))));
+}
+
+#[test]
+fn pieces_that_another_task_puts_wake_whoever_reads_and_their_places_whoever_puts() {
+    let _host = FakeHost::new();
+    let mut pieces = None;
+    let mut body = Body::stream(None, |out| {
+        pieces = Some(out);
+        std::future::pending()
+    });
+    let pieces = pieces.expect("it is called at once");
+    let [reader, one, two] = [(); 3].map(|()| Arc::new(Woken::default()));
+    assert!(reader.poll(&mut pin!(body.next())).is_pending());
+    assert!(one.poll(&mut pin!(pieces.put(b"a".to_vec()))).is_ready());
+    assert_eq!(reader.times(), 1);
+    let (mut second, mut third) = (Box::pin(pieces.put(b"b".to_vec())), Box::pin(pieces.put(b"c".to_vec())));
+    assert!(one.poll(&mut second).is_pending() && two.poll(&mut third).is_pending());
+    assert!(reader.poll(&mut pin!(body.next())).is_ready());
+    assert_eq!((one.times(), two.times()), (1, 1));
+    assert!(two.poll(&mut third).is_ready() && one.poll(&mut second).is_pending());
+    assert!(reader.poll(&mut pin!(body.next())).is_ready());
+    assert_eq!((one.times(), two.times()), (1, 0));
+    assert!(one.poll(&mut second).is_ready());
+}
+
+#[test]
+fn whoever_polls_a_put_only_when_it_was_woken_hears_of_its_place() {
+    let _host = FakeHost::new();
+    // As `FuturesUnordered` does, in the future that makes the body.
+    let child = Arc::new(Woken::default());
+    let awaited = Arc::clone(&child);
+    let mut body = Body::stream(None, |out| async move {
+        out.put(b"a".to_vec()).await;
+        let mut put = Box::pin(out.put(b"b".to_vec()));
+        let mut begun = false;
+        poll_fn(|_| {
+            if std::mem::replace(&mut begun, true) && awaited.times() == 0 {
+                Poll::Pending
+            } else {
+                awaited.poll(&mut put)
+            }
+        })
+        .await;
+        Ok(())
+    });
+    let reader = Arc::new(Woken::default());
+    for piece in ["a", "b"] {
+        let next = reader.poll(&mut pin!(body.next()));
+        assert!(matches!(&next, Poll::Ready(Ok(Some(Segment::Bytes(b)))) if **b == *piece.as_bytes()), "{next:?}");
+    }
+    assert_eq!(child.times(), 0);
 }

@@ -51,8 +51,8 @@ impl FakeHttp {
     /// the answer's stages the exchange is one that was answered.
     ///
     /// # Panics
-    /// When there is no such hook, when it waits for what nothing in the test will do, and where http would end the connection: a body
-    /// that is not as long as it says, an answer without a status.
+    /// When there is no such hook, when it waits for what nothing in the test will do, and where http would end the connection or
+    /// answer with 500: a body that is not as long as it says, an answer without a status, a 101 or an `Upgrade` that is none.
     pub fn hook<M: Module>(&self, module: &ModuleUnderTest<M>, name: &str, exchange: FakeExchange) -> Outcome {
         let hook = self.0.registry().hook(name);
         self.run(module, hook, exchange)
@@ -92,15 +92,19 @@ impl FakeHttp {
 
     fn run<M: Module>(&self, module: &ModuleUnderTest<M>, hook: &'static Registered, given: FakeExchange) -> Outcome {
         let session = module.host().session();
+        let answered = given.parts.answer.status != 0;
         let id = self.0.begin(&raw const *session, given.parts);
         // SAFETY: as above.
         let exchange = unsafe { Session::of(&raw const *session, self.0) };
         let ran = module.host().run(async {
-            let mut outcome = match hook.run(self.0.table(), &exchange, given.body).await {
-                Ok(Answer::GoOn(body)) => Outcome { went_on: true, ..read(body).await? },
-                Ok(Answer::Respond(body)) => read(body).await?,
-                Ok(Answer::Upgrade(upgraded)) => Outcome { upgraded: Some(upgraded), ..Outcome::default() },
-                Err(e) => return Err(e),
+            let answer = hook.run(self.0.table(), &exchange, given.body).await?;
+            let (request, head) = self.0.heads(id);
+            // What http sends none with.
+            let bare = head.status != 0 && (request.method == "HEAD" || matches!(head.status, 100..=199 | 204 | 304));
+            let mut outcome = match answer {
+                Answer::GoOn(body) => Outcome { went_on: true, ..read(body, bare).await? },
+                Answer::Respond(body) => read(body, bare).await?,
+                Answer::Upgrade(upgraded) => Outcome { upgraded: Some(upgraded), ..Outcome::default() },
             };
             // What a body does as it is read counts, too.
             (outcome.request, outcome.answer) = self.0.heads(id);
@@ -108,16 +112,20 @@ impl FakeHttp {
         });
         self.0.end(id);
         let outcome = ran.unwrap_or_else(|e| Outcome { error: Some(e), ..Outcome::default() });
-        let silent = outcome.error.is_none() && !outcome.went_on && outcome.answer.status == 0;
-        assert!(!silent, "hook {:?} answered without a status", hook.name);
+        if let Some(wrong) = outcome.wrong(answered) {
+            panic!("hook {:?} {wrong}", hook.name);
+        }
         outcome
     }
 }
 
-/// All of a body, as whoever sends it would have it.
-async fn read(body: Body) -> Result<Outcome, Error> {
+/// All of a body, as whoever sends it would have it. `bare`: nobody asks for it.
+async fn read(body: Body, bare: bool) -> Result<Outcome, Error> {
     let (said, mut body) = (body.length(), body.flat());
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { length: said, ..Outcome::default() };
+    if bare {
+        return Ok(outcome);
+    }
     while let Some(segment) = body.next().await? {
         match segment {
             Segment::Bytes(bytes) => outcome.body.extend_from_slice(&bytes),
@@ -130,8 +138,25 @@ async fn read(body: Body) -> Result<Outcome, Error> {
     }
     let length = outcome.body.len() as u64;
     assert!(said.is_none_or(|said| said == length), "a body says that it has {said:?} bytes, and has {length}");
-    outcome.length = said;
     Ok(outcome)
+}
+
+impl Outcome {
+    /// What http answers with 500 and an error in the log. `answered`: somebody had answered before.
+    fn wrong(&self, answered: bool) -> Option<&'static str> {
+        match (self.answer.status, &self.upgraded) {
+            _ if self.error.is_some() => None,
+            (_, Some(_)) if answered => Some("changes the protocol of what was answered"),
+            (_, Some(_)) if self.request.header("Upgrade").is_none() => {
+                Some("changes the protocol of a request that does not ask for it")
+            }
+            (0, None) if !self.went_on => Some("answered without a status"),
+            (101, None) if !self.went_on || answered => {
+                Some("answered with 101 and does not go on by another protocol")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Registry {

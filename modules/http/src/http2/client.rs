@@ -181,6 +181,11 @@ impl Stream {
         self.kept
     }
 
+    /// It is on a connection that was made for it, and carries nothing else.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.link.borrow().alone
+    }
+
     /// The peer takes extended CONNECT: it has said so (RFC 8441 section 3).
     pub(crate) fn takes_tunnels(&self) -> bool {
         self.link.borrow().codec.peer_extended_connect()

@@ -82,25 +82,17 @@ impl fmt::Debug for Peers {
     }
 }
 
-/// Somebody is to make a connection; dropping this tells all who wait for it that there is none.
+/// Somebody is to make a connection. Dropping this leaves the turn to the next of those who wait: whoever gives up, as its
+/// client is gone, says nothing of the peer.
 pub(crate) struct Turn {
     peers: Rc<Peers>,
     /// `None`: nobody waits for it.
     peer: Option<u64>,
-    connected: bool,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(peer) = self.peer else { return };
-        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
-            peer.connecting = false;
-            if self.connected {
-                peer.wake();
-            } else {
-                peer.fail();
-            }
-        }
+        self.end(Peer::wake);
     }
 }
 
@@ -153,7 +145,7 @@ impl Peers {
                 Got::Nothing
             } else if this.may_connect() {
                 this.connecting = true;
-                Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer), connected: false })
+                Got::Turn(Turn { peers: Rc::clone(self), peer: Some(peer) })
             } else {
                 this.waiting.sleep(&mut wait.ticket, cx.waker());
                 return Poll::Pending;
@@ -167,7 +159,7 @@ impl Peers {
 
     /// The turn to make a connection that is for one request.
     pub(crate) fn alone(self: &Rc<Self>) -> Got {
-        Got::Turn(Turn { peers: Rc::clone(self), peer: None, connected: false })
+        Got::Turn(Turn { peers: Rc::clone(self), peer: None })
     }
 
     /// Somebody may find a stream now.
@@ -211,6 +203,19 @@ impl Peers {
 }
 
 impl Turn {
+    /// No connection could be made: all who wait for it are to know.
+    pub(crate) fn fail(mut self) {
+        self.end(Peer::fail);
+    }
+
+    fn end(&mut self, tell: fn(&mut Peer)) {
+        let Some(peer) = self.peer.take() else { return };
+        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
+            peer.connecting = false;
+            tell(peer);
+        }
+    }
+
     /// The connection is made, to this peer: its first stream, for a request that any peer of HTTP/2 takes. `alone`: it has
     /// no other.
     pub(crate) fn connected(self, peer: u64, alone: bool, conn: Conn, keep_ms: u64) -> Option<Stream> {
@@ -225,7 +230,7 @@ impl Turn {
         Opening { link, keep_ms }
     }
 
-    fn begin(mut self, peer: u64, alone: bool, conn: Conn) -> Link {
+    fn begin(self, peer: u64, alone: bool, conn: Conn) -> Link {
         let mut codec = Connection::new(Role::Client, client::CONFIG);
         let mut conn = conn;
         codec.start(&mut conn.out);
@@ -233,7 +238,6 @@ impl Turn {
         mux.alone = alone;
         mux.left_ms = now_ms();
         let link = Rc::new(RefCell::new(mux));
-        self.connected = true;
         let peers = Rc::clone(&self.peers);
         if !alone {
             peers.0.borrow_mut().entry(peer).or_default().links.push(Rc::clone(&link));

@@ -34,6 +34,10 @@ impl Failure {
     pub(super) fn error(self) -> Error {
         match self {
             Self::Peer(e) => e,
+            // `Invalid` is what the module itself has made.
+            Self::Fault(Fault { who: Who::Upstream, cause: Cause::Malformed, .. }) => {
+                Error::new(ErrorKind::Other, "the peer's answer is malformed")
+            }
             Self::Fault(fault) => fault.into(),
             Self::Refused(_) => Error::bare(ErrorKind::Invalid),
         }

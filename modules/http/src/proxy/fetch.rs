@@ -50,7 +50,7 @@ pub(crate) async fn fetch(
         h1::headers(&response.head, &response.bytes, &response.struck, &mut lines);
         (response.status(), lines, response.length())
     };
-    Ok((status, lines, hooks::into_module(&call, reply.body, length)))
+    Ok((status, lines, hooks::Answered::lend(&call, reply.body, length).0))
 }
 
 /// A request at a peer, whose answer is waited for.

@@ -168,9 +168,9 @@ impl Awaited for Download {
         });
         let r = r.await;
         watch.deadline_ms.set(0);
-        // One that it has not begun with says nothing of a peer, nor does a kept connection that has ended: it ends them as
-        // any server does.
-        let usual = self.refused.is_some() || self.stale;
+        // One that it has not begun with says nothing of a peer, unless nothing else is on the connection; nor does a kept
+        // one that has ended: it ends them as any server does.
+        let usual = (self.refused.is_some() && !self.stream.is_alone()) || self.stale;
         self.failed.set(r.as_ref().is_err_and(|fault| fault.who == Who::Upstream) && !usual);
         r
     }

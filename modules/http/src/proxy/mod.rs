@@ -134,14 +134,15 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         let (refused, stale, told) = (download.refused, download.stale, download.told);
         incoming = download.into_incoming();
         refusals += u32::from(refused.is_some());
+        let untouched = refused.is_some() && refusals <= AGAIN;
         // What a connection that ends does not take says nothing of its peer: that is no reason to ask another one, and no
         // try. Nor does one that was kept and has ended; but of that the peer may have done something.
-        let (ends, stale) = (refused == Some(Refused::ByItsEnd), stale && !replaced && tries.may_repeat(call));
+        let (ends, stale) =
+            (untouched && refused == Some(Refused::ByItsEnd), stale && !replaced && tries.may_repeat(call));
         if !ends && !stale && tries.again_after(call, id, &fault, told, refused.is_some(), &mut incoming).await {
             own = false;
             continue;
         }
-        let untouched = refused.is_some() && refusals <= AGAIN;
         if told || !(untouched || stale) || !incoming.rewind() {
             return Err(Failure::Fault(fault));
         }
@@ -197,14 +198,22 @@ async fn stream(
                     Err(Failure::Peer(e)) => {
                         lease.done(&UNREACHABLE);
                         if tries.connects() {
-                            drop(turn);
+                            turn.fail();
                             if !tries.again_elsewhere(call, id, &e, incoming).await {
                                 return Err(Failure::Peer(e));
                             }
                             continue;
                         }
                         // Others, as the upstream's `retry` says.
-                        unless_gone(incoming, connect_any(call)).await?
+                        match unless_gone(incoming, connect_any(call)).await {
+                            Ok(connected) => connected,
+                            Err(failure) => {
+                                if matches!(failure, Failure::Peer(_)) {
+                                    turn.fail();
+                                }
+                                return Err(failure);
+                            }
+                        }
                     }
                     Err(gone) => {
                         lease.done(&UNUSED);

@@ -1,11 +1,12 @@
 //! Misbehaves on the contract `http` as it is told, for tests of what http believes of other modules.
 
 use anyproxy_http_contract::{
-    Answer, Body, BodySource, Exchange, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
+    Answer, Body, BodySource, Exchange, FileHandle, FilePart, Hook, HookStage, Http, ID, Part, Segment, VERSION, Which,
 };
 use anyproxy_module_api::*;
 use std::{
     collections::VecDeque,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -43,8 +44,8 @@ impl Module for HttpFaulty {
     fn prepare(&self, _: &mut Problems<'_>) -> bool {
         Http::resolve(self).is_some_and(|http| {
             let first = http.hook::<Ask>() && http.hook::<Reply>() && http.hook::<Send>() && http.handler::<Long>();
-            // Again, which is to be said.
-            first && !http.hook::<Ask>()
+            // Again, and one that contradicts itself: that is to be said.
+            first && !http.hook::<Ask>() && !http.hook::<Torn>()
         })
     }
 
@@ -66,7 +67,14 @@ impl BodySource for Pieces {
 const MORE: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn body(mode: &str) -> Option<Body> {
-    let (pieces, says): (&[&'static [u8]], _) = match mode.split_once('_')?.1 {
+    let mode = mode.split_once('_')?.1;
+    let (pieces, says): (&[&'static [u8]], _) = match mode {
+        "fails" => return Some(Body::stream(None, |_| async { Err(Error::new(ErrorKind::Reset, "told to fail")) })),
+        // A file that is not as long any more.
+        "file" => {
+            let file = FileHandle::new(Arc::new(std::fs::File::open("/dev/null").ok()?));
+            return Some(Body::of([Segment::File(FilePart { file, at: 0, len: 5 })]));
+        }
         "long" => (&[b"12345", MORE], Some(5)),
         "long_at_once" => (&[b"12345GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"], Some(5)),
         "short" => (&[b"123", b"45"], Some(10)),
@@ -92,13 +100,19 @@ impl Hook<HttpFaulty> for Ask {
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
         if let Some(mode) = mode(&exchange, "request_") {
+            if mode == "request_read" {
+                let mut given = given;
+                return Ok(Answer::GoOn(given.collect(1 << 20).await?.into()));
+            }
             return Ok(Answer::GoOn(body(&mode).unwrap_or(given)));
         }
         let Some(mode) = mode(&exchange, "fetch_") else { return Ok(Answer::GoOn(given)) };
         let headers: &[u8] = match &*mode {
             "fetch_host" => b"Host: other.test\r\n",
             "fetch_hosts" => b"Host: other.test\r\nHost: third.test\r\n",
-            _ => b"",
+            "fetch_line" => b"no line\r\n",
+            // What frames it is left out.
+            _ => b"Connection: close\r\nContent-Length: 7\r\n",
         };
         let fetched = exchange.fetch("POST", b"/fetched", headers, body(&mode).unwrap_or(Body::EMPTY)).await;
         exchange.respond(200);
@@ -107,6 +121,20 @@ impl Hook<HttpFaulty> for Ask {
             Err(e) => format!("{:?}", e.kind),
         };
         Ok(Answer::Respond(said.into_bytes().into()))
+    }
+}
+
+/// Before and after another one.
+struct Torn;
+
+impl Hook<HttpFaulty> for Torn {
+    const NAME: &'static str = "faulty_torn";
+    const STAGE: HookStage = HookStage::Access;
+    const BEFORE: &'static [&'static str] = &["faulty_ask"];
+    const AFTER: &'static [&'static str] = &["faulty_ask"];
+
+    async fn run(_: Exchange<HttpFaulty>, _: Body) -> Result<Answer, Error> {
+        panic!("it was not taken")
     }
 }
 
@@ -131,7 +159,7 @@ impl Hook<HttpFaulty> for Reply {
     }
 }
 
-/// Another body than the one that is sent. `Content-Length` stays, which is http's to say.
+/// Another body than the one that is sent, or another answer. `Content-Length` stays, which is http's to say.
 struct Send;
 
 impl Hook<HttpFaulty> for Send {
@@ -139,11 +167,13 @@ impl Hook<HttpFaulty> for Send {
     const STAGE: HookStage = HookStage::Sent;
 
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
-        let mode = mode(&exchange, "sent_");
-        if mode.is_some() {
+        let (again, sent) = (mode(&exchange, "again_"), mode(&exchange, "sent_"));
+        if let Some(mode) = &again {
+            exchange.respond(if mode == "again_101" { 101 } else { 200 });
+        } else if sent.is_some() {
             exchange.set(Which::Response, "X-Sent", b"1");
         }
-        Ok(Answer::GoOn(mode.and_then(|mode| body(&mode)).unwrap_or(given)))
+        Ok(Answer::GoOn(again.or(sent).and_then(|mode| body(&mode)).unwrap_or(given)))
     }
 }
 
@@ -158,3 +188,6 @@ impl Hook<HttpFaulty> for Long {
         Ok(Answer::Respond(body("handler_long").unwrap_or(Body::EMPTY)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,7 @@ impl FakeExchange {
 pub struct Outcome {
     /// It went on, with `body`; else this is the answer.
     pub went_on: bool,
-    /// Why the hook failed: http answers with 500.
+    /// Why the hook failed: http answers with 500, to `Limit` with 413.
     pub error: Option<Error>,
     /// Whoever goes on with the connection.
     pub upgraded: Option<Upgraded>,
@@ -130,7 +130,7 @@ pub struct Outcome {
     pub request: FakeHead,
     /// The answer's; its status is 0 where nobody answered.
     pub answer: FakeHead,
-    /// The request's body, or the answer's once there is one.
+    /// The request's body, or the answer's once there is one; nothing where none is sent: to HEAD, and with 1xx, 204 and 304.
     pub body: Vec<u8>,
     /// What the body said of its length.
     pub length: Option<u64>,

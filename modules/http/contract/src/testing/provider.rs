@@ -1,10 +1,10 @@
-//! The contract as the fake http implements it: heads in memory, with the checks that http makes.
+//! The contract as the fake http implements it: heads in memory, with the checks that http makes of what it is given.
 
 use super::{
     Fetch,
     exchange::{FakeHead, Parts},
 };
-use crate::{Body, HeadOp, HttpTable, Part, Provider, Registered, Request, Response, Which};
+use crate::{Body, HeadOp, HttpTable, Part, Provider, Registered, Request, Response, Which, take_hook};
 use anyproxy_module_api::{
     Error, ErrorKind, Module, Problems, Registry as Points, Scope, Session, SessionShared, Sink,
 };
@@ -139,12 +139,15 @@ fn normalised(path: &str) -> Vec<u8> {
 
 impl Provider for Fake {
     fn register(&self, hook: Registered, handler: bool) -> bool {
-        let registry = &mut *self.registry();
-        let list = if handler { &mut registry.handlers } else { &mut registry.hooks };
-        let taken = list.iter().any(|h| h.name == hook.name && (handler || h.stage == hook.stage));
+        let Registry { hooks, handlers } = &mut *self.registry();
+        // As the fake itself.
+        let hook: &'static Registered = Box::leak(Box::new(hook));
+        if !handler {
+            return take_hook(hooks, hook).is_ok();
+        }
+        let taken = handlers.iter().any(|h| h.name == hook.name);
         if !taken {
-            // As the fake itself.
-            list.push(Box::leak(Box::new(hook)));
+            handlers.push(hook);
         }
         !taken
     }
@@ -245,24 +248,55 @@ impl Provider for Fake {
         request: &Request<'_>,
         body: Body,
     ) -> impl Future<Output = Result<Response, Error>> + use<> + 'static {
-        let lines = String::from_utf8_lossy(request.headers).into_owned();
-        let headers = lines.split_terminator("\r\n").filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().as_bytes().to_vec()));
-        let head = FakeHead {
-            method: request.method.to_owned(),
-            target: String::from_utf8_lossy(request.target).into_owned(),
-            status: 0,
-            headers: headers.collect(),
-        };
+        let host = self.with(exchange, |parts| parts.request.header("Host")).flatten();
+        let head = fetched(request, host, body.length());
         let upstream = request.to.map(|to| to.upstream.number());
         let exchange = exchange.clone();
         async move {
-            let mut body = body;
+            let (head, said, mut body) = (head?, body.length(), body);
             let body = body.collect(usize::MAX).await?;
+            if said.is_some_and(|said| said != body.len() as u64) {
+                return Err(Error::new(ErrorKind::Invalid, "a body is not as long as it says"));
+            }
             let fake = exchange.module();
             fake.fetches().push(Fetch { upstream, head, body });
             let (status, lines, body) = fake.answers().pop_front().ok_or(Error::bare(ErrorKind::NoPeer))?;
             Ok((status, lines, body.into()))
         }
     }
+}
+
+/// The head of a request of a module's own as a peer gets it, of an exchange for that host.
+fn fetched(asked: &Request<'_>, host: Option<String>, length: Option<u64>) -> Result<FakeHead, Error> {
+    let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("a request's {what} is malformed"));
+    let target = std::str::from_utf8(asked.target).map_err(|_| invalid("target"))?;
+    if !is_token(asked.method) || target.is_empty() || !target.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(invalid("method or target"));
+    }
+    if asked.method == "CONNECT" {
+        return Err(Error::new(ErrorKind::Unsupported, "CONNECT makes a tunnel, which is no answer"));
+    }
+    let mut head = FakeHead { method: asked.method.to_owned(), target: target.to_owned(), ..FakeHead::default() };
+    for line in asked.lines() {
+        let (name, value) =
+            line.filter(|(name, value)| is_token(name) && is_value(value)).ok_or_else(|| invalid("header"))?;
+        if OWN.contains(&&*name.to_ascii_lowercase()) {
+            continue;
+        }
+        if name.eq_ignore_ascii_case("Host") && head.header("Host").is_some() {
+            return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
+        }
+        head.headers.push((name.to_owned(), value.trim_ascii().to_vec()));
+    }
+    let mut put = |name: &str, value: String| head.headers.push((name.to_owned(), value.into_bytes()));
+    let has = matches!(asked.method, "POST" | "PUT" | "PATCH");
+    match length {
+        None => put("Transfer-Encoding", "chunked".to_owned()),
+        Some(length) if length > 0 || has => put("Content-Length", length.to_string()),
+        Some(_) => {}
+    }
+    if let Some(host) = host.filter(|_| head.header("Host").is_none()) {
+        head.headers.push(("Host".to_owned(), host.into_bytes()));
+    }
+    Ok(head)
 }
