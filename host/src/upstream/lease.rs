@@ -107,8 +107,8 @@ pub struct Lease {
     pub(super) limited: bool,
     /// What of its places another use has now.
     pub(super) handed: Handed,
-    /// Nothing was heard of the peer: it was not asked, or whoever asked went before it answered. It has neither failed nor done
-    /// well then, whatever a module makes of it.
+    /// Its connect is under way, or has failed for a reason that is not the peer's: nothing was heard of it then, whatever a
+    /// module makes of that.
     pub(super) unheard: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
     pub(super) chosen: Option<Rc<Member>>,
@@ -250,26 +250,22 @@ impl Lease {
             }
         }
         live.uses.end(self.worker.worker, sent, received);
-        let failure = if self.unheard { 0 } else { outcome.failure };
-        let good = failure == 0;
-        match failure {
+        let outcome = &if self.unheard { Outcome::UNHEARD } else { *outcome };
+        match outcome.failure {
             0 => {}
-            1 => {
-                live.counts.connect_failures.fetch_add(1, Relaxed);
-            }
-            _ => {
-                live.counts.failures.fetch_add(1, Relaxed);
-            }
+            1 => _ = live.counts.connect_failures.fetch_add(1, Relaxed),
+            _ if outcome.is_unheard() => {}
+            _ => _ = live.counts.failures.fetch_add(1, Relaxed),
         }
         let sample =
             if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
-        if !self.unheard {
-            if good && sample > 0 {
+        if !outcome.is_unheard() {
+            if outcome.failure == 0 && sample > 0 {
                 live.observe(timers::now(), sample);
             }
-            self.report(failure);
+            self.report(outcome.failure);
         }
-        self.tell_balancer(&Outcome { failure, ..*outcome });
+        self.tell_balancer(outcome);
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
             handed => pool.shared.hand_on(self.worker.worker, handed == Handed::Place),
@@ -318,7 +314,6 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Whoever had it was given up: a module says how a use went, and says so to `end`.
-        self.unheard = true;
-        self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
+        self.end(&Outcome::UNHEARD);
     }
 }

@@ -43,7 +43,8 @@ impl Upstream {
     }
 }
 
-/// One counted use of one peer. Dropping it without `done` counts a failure after connecting.
+/// One counted use of one peer. Dropping it without `done` says that nothing was heard of the peer ([`Outcome::UNHEARD`]): a task
+/// that is ended, or panics, is no fault of it.
 #[derive(Debug)]
 pub struct Lease(Object);
 
@@ -147,8 +148,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let failed = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 2 };
+        let unheard = Outcome::UNHEARD;
         // SAFETY: given up once.
-        unsafe { (host().lease_done)(self.0, &raw const failed) }
+        unsafe { (host().lease_done)(self.0, &raw const unheard) }
     }
 }
