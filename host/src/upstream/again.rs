@@ -48,8 +48,8 @@ pub async fn pick_instead(
     let key = &*key(session, pool, &client, &[]);
     let has_places = held.handed == Handed::Nothing && held.pool == pool.index;
     if !has_places || !Rc::ptr_eq(&held.worker, &session.worker) {
-        let lease = pick_another(session, pool, key, tried).await?;
-        note(session, &lease);
+        let mut lease = pick_another(session, pool, key, tried).await?;
+        note(session, &mut lease);
         return Ok(lease);
     }
     within_budget(session, pool)?;
@@ -75,7 +75,7 @@ pub async fn pick_instead(
             lease.handed = handed;
             let mut lease = whole(lease).await?;
             (lease.handed, lease.limited, held.handed) = (Handed::Nothing, held.limited, handed);
-            note(session, &lease);
+            note(session, &mut lease);
             Ok(lease)
         }
         Attempt::Wait => Err(Error::new(ErrorKind::Limit, format!("no peer of \"{}\" has room now", pool.name))),
@@ -102,6 +102,7 @@ fn once_more(session: &Rc<Session>, held: &Lease) -> Lease {
         limited: held.limited,
         handed: Handed::Nothing,
         unheard: false,
+        noted: false,
         chosen: None,
         bytes: (sofar.upstream_sent.get(), sofar.upstream_received.get()),
     }

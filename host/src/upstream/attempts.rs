@@ -3,7 +3,7 @@
 use super::{
     hashed::key,
     lease::Lease,
-    pick::{note, pick},
+    pick::{is_own, note, pick},
     pool::Pool,
 };
 use crate::{process::process, services::timers, session::Session};
@@ -38,12 +38,15 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
             Err(e) if e.kind == ErrorKind::Permission => {
-                session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                // What another upstream refuses is for whoever asks it to judge.
+                if is_own(session, pool.index) {
+                    session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                }
                 return Err(e);
             }
             Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
         };
-        note(session, &lease);
+        note(session, &mut lease);
         let error = match lease.connect().await {
             Ok(stream) => return Ok((stream, lease)),
             Err(e) => e,

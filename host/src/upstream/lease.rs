@@ -110,6 +110,8 @@ pub struct Lease {
     /// Its connect is under way, or has failed for a reason that is not the peer's: nothing was heard of it then, whatever a
     /// module makes of that.
     pub(super) unheard: bool,
+    /// It is what the session's log and variables say of its peer: no use of an upstream that a module names beside its own.
+    pub(super) noted: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
     pub(super) chosen: Option<Rc<Member>>,
     pub(super) bytes: (u64, u64),
@@ -167,8 +169,10 @@ impl Lease {
     }
 
     fn note(&self, what: impl FnOnce(&mut LeaseNote)) {
-        if let Some(s) = &self.session {
-            what(&mut s.lease.borrow_mut());
+        if let Some(s) = self.session.as_ref().filter(|_| self.noted)
+            && let Ok(mut note) = s.lease.try_borrow_mut()
+        {
+            what(&mut note);
         }
     }
 
@@ -243,11 +247,9 @@ impl Lease {
         if let Some(s) = &self.session {
             sent = s.shared.upstream_sent.get() - self.bytes.0;
             received = s.shared.upstream_received.get() - self.bytes.1;
-            if outcome.first_byte_ns > 0
-                && let Ok(mut note) = s.lease.try_borrow_mut()
-            {
-                note.first_byte_ns = outcome.first_byte_ns;
-            }
+        }
+        if outcome.first_byte_ns > 0 {
+            self.note(|note| note.first_byte_ns = outcome.first_byte_ns);
         }
         live.uses.end(self.worker.worker, sent, received);
         let outcome = &if self.unheard { Outcome::UNHEARD } else { *outcome };
