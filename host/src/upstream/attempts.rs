@@ -2,7 +2,7 @@
 
 use super::{
     hashed::key,
-    lease::Lease,
+    lease::{Connects, Lease},
     pick::{is_own, note, pick},
     pool::Pool,
 };
@@ -30,16 +30,17 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     if let Some(state) = worker.pool(pool.index) {
         state.borrow_mut().budget.request(began);
     }
+    let own = is_own(session, pool.index);
+    let _connects = own.then(|| Connects::of(&session.lease));
     let mut tried = Vec::new();
     let mut last = None;
     loop {
-        session.lease.borrow_mut().connects = true;
         let mut lease = match pick(pool, worker, Some(session), &key, &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
             Err(e) if e.kind == ErrorKind::Permission => {
                 // What another upstream refuses is for whoever asks it to judge.
-                if is_own(session, pool.index) {
+                if own {
                     session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
                 }
                 return Err(e);

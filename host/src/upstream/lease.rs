@@ -24,6 +24,7 @@ use anyproxy_module_api::abi::{
     upstream::Outcome,
 };
 use std::{
+    cell::RefCell,
     pin::pin,
     rc::Rc,
     sync::atomic::Ordering::{Relaxed, SeqCst},
@@ -43,8 +44,8 @@ pub struct LeaseNote {
     pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
-    /// A peer is being chosen or connected.
-    pub connects: bool,
+    /// How often a peer is being chosen or connected now: see [`Connects`].
+    connects: u32,
     /// While a module connects: one more than the stages that were noted before; else 0.
     pub watched: u32,
 }
@@ -56,7 +57,30 @@ impl LeaseNote {
         self.connect = None;
         self.first_byte_ns = 0;
         self.tries = 0;
-        self.connects = false;
+    }
+
+    /// A peer is being chosen or connected.
+    pub const fn connects(&self) -> bool {
+        self.connects > 0
+    }
+}
+
+/// While it is there a peer of the session's own upstream is being chosen or connected.
+pub(super) struct Connects<'a>(&'a RefCell<LeaseNote>);
+
+impl<'a> Connects<'a> {
+    pub(super) fn of(note: &'a RefCell<LeaseNote>) -> Self {
+        note.borrow_mut().connects += 1;
+        Self(note)
+    }
+}
+
+impl Drop for Connects<'_> {
+    fn drop(&mut self) {
+        // It may be given up by a panic.
+        if let Ok(mut note) = self.0.try_borrow_mut() {
+            note.connects -= 1;
+        }
     }
 }
 
@@ -144,9 +168,9 @@ impl Lease {
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         self.unheard = true;
         let greeting = self.greeting()?;
-        self.note(|note| note.connects = true);
         let connected = match self.session.clone() {
             Some(session) => {
+                let _connects = self.noted.then(|| Connects::of(&session.lease));
                 if self.line().connector.connect.is_some() {
                     session.watch_stages();
                 }
@@ -159,7 +183,6 @@ impl Lease {
                 timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
-        self.note(|note| note.connects = false);
         self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
         let stream = connected.map_err(theirs)?;
         let took = timers::now().saturating_sub(began);
@@ -317,5 +340,20 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // Whoever had it was given up: a module says how a use went, and says so to `end`.
         self.end(&Outcome::UNHEARD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_connects_until_the_last_attempt_is_over_or_given_up() {
+        let note = RefCell::<LeaseNote>::default();
+        let choosing = Connects::of(&note);
+        drop(Connects::of(&note));
+        assert!(note.borrow().connects(), "another peer is being chosen");
+        drop(choosing);
+        assert!(!note.borrow().connects());
     }
 }

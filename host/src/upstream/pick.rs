@@ -3,7 +3,7 @@
 use super::{
     again,
     budget::RetryBudget,
-    lease::{Handed, Lease},
+    lease::{Connects, Handed, Lease},
     pool::{Member, PeerSet, Pool},
     random::random,
     recover, render,
@@ -148,15 +148,13 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
-    session.lease.borrow_mut().connects = true;
-    let lease = if tried.is_empty() {
+    let _connects = is_own(session, pool.index).then(|| Connects::of(&session.lease));
+    let mut lease = if tried.is_empty() {
         earn(session, pool);
         pick(pool, &session.worker, Some(session), key, &[]).await
     } else {
         again::pick_another(session, pool, key, tried).await
-    };
-    session.lease.borrow_mut().connects = false;
-    let mut lease = lease?;
+    }?;
     note(session, &mut lease);
     Ok(lease)
 }
