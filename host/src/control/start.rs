@@ -71,9 +71,6 @@ impl Control {
                 return Err(exit::RUNNING);
             }
         };
-        for what in sockopts::follow_inherited(&inherited, &cycle) {
-            tracing::warn!("not applied: {what}");
-        }
         publish(&workers);
         note_bound(&cycle, &inherited);
         note_bound(&cycle, &new);
@@ -85,6 +82,10 @@ impl Control {
             prepare::undo(new);
             names.remove();
             return Err(exit::RUNNING);
+        }
+        // Only now: until here the process that made them goes on with them if something fails.
+        for what in sockopts::follow_inherited(&inherited, &cycle) {
+            tracing::warn!("not applied: {what}");
         }
         let mut sockets = inherited;
         sockets.extend(new);
