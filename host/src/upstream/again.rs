@@ -33,7 +33,7 @@ pub(super) async fn pick_another(
     }
 }
 
-/// The same in place of `held`, a use that goes on until there is another: whoever waited for a place while it has one might
+/// The same in place of `held`, a use of the same pool and generation that goes on until there is another: whoever waited for a place while it has one might
 /// wait for itself. So its places are handed on, and nothing is waited for: it can be asked again itself.
 ///
 /// # Errors
@@ -46,8 +46,7 @@ pub async fn pick_instead(
 ) -> Result<Lease, Error> {
     let client = session.shared.client.get();
     let key = &*key(session, pool, &client, &[]);
-    let has_places = held.handed == Handed::Nothing && held.pool == pool.index;
-    if !has_places || !Rc::ptr_eq(&held.worker, &session.worker) {
+    if held.handed != Handed::Nothing {
         let mut lease = pick_another(session, pool, key, tried).await?;
         note(session, &mut lease);
         return Ok(lease);
