@@ -98,6 +98,10 @@ pub(in super::super) fn nonsense(desc: &DirectiveDesc) -> Vec<String> {
         if arg.required && !arg.default.is_empty() {
             wrong.push(format!("\"{name}\" must be there, and has a default"));
         }
+        // It would have to be there for whoever names another one, too.
+        if arg.kind == Kind::Upstream && !arg.default.is_empty() {
+            wrong.push(format!("\"{name}\" is an upstream, whose names are the user's, and has a default"));
+        }
     }
     for list in [args, props] {
         for (n, arg) in list.iter().enumerate() {
