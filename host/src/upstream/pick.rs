@@ -237,7 +237,7 @@ pub(super) fn attempt_in<T>(
     let Some(state) = worker.pool(pool.index) else { return Attempt::None };
     let PoolWorker { balancers, set, members, .. } = &mut *state.borrow_mut();
     // A load; to hold what is shared costs more, and it changes seldom.
-    if set.version != pool.versions.load(Relaxed) {
+    if set.version != pool.version.load(Relaxed) {
         *set = pool.set.load_full();
         *members = set.members.iter().cloned().map(Rc::new).collect();
     }
