@@ -153,9 +153,10 @@ static TABLE: [DirectiveDesc; 7] = [
     .example("peer_allow \"10.0.0.0/8\""),
     DirectiveDesc::new(
         "max_connections",
-        "Sessions that the listeners of this server hold at one time, all of them together.\n\
+        "Sessions that the listeners of this server hold at one time, together as far as they have the same servers.\n\
          At the limit accepting pauses until a session ends. Where several servers share an address their limits add up \
-         there, and one without a limit lifts it.",
+         there, and one without a limit lifts it; what holds on that address is apart from what holds on those that a \
+         server has alone, or shares with others.",
         Contexts::SERVER,
     )
     .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, COUNT)])
