@@ -44,7 +44,7 @@ impl Upstream {
 }
 
 /// One counted use of one peer. Dropping it without `done` says that nothing was heard of the peer ([`Outcome::UNHEARD`]): a task
-/// that is ended, or panics, is no fault of it.
+/// that is ended, or panics, is no fault of it. It holds its session, and with that the generation.
 #[derive(Debug)]
 pub struct Lease(Object);
 
@@ -57,7 +57,7 @@ pub(crate) fn connect_session(session: *const SessionShared, upstream: Upstream)
     Connecting(unsafe { (host().connect_upstream)(session, upstream.0) })
 }
 
-/// A connect to a peer under way.
+/// A connect to a peer under way. It holds its session.
 #[derive(Debug)]
 pub struct Connecting(LocalFuture<error::Outcome<Connected>>);
 
