@@ -7,7 +7,7 @@ mod upstream;
 
 use anyproxy_module_api::abi::{
     bytes::Str,
-    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Role},
+    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind},
 };
 
 /// The id under which the host's directives stand in listings and dumps.
@@ -17,11 +17,6 @@ pub const ID: &str = "host";
 pub fn directives() -> Vec<&'static DirectiveDesc> {
     let tables: [&'static [DirectiveDesc]; 4] = [&blocks::TABLE, &common::TABLE, &upstream::TABLE, &TABLE];
     tables.into_iter().flatten().collect()
-}
-
-/// Properties that every directive of `Role::Peer` takes besides its own.
-pub fn peer_props() -> &'static [ArgDesc] {
-    &upstream::PEER_PROPS
 }
 
 /// The block that a directive of the host opens, if it opens one of the tree's: `server` in `net` opens `SERVER`.
@@ -171,12 +166,3 @@ const MILLI: i64 = 1_000_000;
 /// A count that fits 32 bits: every counter of sessions does.
 const COUNT: i64 = u32::MAX as i64;
 const MILLION: i64 = 1_000_000;
-
-const fn is_peer(desc: &DirectiveDesc) -> bool {
-    matches!(desc.role, Role::Peer)
-}
-
-/// The properties that the host adds to those of `desc`.
-pub fn implied_props(desc: &DirectiveDesc) -> &'static [ArgDesc] {
-    if is_peer(desc) { peer_props() } else { &[] }
-}
