@@ -238,7 +238,7 @@ impl<M: Module> Session<M> {
     /// Nothing is waited for; the same peer may be chosen again where the others have no room.
     ///
     /// # Errors
-    /// `Limit`, `NoPeer`: `held` is as it was.
+    /// `Limit`, `NoPeer`; `Invalid` where `held` is of another generation than the session. `held` is as it was.
     pub async fn pick_instead(&self, held: &mut Lease, tried: &[u64]) -> Result<Lease, Error> {
         pick_instead(self.raw, held, tried).await
     }
