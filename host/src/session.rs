@@ -148,7 +148,7 @@ impl Session {
     /// Ends it from outside, by this proxy: at its next poll the handler sees `kill`, and a grace later the task is dropped. An
     /// exchange has no task that is known here: its connection's looks at it.
     pub fn kill(&self, cause: Cause) {
-        let connects = self.lease.try_borrow().is_ok_and(|note| note.connects);
+        let connects = self.lease.try_borrow().is_ok_and(|note| note.connects());
         let stage = if connects { Stage::Connect } else { Stage::Transfer };
         self.close(CloseReason::new(Who::Proxy, stage, cause));
         self.shared.kill.set(1);

@@ -56,8 +56,14 @@ impl Module for Shows {
             let on = n.arg(0).map(Value::bool);
             format!(" {on:?} {:?} {:?} {:?}", num("time"), num("rate"), n.prop("how").map(|v| v.text))
         });
+        let pass = scope.node("fc_pass").map(|n| {
+            let [weight, most, backup] =
+                ["weight", "max_connections", "backup"].map(|name| n.prop(name).map(|v| v.num));
+            format!(" {weight:?} {most:?} {backup:?} ")
+        });
         let by = scope.node("fc_by").and_then(|n| n.arg(0)).map(|v| v.text);
-        format!("{:?} {names:?}{}{by:?}", scope.kind(), all.unwrap_or_default())
+        let more = all.or(pass).unwrap_or_default();
+        format!("{:?} {names:?}{more}{by:?}", scope.kind())
     }
     fn worker_start(&self, _: u32) {}
 }
@@ -141,8 +147,12 @@ fn a_peer_has_a_block_of_its_own() {
         all,
         [
             "Local [\"fc_by\"]Some(\"x\")",
-            "Peer [\"fc_by\", \"fc_pass\"]Some(\"x\")",
-            "Peer [\"fc_by\", \"fc_pass\"]Some(\"y\")"
+            "Peer [\"fc_by\", \"fc_pass\"] Some(5) Some(0) Some(0) Some(\"x\")",
+            "Peer [\"fc_by\", \"fc_pass\"] Some(1) Some(0) Some(0) Some(\"y\")"
         ]
     );
+    for (name, bad) in [("weight", 0), ("max_connections", -1)] {
+        let config = [Block::local().with(pass("a:1").prop(name, bad))];
+        assert!(ModuleUnderTest::<Shows>::try_start(&config).is_err(), "{name}={bad}");
+    }
 }

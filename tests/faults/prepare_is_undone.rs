@@ -1,9 +1,11 @@
 //! A module that fails in `prepare`, the third of five: the two before it undo theirs in reverse, the two after it never
-//! began; a start ends with exit 1, a reload changes nothing.
+//! began; a start ends with exit 1, a reload changes nothing. All undo theirs where the generation does not go live for another
+//! reason.
 
 use std::path::{Path, PathBuf};
 
-use harness::{Proxy, TempDir, client, eventually};
+use harness::{LIMIT, Proxy, TempDir, client, eventually};
+use rustix::process::Signal;
 
 use crate::support::{echo, module, patched, text, write};
 
@@ -92,4 +94,30 @@ fn at_a_check() {
         assert_eq!(said(&checked.stderr, "prepared"), prepared, "{mode}: {}", checked.stderr);
         assert_eq!(said(&checked.stderr, "undone"), undone, "{mode}: {}", checked.stderr);
     }
+}
+
+#[test]
+fn at_a_start_that_fails_behind_it() {
+    let Some(faulty) = module("faulty") else { return };
+    let config = text(&[&faulty], &["faulty \"echo\""]).replace("common {", "common { pid \"nowhere/run.pid\";");
+    let failed = Proxy::builder().config(&config).try_start().expect_err("the pid file has no directory");
+    failed.assert(4, &["run.pid", "prepared", "undone"]);
+}
+
+#[test]
+fn where_the_process_ends_meanwhile() {
+    let Some(faulty) = module("faulty") else { return };
+    let config = |mode: &str| text(&[&faulty], &[&format!("faulty \"{mode}\"")]);
+    let mut proxy = Proxy::start(&config("echo"));
+    let socket = proxy.dir().join("new.sock");
+    let listens = format!("port_listen_tcp \"unix:{}\"", socket.display());
+    let next = config("slow_prepare").replace("port_listen_tcp \"127.0.0.1:0\"", &listens);
+    proxy.dir().write("main.kdl", next);
+    proxy.signal(Signal::HUP);
+    proxy.await_log("waits in prepare", LIMIT);
+    assert!(socket.exists());
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    assert!(!socket.exists());
+    assert!(proxy.log_contains("undone"));
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use h2::Reason;
-use harness::{Origin, Proxy, client, eventually, pattern};
+use harness::{Deaf, Origin, Proxy, client, eventually, pattern};
 use http::Response;
 
 use crate::h2::*;
@@ -141,6 +141,27 @@ fn many_at_once_while_a_peer_cannot_be_reached_fail_together() {
             assert_eq!(answer.expect("an answer").status, 502);
         }
     });
+}
+
+#[test]
+fn those_who_wait_for_a_connection_do_not_keep_a_dead_peer_in_service() {
+    let (deaf, peer) = (Deaf::start(), Peer::start(|call| async move { call.answer(b"ok").await }));
+    let proxy = Proxy::start(&format!(
+        "load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; }}\n\
+         upstream \"u\" {{ connect_timeout \"200ms\"; retry attempts=1; eject consecutive=3 time=\"60s\"; \
+         proxy_pass_tcp \"{}\"; proxy_pass_tcp \"{}\" backup=#true; }}\n\
+         net {{ server {{ port_listen_tcp \"127.0.0.1:0\"; http; \
+         local {{ http_proxy version=\"2\"; proxy_pass_upstream \"u\"; }}; }}; }}\n",
+        deaf.addr(),
+        peer.addr()
+    ));
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        // Each connect that fails is of one of them, and the others have waited for it.
+        join((0..4).map(|_| client.get("/")).collect::<Vec<_>>()).await;
+        assert_eq!(client.get("/").await.expect("an answer").text(), "ok");
+    });
+    proxy.await_log("peer ejected: 3 failures in a row", harness::LIMIT);
 }
 
 #[test]

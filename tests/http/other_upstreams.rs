@@ -13,7 +13,7 @@ fn config(auth: &Path, upstreams: &str, server: &str) -> String {
     let http = shipped("http");
     format!(
         "load_module \"tcp\" \"balancer\" {:?} {:?}\ncommon {{ worker_threads 1; }}\n{upstreams}\nnet {{\n\
-         access_log \"access.log\" flush=0 format=\"up=${{upstream_addr}} of=${{upstream_name}}\"\n\
+         access_log \"access.log\" flush=0 format=\"up=${{upstream_addr}} of=${{upstream_name}} connect=${{upstream_connect_time}}\"\n\
          server {{\nport_listen_tcp \"127.0.0.1:0\"\n{server}\n}} }}\n",
         http.display().to_string(),
         auth.display().to_string(),
@@ -30,6 +30,7 @@ fn guarded(auth: &Path, service: &str, more: &str, origin: &Scripted) -> String 
 }
 
 const USER: &[u8] = b"HTTP/1.1 204 No Content\r\nX-User: ada\r\n\r\n";
+const ONCE: &[u8] = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 const WHO: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 2\r\n\r\nno";
 
 #[test]
@@ -66,6 +67,20 @@ fn a_request_is_let_in_as_another_upstream_says() {
         assert_eq!(uses, [[2, 0, 0, 0].map(Some)], "{status}");
         assert_eq!(asked.origin.accepted(), 1);
     }
+}
+
+#[test]
+fn the_log_has_no_connect_time_of_the_service() {
+    let Some(auth) = module("http_auth") else { return };
+    // The service is connected for each request, the origin once.
+    let (origin, accounts) = (Scripted::new(OK, false), Scripted::new(ONCE, true));
+    let proxy = Proxy::start(&guarded(&auth, &service(accounts.addr()), "", &origin));
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!(ask(&mut stream, get("/")).text(), "ok");
+    assert_eq!(ask(&mut stream, get("/")).text(), "ok");
+    proxy.await_line("access.log", "connect=0.", harness::LIMIT);
+    proxy.await_line("access.log", "connect=-", harness::LIMIT);
+    assert_eq!(accounts.origin.accepted(), 2);
 }
 
 #[test]

@@ -86,6 +86,24 @@ fn not_where_it_cannot_be_taken_out() {
 }
 
 #[test]
+fn not_where_the_new_one_cannot_be_made() {
+    let Some([one, two]) = versions("zone_counter") else { return };
+    let builder = Proxy::builder();
+    let file = builder.dir().join("libanyproxy_zone_counter.so");
+    replace(&file, &one);
+    let proxy = builder.config(&text(&[&file], &["zone_counter"])).start();
+    let old = client::connect(proxy.addr(0));
+    assert_eq!(line(&old), "1 1");
+    (&old).write_all(b"?").expect("write");
+    assert_eq!(line(&old), "2 1");
+    replace(&file, &two);
+    proxy.reload().assert(1, &["zone_counter", "the zone could not be made"]);
+    assert_eq!(again(&old), "3 1", "what was taken out is where it was, and is used on");
+    proxy.reload().assert(0, &[]);
+    assert_eq!(line(&client::connect(proxy.addr(0))), "4 2", "nothing was lost on the way");
+}
+
+#[test]
 fn not_for_a_check() {
     let Some([one, two]) = versions("zone_counter") else { return };
     let builder = Proxy::builder();

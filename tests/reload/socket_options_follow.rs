@@ -1,10 +1,8 @@
 //! A listener that stays follows what a reload says of its sockets; what it cannot is said.
 
-use std::process::Command;
-
 use harness::{Origin, client, skip};
 
-use crate::support::{BOTH, echoes, relay, text};
+use crate::support::{BOTH, backlog, echoes, relay, text};
 
 #[test]
 fn of_a_listener_that_stays() {
@@ -16,12 +14,7 @@ fn of_a_listener_that_stays() {
         };
         let proxy = relay(&origin, how).start();
         let addr = proxy.addr(0);
-        // The queue's length stands where bytes to be sent stand of others (ss(8)).
-        let backlog = || {
-            let output = Command::new("ss").args(["-Hltn", &format!("sport = :{}", addr.port())]).output().ok()?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            text.lines().map(|line| line.split_ascii_whitespace().nth(2).map(str::to_owned)).collect::<Option<Vec<_>>>()
-        };
+        let backlog = || backlog(addr);
         if backlog().is_none_or(|all| all.is_empty()) {
             return skip("there is no ss");
         }

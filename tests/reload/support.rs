@@ -1,7 +1,8 @@
 //! What several of these files need.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 
 use harness::{Builder, Origin, Proxy};
 
@@ -45,4 +46,12 @@ pub(crate) const BOTH: [&str; 2] = ["reuseport #true", "reuseport #false"];
 /// Sessions of the whole process.
 pub(crate) fn sessions(proxy: &Proxy) -> u64 {
     proxy.status()["process"]["sessions"].as_u64().expect("a number")
+}
+
+/// The length of each listening socket's queue on this port, which stands where bytes to be sent stand of others (ss(8)); `None`:
+/// there is no ss.
+pub(crate) fn backlog(addr: SocketAddr) -> Option<Vec<String>> {
+    let output = Command::new("ss").args(["-Hltn", &format!("sport = :{}", addr.port())]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(|line| line.split_ascii_whitespace().nth(2).map(str::to_owned)).collect()
 }

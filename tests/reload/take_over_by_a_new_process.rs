@@ -2,9 +2,9 @@
 //! the old one ends when its sessions have.
 
 use harness::client::Load;
-use harness::{Builder, LIMIT, Origin, Proxy, client, eventually};
+use harness::{Builder, LIMIT, Origin, Proxy, client, eventually, skip};
 
-use crate::support::{BOTH, echoes, relay, says, text};
+use crate::support::{BOTH, backlog, echoes, relay, says, text};
 
 /// A successor of `before` with this configuration.
 fn successor(before: &Proxy, config: &str) -> Builder {
@@ -48,6 +48,23 @@ fn nobody_is_refused_or_reset() {
         assert_eq!(new.read("run.pid").trim(), new.pid().to_string());
         assert!(old.dir().join("control.sock").exists(), "the old one left it alone");
     }
+}
+
+#[test]
+fn the_sockets_follow_what_the_new_one_says_of_them() {
+    let origin = Origin::echo();
+    let common = "pid \"run.pid\"";
+    let config = |profile: &str| {
+        let config = text(&origin, common, "").replace("net {", "net { tcp_config_name \"edge\"");
+        format!("{config}\nsocket {{ tcp \"edge\" {profile}; }}\n")
+    };
+    let old = Proxy::start(&config("backlog=77"));
+    let Some(before) = backlog(old.addr(0)).filter(|all| !all.is_empty()) else { return skip("there is no ss") };
+    assert!(before.iter().all(|n| n == "77"), "{before:?}");
+    // What it leaves out is said, too.
+    let _new = successor(&old, &config("nodelay=#false")).start();
+    let after = backlog(old.addr(0)).expect("ss was there");
+    assert!(!after.is_empty() && after.iter().all(|n| n != "77"), "{after:?}");
 }
 
 #[test]

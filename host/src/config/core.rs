@@ -7,7 +7,7 @@ mod upstream;
 
 use anyproxy_module_api::abi::{
     bytes::Str,
-    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Role},
+    conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind},
 };
 
 /// The id under which the host's directives stand in listings and dumps.
@@ -17,11 +17,6 @@ pub const ID: &str = "host";
 pub fn directives() -> Vec<&'static DirectiveDesc> {
     let tables: [&'static [DirectiveDesc]; 4] = [&blocks::TABLE, &common::TABLE, &upstream::TABLE, &TABLE];
     tables.into_iter().flatten().collect()
-}
-
-/// Properties that every directive of `Role::Peer` takes besides its own.
-pub fn peer_props() -> &'static [ArgDesc] {
-    &upstream::PEER_PROPS
 }
 
 /// The block that a directive of the host opens, if it opens one of the tree's: `server` in `net` opens `SERVER`.
@@ -153,9 +148,10 @@ static TABLE: [DirectiveDesc; 7] = [
     .example("peer_allow \"10.0.0.0/8\""),
     DirectiveDesc::new(
         "max_connections",
-        "Sessions that the listeners of this server hold at one time, all of them together.\n\
+        "Sessions that the listeners of this server hold at one time, together as far as they have the same servers.\n\
          At the limit accepting pauses until a session ends. Where several servers share an address their limits add up \
-         there, and one without a limit lifts it.",
+         there, and one without a limit lifts it; what holds on that address is apart from what holds on those that a \
+         server has alone, or shares with others.",
         Contexts::SERVER,
     )
     .args(&[ArgDesc::new("count", Kind::Int, "0: no limit").required().bounds(0, COUNT)])
@@ -170,12 +166,3 @@ const MILLI: i64 = 1_000_000;
 /// A count that fits 32 bits: every counter of sessions does.
 const COUNT: i64 = u32::MAX as i64;
 const MILLION: i64 = 1_000_000;
-
-const fn is_peer(desc: &DirectiveDesc) -> bool {
-    matches!(desc.role, Role::Peer)
-}
-
-/// The properties that the host adds to those of `desc`.
-pub fn implied_props(desc: &DirectiveDesc) -> &'static [ArgDesc] {
-    if is_peer(desc) { peer_props() } else { &[] }
-}

@@ -3,11 +3,10 @@
 
 use std::{fmt::Write as _, fs, io, path::Path};
 
-use anyproxy_module_api::abi::conf::{Answers, ArgDesc, DirectiveDesc, Inherit, Kind, Repeat, Role};
+use anyproxy_module_api::abi::conf::{Answers, ArgDesc, DirectiveDesc, Inherit, Kind, Repeat, Role, implied};
 use serde_json::{Value, json};
 
 use super::{
-    core,
     schema::{Schema, context_names},
     typed::{bounds, words},
 };
@@ -51,7 +50,7 @@ fn directive_json(desc: &DirectiveDesc) -> Value {
         "inherit": inherit(desc),
         "change": change(desc.change),
         "args": desc.args.iter().map(arg_json).collect::<Vec<_>>(),
-        "props": desc.props.iter().chain(core::implied_props(desc)).map(arg_json).collect::<Vec<_>>(),
+        "props": desc.props.iter().chain(implied::props(desc)).map(arg_json).collect::<Vec<_>>(),
         "children": desc.children.iter().map(directive_json).collect::<Vec<_>>(),
     })
 }
@@ -125,7 +124,7 @@ fn directive_page(out: &mut String, desc: &DirectiveDesc, level: usize) {
         let _ = writeln!(out, "- A change needs: {}", change(desc.change));
     }
     table(out, "Argument", desc.args.iter());
-    table(out, "Property", desc.props.iter().chain(core::implied_props(desc)));
+    table(out, "Property", desc.props.iter().chain(implied::props(desc)));
     if !desc.example.is_empty() {
         let _ = writeln!(out, "\n```kdl\n{}\n```", desc.example);
     }

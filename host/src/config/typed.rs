@@ -14,14 +14,13 @@ use std::{
 
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
-    conf::{ArgDesc, DirectiveDesc, Node, Prop, Repeat, Role, Span, Value},
+    conf::{ArgDesc, DirectiveDesc, Node, Prop, Repeat, Role, Span, Value, implied},
 };
 use regex::Regex;
 
 use crate::services::arena::Arena;
 
 use super::{
-    core,
     diagnostic::{Diagnostic, Diagnostics, did_you_mean},
     document::{Place, RawNode, RawProp, Sources},
     schema::{Entry, Schema},
@@ -98,7 +97,7 @@ impl<'a> Typer<'a> {
         let args = self.args(entry, raw);
         let props = self.props(entry, raw);
         let (args, (props, alone)) = (args?, props?);
-        let [arg_defaults, defaults] = self.defaults(entry, core::implied_props(entry.desc), raw.place);
+        let [arg_defaults, defaults] = self.defaults(entry, implied::props(entry.desc), raw.place);
         let (name, children, span) = (entry.desc.name, Slice::EMPTY, self.span(raw.place));
         Some(Flat { node: Node { name, args, props, children, span, arg_defaults, defaults }, alone })
     }
@@ -203,7 +202,7 @@ impl<'a> Typer<'a> {
 
     fn props(&mut self, entry: Entry, raw: &RawNode) -> Option<(Slice<'static, Prop<'static>>, bool)> {
         let desc = entry.desc;
-        let implied = core::implied_props(desc);
+        let implied = implied::props(desc);
         let of = |name: &str| desc.props.as_slice().iter().chain(implied).find(|p| p.name.as_str() == name);
         let mut good = true;
         let mut alone = false;

@@ -1,7 +1,7 @@
 //! The process's end: no new connections, sessions until their time is over, then everything.
 
 use super::{Control, publish};
-use crate::worker::WorkerHandle;
+use crate::worker::{WorkerHandle, all_done};
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -42,11 +42,12 @@ impl Control {
                 bound.give_up();
             }
         }
-        for w in &self.workers {
+        let told = self.workers.iter().map(|w| {
             let kept = kept.clone();
-            // Asked and not told: whoever hears that the process quits may rely on no connection being taken any more.
-            w.ask(move |w| w.leave_when_done(&kept)).await;
-        }
+            w.told(move |w| w.leave_when_done(&kept))
+        });
+        // Whoever hears that the process quits may rely on no connection being taken any more.
+        all_done(told.collect()).await;
     }
 
     pub(super) async fn end(mut self) -> i32 {
@@ -70,6 +71,7 @@ impl Control {
         if crate::services::timers::within(Duration::from_secs(5), joined).await.is_none() {
             tracing::error!("a worker did not end; leaving it behind");
         }
+        self.tasks.given_up().await;
         self.names.remove();
         tracing::info!("ended");
         0

@@ -1,22 +1,25 @@
-//! What takes long, one thing after another: a generation is built and prepared off the loop, which meanwhile hears whoever
-//! asks for the status or wants the process to end, whatever a file or a module does.
+//! What takes long, one thing after another: a generation is built, prepared, started and committed off the loop, which meanwhile
+//! hears whoever asks for the status or wants the process to end, whatever a file or a module does.
 
 use super::{
     Control, Event,
     check::checked,
-    reload::{Built, Next, built_next, off_the_loop},
+    reload::{Built, Next, Started, built_next, off_the_loop},
     tell,
 };
-use crate::{config::diagnostic::Diagnostics, process::process};
+use crate::{config::diagnostic::Diagnostics, process::process, services::timers::within};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, time::Duration};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 /// What an operator hears.
 pub(super) type Answer = Result<Value, String>;
 
 /// So long the log's files may take to be opened again.
 const REOPENING: Duration = Duration::from_secs(5);
+
+/// So long the process's end waits for what is under way to be undone.
+const GIVING_UP: Duration = Duration::from_secs(1);
 
 /// Something that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,10 @@ pub(super) enum Task {
 
 /// What came of it, off the loop.
 pub enum Done {
-    /// A generation that may go live, or why there is none.
+    /// A generation that may be started, or why there is none.
     Next(Result<Next, String>),
+    /// One that may go live.
+    Started(Result<Started, String>),
     /// What a check found.
     Checked(Result<Built, Diagnostics>),
 }
@@ -68,7 +73,22 @@ impl Asker {
 #[derive(Default)]
 pub(super) struct Tasks {
     under_way: Option<(Task, Asker)>,
+    /// What is done for it off the loop.
+    work: Option<JoinHandle<()>>,
     waiting: VecDeque<(Task, Asker)>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        self.work = Some(tokio::spawn(async move { tell(Event::Done(work.await)) }));
+    }
+
+    /// What is under way undoes itself once it finds that nobody goes on with it: waits for that, if it is soon.
+    pub(super) async fn given_up(&mut self) {
+        if let Some(work) = self.work.take() {
+            within(GIVING_UP, work).await;
+        }
+    }
 }
 
 impl Control {
@@ -96,14 +116,14 @@ impl Control {
         match task {
             Task::Check => {
                 let options = self.options.clone();
-                tokio::spawn(async move { tell(Event::Done(Done::Checked(checked(&options, false).await))) });
+                self.tasks.spawn(async move { Done::Checked(checked(&options, false).await) });
             }
             Task::Reload { reinit } => {
                 crate::systemd::reloading();
                 let config = self.options.config.clone();
                 let have = self.sockets.keys().copied().collect();
                 let workers = (!reinit).then_some(self.workers.len());
-                tokio::spawn(async move { tell(Event::Done(Done::Next(built_next(&config, have, workers).await))) });
+                self.tasks.spawn(async move { Done::Next(built_next(&config, have, workers).await) });
             }
         }
     }
@@ -111,18 +131,26 @@ impl Control {
     /// Goes on with what was done off the loop.
     pub(super) async fn done(&mut self, done: Done) {
         let Some((task, asker)) = self.tasks.under_way.take() else { return };
+        let reinit = task == Task::Reload { reinit: true };
         match done {
             Done::Checked(found) => asker.tell(self.compared(found)),
-            Done::Next(next) => self.reloaded(next, task == Task::Reload { reinit: true }, asker).await,
+            Done::Next(next) => match next.and_then(|next| self.starting(next, reinit)) {
+                Ok(starting) => {
+                    self.tasks.under_way = Some((task, asker));
+                    return self.tasks.spawn(async move { Done::Started(starting.await) });
+                }
+                Err(e) => self.reloaded(Err(e), reinit, asker),
+            },
+            Done::Started(Ok(started)) => {
+                let result = self.switch(started, reinit).await;
+                self.reloaded(result, reinit, asker);
+            }
+            Done::Started(Err(e)) => self.reloaded(Err(e), reinit, asker),
         }
         self.begin_next();
     }
 
-    async fn reloaded(&mut self, next: Result<Next, String>, reinit: bool, asker: Asker) {
-        let result = match next {
-            Ok(next) => self.put_into_force(next, reinit).await,
-            Err(e) => Err(e),
-        };
+    fn reloaded(&mut self, result: Answer, reinit: bool, asker: Asker) {
         if self.quitting.is_none() {
             crate::systemd::ready();
         }

@@ -9,6 +9,7 @@ mod names;
 mod reload;
 pub mod socket;
 mod start;
+mod starting;
 
 use crate::{
     cli::output::err,
@@ -16,7 +17,7 @@ use crate::{
     cycle::{Cycle, prepare::Sockets},
     process::process,
     services::{platform, priority, rt, watchdog},
-    worker::{Message, WorkerHandle, share::Sharing},
+    worker::{Mailbox, WorkerHandle, share::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
 use long::{Asker, Tasks};
@@ -51,8 +52,8 @@ pub enum Event {
     GoesOn,
     /// A generation left a worker.
     Left {
-        /// The generation.
-        epoch: u32,
+        /// The generation. What it is the last hold of is dropped here.
+        cycle: Arc<Cycle>,
         /// The worker's id.
         worker: u32,
     },
@@ -63,7 +64,7 @@ const WRITING: Duration = Duration::from_secs(4);
 
 static EVENTS: OnceLock<mpsc::UnboundedSender<Event>> = OnceLock::new();
 static RUNTIME: OnceLock<tokio::runtime::Handle> = OnceLock::new();
-static MAILBOXES: RwLock<Vec<mpsc::UnboundedSender<Message>>> = RwLock::new(Vec::new());
+static MAILBOXES: RwLock<Vec<Mailbox>> = RwLock::new(Vec::new());
 
 /// The runtime of the process's own loop.
 ///
@@ -74,7 +75,7 @@ pub fn runtime() -> &'static tokio::runtime::Handle {
 }
 
 /// A worker's mailbox, by its number among those at work.
-pub fn worker_mailbox(index: u32) -> Option<mpsc::UnboundedSender<Message>> {
+pub fn worker_mailbox(index: u32) -> Option<Mailbox> {
     MAILBOXES.read().unwrap_or_else(PoisonError::into_inner).get(index as usize).cloned()
 }
 
@@ -92,8 +93,8 @@ pub fn tell(event: Event) {
 }
 
 /// A generation ended on a worker.
-pub fn generation_left(epoch: u32, worker: u32) {
-    tell(Event::Left { epoch, worker });
+pub fn generation_left(cycle: Arc<Cycle>, worker: u32) {
+    tell(Event::Left { cycle, worker });
 }
 
 /// Asks the loop, from any thread.
@@ -210,7 +211,10 @@ impl Control {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Left { epoch, worker }) => self.left(epoch, worker),
+                    Some(Event::Left { cycle, worker }) => {
+                        self.left(cycle.epoch, worker);
+                        let_go(cycle);
+                    }
                     Some(Event::Ask(request, hears)) => self.take(request, Asker::new(hears)).await,
                     Some(Event::Done(done)) => self.done(done).await,
                     Some(Event::GoesOn) => self.names.restore(),
@@ -304,12 +308,18 @@ impl Control {
             && let Some(r) = self.retired.remove(&epoch)
         {
             r.cycle.end_process_tasks();
-            // Stopping modules may take long; the loop goes on meanwhile.
-            std::thread::spawn(move || {
-                priority::give_way(priority::Below::Share);
-                drop(r.cycle);
-                platform::give_memory_back();
-            });
+            let_go(r.cycle);
         }
+    }
+}
+
+/// Stopping modules, where nobody else holds them, may take long; the loop goes on meanwhile.
+fn let_go(cycle: Arc<Cycle>) {
+    if Arc::strong_count(&cycle) == 1 {
+        std::thread::spawn(move || {
+            priority::give_way(priority::Below::Share);
+            drop(cycle);
+            platform::give_memory_back();
+        });
     }
 }

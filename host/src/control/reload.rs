@@ -1,7 +1,12 @@
 //! How a generation comes into force: built off the loop, its sockets bound, started on every worker, and only then served.
-//! Whatever fails before the switch changes nothing.
+//! Whatever fails before the switch changes nothing. What workers do of it is `starting`.
 
-use super::{Control, Retired, long::Answer, publish, runtime, start::apply};
+use super::{
+    Control, Retired,
+    long::Answer,
+    publish, runtime,
+    starting::{in_force, mailboxes, note_bound, start_workers, stop},
+};
 use crate::{
     config::{
         diagnostic::{Diagnostic, Diagnostics, Style},
@@ -11,12 +16,11 @@ use crate::{
     cycle::{
         Cycle, build,
         listener::Listener,
-        prepare::{self, Failure, Sockets},
-        settings::Settings,
+        prepare::{self, Failure, Prepared},
         sockopts,
     },
-    services::{datagram, platform, priority, rt, timers, watchdog},
-    worker::{WorkerHandle, accept::Assigned, share::Sharing},
+    services::{platform, priority, timers, watchdog},
+    worker::{WorkerHandle, accept::Assigned, all_done, share::Sharing},
 };
 use std::{
     collections::HashSet,
@@ -45,36 +49,44 @@ impl Control {
         result
     }
 
-    /// Switches to a generation that was prepared.
-    pub(super) async fn put_into_force(&mut self, next: Next, reinit: bool) -> Answer {
+    /// What is to be done next with a generation that was prepared, off the loop: it is started on the workers, with `reinit` on
+    /// new ones, and committed.
+    ///
+    /// # Errors
+    /// Why it does not go live.
+    pub(super) fn starting(
+        &self,
+        next: Next,
+        reinit: bool,
+    ) -> Result<impl Future<Output = Result<Started, String>> + Send + use<>, String> {
         if self.quitting.is_some() {
-            next.give_up();
-            return Err("the process is ending".to_owned());
+            return Err(ENDING.to_owned());
         }
         let threads = if reinit { start_workers(&next.built.cycle.settings) } else { Ok(Vec::new()) };
-        let fresh = match threads {
-            Ok(w) => w,
-            Err(e) => {
-                next.give_up();
-                return Err(format!("cannot start workers: {e}"));
-            }
-        };
+        let fresh = threads.map_err(|e| format!("cannot start workers: {e}"))?;
         note_bound(&next.built.cycle, &self.sockets);
-        note_bound(&next.built.cycle, &next.sockets);
-        let workers = if reinit { &fresh } else { &self.workers };
-        let well = match started(workers, &next.built.cycle).await {
-            Ok(()) => apply(&next.built.cycle.settings).map_err(|e| format!("error_log: {e}")),
-            Err(e) => Err(e),
-        };
-        if let Err(e) = well {
-            take_back(workers, &next.built.cycle).await;
-            next.give_up();
-            for w in &fresh {
-                w.post(|w| w.stop());
+        note_bound(&next.built.cycle, next.prepared.sockets());
+        let workers = mailboxes(if reinit { &fresh } else { &self.workers });
+        Ok(async move {
+            let Next { built, prepared, began } = next;
+            match in_force(&workers, &built.cycle, prepared).await {
+                Ok(prepared) => Ok(Started { next: Next { built, prepared, began }, fresh }),
+                Err(e) => {
+                    stop(&fresh);
+                    Err(e)
+                }
             }
-            return Err(e);
+        })
+    }
+
+    /// Switches to a generation that every worker has started.
+    pub(super) async fn switch(&mut self, started: Started, reinit: bool) -> Answer {
+        let Started { next, fresh } = started;
+        if self.quitting.is_some() {
+            stop(&fresh);
+            return Err(ENDING.to_owned());
         }
-        let Next { built, sockets: new, began } = next;
+        let Next { built, prepared, began } = next;
         let warnings = built.warnings.render(Style::PLAIN);
         let cycle = built.cycle;
         let pending = self.standing.pending(&built.standing).into_iter();
@@ -89,7 +101,7 @@ impl Control {
         if reinit {
             self.replace_workers(fresh);
         }
-        self.sockets.extend(new);
+        self.sockets.extend(prepared.keep());
         let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
         let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
@@ -109,10 +121,9 @@ impl Control {
         }))
     }
 
-    /// Commits the generation, which every worker has started, and switches to it.
+    /// Switches to a generation that every worker has started and that is committed.
     pub(super) async fn go_live(&mut self, cycle: &Arc<Cycle>) {
         watchdog::enable(!cycle.settings.watchdog.is_zero());
-        committed(cycle).await;
         let given_up: Vec<_> =
             self.sockets.extract_if(|key, _| !cycle.listeners.iter().any(|l| l.key == *key)).collect();
         // Before the workers let go: whoever holds a socket last must be the one that served its queue.
@@ -124,13 +135,13 @@ impl Control {
         self.end_shares(cycle);
         let epoch = cycle.epoch;
         let shares: Vec<_> = self.workers.iter().map(|w| self.share_of(w.index, cycle)).collect();
-        for (w, share) in self.workers.iter().zip(shares) {
-            w.ask(move |w| {
+        let told = self.workers.iter().zip(shares).map(|(w, share)| {
+            w.told(move |w| {
                 w.accept_from(share);
                 w.switch_to(epoch);
             })
-            .await;
-        }
+        });
+        all_done(told.collect()).await;
         // Only now: what is handed to a worker before it serves has nowhere to go.
         publish(&self.workers);
         self.accept_for_all(cycle);
@@ -216,17 +227,17 @@ pub struct Built {
 /// A generation that was prepared and may go live.
 pub struct Next {
     built: Built,
-    sockets: Sockets,
+    prepared: Prepared,
     began: Instant,
 }
 
-impl Next {
-    /// It does not go live: everything is undone.
-    fn give_up(self) {
-        prepare::abort_modules(&self.built.cycle, self.built.cycle.start_order().len());
-        prepare::undo(self.sockets);
-    }
+/// One that is committed, and that these new workers have started, or those at work if there are none.
+pub struct Started {
+    next: Next,
+    fresh: Vec<WorkerHandle>,
 }
+
+const ENDING: &str = "the process is ending";
 
 /// Builds the next generation and prepares it. `workers`: how many go on; `None`: as many as it says itself.
 pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usize>) -> Result<Next, String> {
@@ -234,7 +245,7 @@ pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usiz
     let built = built(path).await.map_err(|d| d.render(Style::PLAIN))?;
     let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
     match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
-        Ok(sockets) => Ok(Next { built, sockets, began }),
+        Ok(prepared) => Ok(Next { built, prepared, began }),
         Err(Failure::Bind(text)) => Err(text),
         Err(Failure::Module(d)) => Err(d.render(Style::PLAIN)),
     }
@@ -309,59 +320,10 @@ pub(super) async fn prepared(
     sources: Sources,
     have: Vec<u64>,
     workers: usize,
-) -> Result<Sockets, Failure> {
+) -> Result<Prepared, Failure> {
     let cycle = Arc::clone(cycle);
     let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
     off_the_loop(move || prepare::prepare(&cycle, &sources, &have, workers)).await.unwrap_or_else(failed)
-}
-
-/// Endpoints of datagrams are told where they are bound when they start.
-pub(super) fn note_bound(cycle: &Cycle, sockets: &Sockets) {
-    for l in cycle.listeners.iter().filter(|l| l.datagram.is_some()) {
-        let bound = sockets.get(&l.key).and_then(|b| b.sockets.first()).and_then(|s| s.local_addr().ok());
-        if let Some(at) = bound.and_then(|a| a.as_socket()) {
-            datagram::note_bound(l.key, at.into());
-        }
-    }
-}
-
-/// Starts a generation on these workers, one after the other.
-///
-/// # Errors
-/// Which module could not start; the generation is to be taken back.
-pub(super) async fn started(workers: &[WorkerHandle], cycle: &Arc<Cycle>) -> Result<(), String> {
-    watchdog::know(Arc::downgrade(cycle));
-    for w in workers {
-        let c = Arc::clone(cycle);
-        // One that is stuck starts it when it goes on, before whatever else it is told.
-        w.ask(move |w| w.start_generation(c)).await.unwrap_or(Ok(()))?;
-    }
-    Ok(())
-}
-
-/// Takes a generation back from the workers that started it.
-pub(super) async fn take_back(workers: &[WorkerHandle], cycle: &Arc<Cycle>) {
-    let epoch = cycle.epoch;
-    for w in workers {
-        w.ask(move |w| w.give_up(epoch)).await;
-    }
-}
-
-/// Puts a generation into force: there may be thousands of peers.
-async fn committed(cycle: &Arc<Cycle>) {
-    let work = Arc::clone(cycle);
-    match off_the_loop(move || prepare::commit(&work)).await {
-        Ok(()) => {}
-        Err(NotDone::NoThread(_)) => prepare::commit(cycle),
-        Err(e) => tracing::error!("putting the configuration into force: {e}"),
-    }
-}
-
-pub(super) fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHandle>> {
-    let cpus = platform::cpus();
-    let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
-    let wait = if settings.io_uring { rt::Wait::Ring } else { rt::Wait::Readiness };
-    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]), wait)).collect()
 }
 
 /// Whether the listener's connections are accepted on this loop.

@@ -5,17 +5,14 @@ use super::{
     long::Tasks,
     names::Names,
     publish,
-    reload::{built, note_bound, prepared, start_workers, started, take_back},
+    reload::{built, prepared},
     socket,
+    starting::{committed, mailboxes, note_bound, start_workers, started, take_back},
 };
 use crate::{
     cli::output::err,
     config::diagnostic::{Diagnostics, Style},
-    cycle::{
-        prepare::{self, Failure},
-        settings::Settings,
-        sockopts,
-    },
+    cycle::{prepare::Failure, settings::Settings, sockopts},
     log,
     process::process,
     services::{buffers, dns, jobs, platform, priority},
@@ -52,7 +49,7 @@ impl Control {
         })?;
         let have = inherited.keys().copied().collect();
         let sources = built.warnings.sources().clone();
-        let new = match prepared(&cycle, sources, have, settings.worker_threads).await {
+        let mut new = match prepared(&cycle, sources, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
                 err(format_args!("anyproxy: {text}\n"));
@@ -67,27 +64,28 @@ impl Control {
             Ok(all) => all,
             Err(text) => {
                 err(format_args!("anyproxy: {text}\n"));
-                prepare::undo(new);
                 return Err(exit::RUNNING);
             }
         };
-        for what in sockopts::follow_inherited(&inherited, &cycle) {
-            tracing::warn!("not applied: {what}");
-        }
         publish(&workers);
         note_bound(&cycle, &inherited);
-        note_bound(&cycle, &new);
-        if let Err(e) = started(&workers, &cycle).await {
+        note_bound(&cycle, new.sockets());
+        let mailboxes = mailboxes(&workers);
+        if let Err(e) = started(&mailboxes, &cycle).await {
             process().error_log.flush(Duration::from_secs(2));
             err(format_args!("anyproxy: {e}\n"));
-            take_back(&workers, &cycle).await;
-            prepare::abort_modules(&cycle, cycle.start_order().len());
-            prepare::undo(new);
+            take_back(&mailboxes, cycle.epoch).await;
+            drop(new);
             names.remove();
             return Err(exit::RUNNING);
         }
+        // Only now: until here the process that made them goes on with them if something fails.
+        for what in sockopts::follow_inherited(&inherited, &cycle) {
+            tracing::warn!("not applied: {what}");
+        }
         let mut sockets = inherited;
-        sockets.extend(new);
+        committed(&mut new).await;
+        sockets.extend(new.keep());
         let mut me = Self {
             options,
             cycle: Arc::clone(&cycle),

@@ -48,25 +48,53 @@ pub enum Failure {
     Module(Diagnostics),
 }
 
-/// Prepares the generation: binds what `have` lacks, then asks each module. The new sockets. `sources`: the files that it was
-/// read from, for what is said of them.
-///
-/// # Errors
-/// The first failure; nothing of it remains.
-pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Sockets, Failure> {
-    let mut new = Sockets::new();
-    match prepare_into(&mut new, cycle, sources, have, workers) {
-        Ok(()) => Ok(new),
-        Err(e) => {
-            undo(new);
-            Err(e)
-        }
+/// What was done for a generation before it goes live. Whoever drops it undoes that: nothing of it remains, whatever became of the
+/// generation, unless it went live.
+#[derive(Debug)]
+pub struct Prepared {
+    cycle: Arc<Cycle>,
+    sockets: Sockets,
+    /// Modules have prepared, and nothing was committed.
+    undoes: bool,
+}
+
+impl Prepared {
+    /// The sockets that are new.
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// The generation, which is to be committed: from now on nothing that modules prepared is undone.
+    pub fn goes_live(&mut self) -> Arc<Cycle> {
+        self.undoes = false;
+        Arc::clone(&self.cycle)
+    }
+
+    /// The generation is live, and goes on with its sockets.
+    pub fn keep(mut self) -> Sockets {
+        std::mem::take(&mut self.sockets)
     }
 }
 
-/// Gives up sockets that nobody has used.
-pub fn undo(new: Sockets) {
-    new.into_values().for_each(Bound::give_up);
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if self.undoes {
+            abort_modules(&self.cycle, self.cycle.start_order().len());
+        }
+        self.sockets.drain().for_each(|(_, bound)| bound.give_up());
+    }
+}
+
+/// Prepares the generation: binds what `have` lacks, then asks each module. `sources`: the files that it was read from, for what
+/// is said of them.
+///
+/// # Errors
+/// The first failure; nothing of it remains.
+pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Prepared, Failure> {
+    let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), undoes: false };
+    prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
+    new.undoes = true;
+    Ok(new)
 }
 
 fn prepare_into(
@@ -281,7 +309,7 @@ pub fn abort_modules(cycle: &Arc<Cycle>, n: usize) {
     process().zones.undo();
 }
 
-/// The generation goes live.
+/// Puts a generation into force: there may be thousands of peers.
 pub fn commit(cycle: &Arc<Cycle>) {
     for &module in cycle.start_order() {
         cycle.instance(module).commit(cycle, module);

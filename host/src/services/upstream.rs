@@ -105,6 +105,13 @@ pub(super) unsafe extern "C" fn lease_instead(
         Ok(LocalFuture::new(async move {
             // SAFETY: the caller keeps the lease, and does nothing else with it, while it waits.
             let held = unsafe { &mut *lease.cast::<Lease>() };
+            // Of another session's it may be of another generation, whose pools have other numbers.
+            if !Rc::ptr_eq(&held.worker, &session.worker) {
+                return Outcome::Err(Error::new(
+                    ErrorKind::Invalid,
+                    "the lease is of another generation than the session",
+                ));
+            }
             let pool = Arc::clone(&session.worker.cycle.pools[held.pool().index]);
             again::pick_instead(&session, &pool, held, &tried).await.map(object).into()
         }))

@@ -147,8 +147,15 @@ impl Zones {
                 // Without what it holds it would be lost: the generation that has it goes on.
                 let lost = || Error::new(ErrorKind::Panicked, format!("zone {}: panic in export", desc.name));
                 let exported = before.map(|c| c.export().ok_or_else(lost)).transpose()?;
-                let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                let cell = cell(image, desc, exported.or(handed))?;
+                let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+                let bytes = exported.as_ref().or_else(|| handed.get(&key));
+                let cell = cell(image, desc, bytes).inspect_err(|_| {
+                    // It goes on, too.
+                    if let Some(before) = before {
+                        before.frozen.store(0, Ordering::Release);
+                    }
+                })?;
+                handed.remove(&key);
                 if let Some(before) = live.insert(key.clone(), Arc::clone(&cell)) {
                     self.moved.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(before);
                 }
@@ -164,7 +171,7 @@ fn detached(image: &Arc<Image>, desc: &ZoneDesc<'_>) -> Result<Zone, Error> {
     cell(image, desc, None).map(lent)
 }
 
-fn cell(image: &Arc<Image>, desc: &ZoneDesc<'_>, bytes: Option<Handed>) -> Result<Arc<ZoneCell>, Error> {
+fn cell(image: &Arc<Image>, desc: &ZoneDesc<'_>, bytes: Option<&Handed>) -> Result<Arc<ZoneCell>, Error> {
     let data = make(desc, bytes);
     if data.is_null() {
         return Err(Error::new(ErrorKind::Panicked, "the zone could not be made"));
@@ -177,10 +184,10 @@ fn lent(cell: Arc<ZoneCell>) -> Zone {
     Zone { data, frozen, handle: Arc::into_raw(cell).cast_mut().cast() }
 }
 
-fn make(desc: &ZoneDesc<'_>, bytes: Option<Handed>) -> *mut () {
+fn make(desc: &ZoneDesc<'_>, bytes: Option<&Handed>) -> *mut () {
     if let Some((schema, bytes)) = bytes {
         // SAFETY: the module's own function; the bytes are lent for the call.
-        let data = unsafe { (desc.import)(schema, bytes.as_ptr(), bytes.len()) };
+        let data = unsafe { (desc.import)(*schema, bytes.as_ptr(), bytes.len()) };
         if !data.is_null() {
             return data;
         }

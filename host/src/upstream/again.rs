@@ -33,7 +33,7 @@ pub(super) async fn pick_another(
     }
 }
 
-/// The same in place of `held`, a use that goes on until there is another: whoever waited for a place while it has one might
+/// The same in place of `held`, a use of the same pool and generation that goes on until there is another: whoever waited for a place while it has one might
 /// wait for itself. So its places are handed on, and nothing is waited for: it can be asked again itself.
 ///
 /// # Errors
@@ -46,10 +46,9 @@ pub async fn pick_instead(
 ) -> Result<Lease, Error> {
     let client = session.shared.client.get();
     let key = &*key(session, pool, &client, &[]);
-    let has_places = held.handed == Handed::Nothing && held.pool == pool.index;
-    if !has_places || !Rc::ptr_eq(&held.worker, &session.worker) {
-        let lease = pick_another(session, pool, key, tried).await?;
-        note(session, &lease);
+    if held.handed != Handed::Nothing {
+        let mut lease = pick_another(session, pool, key, tried).await?;
+        note(session, &mut lease);
         return Ok(lease);
     }
     within_budget(session, pool)?;
@@ -75,7 +74,7 @@ pub async fn pick_instead(
             lease.handed = handed;
             let mut lease = whole(lease).await?;
             (lease.handed, lease.limited, held.handed) = (Handed::Nothing, held.limited, handed);
-            note(session, &lease);
+            note(session, &mut lease);
             Ok(lease)
         }
         Attempt::Wait => Err(Error::new(ErrorKind::Limit, format!("no peer of \"{}\" has room now", pool.name))),
@@ -102,6 +101,7 @@ fn once_more(session: &Rc<Session>, held: &Lease) -> Lease {
         limited: held.limited,
         handed: Handed::Nothing,
         unheard: false,
+        noted: false,
         chosen: None,
         bytes: (sofar.upstream_sent.get(), sofar.upstream_received.get()),
     }

@@ -2,8 +2,8 @@
 
 use super::{
     hashed::key,
-    lease::Lease,
-    pick::{note, pick},
+    lease::{Connects, Lease},
+    pick::{is_own, note, pick},
     pool::Pool,
 };
 use crate::{process::process, services::timers, session::Session};
@@ -30,20 +30,24 @@ pub async fn connect_session(session: &Rc<Session>, pool: &Arc<Pool>) -> Result<
     if let Some(state) = worker.pool(pool.index) {
         state.borrow_mut().budget.request(began);
     }
+    let own = is_own(session, pool.index);
+    let _connects = own.then(|| Connects::of(&session.lease));
     let mut tried = Vec::new();
     let mut last = None;
     loop {
-        session.lease.borrow_mut().connects = true;
         let mut lease = match pick(pool, worker, Some(session), &key, &tried).await {
             Ok(l) => l,
             // That there is no other peer to try is no reason of its own.
             Err(e) if e.kind == ErrorKind::Permission => {
-                session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                // What another upstream refuses is for whoever asks it to judge.
+                if own {
+                    session.close(CloseReason::new(Who::Proxy, Stage::Connect, Cause::Denied));
+                }
                 return Err(e);
             }
             Err(e) => return Err(last.filter(|_| e.kind == ErrorKind::NoPeer).unwrap_or(e)),
         };
-        note(session, &lease);
+        note(session, &mut lease);
         let error = match lease.connect().await {
             Ok(stream) => return Ok((stream, lease)),
             Err(e) => e,

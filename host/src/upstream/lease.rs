@@ -24,6 +24,7 @@ use anyproxy_module_api::abi::{
     upstream::Outcome,
 };
 use std::{
+    cell::RefCell,
     pin::pin,
     rc::Rc,
     sync::atomic::Ordering::{Relaxed, SeqCst},
@@ -43,8 +44,8 @@ pub struct LeaseNote {
     pub first_byte_ns: u64,
     /// Peers tried.
     pub tries: u32,
-    /// A peer is being chosen or connected.
-    pub connects: bool,
+    /// How often a peer is being chosen or connected now: see [`Connects`].
+    connects: u32,
     /// While a module connects: one more than the stages that were noted before; else 0.
     pub watched: u32,
 }
@@ -56,7 +57,30 @@ impl LeaseNote {
         self.connect = None;
         self.first_byte_ns = 0;
         self.tries = 0;
-        self.connects = false;
+    }
+
+    /// A peer is being chosen or connected.
+    pub const fn connects(&self) -> bool {
+        self.connects > 0
+    }
+}
+
+/// While it is there a peer of the session's own upstream is being chosen or connected.
+pub(super) struct Connects<'a>(&'a RefCell<LeaseNote>);
+
+impl<'a> Connects<'a> {
+    pub(super) fn of(note: &'a RefCell<LeaseNote>) -> Self {
+        note.borrow_mut().connects += 1;
+        Self(note)
+    }
+}
+
+impl Drop for Connects<'_> {
+    fn drop(&mut self) {
+        // It may be given up by a panic.
+        if let Ok(mut note) = self.0.try_borrow_mut() {
+            note.connects -= 1;
+        }
     }
 }
 
@@ -107,9 +131,11 @@ pub struct Lease {
     pub(super) limited: bool,
     /// What of its places another use has now.
     pub(super) handed: Handed,
-    /// Nothing was heard of the peer: it was not asked, or whoever asked went before it answered. It has neither failed nor done
-    /// well then, whatever a module makes of it.
+    /// Its connect is under way, or has failed for a reason that is not the peer's: nothing was heard of it then, whatever a
+    /// module makes of that.
     pub(super) unheard: bool,
+    /// It is what the session's log and variables say of its peer: no use of an upstream that a module names beside its own.
+    pub(super) noted: bool,
     /// What was chosen, where `member` is an address that was rendered for it.
     pub(super) chosen: Option<Rc<Member>>,
     pub(super) bytes: (u64, u64),
@@ -142,9 +168,9 @@ impl Lease {
         // Before the peer is connected: one that is a proxy too takes a connection without a greeting for a client's.
         self.unheard = true;
         let greeting = self.greeting()?;
-        self.note(|note| note.connects = true);
         let connected = match self.session.clone() {
             Some(session) => {
+                let _connects = self.noted.then(|| Connects::of(&session.lease));
                 if self.line().connector.connect.is_some() {
                     session.watch_stages();
                 }
@@ -157,7 +183,6 @@ impl Lease {
                 timers::within(limit, connecting).await.unwrap_or(Err(Error::bare(ErrorKind::TimedOut)))
             }
         };
-        self.note(|note| note.connects = false);
         self.unheard = connected.as_ref().is_err_and(|e| !blame::is_peers(e));
         let stream = connected.map_err(theirs)?;
         let took = timers::now().saturating_sub(began);
@@ -167,8 +192,10 @@ impl Lease {
     }
 
     fn note(&self, what: impl FnOnce(&mut LeaseNote)) {
-        if let Some(s) = &self.session {
-            what(&mut s.lease.borrow_mut());
+        if let Some(s) = self.session.as_ref().filter(|_| self.noted)
+            && let Ok(mut note) = s.lease.try_borrow_mut()
+        {
+            what(&mut note);
         }
     }
 
@@ -243,33 +270,27 @@ impl Lease {
         if let Some(s) = &self.session {
             sent = s.shared.upstream_sent.get() - self.bytes.0;
             received = s.shared.upstream_received.get() - self.bytes.1;
-            if outcome.first_byte_ns > 0
-                && let Ok(mut note) = s.lease.try_borrow_mut()
-            {
-                note.first_byte_ns = outcome.first_byte_ns;
-            }
+        }
+        if outcome.first_byte_ns > 0 {
+            self.note(|note| note.first_byte_ns = outcome.first_byte_ns);
         }
         live.uses.end(self.worker.worker, sent, received);
-        let failure = if self.unheard { 0 } else { outcome.failure };
-        let good = failure == 0;
-        match failure {
+        let outcome = &if self.unheard { Outcome::UNHEARD } else { *outcome };
+        match outcome.failure {
             0 => {}
-            1 => {
-                live.counts.connect_failures.fetch_add(1, Relaxed);
-            }
-            _ => {
-                live.counts.failures.fetch_add(1, Relaxed);
-            }
+            1 => _ = live.counts.connect_failures.fetch_add(1, Relaxed),
+            _ if outcome.is_unheard() => {}
+            _ => _ = live.counts.failures.fetch_add(1, Relaxed),
         }
         let sample =
             if outcome.first_byte_ns > 0 { outcome.first_byte_ns } else { outcome.connect_ns.max(self.connect_ns) };
-        if !self.unheard {
-            if good && sample > 0 {
+        if !outcome.is_unheard() {
+            if outcome.failure == 0 && sample > 0 {
                 live.observe(timers::now(), sample);
             }
-            self.report(failure);
+            self.report(outcome.failure);
         }
-        self.tell_balancer(&Outcome { failure, ..*outcome });
+        self.tell_balancer(outcome);
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
             handed => pool.shared.hand_on(self.worker.worker, handed == Handed::Place),
@@ -318,7 +339,21 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Whoever had it was given up: a module says how a use went, and says so to `end`.
-        self.unheard = true;
-        self.end(&Outcome { connect_ns: self.connect_ns, first_byte_ns: 0, total_ns: 0, failure: 2 });
+        self.end(&Outcome::UNHEARD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_connects_until_the_last_attempt_is_over_or_given_up() {
+        let note = RefCell::<LeaseNote>::default();
+        let choosing = Connects::of(&note);
+        drop(Connects::of(&note));
+        assert!(note.borrow().connects(), "another peer is being chosen");
+        drop(choosing);
+        assert!(!note.borrow().connects());
     }
 }

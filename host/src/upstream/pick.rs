@@ -3,7 +3,7 @@
 use super::{
     again,
     budget::RetryBudget,
-    lease::{Handed, Lease},
+    lease::{Connects, Handed, Lease},
     pool::{Member, PeerSet, Pool},
     random::random,
     recover, render,
@@ -129,8 +129,8 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
     if pool.has_templates {
         return None;
     }
-    let noted = |lease: Lease| {
-        note_own(session, &lease);
+    let noted = |mut lease: Lease| {
+        note_own(session, &mut lease);
         keep(lease)
     };
     match attempt(pool, &session.worker, Some(session), key, &[], noted) {
@@ -148,28 +148,32 @@ pub fn pick_now<T>(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], keep: im
 /// # Errors
 /// `Limit` where that is used up; else as [`pick`].
 pub async fn pick_for(session: &Rc<Session>, pool: &Arc<Pool>, key: &[u8], tried: &[u64]) -> Result<Lease, Error> {
-    session.lease.borrow_mut().connects = true;
-    let lease = if tried.is_empty() {
+    let _connects = is_own(session, pool.index).then(|| Connects::of(&session.lease));
+    let mut lease = if tried.is_empty() {
         earn(session, pool);
         pick(pool, &session.worker, Some(session), key, &[]).await
     } else {
         again::pick_another(session, pool, key, tried).await
-    };
-    session.lease.borrow_mut().connects = false;
-    let lease = lease?;
-    note(session, &lease);
+    }?;
+    note(session, &mut lease);
     Ok(lease)
 }
 
-/// Keeps what the session's variables say of its peer: of its own upstream, where it has one.
-pub(super) fn note(session: &Session, lease: &Lease) {
-    if session.pool().is_none_or(|own| own.index == lease.pool) {
+/// Whether the session's log and variables are about peers of this pool: its own, where it has one.
+pub(super) fn is_own(session: &Session, pool: usize) -> bool {
+    session.pool().is_none_or(|own| own.index == pool)
+}
+
+/// Keeps what the session's variables say of its peer, if that is of its own upstream.
+pub(super) fn note(session: &Session, lease: &mut Lease) {
+    if is_own(session, lease.pool) {
         note_own(session, lease);
     }
 }
 
 /// The same of a peer of its own upstream.
-fn note_own(session: &Session, lease: &Lease) {
+fn note_own(session: &Session, lease: &mut Lease) {
+    lease.noted = true;
     let note = &mut *session.lease.borrow_mut();
     note.member = Some(Rc::clone(&lease.member));
     note.pool = lease.pool;
@@ -233,7 +237,7 @@ pub(super) fn attempt_in<T>(
     let Some(state) = worker.pool(pool.index) else { return Attempt::None };
     let PoolWorker { balancers, set, members, .. } = &mut *state.borrow_mut();
     // A load; to hold what is shared costs more, and it changes seldom.
-    if set.version != pool.versions.load(Relaxed) {
+    if set.version != pool.version.load(Relaxed) {
         *set = pool.set.load_full();
         *members = set.members.iter().cloned().map(Rc::new).collect();
     }
@@ -266,6 +270,7 @@ pub(super) fn attempt_in<T>(
                         limited,
                         handed: Handed::Nothing,
                         unheard: false,
+                        noted: false,
                         chosen: None,
                         bytes: session
                             .map_or((0, 0), |s| (s.shared.upstream_sent.get(), s.shared.upstream_received.get())),

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -100,7 +100,10 @@ pub struct Pool {
     follows: AtomicBool,
     /// What the next generation goes on with.
     pub shared: Arc<Shared>,
-    pub(super) versions: AtomicU64,
+    /// Of the set that is there now, for whoever looks whether it has that.
+    pub(super) version: AtomicU64,
+    /// Who puts another set there: workers of a replaced generation do, too.
+    puts: Mutex<()>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -186,7 +189,8 @@ impl Pool {
             slow_start: node("slow_start").and_then(|n| n.arg(0)).map_or(Duration::ZERO, |v| v.time()),
             follows: AtomicBool::new(false),
             shared: process().peers.pool(up.name.as_str()),
-            versions: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            puts: Mutex::default(),
         };
         Ok(pool)
     }
@@ -305,8 +309,12 @@ impl Pool {
             tier.peers.push(Arc::clone(&m.live));
             tier.members.push(i);
         }
-        let version = self.versions.fetch_add(1, Relaxed) + 1;
-        self.set.swap(Arc::new(PeerSet { version, members, addresses, tiers }))
+        // A set under another one's version would be read anew by every pick.
+        let _alone = self.puts.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.set.load().version + 1;
+        let before = self.set.swap(Arc::new(PeerSet { version, members, addresses, tiers }));
+        self.version.store(version, Relaxed);
+        before
     }
 
     fn peer_id(&self, line: &Line, addr: &Addr) -> u64 {

@@ -21,6 +21,7 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
+use tokio::sync::oneshot;
 
 /// Exchanges that are kept for their memory, at most.
 const EXCHANGES: usize = 64;
@@ -55,6 +56,8 @@ pub struct WorkerGen {
     listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
     objects: Vec<Cell<WorkerObject>>,
+    /// Whoever waits until it is gone: dropped with it.
+    gone: Cell<Option<oneshot::Sender<()>>>,
 }
 
 impl std::fmt::Debug for WorkerGen {
@@ -64,8 +67,8 @@ impl std::fmt::Debug for WorkerGen {
 }
 
 impl WorkerGen {
-    /// Starts the generation's modules on this worker; with the one that panicked there, after which none is started: the
-    /// generation cannot serve.
+    /// Starts the generation's modules on this worker; with the first that panicked there: the generation is not to serve. It
+    /// has all others, should nobody be there any more to refuse it.
     pub fn start(cycle: Arc<Cycle>, worker: u32) -> (Rc<Self>, Option<u16>) {
         let mut listeners: Vec<_> = cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect();
         listeners.sort_unstable_by_key(|(key, _)| *key);
@@ -84,16 +87,25 @@ impl WorkerGen {
             listeners,
             ended: Cell::new(false),
             objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
+            gone: Cell::default(),
             cycle,
         });
+        let mut panicked = None;
         for &module in this.cycle.start_order() {
             match this.cycle.instance(module).worker_start(Current::on_worker(&this, module), worker) {
                 Some(object) => this.objects[usize::from(module)].set(object),
-                None => return (this, Some(module)),
+                None => panicked = panicked.or(Some(module)),
             }
         }
         datagram::start_generation(&this);
-        (this, None)
+        (this, panicked)
+    }
+
+    /// Over once nothing of it is here any more.
+    pub fn gone(&self) -> oneshot::Receiver<()> {
+        let (told, gone) = oneshot::channel();
+        self.gone.set(Some(told));
+        gone
     }
 
     /// A pool by its number.

@@ -3,6 +3,7 @@
 use super::{Message, Worker, run};
 use crate::services::{platform, rt, timers};
 use std::{
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
@@ -14,7 +15,32 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// The process's loop waits no longer than this for a worker: operators and signals must be heard whatever a worker does.
-const STUCK: Duration = Duration::from_secs(3);
+pub const STUCK: Duration = Duration::from_secs(3);
+
+/// What others put things to do for a worker into.
+pub type Mailbox = mpsc::UnboundedSender<Message>;
+
+/// Runs `f` on the worker, in order with what else was posted; what it says, unless the worker ends.
+pub fn told<R: Send + 'static>(
+    worker: &Mailbox,
+    f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static,
+) -> oneshot::Receiver<R> {
+    let (tx, rx) = oneshot::channel();
+    // Whoever asked may have given up, and a worker that has ended hears nothing.
+    let _ = worker.send(Box::new(move |w| drop(tx.send(f(w)))));
+    rx
+}
+
+/// Waits until all have done what they were told, for those that are stuck no longer than for one.
+pub async fn all_done(told: Vec<oneshot::Receiver<()>>) {
+    let all = async {
+        for done in told {
+            // One that has ended does nothing any more.
+            let _ = done.await;
+        }
+    };
+    timers::within(STUCK, pin!(all)).await;
+}
 
 /// A worker as the rest of the process holds it.
 #[derive(Debug)]
@@ -23,7 +49,7 @@ pub struct WorkerHandle {
     pub id: u32,
     /// Its number among those at work.
     pub index: u32,
-    mailbox: mpsc::UnboundedSender<Message>,
+    mailbox: Mailbox,
     thread: Option<JoinHandle<()>>,
     /// Milliseconds (process clock) of its last turn, for the watchdog.
     pub turn: Arc<AtomicU64>,
@@ -60,16 +86,16 @@ impl WorkerHandle {
     /// Runs `f` on the worker and waits for what it says; `None`: the worker has ended, or is stuck. Then `f` still runs
     /// once it goes on, in order with what else was posted.
     pub async fn ask<R: Send + 'static>(&self, f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static) -> Option<R> {
-        let (tx, rx) = oneshot::channel();
-        self.post(move |w| {
-            // Whoever asked may have given up.
-            let _ = tx.send(f(w));
-        });
-        timers::within(STUCK, rx).await?.ok()
+        timers::within(STUCK, self.told(f)).await?.ok()
+    }
+
+    /// The same, to be waited for later.
+    pub fn told<R: Send + 'static>(&self, f: impl FnOnce(&Rc<Worker>) -> R + Send + 'static) -> oneshot::Receiver<R> {
+        told(&self.mailbox, f)
     }
 
     /// A sender for other threads.
-    pub fn mailbox(&self) -> mpsc::UnboundedSender<Message> {
+    pub fn mailbox(&self) -> Mailbox {
         self.mailbox.clone()
     }
 

@@ -9,7 +9,7 @@ mod seat;
 mod sessions;
 pub mod share;
 
-pub use handle::WorkerHandle;
+pub use handle::{Mailbox, STUCK, WorkerHandle, all_done, told};
 
 use crate::{
     cycle::Cycle,
@@ -28,7 +28,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -98,7 +98,7 @@ impl Worker {
         }
         for g in generations {
             g.end();
-            crate::control::generation_left(g.cycle.epoch, self.id);
+            self.let_go(g);
         }
         // Aborted tasks are dropped at the runtime's next turns, while everything they may touch is still there.
         for _ in 0..8 {
@@ -116,7 +116,7 @@ impl Worker {
     /// Starts a generation here, not yet serving.
     ///
     /// # Errors
-    /// Which module panicked; the generation is to be given up.
+    /// Which module panicked, and has no part in it here; the generation is to be given up.
     pub fn start_generation(&self, cycle: Arc<Cycle>) -> Result<(), String> {
         let (generation, panicked) = WorkerGen::start(cycle, self.index);
         let id = panicked.map(|module| generation.cycle.module_id(module).to_owned());
@@ -145,13 +145,15 @@ impl Worker {
         }
     }
 
-    /// Takes back a generation that was started and will not serve.
-    pub fn give_up(&self, epoch: u32) {
-        let given = self.generations.borrow().iter().find(|g| g.cycle.epoch == epoch).cloned();
-        if let Some(g) = given {
-            g.retire();
-            self.reap();
-        }
+    /// Takes back a generation that was started and will not serve. What it gives back is over once nothing of the generation is
+    /// here any more; `None`: nothing is.
+    pub fn give_up(&self, epoch: u32) -> Option<oneshot::Receiver<()>> {
+        let given = self.generations.borrow().iter().find(|g| g.cycle.epoch == epoch).cloned()?;
+        let gone = given.gone();
+        given.retire();
+        drop(given);
+        self.reap();
+        Some(gone)
     }
 
     fn retire(&self, generation: &Rc<WorkerGen>) {
@@ -166,15 +168,19 @@ impl Worker {
         for g in all {
             if g.end_if_done() {
                 self.generations.borrow_mut().retain(|x| !Rc::ptr_eq(x, &g));
-                let epoch = g.cycle.epoch;
-                // First: the last to let go of it has the work of dropping it, and that must not be a worker.
-                drop(g);
-                crate::control::generation_left(epoch, self.id);
+                self.let_go(g);
             }
         }
         if self.leaving.get() && self.sessions.borrow().is_empty() {
             self.end.notify_one();
         }
+    }
+
+    fn let_go(&self, generation: Rc<WorkerGen>) {
+        // The last to hold it has the work of dropping it, and that must not be a worker.
+        let cycle = Arc::clone(&generation.cycle);
+        drop(generation);
+        crate::control::generation_left(cycle, self.id);
     }
 
     /// Every generation here.

@@ -5,6 +5,8 @@
 pub mod address;
 mod directive;
 #[doc(hidden)]
+pub mod implied;
+#[doc(hidden)]
 pub mod units;
 
 pub use directive::{Answers, ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Repeat, Role};

@@ -174,6 +174,17 @@ pub struct Outcome {
     pub first_byte_ns: u64,
     /// Whole time, nanoseconds.
     pub total_ns: u64,
-    /// 0: well, 1: connect failed, 2: failed later.
+    /// 0: well, 1: connect failed, 2: failed later, 3: nothing was heard of the peer ([`Outcome::UNHEARD`]).
     pub failure: u8,
+}
+
+impl Outcome {
+    /// Of a use of which nothing was heard: the peer was not asked, or whoever asked went before it answered. It has neither
+    /// failed nor done well, so it counts for nothing but the use's end.
+    pub const UNHEARD: Self = Self { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 3 };
+
+    /// Whether nothing was heard of the peer.
+    pub const fn is_unheard(&self) -> bool {
+        self.failure == Self::UNHEARD.failure
+    }
 }

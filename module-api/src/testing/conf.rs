@@ -6,7 +6,10 @@
 use super::{state::State, typed::typed};
 use crate::{
     ArgDesc, Contexts, DirectiveDesc, Inherit, Kind, Node, Prop, Repeat, Role, ScopeKind, Slice, Span, Str, Value,
-    abi::fake::interned,
+    abi::{
+        conf::implied::{self, Literal},
+        fake::interned,
+    },
 };
 use std::time::Duration;
 
@@ -147,13 +150,6 @@ impl Block {
         self
     }
 }
-
-/// What any peer's line may say besides, to the host.
-static PEER_PROPS: [ArgDesc; 3] = [
-    ArgDesc::new("weight", Kind::Int, "its share").bounds(1, 65_535),
-    ArgDesc::new("max_connections", Kind::Int, "sessions at one time"),
-    ArgDesc::new("backup", Kind::Bool, "taken when no other is there"),
-];
 
 /// A block as the module will see it.
 pub(crate) struct Compiled {
@@ -319,14 +315,13 @@ impl Compiler<'_> {
     /// What is left out: arguments by position, one without a name has none, and properties.
     fn defaults(&mut self, desc: &DirectiveDesc, span: Span<'static>) -> (Vec<Prop<'static>>, Vec<Prop<'static>>) {
         let mut of = |arg: &ArgDesc| {
-            let given = match arg.default.as_str() {
-                "" => return None,
-                "#true" => Given::Bool(true),
-                "#false" => Given::Bool(false),
-                text if matches!(arg.kind, Kind::Int | Kind::Float) => {
-                    text.parse().map(Given::Number).or_else(|_| text.parse().map(Given::Float)).ok()?
-                }
-                text => Given::Text(text.to_owned()),
+            let given = match implied::default(arg)? {
+                Literal::Text(text) => Given::Text(text.to_owned()),
+                Literal::Bool(on) => Given::Bool(on),
+                Literal::Int(n) if matches!(arg.kind, Kind::Int | Kind::Float) => Given::Number(n),
+                // A number that is to have a unit.
+                Literal::Int(n) => Given::Text(n.to_string()),
+                Literal::Float(n) => Given::Float(n),
             };
             let value = self.value(desc.name.as_str(), &given, arg, span)?;
             Some(Prop { name: arg.name, value })
@@ -336,16 +331,15 @@ impl Compiler<'_> {
             Prop { name: Str::EMPTY, value: Value { kind, redacted: false, num: 0, text, span } }
         };
         let args = desc.args.as_slice().iter().map(|arg| of(arg).unwrap_or_else(|| none(arg))).collect();
-        (args, desc.props.as_slice().iter().filter_map(of).collect())
+        (args, desc.props.as_slice().iter().chain(implied::props(desc)).filter_map(of).collect())
     }
 
     fn props(&mut self, d: &Directive, desc: &DirectiveDesc, span: Span<'static>) -> Vec<Prop<'static>> {
         let inherit = ArgDesc::new("inherit", Kind::Bool, "Whether the parent's come first.");
         let mut props = Vec::new();
         for (name, given) in &d.props {
-            let known = desc.props.as_slice().iter().find(|p| p.name.as_str() == name);
-            let known =
-                known.or_else(|| PEER_PROPS.iter().find(|p| desc.role == Role::Peer && p.name.as_str() == name));
+            let mut all = desc.props.as_slice().iter().chain(implied::props(desc));
+            let known = all.find(|p| p.name.as_str() == name);
             let known = known.or_else(|| (desc.inherit == Inherit::Append && name == "inherit").then_some(&inherit));
             let Some(arg) = known else {
                 self.errors.push(format!("{:?} has no property {name:?}", d.name));

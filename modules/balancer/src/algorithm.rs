@@ -14,6 +14,7 @@ pub trait Algorithm: Send {
     fn pick(&mut self, cx: &PickCx<'_>) -> Pick;
 
     /// Learns how a use of `peer` ended. `peer` is an index into the list of the latest `pick`; one out of range is ignored.
+    /// One of which nothing was heard ([`Outcome::is_unheard`]) is no success.
     fn done(&mut self, peer: u32, outcome: &Outcome) {
         let _ = (peer, outcome);
     }

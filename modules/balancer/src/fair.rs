@@ -72,6 +72,9 @@ impl Algorithm for Fair {
         let Some(entry) = self.entries.get_mut(peer as usize) else {
             return;
         };
+        if outcome.is_unheard() {
+            return;
+        }
         if outcome.failure == 0 {
             entry.failures = 0;
             entry.held_until_ms = 0;
@@ -225,8 +228,10 @@ mod tests {
                 pool.now_ms += 10;
             }
             assert!((2..=8).contains(&failed), "{failed} in a minute");
+            fair.done(1, &Outcome::UNHEARD);
+            assert_eq!(pool.picked(&mut fair), 0, "that nothing was heard of it does not lift the hold");
             fair.done(1, &pool.outcome(0));
-            assert_eq!(pool.picked(&mut fair), 1, "a success lifts the hold");
+            assert_eq!(pool.picked(&mut fair), 1, "a success does");
         }
     }
 

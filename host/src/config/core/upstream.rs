@@ -3,15 +3,6 @@
 use super::{COUNT, HOUR, MILLI, MILLION, SECOND};
 use anyproxy_module_api::abi::conf::{ArgDesc, Contexts, DirectiveDesc, Inherit, Kind};
 
-/// What stands on the line of a peer, besides what its module declares.
-pub(super) static PEER_PROPS: [ArgDesc; 3] = [
-    ArgDesc::new("weight", Kind::Int, "share of the sessions, for balancers that weigh").bounds(1, 65_535).default("1"),
-    ArgDesc::new("max_connections", Kind::Int, "sessions on this peer at one time; 0: no limit")
-        .bounds(0, COUNT)
-        .default("0"),
-    ArgDesc::new("backup", Kind::Bool, "taken only when no other peer is available").default("#false"),
-];
-
 const POOL: Contexts = Contexts::UPSTREAM;
 const PEER: Contexts = Contexts::UPSTREAM.or(Contexts::PEER);
 

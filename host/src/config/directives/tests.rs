@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::testing::modules;
+use crate::config::{core, testing::modules};
 use anyproxy_module_api::abi::conf::Contexts;
 
 fn schema() -> Schema {

@@ -38,7 +38,7 @@ fn tables_that_cannot_be_read_are_refused() {
 #[test]
 fn declarations_that_make_no_sense_are_refused_with_their_modules_name() {
     const N: ArgDesc = ArgDesc::new("n", Kind::Int, "n");
-    static BAD: [DirectiveDesc; 6] = [
+    static BAD: [DirectiveDesc; 7] = [
         DirectiveDesc::new("default", "D.", Contexts::NET).props(&[ArgDesc::new("t", Kind::Time, "t").default("soon")]),
         DirectiveDesc::new("bounds", "B.", Contexts::NET).args(&[N.bounds(1, 9).default("10")]),
         DirectiveDesc::new("twice", "T.", Contexts::NET).props(&[N, N]),
@@ -47,6 +47,8 @@ fn declarations_that_make_no_sense_are_refused_with_their_modules_name() {
         DirectiveDesc::new("inner", "I.", Contexts::NET)
             .children(&[DirectiveDesc::new("in", "I.", Contexts::NET)
                 .args(&[ArgDesc::new("on", Kind::Bool, "on").default("yes")])]),
+        DirectiveDesc::new("named", "N.", Contexts::NET)
+            .args(&[ArgDesc::new("who", Kind::Upstream, "who").default("auth")]),
     ];
     for (desc, why) in BAD.iter().zip([
         "\"t\": \"soon\" is not a time",
@@ -55,6 +57,7 @@ fn declarations_that_make_no_sense_are_refused_with_their_modules_name() {
         "\"how\" is one of some words, and there are none",
         "its example cannot be read",
         "\"in\"",
+        "\"who\" is an upstream, whose names are the user's, and has a default",
     ]) {
         let one: &'static [DirectiveDesc] = std::slice::from_ref(desc);
         let text = Schema::new(&[ModuleDirectives::new("bad", one)]).expect_err(why).to_string();

@@ -10,7 +10,10 @@ use super::{
 };
 use anyproxy_module_api::abi::{
     bytes::{Slice, Str},
-    conf::{ArgDesc, DirectiveDesc, Kind, Prop, Value},
+    conf::{
+        ArgDesc, DirectiveDesc, Kind, Prop, Value,
+        implied::{self, Literal},
+    },
 };
 
 /// Of arguments, by position (without a name: that one has none), and of properties.
@@ -39,10 +42,13 @@ impl Typer<'_> {
 
     /// The default of one; `None`: it has none, or it cannot be read, which is said.
     fn default(&mut self, entry: Entry, arg: &'static ArgDesc, place: Place) -> Option<Prop<'static>> {
-        if arg.default.is_empty() {
-            return None;
-        }
-        let raw = RawValue { data: raw(arg), redacted: false, place };
+        let data = match implied::default(arg)? {
+            Literal::Text(text) => Raw::Text(text.to_owned()),
+            Literal::Bool(on) => Raw::Bool(on),
+            Literal::Int(n) => Raw::Int(n),
+            Literal::Float(n) => Raw::Float(n),
+        };
+        let raw = RawValue { data, redacted: false, place };
         self.value(entry, arg, true, &raw).map(|value| Prop { name: arg.name, value })
     }
 
@@ -67,22 +73,6 @@ const NONE: Prop<'static> = Prop {
     },
 };
 
-/// A default as the reader would give it: texts stand without their quotes in a declaration.
-fn raw(arg: &ArgDesc) -> Raw {
-    let text = arg.default.as_str();
-    let is_text = matches!(arg.kind, Kind::Text | Kind::Choice | Kind::Path | Kind::Template | Kind::Regex);
-    match text {
-        _ if is_text => Raw::Text(text.to_owned()),
-        "#true" => Raw::Bool(true),
-        "#false" => Raw::Bool(false),
-        _ => match (text.parse(), text.parse()) {
-            (Ok(n), _) => Raw::Int(n),
-            (_, Ok(n)) if arg.kind == Kind::Float => Raw::Float(n),
-            _ => Raw::Text(text.to_owned()),
-        },
-    }
-}
-
 /// What is wrong with a declaration beside its documentation, in words.
 pub(in super::super) fn nonsense(desc: &DirectiveDesc) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -97,6 +87,10 @@ pub(in super::super) fn nonsense(desc: &DirectiveDesc) -> Vec<String> {
         }
         if arg.required && !arg.default.is_empty() {
             wrong.push(format!("\"{name}\" must be there, and has a default"));
+        }
+        // It would have to be there for whoever names another one, too.
+        if arg.kind == Kind::Upstream && !arg.default.is_empty() {
+            wrong.push(format!("\"{name}\" is an upstream, whose names are the user's, and has a default"));
         }
     }
     for list in [args, props] {

@@ -57,7 +57,8 @@ fn servers_of(socket: &Socket) -> Vec<(usize, usize)> {
     servers
 }
 
-/// `max_connections` is a server's, not an address's: those with the same servers share it.
+/// `max_connections` is a server's, not an address's: those with the same servers share it. Others are counted apart, as whose
+/// a session is that is held at an address of several servers is not known while it is accepted.
 fn hold_together(listeners: &mut [Listener], group: &[usize]) {
     let together: Vec<_> = group.iter().map(|n| Arc::clone(&listeners[*n].stats)).collect();
     let key = listeners[group[0]].key;

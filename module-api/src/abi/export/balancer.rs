@@ -17,7 +17,8 @@ pub trait BalancerImpl<M: Module>: Sized + 'static {
     fn create(at: At<'_, M>, seed: u64) -> Self;
     /// Picks. Does not wait.
     fn pick(&mut self, cx: &PickCx<'_>) -> Pick;
-    /// A use ended.
+    /// A use of the peer of that index ended, also one in which nothing was heard of the peer
+    /// ([`Outcome::is_unheard`](PeerOutcome::is_unheard)): that is no success, and no failure.
     fn done(&mut self, _peer: u32, _outcome: &PeerOutcome) {}
 }
 

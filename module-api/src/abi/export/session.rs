@@ -238,7 +238,7 @@ impl<M: Module> Session<M> {
     /// Nothing is waited for; the same peer may be chosen again where the others have no room.
     ///
     /// # Errors
-    /// `Limit`, `NoPeer`: `held` is as it was.
+    /// `Limit`, `NoPeer`; `Invalid` where `held` is of another generation than the session. `held` is as it was.
     pub async fn pick_instead(&self, held: &mut Lease, tried: &[u64]) -> Result<Lease, Error> {
         pick_instead(self.raw, held, tried).await
     }
@@ -294,7 +294,8 @@ impl<M: Module> Session<M> {
     }
 
     /// This module's private value in the session, made by `make` when first asked for. It ends when nobody holds the session
-    /// any more, which for one that is kept is later than its end: a value that holds its own session never ends.
+    /// any more, which for one that is kept is later than its end: a value that holds its own session never ends. So does a
+    /// [`Lease`](crate::Lease) or a [`Connecting`](crate::Connecting) of it: what is kept of a peer here is kept without.
     ///
     /// # Panics
     /// When the module already keeps a value of another type there.

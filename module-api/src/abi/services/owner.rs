@@ -1,9 +1,9 @@
 //! In whose name code runs. What a module does in a call that another module makes by a contract is its own: its tasks, what
 //! it asks the host for, its faults. Who offers a contract enters the module that it calls.
 
-use super::HOST;
+use super::{HOST, has};
 use crate::abi::host::HostVtable;
-use std::{ptr, sync::atomic::Ordering::Relaxed};
+use std::{mem::offset_of, ptr, sync::atomic::Ordering::Relaxed};
 
 /// A module of the running generation. In another one it is nobody, and to enter it changes nothing.
 #[repr(transparent)]
@@ -44,8 +44,9 @@ impl Drop for Entered {
     }
 }
 
-/// Without a host nobody asks who runs.
+/// Without a host, or in one that does not know it, nobody asks who runs.
 fn table() -> Option<&'static HostVtable> {
     // SAFETY: null or a table that lives as long as the process.
-    unsafe { HOST.load(Relaxed).as_ref() }
+    let host = unsafe { HOST.load(Relaxed).as_ref() };
+    host.filter(|host| has(host, offset_of!(HostVtable, run_as) + size_of::<usize>()))
 }

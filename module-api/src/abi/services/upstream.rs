@@ -43,7 +43,8 @@ impl Upstream {
     }
 }
 
-/// One counted use of one peer. Dropping it without `done` counts a failure after connecting.
+/// One counted use of one peer. Dropping it without `done` says that nothing was heard of the peer ([`Outcome::UNHEARD`]): a task
+/// that is ended, or panics, is no fault of it. It holds its session, and with that the generation.
 #[derive(Debug)]
 pub struct Lease(Object);
 
@@ -56,7 +57,7 @@ pub(crate) fn connect_session(session: *const SessionShared, upstream: Upstream)
     Connecting(unsafe { (host().connect_upstream)(session, upstream.0) })
 }
 
-/// A connect to a peer under way.
+/// A connect to a peer under way. It holds its session.
 #[derive(Debug)]
 pub struct Connecting(LocalFuture<error::Outcome<Connected>>);
 
@@ -147,8 +148,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let failed = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 2 };
+        let unheard = Outcome::UNHEARD;
         // SAFETY: given up once.
-        unsafe { (host().lease_done)(self.0, &raw const failed) }
+        unsafe { (host().lease_done)(self.0, &raw const unheard) }
     }
 }

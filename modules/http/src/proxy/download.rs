@@ -214,12 +214,12 @@ impl Download {
 }
 
 impl Drop for Download {
-    /// A client that gives up is not the peer's fault.
+    /// A client that gives up is not the peer's fault; nor is that a success of one that has not answered.
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
             let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
             let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
-            let failure = if late || self.failed.get() { 2 } else { 0 };
+            let failure = super::failure(late || self.failed.get(), self.answered != 0);
             let first_byte_ns = self.answered.saturating_sub(self.began);
             lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
         }

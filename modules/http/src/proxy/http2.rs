@@ -350,7 +350,7 @@ impl Download {
         let first_byte_ns = if self.answered == 0 { 0 } else { since(self.answered).max(1) };
         let total_ns = since(now().as_nanos() as u64);
         let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
-        let failure = if late || self.failed.get() { 2 } else { 0 };
+        let failure = super::failure(late || self.failed.get(), self.answered != 0);
         lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });
     }
 }

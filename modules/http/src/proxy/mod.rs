@@ -105,7 +105,7 @@ pub(crate) async fn pass_http2(call: &Call<'_>, conf: &Conf, mut incoming: Incom
         let (stream, lease) = stream(call, conf, &mut tries, way, &incoming).await?;
         if asked.is_some() && !stream.takes_tunnels() {
             let fault = extended::not_taken(call, &lease.info());
-            lease.done(&UNUSED);
+            lease.done(&Outcome::UNHEARD);
             return Err(Failure::Fault(fault));
         }
         let id = lease.peer().id;
@@ -216,7 +216,7 @@ async fn stream(
                         }
                     }
                     Err(gone) => {
-                        lease.done(&UNUSED);
+                        lease.done(&Outcome::UNHEARD);
                         return Err(gone);
                     }
                 };
@@ -230,7 +230,7 @@ async fn stream(
                 };
                 match opened {
                     Ok(Some(stream)) => return Ok((stream, lease)),
-                    Ok(None) => lease.done(&UNUSED),
+                    Ok(None) => lease.done(&Outcome::UNHEARD),
                     Err(e) => {
                         lease.done(&UNREACHABLE);
                         if !tries.again_elsewhere(call, id, &e, incoming).await {
@@ -241,7 +241,7 @@ async fn stream(
                 }
             }
             // Whoever made it has told of the failure: another peer may be chosen now.
-            Got::Nothing => lease.done(&UNUSED),
+            Got::Nothing => lease.done(&Outcome::UNHEARD),
         }
         left -= 1;
     }
@@ -275,11 +275,17 @@ impl Call<'_> {
     }
 }
 
-/// How the use of a peer went that was asked nothing.
-const UNUSED: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 0 };
-
 /// How the use of a peer went that could not be connected.
 const UNREACHABLE: Outcome = Outcome { connect_ns: 0, first_byte_ns: 0, total_ns: 0, failure: 1 };
+
+/// `Outcome::failure` of a use that ends before the answer has.
+const fn failure(failed: bool, answered: bool) -> u8 {
+    match (failed, answered) {
+        (true, _) => 2,
+        (false, true) => 0,
+        (false, false) => Outcome::UNHEARD.failure,
+    }
+}
 
 /// A connection to the peer whose turn it is, if one is kept: nothing is waited for. Otherwise it is the peer to be asked.
 fn kept(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>) -> Option<Peer> {
@@ -322,7 +328,7 @@ async fn connect(call: &Call<'_>, fresh: bool, tries: &mut Tries<'_>, incoming: 
             Ok(stream) => return Ok(Peer { conn: Box::new(Conn::new(stream)), lease, id, greeted, reused: false }),
             Err(Failure::Peer(e)) => e,
             Err(gone) => {
-                lease.done(&UNUSED);
+                lease.done(&Outcome::UNHEARD);
                 return Err(gone);
             }
         };

@@ -64,6 +64,9 @@ static CREATE_PANICS: AtomicBool = AtomicBool::new(false);
 
 const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 const BLOCK: Duration = Duration::from_millis(50);
+const SLOW: Duration = Duration::from_millis(500);
+/// The host waits three seconds for a worker.
+const STUCK: Duration = Duration::from_secs(4);
 
 /// The module: the modes that this generation's configuration asks for, one bit each.
 #[derive(Debug, Default)]
@@ -112,6 +115,10 @@ impl Module for Faulty {
             problems.fail("faulty: told to fail in prepare");
             return false;
         }
+        if self.has(Mode::SlowPrepare) {
+            tracing::info!("waits in prepare");
+            thread::sleep(SLOW);
+        }
         tracing::info!("prepared");
         true
     }
@@ -125,11 +132,17 @@ impl Module for Faulty {
     }
 
     fn worker_start(&self, worker: u32) -> Held {
+        if worker != 0 && self.has(Mode::LateWorkerStart) {
+            tracing::info!("waits in worker_start");
+            thread::sleep(STUCK);
+            panic!("told to panic in worker_start, late");
+        }
         assert!(worker == 0 || !self.has(Mode::PanicWorkerStart), "told to panic in worker_start");
-        Held::new(self.has(Mode::Hold))
+        Held::new(self.has(Mode::Hold) || self.has(Mode::PanicWorkerStart))
     }
 
     fn worker_stop(&self, _: Held) {
+        tracing::info!("stopped on a worker");
         assert!(!self.has(Mode::PanicWorkerStop), "told to panic in worker_stop");
     }
 }

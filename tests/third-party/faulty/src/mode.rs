@@ -19,6 +19,8 @@ pub enum Mode {
     PanicPrepare,
     /// `prepare` reports an error.
     ErrorPrepare,
+    /// `prepare` takes half a second.
+    SlowPrepare,
     /// Each piece blocks the worker for 50 ms.
     Block,
     /// Each worker and session holds a task, a timer and a job without end.
@@ -29,8 +31,10 @@ pub enum Mode {
     LateSlot,
     /// Once this is in force, `create` of the next generation panics.
     PanicCreate,
-    /// `worker_start` panics on every worker but the first.
+    /// `worker_start` panics on every worker but the first, which holds a task, a timer and a job without end.
     PanicWorkerStart,
+    /// The same, after longer than anybody waits for a worker.
+    LateWorkerStart,
 }
 
 /// The words, in the order of `Mode`.
@@ -42,16 +46,18 @@ pub(crate) const MODES: &[Str] = &[
     Str::new("panic_worker_stop"),
     Str::new("panic_prepare"),
     Str::new("error_prepare"),
+    Str::new("slow_prepare"),
     Str::new("block"),
     Str::new("hold"),
     Str::new("keep_slot"),
     Str::new("late_slot"),
     Str::new("panic_create"),
     Str::new("panic_worker_start"),
+    Str::new("late_worker_start"),
 ];
 
 impl Mode {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Echo,
         Self::Panic,
         Self::PanicDrop,
@@ -59,12 +65,14 @@ impl Mode {
         Self::PanicWorkerStop,
         Self::PanicPrepare,
         Self::ErrorPrepare,
+        Self::SlowPrepare,
         Self::Block,
         Self::Hold,
         Self::KeepSlot,
         Self::LateSlot,
         Self::PanicCreate,
         Self::PanicWorkerStart,
+        Self::LateWorkerStart,
     ];
 
     /// The n-th word's.

@@ -9,7 +9,8 @@ use std::sync::{
 
 directive! {
     /// Answers its calls so far, over all generations, and the version that the module was built as; again for each piece.
-    /// After a piece that begins with `!` the state panics where another image wants it, once.
+    /// After a piece that begins with `!` the state panics where another image wants it, once; after one that begins with `?` that
+    /// image does not understand it, and panics over an empty one, once.
     /// Absent: the local has another handler.
     "zone_counter", Contexts::LOCAL,
     .role(Role::Handler, "zone_counter")
@@ -23,21 +24,41 @@ const VERSION: &str = match option_env!("SWAP_VERSION") {
     None => "1",
 };
 
-/// What outlives a generation, and whether its next `export` panics.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64, AtomicBool);
+/// What outlives a generation; whether its next `export` panics, and whether what that makes cannot be understood.
+#[derive(Debug)]
+pub struct Count(AtomicU64, AtomicBool, AtomicBool);
+
+/// The next one that is made empty panics.
+static EMPTY_PANICS: AtomicBool = AtomicBool::new(false);
+
+impl Default for Count {
+    fn default() -> Self {
+        assert!(!EMPTY_PANICS.swap(false, Relaxed), "told to panic over an empty one");
+        Self::of(0)
+    }
+}
+
+impl Count {
+    const fn of(count: u64) -> Self {
+        Self(AtomicU64::new(count), AtomicBool::new(false), AtomicBool::new(false))
+    }
+}
 
 impl ZoneState for Count {
     const SCHEMA: u32 = 1;
 
     fn export(&self) -> Vec<u8> {
         assert!(!self.1.swap(false, Relaxed), "told to panic in export");
+        if self.2.swap(false, Relaxed) {
+            return Vec::new();
+        }
         self.0.load(Relaxed).to_be_bytes().to_vec()
     }
 
     fn import(schema: u32, bytes: &[u8]) -> Option<Self> {
+        EMPTY_PANICS.store(bytes.is_empty(), Relaxed);
         let bytes = (schema == Self::SCHEMA).then_some(bytes)?;
-        Some(Self(AtomicU64::new(u64::from_be_bytes(bytes.try_into().ok()?)), AtomicBool::default()))
+        Some(Self::of(u64::from_be_bytes(bytes.try_into().ok()?)))
     }
 }
 
@@ -96,8 +117,10 @@ impl Handler<ZoneCounter> for Counted {
             if stream.read(&mut piece).await? == 0 {
                 return stream.shutdown().await;
             }
-            if let Some(count) = session.module().count.get().filter(|_| piece[0] == b'!') {
-                count.1.store(true, Relaxed);
+            match (session.module().count.get(), piece[0]) {
+                (Some(count), b'!') => count.1.store(true, Relaxed),
+                (Some(count), b'?') => count.2.store(true, Relaxed),
+                _ => {}
             }
         }
     }

@@ -15,7 +15,7 @@ fn it_counts() {
 
 #[test]
 fn what_is_not_understood_is_not_imported() {
-    let count = Count(AtomicU64::new(7), AtomicBool::default());
+    let count = Count::of(7);
     assert_eq!(Count::import(1, &count.export()).map(|c| c.0.into_inner()), Some(7));
     assert!(Count::import(2, &count.export()).is_none());
     assert!(Count::import(1, b"7").is_none());
