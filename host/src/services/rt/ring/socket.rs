@@ -565,6 +565,22 @@ impl Ringed {
         &self,
         cx: &Context<'_>,
         len: Option<usize>,
+        f: impl FnMut(&SockRef<'_>) -> Result<usize>,
+    ) -> Poll<Result<usize>> {
+        let r = self.poll_call(cx, true, f);
+        if let (Some(len), Poll::Ready(Ok(n))) = (len, &r)
+            && *n < len
+        {
+            self.0.clear(flag::WRITABLE);
+        }
+        r
+    }
+
+    /// Makes a call once what was accepted before is with the system; `more`: the call sends more.
+    fn poll_call(
+        &self,
+        cx: &Context<'_>,
+        more: bool,
         mut f: impl FnMut(&SockRef<'_>) -> Result<usize>,
     ) -> Poll<Result<usize>> {
         let s = &self.0;
@@ -578,33 +594,25 @@ impl Ringed {
             if self.poll_ready(cx, WRITE).is_pending() {
                 return Poll::Pending;
             }
-            match self.send_accepted().and_then(|()| s.with_fd(&mut f)) {
+            match self.send_accepted(more).and_then(|()| s.with_fd(&mut f)) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::WRITABLE),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                r => {
-                    if len.is_some_and(|len| r.as_ref().is_ok_and(|n| *n < len)) {
-                        s.clear(flag::WRITABLE);
-                    }
-                    return Poll::Ready(r);
-                }
+                r => return Poll::Ready(r),
             }
         }
     }
 
-    /// Sends now what was accepted and is not with the kernel, more of which follows at once.
+    /// Sends now what was accepted and is not with the kernel.
     ///
     /// # Errors
     /// What the system says; `WouldBlock` also where some is left.
-    fn send_accepted(&self) -> Result<()> {
-        with(&self.0, |ring| self.0.send_now(ring, true))
+    fn send_accepted(&self, more: bool) -> Result<()> {
+        if self.0.is(flag::OUT) { with(&self.0, |ring| self.0.send_now(ring, more)) } else { Ok(()) }
     }
 
     /// Ready: all that was accepted is with the system.
     pub fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        if self.0.is(flag::FAILED) {
-            return Poll::Ready(Err(self.failure()));
-        }
-        if self.0.is(flag::OUT | flag::SENDING) { self.wait(cx, WRITE) } else { Poll::Ready(Ok(())) }
+        self.poll_call(cx, false, |_| Ok(0)).map_ok(drop)
     }
 
     /// Ends the write side, behind what was accepted.
@@ -613,7 +621,7 @@ impl Ringed {
     /// What the system says.
     pub fn shutdown(&self) -> Result<()> {
         let s = &self.0;
-        let behind = s.is(flag::SENDING) || self.send_accepted().is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        let behind = s.is(flag::SENDING) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
         if behind {
             s.set(flag::FIN);
             return Ok(());
