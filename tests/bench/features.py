@@ -3,7 +3,7 @@
 `all`: ten locals chosen by prefix, a denied network, X-Forwarded-For, Via, one buffered line of an access log, and
 counters (of anyproxy: a local's). From a port to an origin with kept connections.
 """
-from peers import DIR, Absent, anyproxy_binary, floor_command, installed, write
+from peers import DIR, Absent, anyproxy_binary, floor_command, installed, no_ring, write
 
 LOCALS = [f'/l{n}/' for n in range(9)]
 LOG = f'{DIR}/run/access.log'
@@ -17,7 +17,7 @@ def anyproxy(kind, port, to, workers):
     server = f'http_via "a"\nhttp_forwarded "x"\n{locals_}' if kind == 'all' else ''
     conf = write(f'anyproxy/{kind}.kdl', f'''
     load_module "tcp" "balancer" "http"
-    common {{ worker_threads {workers}; metrics_per_local #{'true' if kind == 'all' else 'false'}; }}
+    common {{ worker_threads {workers}; {no_ring(workers)} metrics_per_local #{'true' if kind == 'all' else 'false'}; }}
     net {{{every}
         server {{
             port_listen_tcp "127.0.0.1:{port}"

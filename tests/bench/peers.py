@@ -73,12 +73,17 @@ def anyproxy_binary():
     return path
 
 
+def no_ring(workers):
+    """callgrind, which asks for one worker, does not know io_uring."""
+    return 'io_uring #false;' if workers == 1 else ''
+
+
 def anyproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
     if role != 'l4':
         ports = {key: PORTS[key] for key in ('l7', 'static', 'h2c')}
         conf = write('anyproxy/http.kdl', f'''
     load_module "tcp" "balancer" "http"
-    common {{ worker_threads {workers}; }}
+    common {{ worker_threads {workers}; {no_ring(workers)} }}
     net {{
         server {{
             port_listen_tcp "127.0.0.1:{ports['l7']}" "127.0.0.1:{ports['h2c']}"
@@ -97,7 +102,7 @@ def anyproxy(role, workers, port=PORTS['l4'], to=ORIGIN):
         return Spec([anyproxy_binary(), '-c', conf], ports)
     conf = write(f'anyproxy/{role}-{port}.kdl', f'''
     load_module "tcp" "balancer"
-    common {{ worker_threads {workers}; }}
+    common {{ worker_threads {workers}; {no_ring(workers)} }}
     net {{
         server {{
             port_listen_tcp "127.0.0.1:{port}"

@@ -215,7 +215,8 @@ impl Ring {
 
     fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
         let close = socket.is(flag::LEFT);
-        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE));
+        // The end travels with the last bytes.
+        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || close);
         if fd < 0 {
             return self.keep(out);
         }
