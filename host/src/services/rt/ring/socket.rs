@@ -178,8 +178,9 @@ impl Socket {
         }
         // A poll tells of the end, asked or not. While bytes are received as they come, it comes behind them.
         if self.is(flag::BY_CALLS | flag::ENDED) {
-            if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
-                self.set(flag::ENDED);
+            if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 && !self.is(flag::ENDED) {
+                // Whoever asked, bytes may be there before the end: a call tells.
+                self.set(flag::ENDED | flag::READABLE);
             }
             if events & libc::POLLHUP != 0 {
                 self.set(flag::HUNG);
@@ -500,7 +501,8 @@ impl Ringed {
         if s.is(flag::FAILED) {
             return Poll::Ready(Err(self.failure()));
         }
-        if s.is(flag::ENDED) {
+        // A receive that is not over yet may still give what came before it.
+        if s.is(flag::ENDED) && !s.is(flag::ARMED) {
             return Poll::Ready(Ok(0));
         }
         self.ask(cx, READ).map(|()| Err(no_loop()))
