@@ -421,12 +421,16 @@ impl Ringed {
                 ring.wait(Some(std::time::Duration::from_millis(1)))?;
                 ring.dispatch();
             }
+            if s.under_way.get() > 0 {
+                // It stays what it was, with what was received.
+                return Err(ErrorKind::WouldBlock.into());
+            }
             let mut received = vec![0; usize::from(s.unread.get().count) * PIECE];
             let n = s.read(ring, &mut received);
             received.truncate(n);
             Ok(received)
         });
-        let (Ok(received), 0) = (ended, s.under_way.get()) else { return Err(self) };
+        let Ok(received) = ended else { return Err(self) };
         s.clear(flag::OUT);
         let behind = s.out.take().map(|out| out.bytes().to_vec()).unwrap_or_default();
         self.take().map(|fd| (fd, received, behind)).ok_or(self)
