@@ -29,7 +29,7 @@ const SHORT_IN_A_ROW: u8 = 4;
 /// A worker waits no longer for the kernel to end what is under way.
 const TAKEN_IN_MS: u32 = 10;
 /// So many pieces that nobody reads are a stream that is not to be received from: others need them.
-const UNREAD: u8 = 8;
+const UNREAD: u16 = 8;
 
 /// What is so of a socket.
 pub(super) mod flag {
@@ -112,7 +112,7 @@ struct Unread {
     last: u16,
     /// Bytes of the first that were read.
     at: u16,
-    count: u8,
+    count: u16,
     /// Full ones in a row; short reads in a row, while it is read by calls.
     in_a_row: u8,
 }
@@ -214,7 +214,7 @@ impl Socket {
             u.first = piece;
         }
         u.last = piece;
-        u.count = u.count.saturating_add(1);
+        u.count += 1;
         u.in_a_row = if usize::from(len) == PIECE { u.in_a_row + 1 } else { 0 };
         let much = u.in_a_row >= FULL_IN_A_ROW || u.count >= UNREAD;
         if much {
