@@ -141,7 +141,7 @@ impl Ring {
                 if !d.more {
                     socket.clear(flag::WATCHED);
                 }
-                if !socket.is(flag::ENDED) {
+                if !socket.is(flag::ENDED | flag::ARMED) {
                     socket.set(flag::READABLE);
                 }
                 socket.polled(d.result);
@@ -248,9 +248,21 @@ impl Ring {
     /// Has it told when there is something to be read; where that is known, when the other side ends; where that is known,
     /// too, when it is gone.
     fn ask_readable(&self, socket: &Socket) {
-        if !socket.is(flag::WATCHED | flag::ARMED) {
+        let for_bytes = !socket.is(flag::READABLE | flag::ENDED);
+        if socket.is(flag::ARMED) {
+            return;
+        }
+        if socket.is(flag::WATCHED) {
+            // There were bytes when it was asked, so that it tells of the end alone; now they are read. Its last result wakes the
+            // reader, which asks anew.
+            if for_bytes && !socket.is(flag::FOR_BYTES) {
+                socket.set(flag::FOR_BYTES);
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op::READABLE), op::OTHER);
+            }
+        } else {
             socket.set(flag::WATCHED);
-            let events = if socket.is(flag::READABLE) { libc::POLLRDHUP } else { libc::POLLIN | libc::POLLRDHUP };
+            if for_bytes { socket.set(flag::FOR_BYTES) } else { socket.clear(flag::FOR_BYTES) }
+            let events = if for_bytes { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLRDHUP };
             // What has ended says so to every poll at once: only what is new may be told then.
             let (events, each) = if socket.is(flag::ENDED) { (0, true) } else { (events, false) };
             self.begin(socket, op::READABLE, |sys, fd, data| sys.poll(fd, events, each, data));

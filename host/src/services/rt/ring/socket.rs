@@ -67,6 +67,8 @@ pub(super) mod flag {
     pub(crate) const HUNG: u32 = 1 << 16;
     /// The descriptor is closed by somebody else.
     pub(crate) const LENT: u32 = 1 << 17;
+    /// Of what was asked by `WATCHED`: bytes, too, and not the end alone.
+    pub(crate) const FOR_BYTES: u32 = 1 << 18;
 }
 
 /// Bytes that were accepted.
