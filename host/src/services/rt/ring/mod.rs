@@ -21,7 +21,7 @@ use std::{
     task::Waker,
     time::Duration,
 };
-use sys::{Done, Uring};
+use sys::{Done, End, Uring};
 
 /// Of what is sent by copies: so many are kept for the next ones, at most.
 const KEPT: usize = 64;
@@ -132,10 +132,18 @@ impl Ring {
             op::RECV => self.received(socket, d, others),
             op::SEND => self.sent(socket, d.result, others),
             op::WRITABLE => {
-                socket.clear(flag::ASKED);
-                socket.set(flag::WRITABLE);
+                if !d.more {
+                    socket.clear(flag::ASKED);
+                }
                 socket.polled(d.result);
-                slots::wake(&socket.writer, others);
+                if d.result < 0 || d.result as i16 & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP) != 0 {
+                    socket.set(flag::WRITABLE);
+                    self.go_on(socket);
+                    slots::wake(&socket.writer, others);
+                } else if !d.more && !socket.is(flag::LEFT) {
+                    // It is the other side's end that was told, as it is by every poll now; there is no room yet.
+                    self.ask_writable(socket);
+                }
             }
             _ => {
                 if !d.more {
@@ -183,12 +191,11 @@ impl Ring {
     fn sent(&self, socket: &Rc<Socket>, result: i32, others: &mut Vec<Waker>) {
         let Some(mut out) = socket.sending.take() else { return };
         socket.clear(flag::SENDING);
+        if result == -libc::EAGAIN || (result >= 0 && out.took(result as usize)) {
+            return self.stall(socket, out);
+        }
         if result < 0 {
             socket.fail(-result);
-        } else if out.took(result as usize) {
-            // Stopped in the middle, which a signal can do.
-            self.send_this(socket, out);
-            return;
         }
         self.keep(out);
         if socket.is(flag::FAILED) {
@@ -203,6 +210,27 @@ impl Ring {
         slots::wake(&socket.writer, others);
     }
 
+    /// The socket does not take these bytes, now.
+    fn stall(&self, socket: &Rc<Socket>, out: Box<Out>) {
+        if socket.is(flag::LEFT) {
+            return self.send_this(socket, out);
+        }
+        socket.sending.set(Some(out));
+        socket.set(flag::SENDING | flag::STALLED);
+        socket.clear(flag::WRITABLE);
+        self.ask_writable(socket);
+    }
+
+    /// It may take them now.
+    fn go_on(&self, socket: &Rc<Socket>) {
+        if socket.is(flag::STALLED)
+            && let Some(out) = socket.sending.take()
+        {
+            socket.clear(flag::STALLED | flag::SENDING);
+            self.send_this(socket, out);
+        }
+    }
+
     /// Sends what was accepted since, unless something is under way.
     fn send(&self, socket: &Rc<Socket>) {
         if !socket.is(flag::SENDING)
@@ -214,17 +242,22 @@ impl Ring {
     }
 
     fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        let close = socket.is(flag::LEFT);
+        // What was accepted behind it is to go, too, before the end.
+        let end = match socket.is(flag::LEFT) {
+            false => End::Open,
+            true if socket.is(flag::OUT) => End::Left,
+            true => End::Close,
+        };
         let (fd, more) = (socket.fd.get(), socket.is(flag::MORE));
         if fd < 0 {
             return self.keep(out);
         }
         // SAFETY: the bytes are boxed, and the box stays in `sending`, of a socket that stays in `sockets`, until the result.
-        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, close, data(socket.token.get(), op::SEND)) };
+        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, end, data(socket.token.get(), op::SEND)) };
         socket.sending.set(Some(out));
         socket.set(flag::SENDING);
         socket.under_way.set(socket.under_way.get() + 1);
-        if close {
+        if end == End::Close {
             socket.fd.set(-1);
         }
     }
@@ -241,7 +274,9 @@ impl Ring {
     fn ask_writable(&self, socket: &Socket) {
         if !socket.is(flag::ASKED) {
             socket.set(flag::ASKED);
-            self.begin(socket, op::WRITABLE, |sys, fd, data| sys.poll(fd, libc::POLLOUT, false, data));
+            // As below.
+            let each = socket.is(flag::HALF | flag::ENDED);
+            self.begin(socket, op::WRITABLE, |sys, fd, data| sys.poll(fd, libc::POLLOUT, each, data));
         }
     }
 
@@ -317,12 +352,19 @@ impl Ring {
         socket.forget_unread(self);
         self.cancel(socket);
         if socket.is(flag::RESET) {
-            let _ = socket.send_now(self, false);
+            // What is under way was accepted before; it would come behind.
+            if !socket.is(flag::SENDING) {
+                let _ = socket.send_now(self, false);
+            }
             self.forget_out(socket);
-            if socket.is(flag::SENDING) {
+            if socket.is(flag::STALLED) {
+                socket.clear(flag::STALLED | flag::SENDING);
+                socket.sending.take().into_iter().for_each(|out| self.keep(out));
+            } else if socket.is(flag::SENDING) {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
             }
         }
+        self.go_on(socket);
         self.send(socket);
         self.close_if_done(socket);
     }

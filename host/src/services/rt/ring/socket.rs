@@ -69,6 +69,10 @@ pub(super) mod flag {
     pub(crate) const LENT: u32 = 1 << 17;
     /// Of what was asked by `WATCHED`: bytes, too, and not the end alone.
     pub(crate) const FOR_BYTES: u32 = 1 << 18;
+    /// What is being sent waits for room; no operation is under way with it.
+    pub(crate) const STALLED: u32 = 1 << 19;
+    /// The other side has ended, so that every poll says something at once.
+    pub(crate) const HALF: u32 = 1 << 20;
 }
 
 /// Bytes that were accepted.
@@ -177,6 +181,9 @@ impl Socket {
         if events & libc::POLLERR != 0 {
             // The system tells which.
             self.fail(0);
+        }
+        if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
+            self.set(flag::HALF);
         }
         // A poll tells of the end, asked or not. While bytes are received as they come, it comes behind them.
         if self.is(flag::BY_CALLS | flag::ENDED) {
@@ -413,18 +420,27 @@ impl Ringed {
     /// Itself, where the kernel does not end what is under way in time.
     pub fn take_now(self) -> std::result::Result<(OwnedFd, Vec<u8>, Vec<u8>), Self> {
         let s = &self.0;
+        let mut held = None;
         let ended = with(s, |ring| {
             ring.read_by_calls(s);
-            ring.cancel(s);
             for _ in 0..TAKEN_IN_MS {
+                if s.is(flag::STALLED) {
+                    // Held here, it is not tried again.
+                    s.clear(flag::STALLED);
+                    held = s.sending.take();
+                }
                 if s.under_way.get() == 0 {
                     break;
                 }
+                ring.cancel(s);
                 ring.wait(Some(std::time::Duration::from_millis(1)))?;
                 ring.dispatch();
             }
             if s.under_way.get() > 0 {
-                // It stays what it was, with what was received.
+                // It stays what it was, with what was received and what waits for room.
+                if let Some(out) = held.take() {
+                    ring.stall(s, out);
+                }
                 return Err(ErrorKind::WouldBlock.into());
             }
             let mut received = vec![0; usize::from(s.unread.get().count) * PIECE];
@@ -433,8 +449,8 @@ impl Ringed {
             Ok(received)
         });
         let Ok(received) = ended else { return Err(self) };
-        s.clear(flag::OUT);
-        let behind = s.out.take().map(|out| out.bytes().to_vec()).unwrap_or_default();
+        s.clear(flag::OUT | flag::SENDING);
+        let behind = [held, s.out.take()].into_iter().flatten().flat_map(|out| out.bytes().to_vec()).collect();
         self.take().map(|fd| (fd, received, behind)).ok_or(self)
     }
 
@@ -464,6 +480,8 @@ impl Ringed {
         let asked = with(s, |ring| {
             if s.is(flag::FAILED) {
                 // All is known.
+            } else if bit == WRITE && s.is(flag::SENDING) && s.is(flag::OUT) {
+                // What is under way tells when there is a place for more.
             } else if bit == WRITE {
                 ring.ask_writable(s);
             } else if s.is(flag::BY_CALLS | flag::ENDED) {

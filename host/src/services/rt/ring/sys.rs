@@ -19,6 +19,8 @@ pub(super) const PIECES: u16 = 512;
 /// Operations that are told at once, and results that fit before the kernel has to keep some.
 const ENTRIES: u32 = 1024;
 const RESULTS: u32 = 8192;
+/// Threads that the kernel may make for one ring.
+const THREADS: u32 = 16;
 /// The kernel's number of the pieces' group.
 const GROUP: u16 = 0;
 /// What the kernel wants its memory aligned to.
@@ -37,6 +39,17 @@ pub(super) struct Done {
     pub(super) more: bool,
     /// The piece that was received into; [`NONE`].
     pub(super) piece: u16,
+}
+
+/// What follows the bytes that are sent.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// Others may: what the socket does not take at once is asked for again when it has room.
+    Open,
+    /// Nobody is there any more to wait for that room: the kernel does.
+    Left,
+    /// The same, and the descriptor is closed then, whatever became of the bytes.
+    Close,
 }
 
 /// Page-aligned, zeroed memory. The kernel writes to it, so that it is not a box.
@@ -95,6 +108,8 @@ impl Uring {
             this.ring.submitter().register_buf_ring_with_flags(this.offered.at.as_ptr() as u64, PIECES, GROUP, 0)
         }?;
         (0..PIECES).for_each(|piece| this.give(piece));
+        // Threads for sends that were let go of (see `send`): few, as such a send is given up in time. Without it goes as well.
+        let _ = this.ring.submitter().register_iowq_max_workers(&mut [0, THREADS]);
         // Spares the kernel a look-up at each call; without it goes as well.
         let _ = this.ring.submitter().register_ring_fd();
         Ok(this)
@@ -158,15 +173,18 @@ impl Uring {
         self.push(&opcode::RecvMulti::new(types::Fd(fd), GROUP).build().user_data(data));
     }
 
-    /// Sends all of `bytes`. With `close` the descriptor is closed after it, whatever becomes of it.
+    /// Sends `bytes`: as many as the socket takes now (`EAGAIN`: none), or all of them where nobody is there to ask again.
     ///
     /// # Safety
     /// The bytes stay where they are until the result has come.
-    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, close: bool, data: u64) {
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | if more { libc::MSG_MORE } else { 0 };
+    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, end: End, data: u64) {
+        // Where the other side has ended, each poll says so at once: the kernel would look for room in vain 128 times, and then
+        // make a thread that waits. So that is left to it only when nobody else is there to wait.
+        let how = if end == End::Open { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
+        let flags = libc::MSG_NOSIGNAL | how | if more { libc::MSG_MORE } else { 0 };
         let send = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), bytes.len() as u32).flags(flags).build();
         let send = send.user_data(data);
-        if close {
+        if end == End::Close {
             // Told in one go, or the second would not wait for the first.
             self.room(2);
             self.push(&send.flags(squeue::Flags::IO_HARDLINK));
