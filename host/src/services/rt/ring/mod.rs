@@ -19,7 +19,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use sys::{Done, End, Uring};
 
@@ -27,8 +27,10 @@ use sys::{Done, End, Uring};
 const KEPT: usize = 64;
 /// A socket that was let go of with bytes to be sent is closed after so long all the same.
 const LINGER_SECONDS: u8 = 30;
-/// How long the end of a thread waits for the kernel, at most.
-const END: (u32, Duration) = (100, Duration::from_millis(10));
+/// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.
+const LAST: Duration = Duration::from_millis(500);
+/// How often it tells the kernel what to give up.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What an operation's data says of it, beside whose it is.
 mod op {
@@ -59,6 +61,8 @@ pub(super) struct Ring {
     looked_at: Cell<bool>,
     /// When sockets that were let go of were last looked at.
     swept: Cell<u64>,
+    /// The loop is over: nobody waits any more but the kernel.
+    ending: Cell<bool>,
 }
 
 impl Ring {
@@ -76,6 +80,7 @@ impl Ring {
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
             swept: Cell::new(0),
+            ending: Cell::new(false),
         })
     }
 
@@ -84,17 +89,22 @@ impl Ring {
     /// # Errors
     /// What only a mistake of the program's can cause.
     pub(super) fn wait(&self, wait: Option<Duration>) -> Result<()> {
+        self.send_all();
+        let mut sys = self.sys.borrow_mut();
+        if !self.looked_at.replace(true) {
+            sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
+        }
+        sys.enter(wait)
+    }
+
+    /// Queues what was accepted.
+    fn send_all(&self) {
         let mut unsent = self.unsent.take();
         for socket in unsent.drain(..) {
             socket.clear(flag::QUEUED);
             self.send(&socket);
         }
         self.unsent.replace(unsent);
-        let mut sys = self.sys.borrow_mut();
-        if !self.looked_at.replace(true) {
-            sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
-        }
-        sys.enter(wait)
     }
 
     /// Notes what is done, and wakes who waits for it. True: there is something where all others are waited for.
@@ -212,7 +222,7 @@ impl Ring {
 
     /// The socket does not take these bytes, now.
     fn stall(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        if socket.is(flag::LEFT) {
+        if socket.is(flag::LEFT) || self.ending.get() {
             return self.send_this(socket, out);
         }
         socket.sending.set(Some(out));
@@ -244,6 +254,7 @@ impl Ring {
     fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
         // What was accepted behind it is to go, too, before the end.
         let end = match socket.is(flag::LEFT) {
+            false if self.ending.get() => End::Left,
             false => End::Open,
             true if socket.is(flag::OUT) => End::Left,
             true => End::Close,
@@ -402,29 +413,40 @@ impl Ring {
     /// The thread's loop has ended: what was accepted is sent, and nothing is under way any more. False: the kernel did not
     /// say so in time.
     fn wind_up(&self) -> bool {
-        for round in 0..END.0 {
+        self.ending.set(true);
+        let (began, mut told) = (Instant::now(), None);
+        loop {
             let all: Vec<_> = self.sockets.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
-            if all.is_empty() {
-                return true;
+            let waited = began.elapsed();
+            if all.is_empty() || waited > LAST * 2 {
+                return all.is_empty();
+            }
+            let tell = told.is_none_or(|at| waited > at + AGAIN);
+            if tell {
+                told = Some(waited);
             }
             for socket in &all {
-                // Streams that outlive their thread's loop are told an error by their next call.
-                self.cancel(socket);
-                if round > END.0 / 2 {
+                self.go_on(socket);
+                if tell {
+                    self.cancel(socket);
+                }
+                if tell && waited > LAST {
                     self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
                 }
-                if !socket.is(flag::LEFT) && socket.under_way.get() == 0 {
+                // Streams that outlive their thread's loop are told an error by their next call, and close it.
+                if !socket.is(flag::LEFT | flag::OUT | flag::SENDING) && socket.under_way.get() == 0 {
                     socket.forget_unread(self);
                     self.forget(socket);
                 }
             }
             drop(all);
-            if self.wait(Some(END.1)).is_err() {
+            self.send_all();
+            // Without a look at what waits elsewhere: nobody takes that any more, and it would end each wait.
+            if self.sys.borrow_mut().enter(Some(AGAIN / 5)).is_err() {
                 return false;
             }
             self.dispatch();
         }
-        self.sockets.borrow().is_empty()
     }
 
     fn queue(&self, socket: &Rc<Socket>) {
