@@ -185,6 +185,10 @@ impl Ring {
             if given {
                 self.sys.borrow_mut().give(d.piece);
             }
+            if d.more {
+                // Its end was asked for, and not found.
+                self.cancel(socket);
+            }
             match -d.result {
                 0 => socket.set(flag::ENDED),
                 // From now on by calls.
@@ -322,13 +326,13 @@ impl Ring {
 
     /// It is read by calls, once what came before was read.
     fn read_by_calls(&self, socket: &Socket) {
-        if !socket.is(flag::BY_CALLS) {
-            socket.set(flag::BY_CALLS);
-            if socket.is(flag::ARMED) {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::RECV), op::OTHER);
-            } else {
-                socket.set(flag::READABLE);
-            }
+        let already = socket.is(flag::BY_CALLS);
+        socket.set(flag::BY_CALLS);
+        if socket.is(flag::ARMED) {
+            // Again, too: one that the kernel is just about to try once more is not found.
+            self.sys.borrow_mut().cancel(data(socket.token.get(), op::RECV), op::OTHER);
+        } else if !already {
+            socket.set(flag::READABLE);
         }
     }
 
@@ -404,7 +408,12 @@ impl Ring {
             return;
         }
         for (_, socket) in self.sockets.borrow().iter() {
-            if socket.is(flag::LEFT) && socket.grow_old() == LINGER_SECONDS {
+            if !socket.is(flag::LEFT) {
+                continue;
+            }
+            // Once more: what is just being tried is not found.
+            self.cancel(socket);
+            if socket.grow_old() >= LINGER_SECONDS {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
             }
         }

@@ -225,7 +225,7 @@ impl Socket {
         u.last = piece;
         u.count += 1;
         u.in_a_row = if usize::from(len) == PIECE { u.in_a_row + 1 } else { 0 };
-        let much = u.in_a_row >= FULL_IN_A_ROW || u.count >= UNREAD;
+        let much = u.in_a_row >= FULL_IN_A_ROW || (u.count >= UNREAD && u.count.is_multiple_of(UNREAD));
         if much {
             u.in_a_row = 0;
         }
