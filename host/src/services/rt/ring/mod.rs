@@ -285,6 +285,17 @@ impl Ring {
         }
     }
 
+    /// Has it told what comes.
+    fn ask_read(&self, socket: &Socket) {
+        if socket.is(flag::FAILED) {
+            // All is known.
+        } else if socket.is(flag::BY_CALLS | flag::ENDED) {
+            self.ask_readable(socket);
+        } else {
+            self.arm(socket);
+        }
+    }
+
     /// Has it told when the socket takes bytes.
     fn ask_writable(&self, socket: &Socket) {
         if !socket.is(flag::ASKED) {

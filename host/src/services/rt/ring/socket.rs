@@ -474,6 +474,15 @@ impl Ringed {
         let _ = self.ask(cx, READ);
     }
 
+    /// Nobody waits any more; `seen` is to tell all the same when the other side speaks or ends.
+    pub fn rest(&self) {
+        drop((self.0.reader.take(), self.0.writer.take()));
+        let _ = with(&self.0, |ring| {
+            ring.ask_read(&self.0);
+            Ok(())
+        });
+    }
+
     /// Has it told, and waits.
     fn ask(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
         let s = &self.0;
@@ -484,10 +493,8 @@ impl Ringed {
                 // What is under way tells when there is a place for more.
             } else if bit == WRITE {
                 ring.ask_writable(s);
-            } else if s.is(flag::BY_CALLS | flag::ENDED) {
-                ring.ask_readable(s);
             } else {
-                ring.arm(s);
+                ring.ask_read(s);
             }
             Ok(())
         });
