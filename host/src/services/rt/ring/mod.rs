@@ -377,6 +377,10 @@ impl Ring {
         drop((socket.reader.take(), socket.writer.take()));
         socket.forget_unread(self);
         self.cancel(socket);
+        if socket.is(flag::LENT) && socket.is(flag::WATCHED) {
+            // Who owns the descriptor closes it now; until the kernel has done with the poll, a listener would go on listening.
+            let _ = self.sys.borrow_mut().enter(Some(Duration::ZERO));
+        }
         if socket.is(flag::RESET) {
             // What is under way was accepted before; it would come behind.
             if !socket.is(flag::SENDING) {
