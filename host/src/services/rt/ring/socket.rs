@@ -159,7 +159,8 @@ impl Socket {
     }
 
     pub(super) fn fail(&self, errno: i32) {
-        self.set(flag::FAILED);
+        // Bytes that came before may be there; a call tells.
+        self.set(flag::FAILED | flag::READABLE);
         self.errno.set(errno as u8);
     }
 
@@ -521,6 +522,8 @@ impl Ringed {
             match platform::recv(s.fd.get().into(), to) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::READABLE),
+                // Whoever was told of the failure took it with him, and left an end.
+                Ok(0) if s.is(flag::FAILED) && !to.is_empty() => s.clear(flag::READABLE),
                 r => {
                     if let Ok(n) = &r {
                         s.read_by_call(*n, to.len());
