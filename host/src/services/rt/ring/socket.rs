@@ -399,6 +399,8 @@ impl Ringed {
             ring.read_by_calls(s);
             Ok(())
         });
+        // Little that is read between two such calls does not lead back.
+        s.unread.set(Unread { in_a_row: 0, ..s.unread.get() });
         let free = s.unread.get().first == NONE && !s.is(flag::ARMED | flag::OUT | flag::SENDING) && s.fd.get() >= 0;
         // SAFETY: open while this is.
         free.then(|| unsafe { BorrowedFd::borrow_raw(s.fd.get()) })
