@@ -190,6 +190,8 @@ impl Ring {
                 self.cancel(socket);
             }
             match -d.result {
+                // Nobody is there any more to read it, which is no failure: what was accepted is still to be sent.
+                n if n < 0 => {}
                 0 => socket.set(flag::ENDED),
                 // From now on by calls.
                 libc::ECANCELED => socket.set(flag::READABLE),
