@@ -324,7 +324,11 @@ impl Ring {
             }
         } else {
             socket.set(flag::WATCHED);
-            if for_bytes { socket.set(flag::FOR_BYTES) } else { socket.clear(flag::FOR_BYTES) }
+            if for_bytes {
+                socket.set(flag::FOR_BYTES)
+            } else {
+                socket.clear(flag::FOR_BYTES)
+            }
             let events = if for_bytes { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLRDHUP };
             // What has ended says so to every poll at once: only what is new may be told then.
             let (events, each) = if socket.is(flag::ENDED) { (0, true) } else { (events, false) };
@@ -495,3 +499,6 @@ impl Drop for Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

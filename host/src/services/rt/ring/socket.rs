@@ -146,6 +146,22 @@ impl Unread {
 }
 
 impl Socket {
+    pub(super) fn new(token: u32, fd: RawFd, flags: u32) -> Self {
+        Self {
+            token: Cell::new(token),
+            fd: Cell::new(fd),
+            flags: Cell::new(flags),
+            under_way: Cell::default(),
+            errno: Cell::default(),
+            age: Cell::default(),
+            unread: Cell::new(Unread::NONE),
+            out: Cell::default(),
+            sending: Cell::default(),
+            reader: Cell::default(),
+            writer: Cell::default(),
+        }
+    }
+
     pub(super) fn is(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
     }
@@ -235,7 +251,7 @@ impl Socket {
     }
 
     /// Copies what fits, and gives pieces back that are read.
-    fn read(&self, ring: &Ring, to: &mut [u8]) -> usize {
+    pub(super) fn read(&self, ring: &Ring, to: &mut [u8]) -> usize {
         let (mut u, mut sys, mut filled) = (self.unread.get(), ring.sys.borrow_mut(), 0);
         while u.first != NONE && filled < to.len() {
             let (rest, next) = sys.piece(u.first, u.at);
@@ -351,19 +367,7 @@ impl Ringed {
         here(|here| {
             let mut all = here.and_then(|l| l.ring.as_ref())?.sockets.borrow_mut();
             let entry = all.vacant_entry();
-            let socket = Rc::new(Socket {
-                token: Cell::new(u32::try_from(entry.key()).ok()?),
-                fd: Cell::new(fd),
-                flags: Cell::new(flags),
-                under_way: Cell::default(),
-                errno: Cell::default(),
-                age: Cell::default(),
-                unread: Cell::new(Unread::NONE),
-                out: Cell::default(),
-                sending: Cell::default(),
-                reader: Cell::default(),
-                writer: Cell::default(),
-            });
+            let socket = Rc::new(Socket::new(u32::try_from(entry.key()).ok()?, fd, flags));
             entry.insert(Rc::clone(&socket));
             Some(Self(socket))
         })
@@ -583,7 +587,11 @@ impl Ringed {
             if fits {
                 from.for_each(|bytes| out.push(bytes));
                 s.set(flag::OUT);
-                if more { s.set(flag::MORE) } else { s.clear(flag::MORE) }
+                if more {
+                    s.set(flag::MORE)
+                } else {
+                    s.clear(flag::MORE)
+                }
                 ring.queue(s);
             }
             s.out.set(Some(out));
@@ -682,6 +690,18 @@ impl Ringed {
     /// `f`'s; `NotConnected` once it is given up.
     pub fn with_socket<R>(&self, f: impl FnOnce(&SockRef<'_>) -> Result<R>) -> Result<R> {
         self.0.with_fd(f)
+    }
+}
+
+#[cfg(test)]
+impl Ringed {
+    pub(super) fn is(&self, flag: u32) -> bool {
+        self.0.is(flag)
+    }
+
+    /// Pieces that were received and not read.
+    pub(super) fn unread(&self) -> u16 {
+        self.0.unread.get().count
     }
 }
 

@@ -228,7 +228,9 @@ impl Uring {
         match unsafe { self.ring.submitter().enter(queued, least, flags, Some(&args)) } {
             Ok(_) => Ok(()),
             // Its time is over, a signal came, or results are to be taken first.
-            Err(e) if [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&e.raw_os_error()) => Ok(()),
+            Err(e) if [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&e.raw_os_error()) => {
+                Ok(())
+            }
             Err(e) => Err(e),
         }
     }
@@ -248,4 +250,3 @@ impl Uring {
         }));
     }
 }
-
