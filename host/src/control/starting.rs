@@ -112,5 +112,7 @@ pub(super) fn start_workers(settings: &Settings) -> std::io::Result<Vec<WorkerHa
     let cpus = platform::cpus();
     let pin = settings.cpu_affinity && cpus.len() >= settings.worker_threads;
     let wait = if settings.io_uring { rt::Wait::Ring } else { rt::Wait::Readiness };
-    (0..settings.worker_threads).map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]), wait)).collect()
+    (0..settings.worker_threads)
+        .map(|n| WorkerHandle::start(n as u32, pin.then(|| cpus[n % cpus.len()]), wait))
+        .collect()
 }

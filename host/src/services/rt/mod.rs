@@ -259,7 +259,8 @@ pub fn run<F: Future<Output = ()> + 'static>(
     let made = mio::Poll::new().and_then(|poll| {
         let mut this = Loop::new(poll.registry().try_clone()?);
         if wait == Wait::Ring {
-            this.ring = ring::Ring::new(&poll).inspect_err(|e| tracing::info!("no io_uring: {e}; epoll does its work")).ok();
+            this.ring =
+                ring::Ring::new(&poll).inspect_err(|e| tracing::info!("no io_uring: {e}; epoll does its work")).ok();
         }
         let waker = mio::Waker::new(poll.registry(), slots::WAKE)?;
         // Set once, here.

@@ -58,6 +58,9 @@ impl Ringed {
     pub fn poll_ready(&self, _: &Context<'_>, _: u8) -> Poll<()> {
         match self.0 {}
     }
+    pub fn rest(&self) {
+        match self.0 {}
+    }
     pub fn watch(&self, _: &Context<'_>) {
         match self.0 {}
     }

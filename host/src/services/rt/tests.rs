@@ -8,7 +8,7 @@ use std::{
 /// Runs `f` on a loop of a thread's own, to its end.
 fn on_a_loop<F: Future<Output = ()> + 'static>(f: impl FnOnce() -> F) {
     crate::process::start().unwrap();
-    run(|r| r.unwrap(), f, || {}, |_| {});
+    run(Wait::Readiness, |r| r.unwrap(), f, || {}, |_| {});
 }
 
 /// Tells when it is dropped.

@@ -245,6 +245,15 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         }
     }
 
+    fn unbind(&mut self) {
+        match &self.carrier {
+            Carrier::Readiness(s) => s.forget_waiters(),
+            // Readiness is told to whoever is registered; a ring is asked.
+            Carrier::Ring(r) => r.rest(),
+            Carrier::None => {}
+        }
+    }
+
     fn info(&self) -> StreamInfo<'_> {
         StreamInfo {
             peer: self.peer,

@@ -19,16 +19,18 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
-use sys::{Done, Uring};
+use sys::{Done, End, Uring};
 
-/// Of what is sent by copies: so many are kept for the next ones, at most.
-const KEPT: usize = 64;
+/// Of what is sent by copies: so many are kept for the next ones, at most, and half of them from second to second.
+const KEPT: usize = 256;
 /// A socket that was let go of with bytes to be sent is closed after so long all the same.
 const LINGER_SECONDS: u8 = 30;
-/// How long the end of a thread waits for the kernel, at most.
-const END: (u32, Duration) = (100, Duration::from_millis(10));
+/// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.
+const LAST: Duration = Duration::from_millis(500);
+/// How often it tells the kernel what to give up.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What an operation's data says of it, beside whose it is.
 mod op {
@@ -59,6 +61,8 @@ pub(super) struct Ring {
     looked_at: Cell<bool>,
     /// When sockets that were let go of were last looked at.
     swept: Cell<u64>,
+    /// The loop is over: nobody waits any more but the kernel.
+    ending: Cell<bool>,
 }
 
 impl Ring {
@@ -76,6 +80,7 @@ impl Ring {
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
             swept: Cell::new(0),
+            ending: Cell::new(false),
         })
     }
 
@@ -84,17 +89,22 @@ impl Ring {
     /// # Errors
     /// What only a mistake of the program's can cause.
     pub(super) fn wait(&self, wait: Option<Duration>) -> Result<()> {
+        self.send_all();
+        let mut sys = self.sys.borrow_mut();
+        if !self.looked_at.replace(true) {
+            sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
+        }
+        sys.enter(wait)
+    }
+
+    /// Queues what was accepted.
+    fn send_all(&self) {
         let mut unsent = self.unsent.take();
         for socket in unsent.drain(..) {
             socket.clear(flag::QUEUED);
             self.send(&socket);
         }
         self.unsent.replace(unsent);
-        let mut sys = self.sys.borrow_mut();
-        if !self.looked_at.replace(true) {
-            sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
-        }
-        sys.enter(wait)
     }
 
     /// Notes what is done, and wakes who waits for it. True: there is something where all others are waited for.
@@ -132,16 +142,24 @@ impl Ring {
             op::RECV => self.received(socket, d, others),
             op::SEND => self.sent(socket, d.result, others),
             op::WRITABLE => {
-                socket.clear(flag::ASKED);
-                socket.set(flag::WRITABLE);
+                if !d.more {
+                    socket.clear(flag::ASKED);
+                }
                 socket.polled(d.result);
-                slots::wake(&socket.writer, others);
+                if d.result < 0 || d.result as i16 & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP) != 0 {
+                    socket.set(flag::WRITABLE);
+                    self.go_on(socket);
+                    slots::wake(&socket.writer, others);
+                } else if !d.more && !socket.is(flag::LEFT) {
+                    // It is the other side's end that was told, as it is by every poll now; there is no room yet.
+                    self.ask_writable(socket);
+                }
             }
             _ => {
                 if !d.more {
                     socket.clear(flag::WATCHED);
                 }
-                if !socket.is(flag::ENDED) {
+                if !socket.is(flag::ENDED | flag::ARMED) {
                     socket.set(flag::READABLE);
                 }
                 socket.polled(d.result);
@@ -167,7 +185,13 @@ impl Ring {
             if given {
                 self.sys.borrow_mut().give(d.piece);
             }
+            if d.more {
+                // Its end was asked for, and not found.
+                self.cancel(socket);
+            }
             match -d.result {
+                // Nobody is there any more to read it, which is no failure: what was accepted is still to be sent.
+                n if n < 0 => {}
                 0 => socket.set(flag::ENDED),
                 // From now on by calls.
                 libc::ECANCELED => socket.set(flag::READABLE),
@@ -183,12 +207,11 @@ impl Ring {
     fn sent(&self, socket: &Rc<Socket>, result: i32, others: &mut Vec<Waker>) {
         let Some(mut out) = socket.sending.take() else { return };
         socket.clear(flag::SENDING);
+        if result == -libc::EAGAIN || (result >= 0 && out.took(result as usize)) {
+            return self.stall(socket, out);
+        }
         if result < 0 {
             socket.fail(-result);
-        } else if out.took(result as usize) {
-            // Stopped in the middle, which a signal can do.
-            self.send_this(socket, out);
-            return;
         }
         self.keep(out);
         if socket.is(flag::FAILED) {
@@ -203,6 +226,27 @@ impl Ring {
         slots::wake(&socket.writer, others);
     }
 
+    /// The socket does not take these bytes, now.
+    fn stall(&self, socket: &Rc<Socket>, out: Box<Out>) {
+        if socket.is(flag::LEFT) || self.ending.get() {
+            return self.send_this(socket, out);
+        }
+        socket.sending.set(Some(out));
+        socket.set(flag::SENDING | flag::STALLED);
+        socket.clear(flag::WRITABLE);
+        self.ask_writable(socket);
+    }
+
+    /// It may take them now.
+    fn go_on(&self, socket: &Rc<Socket>) {
+        if socket.is(flag::STALLED)
+            && let Some(out) = socket.sending.take()
+        {
+            socket.clear(flag::STALLED | flag::SENDING);
+            self.send_this(socket, out);
+        }
+    }
+
     /// Sends what was accepted since, unless something is under way.
     fn send(&self, socket: &Rc<Socket>) {
         if !socket.is(flag::SENDING)
@@ -214,18 +258,24 @@ impl Ring {
     }
 
     fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        let close = socket.is(flag::LEFT);
+        // What was accepted behind it is to go, too, before the end.
+        let end = match socket.is(flag::LEFT) {
+            false if self.ending.get() => End::Left,
+            false => End::Open,
+            true if socket.is(flag::OUT) => End::Left,
+            true => End::Close,
+        };
         // The end travels with the last bytes.
-        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || close);
+        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || end == End::Close);
         if fd < 0 {
             return self.keep(out);
         }
         // SAFETY: the bytes are boxed, and the box stays in `sending`, of a socket that stays in `sockets`, until the result.
-        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, close, data(socket.token.get(), op::SEND)) };
+        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, end, data(socket.token.get(), op::SEND)) };
         socket.sending.set(Some(out));
         socket.set(flag::SENDING);
         socket.under_way.set(socket.under_way.get() + 1);
-        if close {
+        if end == End::Close {
             socket.fd.set(-1);
         }
     }
@@ -238,20 +288,49 @@ impl Ring {
         }
     }
 
+    /// Has it told what comes.
+    fn ask_read(&self, socket: &Socket) {
+        if socket.is(flag::FAILED) {
+            // All is known.
+        } else if socket.is(flag::BY_CALLS | flag::ENDED) {
+            self.ask_readable(socket);
+        } else {
+            self.arm(socket);
+        }
+    }
+
     /// Has it told when the socket takes bytes.
     fn ask_writable(&self, socket: &Socket) {
         if !socket.is(flag::ASKED) {
             socket.set(flag::ASKED);
-            self.begin(socket, op::WRITABLE, |sys, fd, data| sys.poll(fd, libc::POLLOUT, false, data));
+            // As below.
+            let each = socket.is(flag::HALF | flag::ENDED);
+            self.begin(socket, op::WRITABLE, |sys, fd, data| sys.poll(fd, libc::POLLOUT, each, data));
         }
     }
 
     /// Has it told when there is something to be read; where that is known, when the other side ends; where that is known,
     /// too, when it is gone.
     fn ask_readable(&self, socket: &Socket) {
-        if !socket.is(flag::WATCHED | flag::ARMED) {
+        let for_bytes = !socket.is(flag::READABLE | flag::ENDED);
+        if socket.is(flag::ARMED) {
+            return;
+        }
+        if socket.is(flag::WATCHED) {
+            // There were bytes when it was asked, so that it tells of the end alone; now they are read. Its last result wakes the
+            // reader, which asks anew.
+            if for_bytes && !socket.is(flag::FOR_BYTES) {
+                socket.set(flag::FOR_BYTES);
+                self.sys.borrow_mut().cancel(data(socket.token.get(), op::READABLE), op::OTHER);
+            }
+        } else {
             socket.set(flag::WATCHED);
-            let events = if socket.is(flag::READABLE) { libc::POLLRDHUP } else { libc::POLLIN | libc::POLLRDHUP };
+            if for_bytes {
+                socket.set(flag::FOR_BYTES)
+            } else {
+                socket.clear(flag::FOR_BYTES)
+            }
+            let events = if for_bytes { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLRDHUP };
             // What has ended says so to every poll at once: only what is new may be told then.
             let (events, each) = if socket.is(flag::ENDED) { (0, true) } else { (events, false) };
             self.begin(socket, op::READABLE, |sys, fd, data| sys.poll(fd, events, each, data));
@@ -265,13 +344,13 @@ impl Ring {
 
     /// It is read by calls, once what came before was read.
     fn read_by_calls(&self, socket: &Socket) {
-        if !socket.is(flag::BY_CALLS) {
-            socket.set(flag::BY_CALLS);
-            if socket.is(flag::ARMED) {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::RECV), op::OTHER);
-            } else {
-                socket.set(flag::READABLE);
-            }
+        let already = socket.is(flag::BY_CALLS);
+        socket.set(flag::BY_CALLS);
+        if socket.is(flag::ARMED) {
+            // Again, too: one that the kernel is just about to try once more is not found.
+            self.sys.borrow_mut().cancel(data(socket.token.get(), op::RECV), op::OTHER);
+        } else if !already {
+            socket.set(flag::READABLE);
         }
     }
 
@@ -305,13 +384,24 @@ impl Ring {
         drop((socket.reader.take(), socket.writer.take()));
         socket.forget_unread(self);
         self.cancel(socket);
+        if socket.is(flag::LENT) && socket.is(flag::WATCHED) {
+            // Who owns the descriptor closes it now; until the kernel has done with the poll, a listener would go on listening.
+            let _ = self.sys.borrow_mut().enter(Some(Duration::ZERO));
+        }
         if socket.is(flag::RESET) {
-            let _ = socket.send_now(self, false);
+            // What is under way was accepted before; it would come behind.
+            if !socket.is(flag::SENDING) {
+                let _ = socket.send_now(self, false);
+            }
             self.forget_out(socket);
-            if socket.is(flag::SENDING) {
+            if socket.is(flag::STALLED) {
+                socket.clear(flag::STALLED | flag::SENDING);
+                socket.sending.take().into_iter().for_each(|out| self.keep(out));
+            } else if socket.is(flag::SENDING) {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
             }
         }
+        self.go_on(socket);
         self.send(socket);
         self.close_if_done(socket);
     }
@@ -340,7 +430,12 @@ impl Ring {
             return;
         }
         for (_, socket) in self.sockets.borrow().iter() {
-            if socket.is(flag::LEFT) && socket.grow_old() == LINGER_SECONDS {
+            if !socket.is(flag::LEFT) {
+                continue;
+            }
+            // Once more: what is just being tried is not found.
+            self.cancel(socket);
+            if socket.grow_old() >= LINGER_SECONDS {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
             }
         }
@@ -349,29 +444,40 @@ impl Ring {
     /// The thread's loop has ended: what was accepted is sent, and nothing is under way any more. False: the kernel did not
     /// say so in time.
     fn wind_up(&self) -> bool {
-        for round in 0..END.0 {
+        self.ending.set(true);
+        let (began, mut told) = (Instant::now(), None);
+        loop {
             let all: Vec<_> = self.sockets.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
-            if all.is_empty() {
-                return true;
+            let waited = began.elapsed();
+            if all.is_empty() || waited > LAST * 2 {
+                return all.is_empty();
+            }
+            let tell = told.is_none_or(|at| waited > at + AGAIN);
+            if tell {
+                told = Some(waited);
             }
             for socket in &all {
-                // Streams that outlive their thread's loop are told an error by their next call.
-                self.cancel(socket);
-                if round > END.0 / 2 {
+                self.go_on(socket);
+                if tell {
+                    self.cancel(socket);
+                }
+                if tell && waited > LAST {
                     self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
                 }
-                if !socket.is(flag::LEFT) && socket.under_way.get() == 0 {
+                // Streams that outlive their thread's loop are told an error by their next call, and close it.
+                if !socket.is(flag::LEFT | flag::OUT | flag::SENDING) && socket.under_way.get() == 0 {
                     socket.forget_unread(self);
                     self.forget(socket);
                 }
             }
             drop(all);
-            if self.wait(Some(END.1)).is_err() {
+            self.send_all();
+            // Without a look at what waits elsewhere: nobody takes that any more, and it would end each wait.
+            if self.sys.borrow_mut().enter(Some(AGAIN / 5)).is_err() {
                 return false;
             }
             self.dispatch();
         }
-        self.sockets.borrow().is_empty()
     }
 
     fn queue(&self, socket: &Rc<Socket>) {
@@ -394,3 +500,6 @@ impl Drop for Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ const SHORT_IN_A_ROW: u8 = 4;
 /// A worker waits no longer for the kernel to end what is under way.
 const TAKEN_IN_MS: u32 = 10;
 /// So many pieces that nobody reads are a stream that is not to be received from: others need them.
-const UNREAD: u8 = 8;
+const UNREAD: u16 = 8;
 
 /// What is so of a socket.
 pub(super) mod flag {
@@ -67,6 +67,12 @@ pub(super) mod flag {
     pub(crate) const HUNG: u32 = 1 << 16;
     /// The descriptor is closed by somebody else.
     pub(crate) const LENT: u32 = 1 << 17;
+    /// Of what was asked by `WATCHED`: bytes, too, and not the end alone.
+    pub(crate) const FOR_BYTES: u32 = 1 << 18;
+    /// What is being sent waits for room; no operation is under way with it.
+    pub(crate) const STALLED: u32 = 1 << 19;
+    /// The other side has ended, so that every poll says something at once.
+    pub(crate) const HALF: u32 = 1 << 20;
 }
 
 /// Bytes that were accepted.
@@ -109,10 +115,9 @@ impl Out {
 #[derive(Clone, Copy)]
 struct Unread {
     first: u16,
-    last: u16,
     /// Bytes of the first that were read.
     at: u16,
-    count: u8,
+    count: u16,
     /// Full ones in a row; short reads in a row, while it is read by calls.
     in_a_row: u8,
 }
@@ -136,10 +141,26 @@ pub(super) struct Socket {
 }
 
 impl Unread {
-    const NONE: Self = Self { first: NONE, last: NONE, at: 0, count: 0, in_a_row: 0 };
+    const NONE: Self = Self { first: NONE, at: 0, count: 0, in_a_row: 0 };
 }
 
 impl Socket {
+    pub(super) fn new(token: u32, fd: RawFd, flags: u32) -> Self {
+        Self {
+            token: Cell::new(token),
+            fd: Cell::new(fd),
+            flags: Cell::new(flags),
+            under_way: Cell::default(),
+            errno: Cell::default(),
+            age: Cell::default(),
+            unread: Cell::new(Unread::NONE),
+            out: Cell::default(),
+            sending: Cell::default(),
+            reader: Cell::default(),
+            writer: Cell::default(),
+        }
+    }
+
     pub(super) fn is(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
     }
@@ -153,7 +174,8 @@ impl Socket {
     }
 
     pub(super) fn fail(&self, errno: i32) {
-        self.set(flag::FAILED);
+        // Bytes that came before may be there; a call tells.
+        self.set(flag::FAILED | flag::READABLE);
         self.errno.set(errno as u8);
     }
 
@@ -176,10 +198,14 @@ impl Socket {
             // The system tells which.
             self.fail(0);
         }
+        if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
+            self.set(flag::HALF);
+        }
         // A poll tells of the end, asked or not. While bytes are received as they come, it comes behind them.
         if self.is(flag::BY_CALLS | flag::ENDED) {
-            if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
-                self.set(flag::ENDED);
+            if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 && !self.is(flag::ENDED) {
+                // Whoever asked, bytes may be there before the end: a call tells.
+                self.set(flag::ENDED | flag::READABLE);
             }
             if events & libc::POLLHUP != 0 {
                 self.set(flag::HUNG);
@@ -208,14 +234,10 @@ impl Socket {
     /// A piece came. True: it is time to read by calls.
     pub(super) fn append(&self, ring: &Ring, piece: u16, len: u16) -> bool {
         let mut u = self.unread.get();
-        ring.sys.borrow_mut().link(u.last, piece, len);
-        if u.first == NONE {
-            u.first = piece;
-        }
-        u.last = piece;
-        u.count = u.count.saturating_add(1);
+        u.first = ring.sys.borrow_mut().link(u.first, piece, len);
+        u.count += 1;
         u.in_a_row = if usize::from(len) == PIECE { u.in_a_row + 1 } else { 0 };
-        let much = u.in_a_row >= FULL_IN_A_ROW || u.count >= UNREAD;
+        let much = u.in_a_row >= FULL_IN_A_ROW || (u.count >= UNREAD && u.count.is_multiple_of(UNREAD));
         if much {
             u.in_a_row = 0;
         }
@@ -224,10 +246,10 @@ impl Socket {
     }
 
     /// Copies what fits, and gives pieces back that are read.
-    fn read(&self, ring: &Ring, to: &mut [u8]) -> usize {
+    pub(super) fn read(&self, ring: &Ring, to: &mut [u8]) -> usize {
         let (mut u, mut sys, mut filled) = (self.unread.get(), ring.sys.borrow_mut(), 0);
         while u.first != NONE && filled < to.len() {
-            let (rest, next) = sys.piece(u.first, u.at);
+            let rest = sys.piece(u.first, u.at);
             let n = rest.len().min(to.len() - filled);
             to[filled..filled + n].copy_from_slice(&rest[..n]);
             filled += n;
@@ -235,11 +257,7 @@ impl Socket {
                 u.at += n as u16;
                 break;
             }
-            sys.give(u.first);
-            (u.first, u.at, u.count) = (next, 0, u.count - 1);
-        }
-        if u.first == NONE {
-            u.last = NONE;
+            (u.first, u.at, u.count) = (sys.unlink(u.first), 0, u.count - 1);
         }
         self.unread.set(u);
         filled
@@ -289,9 +307,7 @@ impl Socket {
     pub(super) fn forget_unread(&self, ring: &Ring) {
         let (mut u, mut sys) = (self.unread.get(), ring.sys.borrow_mut());
         while u.first != NONE {
-            let (_, next) = sys.piece(u.first, 0);
-            sys.give(u.first);
-            u.first = next;
+            u.first = sys.unlink(u.first);
         }
         self.unread.set(Unread::NONE);
     }
@@ -340,19 +356,7 @@ impl Ringed {
         here(|here| {
             let mut all = here.and_then(|l| l.ring.as_ref())?.sockets.borrow_mut();
             let entry = all.vacant_entry();
-            let socket = Rc::new(Socket {
-                token: Cell::new(u32::try_from(entry.key()).ok()?),
-                fd: Cell::new(fd),
-                flags: Cell::new(flags),
-                under_way: Cell::default(),
-                errno: Cell::default(),
-                age: Cell::default(),
-                unread: Cell::new(Unread::NONE),
-                out: Cell::default(),
-                sending: Cell::default(),
-                reader: Cell::default(),
-                writer: Cell::default(),
-            });
+            let socket = Rc::new(Socket::new(u32::try_from(entry.key()).ok()?, fd, flags));
             entry.insert(Rc::clone(&socket));
             Some(Self(socket))
         })
@@ -388,6 +392,8 @@ impl Ringed {
             ring.read_by_calls(s);
             Ok(())
         });
+        // Little that is read between two such calls does not lead back.
+        s.unread.set(Unread { in_a_row: 0, ..s.unread.get() });
         let free = s.unread.get().first == NONE && !s.is(flag::ARMED | flag::OUT | flag::SENDING) && s.fd.get() >= 0;
         // SAFETY: open while this is.
         free.then(|| unsafe { BorrowedFd::borrow_raw(s.fd.get()) })
@@ -410,24 +416,37 @@ impl Ringed {
     /// Itself, where the kernel does not end what is under way in time.
     pub fn take_now(self) -> std::result::Result<(OwnedFd, Vec<u8>, Vec<u8>), Self> {
         let s = &self.0;
+        let mut held = None;
         let ended = with(s, |ring| {
             ring.read_by_calls(s);
-            ring.cancel(s);
             for _ in 0..TAKEN_IN_MS {
+                if s.is(flag::STALLED) {
+                    // Held here, it is not tried again.
+                    s.clear(flag::STALLED);
+                    held = s.sending.take();
+                }
                 if s.under_way.get() == 0 {
                     break;
                 }
+                ring.cancel(s);
                 ring.wait(Some(std::time::Duration::from_millis(1)))?;
                 ring.dispatch();
+            }
+            if s.under_way.get() > 0 {
+                // It stays what it was, with what was received and what waits for room.
+                if let Some(out) = held.take() {
+                    ring.stall(s, out);
+                }
+                return Err(ErrorKind::WouldBlock.into());
             }
             let mut received = vec![0; usize::from(s.unread.get().count) * PIECE];
             let n = s.read(ring, &mut received);
             received.truncate(n);
             Ok(received)
         });
-        let (Ok(received), 0) = (ended, s.under_way.get()) else { return Err(self) };
-        s.clear(flag::OUT);
-        let behind = s.out.take().map(|out| out.bytes().to_vec()).unwrap_or_default();
+        let Ok(received) = ended else { return Err(self) };
+        s.clear(flag::OUT | flag::SENDING);
+        let behind = [held, s.out.take()].into_iter().flatten().flat_map(|out| out.bytes().to_vec()).collect();
         self.take().map(|fd| (fd, received, behind)).ok_or(self)
     }
 
@@ -451,18 +470,27 @@ impl Ringed {
         let _ = self.ask(cx, READ);
     }
 
+    /// Nobody waits any more; `seen` is to tell all the same when the other side speaks or ends.
+    pub fn rest(&self) {
+        drop((self.0.reader.take(), self.0.writer.take()));
+        let _ = with(&self.0, |ring| {
+            ring.ask_read(&self.0);
+            Ok(())
+        });
+    }
+
     /// Has it told, and waits.
     fn ask(&self, cx: &Context<'_>, bit: u8) -> Poll<()> {
         let s = &self.0;
         let asked = with(s, |ring| {
             if s.is(flag::FAILED) {
                 // All is known.
+            } else if bit == WRITE && s.is(flag::SENDING) && s.is(flag::OUT) {
+                // What is under way tells when there is a place for more.
             } else if bit == WRITE {
                 ring.ask_writable(s);
-            } else if s.is(flag::BY_CALLS | flag::ENDED) {
-                ring.ask_readable(s);
             } else {
-                ring.arm(s);
+                ring.ask_read(s);
             }
             Ok(())
         });
@@ -489,6 +517,8 @@ impl Ringed {
             match platform::recv(s.fd.get().into(), to) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::READABLE),
+                // Whoever was told of the failure took it with him, and left an end.
+                Ok(0) if s.is(flag::FAILED) && !to.is_empty() => s.clear(flag::READABLE),
                 r => {
                     if let Ok(n) = &r {
                         s.read_by_call(*n, to.len());
@@ -500,7 +530,8 @@ impl Ringed {
         if s.is(flag::FAILED) {
             return Poll::Ready(Err(self.failure()));
         }
-        if s.is(flag::ENDED) {
+        // A receive that is not over yet may still give what came before it.
+        if s.is(flag::ENDED) && !s.is(flag::ARMED) {
             return Poll::Ready(Ok(0));
         }
         self.ask(cx, READ).map(|()| Err(no_loop()))
@@ -545,7 +576,11 @@ impl Ringed {
             if fits {
                 from.for_each(|bytes| out.push(bytes));
                 s.set(flag::OUT);
-                if more { s.set(flag::MORE) } else { s.clear(flag::MORE) }
+                if more {
+                    s.set(flag::MORE)
+                } else {
+                    s.clear(flag::MORE)
+                }
                 ring.queue(s);
             }
             s.out.set(Some(out));
@@ -612,6 +647,9 @@ impl Ringed {
 
     /// Ready: all that was accepted is with the system.
     pub fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<()>> {
+        if !self.0.is(flag::FAILED | flag::SENDING | flag::OUT) {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_call(cx, false, |_| Ok(0)).map_ok(drop)
     }
 
@@ -641,6 +679,18 @@ impl Ringed {
     /// `f`'s; `NotConnected` once it is given up.
     pub fn with_socket<R>(&self, f: impl FnOnce(&SockRef<'_>) -> Result<R>) -> Result<R> {
         self.0.with_fd(f)
+    }
+}
+
+#[cfg(test)]
+impl Ringed {
+    pub(super) fn is(&self, flag: u32) -> bool {
+        self.0.is(flag)
+    }
+
+    /// Pieces that were received and not read.
+    pub(super) fn unread(&self) -> u16 {
+        self.0.unread.get().count
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) const PIECE: usize = 8 << 10;
 pub(super) const PIECES: u16 = 512;
 /// Operations that are told at once, and results that fit before the kernel has to keep some.
 const ENTRIES: u32 = 1024;
-const RESULTS: u32 = 8192;
+const RESULTS: u32 = 4096;
+/// Threads that the kernel may make for one ring.
+const THREADS: u32 = 16;
 /// The kernel's number of the pieces' group.
 const GROUP: u16 = 0;
 /// What the kernel wants its memory aligned to.
@@ -37,6 +39,27 @@ pub(super) struct Done {
     pub(super) more: bool,
     /// The piece that was received into; [`NONE`].
     pub(super) piece: u16,
+}
+
+/// A received piece among those of its socket.
+#[derive(Clone, Copy, Default)]
+struct Link {
+    len: u16,
+    /// The one behind it.
+    next: u16,
+    /// Of the first one: the last.
+    last: u16,
+}
+
+/// What follows the bytes that are sent.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// Others may: what the socket does not take at once is asked for again when it has room.
+    Open,
+    /// Nobody is there any more to wait for that room: the kernel does.
+    Left,
+    /// The same, and the descriptor is closed then, whatever became of the bytes.
+    Close,
 }
 
 /// Page-aligned, zeroed memory. The kernel writes to it, so that it is not a box.
@@ -72,8 +95,8 @@ pub(super) struct Uring {
     /// The pieces that the kernel may fill, as it wants them listed.
     offered: Memory,
     tail: u16,
-    /// Of each received piece: its length, and the one that came after it for the same socket.
-    chain: Box<[(u16, u16)]>,
+    /// Of each received piece: where it is among those of its socket.
+    chain: Box<[Link]>,
 }
 
 impl Uring {
@@ -89,36 +112,50 @@ impl Uring {
         }
         let pieces = Memory::new(PIECE * usize::from(PIECES));
         let offered = Memory::new(size_of::<types::BufRingEntry>() * usize::from(PIECES));
-        let mut this = Self { ring, pieces, offered, tail: 0, chain: vec![(0, NONE); PIECES.into()].into() };
+        let mut this = Self { ring, pieces, offered, tail: 0, chain: vec![Link::default(); PIECES.into()].into() };
         // SAFETY: zeroed, aligned memory of the size that is said, which is given up after the ring.
         unsafe {
             this.ring.submitter().register_buf_ring_with_flags(this.offered.at.as_ptr() as u64, PIECES, GROUP, 0)
         }?;
         (0..PIECES).for_each(|piece| this.give(piece));
+        // Threads for sends that were let go of (see `send`): few, as such a send is given up in time. Without it goes as well.
+        let _ = this.ring.submitter().register_iowq_max_workers(&mut [0, THREADS]);
         // Spares the kernel a look-up at each call; without it goes as well.
         let _ = this.ring.submitter().register_ring_fd();
         Ok(this)
     }
 
-    /// A piece was received into, behind `last`.
-    pub(super) fn link(&mut self, last: u16, piece: u16, len: u16) {
-        self.chain[usize::from(piece)] = (len, NONE);
-        if last != NONE {
-            self.chain[usize::from(last)].1 = piece;
+    /// A piece was received into, behind those that begin with `first`, if there are any. The first of them then.
+    pub(super) fn link(&mut self, first: u16, piece: u16, len: u16) -> u16 {
+        self.chain[usize::from(piece)] = Link { len, next: NONE, last: piece };
+        if first == NONE {
+            return piece;
         }
+        let last = std::mem::replace(&mut self.chain[usize::from(first)].last, piece);
+        self.chain[usize::from(last)].next = piece;
+        first
     }
 
-    /// Bytes of a piece that was received into and not given back, without the first `at`, and the piece behind it.
-    pub(super) fn piece(&self, piece: u16, at: u16) -> (&[u8], u16) {
-        let (len, next) = self.chain[usize::from(piece)];
+    /// The first of some pieces goes. The first of what is left, or [`NONE`].
+    pub(super) fn unlink(&mut self, first: u16) -> u16 {
+        let Link { next, last, .. } = self.chain[usize::from(first)];
+        if next != NONE {
+            self.chain[usize::from(next)].last = last;
+        }
+        self.give(first);
+        next
+    }
+
+    /// Bytes of a piece that was received into and not given back, without the first `at`.
+    pub(super) fn piece(&self, piece: u16, at: u16) -> &[u8] {
+        let len = self.chain[usize::from(piece)].len;
         assert!(at <= len && usize::from(len) <= PIECE, "no such bytes");
         // SAFETY: within the memory, as `piece` is a place in `chain`. The kernel writes to it only between `give` and the
         // result, which came.
-        let bytes = unsafe {
+        unsafe {
             let start = self.pieces.at.as_ptr().add(usize::from(piece) * PIECE + usize::from(at));
             slice::from_raw_parts(start, usize::from(len - at))
-        };
-        (bytes, next)
+        }
     }
 
     /// The kernel may receive into this piece again.
@@ -158,15 +195,18 @@ impl Uring {
         self.push(&opcode::RecvMulti::new(types::Fd(fd), GROUP).build().user_data(data));
     }
 
-    /// Sends all of `bytes`. With `close` the descriptor is closed after it, whatever becomes of it.
+    /// Sends `bytes`: as many as the socket takes now (`EAGAIN`: none), or all of them where nobody is there to ask again.
     ///
     /// # Safety
     /// The bytes stay where they are until the result has come.
-    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, close: bool, data: u64) {
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | if more { libc::MSG_MORE } else { 0 };
+    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, end: End, data: u64) {
+        // Where the other side has ended, each poll says so at once: the kernel would look for room in vain 128 times, and then
+        // make a thread that waits. So that is left to it only when nobody else is there to wait.
+        let how = if end == End::Open { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
+        let flags = libc::MSG_NOSIGNAL | how | if more { libc::MSG_MORE } else { 0 };
         let send = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), bytes.len() as u32).flags(flags).build();
         let send = send.user_data(data);
-        if close {
+        if end == End::Close {
             // Told in one go, or the second would not wait for the first.
             self.room(2);
             self.push(&send.flags(squeue::Flags::IO_HARDLINK));
@@ -212,7 +252,9 @@ impl Uring {
         match unsafe { self.ring.submitter().enter(queued, least, flags, Some(&args)) } {
             Ok(_) => Ok(()),
             // Its time is over, a signal came, or results are to be taken first.
-            Err(e) if [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&e.raw_os_error()) => Ok(()),
+            Err(e) if [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&e.raw_os_error()) => {
+                Ok(())
+            }
             Err(e) => Err(e),
         }
     }
@@ -232,4 +274,3 @@ impl Uring {
         }));
     }
 }
-
