@@ -203,10 +203,20 @@ fn descriptors_are_closed_whatever_was_under_way() {
         }
         turn().await;
         // Peers see an end of each: nothing of the kernel's holds a socket either.
-        for far in fars {
-            let mut piece = [0; 1000];
-            while matches!((&far).read(&mut piece), Ok(n) if n > 0) {}
-        }
+        let ends = far(|| {
+            for far in fars {
+                let mut piece = [0; 1000];
+                let end = loop {
+                    match (&far).read(&mut piece) {
+                        Ok(0) => break None,
+                        Ok(_) => {}
+                        Err(e) => break Some(e.kind()),
+                    }
+                };
+                assert!(matches!(end, None | Some(std::io::ErrorKind::ConnectionReset)), "{end:?}");
+            }
+        });
+        over(ends).await;
         // Other tests of this process open and close some meanwhile.
         let mut looks = 0;
         while count() > before && looks < 1000 {

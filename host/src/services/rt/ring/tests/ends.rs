@@ -67,14 +67,17 @@ fn a_reset_is_one_whatever_waits_to_be_sent() {
             s.set_reset();
             drop(s);
             turn().await;
-            let (mut all, mut piece) = (Vec::new(), [0; 4096]);
-            let error = loop {
-                match (&far).read(&mut piece) {
-                    Ok(0) => panic!("an end in order"),
-                    Ok(n) => all.extend_from_slice(&piece[..n]),
-                    Err(e) => break e,
+            let reader = super::far(move || {
+                let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+                loop {
+                    match (&far).read(&mut piece) {
+                        Ok(0) => panic!("an end in order"),
+                        Ok(n) => all.extend_from_slice(&piece[..n]),
+                        Err(e) => return (all, e),
+                    }
                 }
-            };
+            });
+            let (all, error) = over(reader).await;
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
             // A part, perhaps, but none of another place.
             assert!(all == pattern(0, all.len()) && all.len() <= accepted);
@@ -205,6 +208,9 @@ fn bytes_before_an_end_are_read_though_it_is_a_wait_for_room_that_tells_of_it() 
         for len in [5, 100_000] {
             let (far, mut s) = small_pair();
             by_calls(&mut s).await;
+            // A short read: nothing is there any more, and nothing is asked.
+            say(&far, b"abc");
+            assert_eq!(read(&mut s, &mut [0; 8]).await.unwrap(), 3);
             let accepted = fill(&mut s, 0, 64 << 10).await;
             assert!(within(QUIET, ready(&mut s, ready::WRITE)).await.is_none());
             let writer = super::far(move || {
