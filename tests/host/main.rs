@@ -11,6 +11,7 @@ mod directives_are_listed;
 mod exit_codes;
 mod first_line_names_what_runs;
 mod full_disk_under_a_log;
+mod io_uring;
 mod listening_sockets_from_systemd;
 mod listening_sockets_survive_a_crash;
 mod locals_are_counted;
