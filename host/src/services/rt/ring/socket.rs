@@ -296,7 +296,7 @@ impl Socket {
         };
         if left {
             self.out.set(Some(out));
-            return sent.and(Err(ErrorKind::WouldBlock.into()));
+            return sent.and_then(|_| Err(ErrorKind::WouldBlock.into()));
         }
         self.clear(flag::OUT);
         ring.keep(out);
