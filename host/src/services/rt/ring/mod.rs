@@ -2,15 +2,18 @@
 //! with the wait, so that a turn of the loop is one system call (doc/decisions/0023). That is for small messages: what is much
 //! is read and sent by calls, as it is without a ring, and the ring tells when a call is worth it.
 //!
-//! Knows no streams: `socket` is the face of one socket, `sys` the kernel's.
+//! Here is what is received and who is woken; `sending` and `ending` are what their names say. Knows no streams: `ringed` is the
+//! face of one socket, `socket` what is kept of it, `sys` the kernel's.
 
+mod ending;
+mod ringed;
+mod sending;
 mod socket;
 mod sys;
 
-pub use socket::Ringed;
+pub use ringed::Ringed;
 
-use super::slots::{self, GONE};
-use crate::services::timers;
+use super::slots;
 use slab::Slab;
 use socket::{Out, Socket, flag};
 use std::{
@@ -19,18 +22,9 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
     task::Waker,
-    time::{Duration, Instant},
+    time::Duration,
 };
-use sys::{Done, End, Uring};
-
-/// Of what is sent by copies: so many are kept for the next ones, at most, and half of them from second to second.
-const KEPT: usize = 256;
-/// A socket that was let go of with bytes to be sent is closed after so long all the same.
-const LINGER_SECONDS: u8 = 30;
-/// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.
-const LAST: Duration = Duration::from_millis(500);
-/// How often it tells the kernel what to give up.
-const AGAIN: Duration = Duration::from_millis(50);
+use sys::{Done, Uring};
 
 /// What an operation's data says of it, beside whose it is.
 mod op {
@@ -55,6 +49,8 @@ pub(super) struct Ring {
     /// They have something to be sent with the next wait.
     unsent: RefCell<Vec<Rc<Socket>>>,
     kept: RefCell<Vec<Box<Out>>>,
+    /// Of those, with those that are in use.
+    made: Cell<usize>,
     done: RefCell<Vec<Done>>,
     /// Where all other sockets are waited for, and whether the kernel looks at it.
     readiness: RawFd,
@@ -76,6 +72,7 @@ impl Ring {
             sockets: RefCell::default(),
             unsent: RefCell::default(),
             kept: RefCell::default(),
+            made: Cell::default(),
             done: RefCell::default(),
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
@@ -95,16 +92,6 @@ impl Ring {
             sys.poll(self.readiness, libc::POLLIN, false, data(0, op::READINESS));
         }
         sys.enter(wait)
-    }
-
-    /// Queues what was accepted.
-    fn send_all(&self) {
-        let mut unsent = self.unsent.take();
-        for socket in unsent.drain(..) {
-            socket.clear(flag::QUEUED);
-            self.send(&socket);
-        }
-        self.unsent.replace(unsent);
     }
 
     /// Notes what is done, and wakes who waits for it. True: there is something where all others are waited for.
@@ -204,82 +191,6 @@ impl Ring {
         slots::wake(&socket.reader, others);
     }
 
-    fn sent(&self, socket: &Rc<Socket>, result: i32, others: &mut Vec<Waker>) {
-        let Some(mut out) = socket.sending.take() else { return };
-        socket.clear(flag::SENDING);
-        if result == -libc::EAGAIN || (result >= 0 && out.took(result as usize)) {
-            return self.stall(socket, out);
-        }
-        if result < 0 {
-            socket.fail(-result);
-        }
-        self.keep(out);
-        if socket.is(flag::FAILED) {
-            self.forget_out(socket);
-            slots::wake(&socket.reader, others);
-        }
-        self.send(socket);
-        if !socket.is(flag::SENDING) && socket.is(flag::FIN) {
-            socket.clear(flag::FIN);
-            socket.shut();
-        }
-        slots::wake(&socket.writer, others);
-    }
-
-    /// The socket does not take these bytes, now.
-    fn stall(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        if socket.is(flag::LEFT) || self.ending.get() {
-            return self.send_this(socket, out);
-        }
-        socket.sending.set(Some(out));
-        socket.set(flag::SENDING | flag::STALLED);
-        socket.clear(flag::WRITABLE);
-        self.ask_writable(socket);
-    }
-
-    /// It may take them now.
-    fn go_on(&self, socket: &Rc<Socket>) {
-        if socket.is(flag::STALLED)
-            && let Some(out) = socket.sending.take()
-        {
-            socket.clear(flag::STALLED | flag::SENDING);
-            self.send_this(socket, out);
-        }
-    }
-
-    /// Sends what was accepted since, unless something is under way.
-    fn send(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::SENDING)
-            && let Some(out) = socket.out.take()
-        {
-            socket.clear(flag::OUT);
-            self.send_this(socket, out);
-        }
-    }
-
-    fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        // What was accepted behind it is to go, too, before the end.
-        let end = match socket.is(flag::LEFT) {
-            false if self.ending.get() => End::Left,
-            false => End::Open,
-            true if socket.is(flag::OUT) => End::Left,
-            true => End::Close,
-        };
-        // The end travels with the last bytes.
-        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || end == End::Close);
-        if fd < 0 {
-            return self.keep(out);
-        }
-        // SAFETY: the bytes are boxed, and the box stays in `sending`, of a socket that stays in `sockets`, until the result.
-        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, end, data(socket.token.get(), op::SEND)) };
-        socket.sending.set(Some(out));
-        socket.set(flag::SENDING);
-        socket.under_way.set(socket.under_way.get() + 1);
-        if end == End::Close {
-            socket.fd.set(-1);
-        }
-    }
-
     /// From now on bytes are received as they come.
     fn arm(&self, socket: &Socket) {
         if !socket.is(flag::ARMED) {
@@ -360,143 +271,6 @@ impl Ring {
             if socket.is(flag) {
                 self.sys.borrow_mut().cancel(data(socket.token.get(), op), op::OTHER);
             }
-        }
-    }
-
-    fn keep(&self, mut out: Box<Out>) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() < KEPT {
-            out.clear();
-            kept.push(out);
-        }
-    }
-
-    fn forget_out(&self, socket: &Socket) {
-        socket.clear(flag::OUT);
-        if let Some(out) = socket.out.take() {
-            self.keep(out);
-        }
-    }
-
-    /// Its stream is gone. What was accepted is sent, then it is closed.
-    fn let_go(&self, socket: &Rc<Socket>) {
-        socket.set(flag::LEFT);
-        drop((socket.reader.take(), socket.writer.take()));
-        socket.forget_unread(self);
-        self.cancel(socket);
-        if socket.is(flag::LENT) && socket.is(flag::WATCHED) {
-            // Who owns the descriptor closes it now; until the kernel has done with the poll, a listener would go on listening.
-            let _ = self.sys.borrow_mut().enter(Some(Duration::ZERO));
-        }
-        if socket.is(flag::RESET) {
-            // What is under way was accepted before; it would come behind.
-            if !socket.is(flag::SENDING) {
-                let _ = socket.send_now(self, false);
-            }
-            self.forget_out(socket);
-            if socket.is(flag::STALLED) {
-                socket.clear(flag::STALLED | flag::SENDING);
-                socket.sending.take().into_iter().for_each(|out| self.keep(out));
-            } else if socket.is(flag::SENDING) {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
-            }
-        }
-        self.go_on(socket);
-        self.send(socket);
-        self.close_if_done(socket);
-    }
-
-    fn close_if_done(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::SENDING | flag::OUT) {
-            let fd = socket.fd.replace(-1);
-            if fd >= 0 && !socket.is(flag::LENT) {
-                self.sys.borrow_mut().close(fd, op::OTHER);
-            }
-        }
-        if socket.under_way.get() == 0 {
-            self.forget(socket);
-        }
-    }
-
-    fn forget(&self, socket: &Socket) {
-        let token = socket.token.replace(GONE);
-        drop(self.sockets.borrow_mut().try_remove(token as usize));
-    }
-
-    /// Once a second: a peer that takes nothing does not hold for ever a socket that was let go of.
-    fn sweep(&self) {
-        let now = timers::now_ms() / 1000;
-        if self.swept.replace(now) == now {
-            return;
-        }
-        for (_, socket) in self.sockets.borrow().iter() {
-            if !socket.is(flag::LEFT) {
-                continue;
-            }
-            // Once more: what is just being tried is not found.
-            self.cancel(socket);
-            if socket.grow_old() >= LINGER_SECONDS {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
-            }
-        }
-    }
-
-    /// The thread's loop has ended: what was accepted is sent, and nothing is under way any more. False: the kernel did not
-    /// say so in time.
-    fn wind_up(&self) -> bool {
-        self.ending.set(true);
-        let (began, mut told) = (Instant::now(), None);
-        loop {
-            let all: Vec<_> = self.sockets.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
-            let waited = began.elapsed();
-            if all.is_empty() || waited > LAST * 2 {
-                return all.is_empty();
-            }
-            let tell = told.is_none_or(|at| waited > at + AGAIN);
-            if tell {
-                told = Some(waited);
-            }
-            for socket in &all {
-                self.go_on(socket);
-                if tell {
-                    self.cancel(socket);
-                }
-                if tell && waited > LAST {
-                    self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
-                }
-                // Streams that outlive their thread's loop are told an error by their next call, and close it.
-                if !socket.is(flag::LEFT | flag::OUT | flag::SENDING) && socket.under_way.get() == 0 {
-                    socket.forget_unread(self);
-                    self.forget(socket);
-                }
-            }
-            drop(all);
-            self.send_all();
-            // Without a look at what waits elsewhere: nobody takes that any more, and it would end each wait.
-            if self.sys.borrow_mut().enter(Some(AGAIN / 5)).is_err() {
-                return false;
-            }
-            self.dispatch();
-        }
-    }
-
-    fn queue(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::QUEUED) {
-            socket.set(flag::QUEUED);
-            self.unsent.borrow_mut().push(Rc::clone(socket));
-        }
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        for (_, socket) in self.sockets.borrow().iter() {
-            drop((socket.reader.take(), socket.writer.take()));
-        }
-        if !self.wind_up() {
-            tracing::warn!("io_uring did not end what was under way; its memory stays");
-            std::mem::forget(self.sockets.take());
-            self.sys.borrow_mut().leak();
         }
     }
 }

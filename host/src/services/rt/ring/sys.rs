@@ -244,8 +244,6 @@ impl Uring {
             Some(time) => args.timespec(time),
             None => args,
         };
-        // What is sent is done at once, and ends the wait. To wait for one result more than that, which spares every second call,
-        // was measured: it takes 3 % more time, as a thread that waits is put to sleep.
         let least = u32::from(wait != Some(Duration::ZERO));
         let flags = (EnterFlags::GETEVENTS | EnterFlags::EXT_ARG).bits();
         // SAFETY: the arguments live for the call.

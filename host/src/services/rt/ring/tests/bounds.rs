@@ -89,8 +89,8 @@ fn a_stream_that_nobody_reads_keeps_few_pieces() {
             turn().await;
             assert!(sent < 64 << 20, "it receives without end");
         }
-        assert!(s.is(flag::BY_CALLS) && !s.is(flag::ARMED));
-        assert!(s.unread() <= 64, "{} pieces", s.unread());
+        assert!(s.0.is(flag::BY_CALLS) && !s.0.is(flag::ARMED));
+        assert!(s.0.unread.get().count <= 64, "{} pieces", s.0.unread.get().count);
         let mut to = vec![0; 100_000];
         let mut got = 0;
         while got < sent {
