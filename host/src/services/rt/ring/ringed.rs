@@ -377,10 +377,9 @@ impl Ringed {
         s.with_fd(|s| s.shutdown(std::net::Shutdown::Write))
     }
 
-    /// Closing will reset the connection: what the system cannot take at once is not sent.
+    /// Closing will reset the connection, by the option that is set beside this: what the system cannot take at once is not sent.
     pub fn set_reset(&self) {
         self.0.set(flag::RESET);
-        let _ = self.0.with_fd(|s| s.set_linger(Some(std::time::Duration::ZERO)));
     }
 
     /// The socket, for options.
