@@ -9,7 +9,7 @@ use crate::services::rt::slots;
 use std::{rc::Rc, task::Waker};
 
 /// So many sockets send by copies in one turn; what is more is sent by calls.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
 impl Ring {
     pub(super) fn queue(&self, socket: &Rc<Socket>) {
