@@ -48,6 +48,7 @@ pub(super) struct Ring {
     sockets: RefCell<Slab<Rc<Socket>>>,
     /// They have something to be sent with the next wait.
     unsent: RefCell<Vec<Rc<Socket>>>,
+    #[expect(clippy::vec_box, reason = "they go to sockets and back, and what is sent must not move")]
     kept: RefCell<Vec<Box<Out>>>,
     /// Of those, with those that are in use.
     made: Cell<usize>,
