@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::path::PathBuf;
 
 use harness::{Proxy, client};
 
@@ -14,13 +15,18 @@ fn again(mut stream: &TcpStream) -> String {
     line(stream)
 }
 
-#[test]
-fn from_one_image_to_another() {
-    let Some([one, two]) = versions("zone_counter") else { return };
+/// A proxy with the first version of the counter, its file, and both versions. `None`: they are not there, which was said.
+fn counting() -> Option<(Proxy, PathBuf, [PathBuf; 2])> {
+    let versions = versions("zone_counter")?;
     let builder = Proxy::builder();
     let file = builder.dir().join("libanyproxy_zone_counter.so");
-    replace(&file, &one);
-    let proxy = builder.config(&text(&[&file], &["zone_counter"])).start();
+    replace(&file, &versions[0]);
+    Some((builder.config(&text(&[&file], &["zone_counter"])).start(), file, versions))
+}
+
+#[test]
+fn from_one_image_to_another() {
+    let Some((proxy, file, [one, two])) = counting() else { return };
     let addr = proxy.addr(0);
     let old = client::connect(addr);
     assert_eq!((line(&old), again(&old)), ("1 1".to_owned(), "2 1".to_owned()));
@@ -87,11 +93,7 @@ fn not_where_it_cannot_be_taken_out() {
 
 #[test]
 fn not_where_the_new_one_cannot_be_made() {
-    let Some([one, two]) = versions("zone_counter") else { return };
-    let builder = Proxy::builder();
-    let file = builder.dir().join("libanyproxy_zone_counter.so");
-    replace(&file, &one);
-    let proxy = builder.config(&text(&[&file], &["zone_counter"])).start();
+    let Some((proxy, file, [_, two])) = counting() else { return };
     let old = client::connect(proxy.addr(0));
     assert_eq!(line(&old), "1 1");
     (&old).write_all(b"?").expect("write");
@@ -105,11 +107,7 @@ fn not_where_the_new_one_cannot_be_made() {
 
 #[test]
 fn not_for_a_check() {
-    let Some([one, two]) = versions("zone_counter") else { return };
-    let builder = Proxy::builder();
-    let file = builder.dir().join("libanyproxy_zone_counter.so");
-    replace(&file, &one);
-    let proxy = builder.config(&text(&[&file], &["zone_counter"])).start();
+    let Some((proxy, file, [one, two])) = counting() else { return };
     let old = client::connect(proxy.addr(0));
     assert_eq!(line(&old), "1 1");
     for (version, said) in [(&one, "nothing changed"), (&two, "the file of module zone_counter needs reload")] {

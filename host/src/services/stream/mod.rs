@@ -2,6 +2,7 @@
 //!
 //! A short read says that there is no more: no second call is issued to see EAGAIN (doc/decisions/0014).
 
+mod family;
 mod listen;
 mod socket;
 

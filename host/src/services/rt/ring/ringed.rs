@@ -1,8 +1,8 @@
-//! The face of one socket of a ring: non-blocking calls, as a stream makes them.
+//! The face of one socket of a ring: non-blocking calls, as a stream makes them. Those that send are in `sending`.
 
 use super::{
     Ring,
-    socket::{COPIED, Socket, flag},
+    socket::{Socket, flag},
     sys::{NONE, PIECE},
 };
 use crate::services::{
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Ringed {
 }
 
 /// Calls `f` with this thread's ring, if the socket is of it.
-fn with<R>(socket: &Socket, f: impl FnOnce(&Ring) -> Result<R>) -> Result<R> {
+pub(super) fn with<R>(socket: &Socket, f: impl FnOnce(&Ring) -> Result<R>) -> Result<R> {
     here(|here| {
         let ring = here.and_then(|l| l.ring.as_ref()).filter(|_| socket.token.get() != GONE).ok_or_else(no_loop)?;
         f(ring)
@@ -167,7 +167,7 @@ impl Ringed {
     }
 
     /// Notes the task, to be woken by what comes next of this direction.
-    fn wait<T>(&self, cx: &Context<'_>, bit: u8) -> Poll<T> {
+    pub(super) fn wait<T>(&self, cx: &Context<'_>, bit: u8) -> Poll<T> {
         let waiter = if bit == READ { &self.0.reader } else { &self.0.writer };
         let before = waiter.take().filter(|w| w.will_wake(cx.waker()));
         waiter.set(Some(before.unwrap_or_else(|| cx.waker().clone())));
@@ -243,143 +243,6 @@ impl Ringed {
             return Poll::Ready(Ok(0));
         }
         self.ask(cx, READ).map(|()| Err(no_loop()))
-    }
-
-    /// Accepts bytes, to be sent with the next wait, or sends them now where they are many. `more`: others or the end follow at
-    /// once.
-    pub fn poll_write(&self, cx: &Context<'_>, from: &[u8], more: bool) -> Poll<Result<usize>> {
-        self.poll_copy(cx, [from].into_iter(), from.len(), more).unwrap_or_else(|| {
-            self.poll_direct(cx, Some(from.len()), |s| {
-                let more = if more { libc::MSG_MORE } else { 0 };
-                s.send_with_flags(from, libc::MSG_NOSIGNAL | more)
-            })
-        })
-    }
-
-    /// The same of gathered pieces, `len` bytes.
-    pub fn poll_writev(&self, cx: &Context<'_>, from: &[std::io::IoSlice<'_>], len: usize) -> Poll<Result<usize>> {
-        self.poll_copy(cx, from.iter().map(|s| &**s), len, false).unwrap_or_else(|| {
-            self.poll_direct(cx, Some(len), |s| s.send_vectored_with_flags(from, libc::MSG_NOSIGNAL))
-        })
-    }
-
-    /// Copies little behind what was accepted. `None`: it is too much, and is to be sent now.
-    fn poll_copy<'a>(
-        &self,
-        cx: &Context<'_>,
-        from: impl Iterator<Item = &'a [u8]>,
-        len: usize,
-        more: bool,
-    ) -> Option<Poll<Result<usize>>> {
-        let s = &self.0;
-        if s.is(flag::FAILED) {
-            return Some(Poll::Ready(Err(self.0.failure())));
-        }
-        if len > COPIED {
-            return None;
-        }
-        if s.is(flag::SENDING) {
-            return Some(self.wait(cx, WRITE));
-        }
-        let done = with(s, |ring| {
-            let Some(mut out) = s.out.take().or_else(|| ring.out()) else { return Ok(false) };
-            let fits = out.room() >= len;
-            if fits {
-                from.for_each(|bytes| out.push(bytes));
-                s.set(flag::OUT);
-                if more {
-                    s.set(flag::MORE)
-                } else {
-                    s.clear(flag::MORE)
-                }
-                ring.queue(s);
-            }
-            s.out.set(Some(out));
-            Ok(fits)
-        });
-        match done {
-            Ok(true) => Some(Poll::Ready(Ok(len))),
-            Ok(false) => None,
-            Err(e) => Some(Poll::Ready(Err(e))),
-        }
-    }
-
-    /// A call of the system's own that sends up to `len` bytes, behind what was accepted. A result that is less says that there
-    /// is no more room yet.
-    pub fn poll_direct(
-        &self,
-        cx: &Context<'_>,
-        len: Option<usize>,
-        f: impl FnMut(&SockRef<'_>) -> Result<usize>,
-    ) -> Poll<Result<usize>> {
-        let r = self.poll_call(cx, true, f);
-        if let (Some(len), Poll::Ready(Ok(n))) = (len, &r)
-            && *n < len
-        {
-            self.0.clear(flag::WRITABLE);
-        }
-        r
-    }
-
-    /// Makes a call once what was accepted before is with the system; `more`: the call sends more.
-    fn poll_call(
-        &self,
-        cx: &Context<'_>,
-        more: bool,
-        mut f: impl FnMut(&SockRef<'_>) -> Result<usize>,
-    ) -> Poll<Result<usize>> {
-        let s = &self.0;
-        loop {
-            if s.is(flag::FAILED) {
-                return Poll::Ready(Err(self.0.failure()));
-            }
-            if s.is(flag::SENDING) {
-                return self.wait(cx, WRITE);
-            }
-            if self.poll_ready(cx, WRITE).is_pending() {
-                return Poll::Pending;
-            }
-            match self.send_accepted(more).and_then(|()| s.with_fd(&mut f)) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => s.clear(flag::WRITABLE),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                r => return Poll::Ready(r),
-            }
-        }
-    }
-
-    /// Sends now what was accepted and is not with the kernel.
-    ///
-    /// # Errors
-    /// What the system says; `WouldBlock` also where some is left.
-    fn send_accepted(&self, more: bool) -> Result<()> {
-        if self.0.is(flag::OUT) { with(&self.0, |ring| self.0.send_now(ring, more)) } else { Ok(()) }
-    }
-
-    /// Ready: all that was accepted is with the system.
-    pub fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        if !self.0.is(flag::FAILED | flag::SENDING | flag::OUT) {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_call(cx, false, |_| Ok(0)).map_ok(drop)
-    }
-
-    /// Ends the write side, behind what was accepted.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn shutdown(&self) -> Result<()> {
-        let s = &self.0;
-        let behind = s.is(flag::SENDING) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
-        if behind {
-            s.set(flag::FIN);
-            return Ok(());
-        }
-        s.with_fd(|s| s.shutdown(std::net::Shutdown::Write))
-    }
-
-    /// Closing will reset the connection, by the option that is set beside this: what the system cannot take at once is not sent.
-    pub fn set_reset(&self) {
-        self.0.set(flag::RESET);
     }
 
     /// The socket, for options.
