@@ -20,7 +20,7 @@ use std::{
 const READ: usize = 16 << 10;
 const READ_BULK: usize = 64 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
-pub(crate) const AHEAD: usize = 256 << 10;
+pub(crate) const AHEAD: usize = 48 << 10;
 /// How often a body is moved that far before the others of the worker get their turn: where both ends are faster than this
 /// proxy, nothing else would ever stop it.
 pub(crate) const ROUNDS: usize = 4;
