@@ -9,7 +9,7 @@ mod tests;
 use crate::{
     cycle::{Cycle, listener::Listener, listener_stats::ListenerStats},
     process::process,
-    services::{buffers, datagram, faults, jobs},
+    services::{buffers, datagram, faults, jobs, rt},
     session::Session,
     worker::Worker,
 };
@@ -131,7 +131,14 @@ pub fn worker(worker: &Worker) -> Value {
             (g.cycle.epoch, g.retired.get(), json::Holding { sessions, tasks, jobs, by_module })
         })
         .collect();
-    json::worker(worker.id, worker.index, worker.session_count(), worker.paused.get(), &generations)
+    let row = json::WorkerRow {
+        id: worker.id,
+        index: worker.index,
+        ringed: rt::is_ringed(),
+        sessions: worker.session_count(),
+        paused: worker.paused.get(),
+    };
+    json::worker(&row, &generations)
 }
 
 /// A session with its stages, on its worker.

@@ -22,6 +22,13 @@ fn rings(proxy: &Proxy) -> usize {
         .count()
 }
 
+/// Whether every worker says so.
+fn said(proxy: &Proxy, ringed: bool) -> bool {
+    let status = proxy.status();
+    let workers = status["workers"].as_array().expect("a list");
+    workers.len() == WORKERS && workers.iter().all(|w| w["io_uring"] == ringed)
+}
+
 /// Serves small and large messages, kept connections and new ones.
 fn serves(proxy: &Proxy) {
     let addr = proxy.addr(0);
@@ -41,10 +48,12 @@ fn a_ring_is_used_unless_it_is_not_wanted() {
         skip("this kernel has no io_uring for us");
     } else {
         assert_eq!(rings(&wanted), WORKERS);
+        assert!(said(&wanted, true), "{}", wanted.status());
     }
     let not = relay(&origin, "io_uring #false").start();
     serves(&not);
     assert_eq!(rings(&not), 0);
+    assert!(said(&not, false), "{}", not.status());
     assert!(!not.log_contains(SAID));
 }
 

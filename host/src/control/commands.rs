@@ -15,10 +15,14 @@ use crate::{
         live::{PeerLive, Said},
         pool::Pool,
     },
+    worker::{Worker, ask_all},
 };
 use anyproxy_module_api::abi::module::ActionPoint;
 use serde_json::{Value, json};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,12 +168,8 @@ impl Control {
     }
 
     async fn status(&self) -> Value {
-        let mut workers = Vec::new();
-        for w in self.all_workers() {
-            if let Some(v) = w.ask(|w| status::worker(w)).await {
-                workers.push(v);
-            }
-        }
+        let asked = ask_all(self.all_workers(), |w| status::worker(w)).await.into_iter();
+        let workers = asked.map(|(w, said)| said.unwrap_or_else(|| status::json::silent(w.id, w.index))).collect();
         let listeners: Vec<_> = self
             .cycle
             .listeners
@@ -221,29 +221,22 @@ impl Control {
     }
 
     async fn sessions(&self, only: Option<u64>) -> Vec<Value> {
-        let mut rows = Vec::new();
-        for w in self.all_workers() {
-            let some = w
-                .ask(move |w| {
-                    let mut rows = Vec::new();
-                    w.each_with_exchanges(|s| {
-                        if only.is_none_or(|id| id == s.shared.id) {
-                            rows.push(status::session(s));
-                        }
-                    });
-                    rows
-                })
-                .await;
-            rows.extend(some.unwrap_or_default());
-        }
-        rows
+        let rows = move |w: &Rc<Worker>| {
+            let mut rows = Vec::new();
+            w.each_with_exchanges(|s| {
+                if only.is_none_or(|id| id == s.shared.id) {
+                    rows.push(status::session(s));
+                }
+            });
+            rows
+        };
+        ask_all(self.all_workers(), rows).await.into_iter().filter_map(|(_, rows)| rows).flatten().collect()
     }
 
     async fn kill(&self, id: u64) -> Result<Value, String> {
-        for w in self.all_workers() {
-            if w.ask(move |w| w.kill_numbered(id)).await == Some(true) {
-                return Ok(json!({ "killed": 1 }));
-            }
+        let killed = ask_all(self.all_workers(), move |w| w.kill_numbered(id)).await;
+        if killed.iter().any(|(_, killed)| *killed == Some(true)) {
+            return Ok(json!({ "killed": 1 }));
         }
         Err(format!("there is no session {id}"))
     }

@@ -188,9 +188,28 @@ pub fn generation(epoch: u32, hash: u64, panics: u64) -> Value {
     json!({"epoch": epoch, "hash": format!("{hash:016x}"), "panics": panics})
 }
 
-/// A worker: its number among all ever started, and among those at work; and what holds each generation there, with
-/// the generation's epoch and whether it is retired.
-pub fn worker(id: u32, index: u32, sessions: usize, paused: bool, generations: &[(u32, bool, Holding)]) -> Value {
+/// What is said of a worker as such.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerRow {
+    /// Among all ever started.
+    pub id: u32,
+    /// Among those at work.
+    pub index: u32,
+    /// It goes by io_uring.
+    pub ringed: bool,
+    /// How many it has.
+    pub sessions: usize,
+    /// It accepts nothing: a limit is reached.
+    pub paused: bool,
+}
+
+/// A worker that did not answer: a module holds it up, or it ends.
+pub fn silent(id: u32, index: u32) -> Value {
+    json!({"worker": id, "index": index, "stuck": true})
+}
+
+/// A worker, and what holds each generation there, with the generation's epoch and whether it is retired.
+pub fn worker(worker: &WorkerRow, generations: &[(u32, bool, Holding)]) -> Value {
     let generations: Vec<Value> = generations
         .iter()
         .map(|(epoch, retired, h)| {
@@ -205,7 +224,14 @@ pub fn worker(id: u32, index: u32, sessions: usize, paused: bool, generations: &
             })
         })
         .collect();
-    json!({"worker": id, "index": index, "sessions": sessions, "accepting_paused": paused, "generations": generations})
+    json!({
+        "worker": worker.id,
+        "index": worker.index,
+        "io_uring": worker.ringed,
+        "sessions": worker.sessions,
+        "accepting_paused": worker.paused,
+        "generations": generations,
+    })
 }
 
 /// An image. `memory`: its private memory, where the system tells; `serving`: the serving generation runs it.

@@ -71,7 +71,8 @@ fn session_row_names_what_is_known_and_leaves_the_rest_null() {
 #[test]
 fn worker_names_the_modules_that_hold_a_retired_generation() {
     let holding = json::Holding { sessions: 1, tasks: 2, jobs: 0, by_module: vec![("cache".into(), 2)] };
-    let value = json::worker(5, 0, 1, true, &[(3, true, holding)]);
+    let row = json::WorkerRow { id: 5, index: 0, ringed: true, sessions: 1, paused: true };
+    let value = json::worker(&row, &[(3, true, holding)]);
     assert_eq!((&value["worker"], &value["accepting_paused"]), (&5.into(), &true.into()));
     assert_eq!(value["generations"][0]["modules"]["cache"], 2);
     assert_eq!(value["generations"][0]["retired"], true);

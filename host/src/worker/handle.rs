@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,6 +29,21 @@ pub fn told<R: Send + 'static>(
     // Whoever asked may have given up, and a worker that has ended hears nothing.
     let _ = worker.send(Box::new(move |w| drop(tx.send(f(w)))));
     rx
+}
+
+/// Asks all of these at once, and waits no longer for those that are stuck than for one: each with what it says.
+pub async fn ask_all<'a, R: Send + 'static>(
+    workers: impl Iterator<Item = &'a WorkerHandle>,
+    f: impl FnOnce(&Rc<Worker>) -> R + Clone + Send + 'static,
+) -> Vec<(&'a WorkerHandle, Option<R>)> {
+    let told: Vec<_> = workers.map(|w| (w, w.told(f.clone()))).collect();
+    let until = Instant::now() + STUCK;
+    let mut said = Vec::with_capacity(told.len());
+    for (w, told) in told {
+        let left = until.saturating_duration_since(Instant::now());
+        said.push((w, timers::within(left, told).await.and_then(Result::ok)));
+    }
+    said
 }
 
 /// Waits until all have done what they were told, for those that are stuck no longer than for one.
@@ -110,5 +125,26 @@ impl WorkerHandle {
             // A panic there was reported by the hook.
             let _ = t.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle(id: u32) -> (WorkerHandle, mpsc::UnboundedReceiver<Message>) {
+        let (mailbox, messages) = mpsc::unbounded_channel();
+        (WorkerHandle { id, index: id, mailbox, thread: None, turn: Arc::default() }, messages)
+    }
+
+    #[tokio::test]
+    async fn those_that_do_not_answer_are_told_apart() {
+        rt::for_test();
+        let ((stuck, kept), (ended, messages)) = (handle(3), handle(4));
+        drop(messages);
+        let said = ask_all([&stuck, &ended].into_iter(), |w| w.id).await;
+        let said: Vec<_> = said.into_iter().map(|(w, said)| (w.id, said)).collect();
+        assert_eq!(said, [(3, None), (4, None)]);
+        assert_eq!(kept.len(), 1, "it does it when it goes on");
     }
 }

@@ -9,7 +9,7 @@ mod seat;
 mod sessions;
 pub mod share;
 
-pub use handle::{Mailbox, STUCK, WorkerHandle, all_done, told};
+pub use handle::{Mailbox, STUCK, WorkerHandle, all_done, ask_all, told};
 
 use crate::{
     cycle::Cycle,

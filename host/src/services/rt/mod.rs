@@ -105,6 +105,11 @@ thread_local! {
     static HERE: Cell<*const Loop> = const { Cell::new(ptr::null()) };
 }
 
+/// Whether this thread's loop waits for results of io_uring.
+pub fn is_ringed() -> bool {
+    here(|l| l.is_some_and(|l| l.ring.is_some()))
+}
+
 /// Calls `f` with this thread's loop.
 fn here<R>(f: impl FnOnce(Option<&Loop>) -> R) -> R {
     let here = HERE.try_with(Cell::get).unwrap_or(ptr::null());
