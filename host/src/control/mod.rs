@@ -16,7 +16,7 @@ use crate::{
     config::dump::Standing,
     cycle::{Cycle, prepare::Sockets},
     process::process,
-    services::{platform, priority, rt, watchdog},
+    services::{platform, rt, watchdog},
     worker::{Mailbox, WorkerHandle, share::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
@@ -316,10 +316,11 @@ impl Control {
 /// Stopping modules, where nobody else holds them, may take long; the loop goes on meanwhile.
 fn let_go(cycle: Arc<Cycle>) {
     if Arc::strong_count(&cycle) == 1 {
-        std::thread::spawn(move || {
-            priority::give_way(priority::Below::Share);
+        let work = move || {
             drop(cycle);
             platform::give_memory_back();
-        });
+        };
+        // Without a thread it is dropped here.
+        tokio::spawn(async move { drop(reload::off_the_loop(work).await) });
     }
 }
