@@ -63,7 +63,7 @@ pub fn whole(parts: &Parts<'_>) -> Value {
     let zones: Vec<Value> = p.zones.list().iter().map(|(module, name, n)| json::zone(module, name, *n)).collect();
     let (in_use, refused) = buffers::usage();
     json!({
-        "process": json::process(p.now(), p.sessions.load(Relaxed), p.max_sessions.load(Relaxed)),
+        "process": json::process(p.now(), p.sessions.load(Relaxed), rt::lingering(), p.max_sessions.load(Relaxed)),
         "generation": json::generation(cycle.epoch, cycle.hash, cycle.stats.panics.load(Relaxed)),
         "retired": parts.retired,
         "reloads": parts.reloads,

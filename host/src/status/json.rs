@@ -293,13 +293,14 @@ pub fn job_pool(pool: &jobs::Counts) -> Value {
     })
 }
 
-/// The process itself.
-pub fn process(uptime: Duration, sessions: u32, max_sessions: u32) -> Value {
+/// The process itself. `lingering`: connections that are over but for the last bytes, which their peers do not take.
+pub fn process(uptime: Duration, sessions: u32, lingering: u32, max_sessions: u32) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime": seconds(uptime),
         "sessions": sessions,
+        "lingering": lingering,
         "max_connections": max_sessions,
     })
 }

@@ -171,7 +171,8 @@ impl Worker {
                 self.let_go(g);
             }
         }
-        if self.leaving.get() && self.sessions.borrow().is_empty() {
+        // What sessions left to be sent is theirs, too.
+        if self.leaving.get() && self.sessions.borrow().is_empty() && rt::lingering_here() == 0 {
             self.end.notify_one();
         }
     }

@@ -17,7 +17,7 @@ pub use guest::attach;
 #[cfg(unix)]
 pub use io::Borrowed;
 pub use io::{Interest, Io, Registered};
-pub use ring::Ringed;
+pub use ring::{Ringed, lingering};
 pub use slots::{READ, Seen, WRITE};
 pub use task::{TaskHandle, spawn, waker_vtable};
 pub use timers::{Sleep, sleep, within};
@@ -108,6 +108,11 @@ thread_local! {
 /// Whether this thread's loop waits for results of io_uring.
 pub fn is_ringed() -> bool {
     here(|l| l.is_some_and(|l| l.ring.is_some()))
+}
+
+/// How many connections of this thread's are over but for the last bytes, for which the system has no room yet.
+pub fn lingering_here() -> usize {
+    here(|l| l.and_then(|l| l.ring.as_ref()).map_or(0, ring::Ring::lingering))
 }
 
 /// Calls `f` with this thread's loop.

@@ -18,6 +18,11 @@ type Owned = std::os::windows::io::OwnedSocket;
 type Borrowed<'a> = std::os::windows::io::BorrowedSocket<'a>;
 type SockRef<'a> = socket2::SockRef<'a>;
 
+/// No connection waits for room once it is over.
+pub fn lingering() -> u32 {
+    0
+}
+
 pub(super) struct Ring(Infallible);
 
 impl Ring {
@@ -25,6 +30,9 @@ impl Ring {
         Err(ErrorKind::Unsupported.into())
     }
     pub(super) fn wait(&self, _: Option<Duration>) -> Result<()> {
+        match self.0 {}
+    }
+    pub(super) fn lingering(&self) -> usize {
         match self.0 {}
     }
     pub(super) fn dispatch(&self) -> bool {

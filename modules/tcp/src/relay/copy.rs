@@ -217,6 +217,10 @@ impl Flow {
                             return Poll::Pending;
                         }
                     }
+                    Moved::NotNow => {
+                        self.stop_splicing(io);
+                        return Poll::Ready(Ok(()));
+                    }
                     Moved::Unsupported => break,
                     Moved::Failed(e) => return Poll::Ready(Err(io.target(e))),
                 }
@@ -244,6 +248,10 @@ impl Flow {
                     }
                 }
                 Moved::Again => io.from.clear_ready(ready::READ),
+                Moved::NotNow => {
+                    self.stop_splicing(io);
+                    return Poll::Ready(Ok(()));
+                }
                 Moved::Unsupported => break,
                 Moved::Failed(e) => return Poll::Ready(Err(io.source(e))),
             }

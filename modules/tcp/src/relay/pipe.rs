@@ -20,6 +20,8 @@ pub(super) enum Moved {
     Bytes(usize),
     /// Would block.
     Again,
+    /// The stream has bytes of its own that are to go before: those are to be copied.
+    NotNow,
     /// Not between these.
     Unsupported,
     /// The socket failed.
@@ -61,7 +63,7 @@ impl Pipe {
 
     /// From a socket, as much as is there and fits.
     pub(super) fn fill(&mut self, from: &Stream) -> Moved {
-        let Some(from) = from.fd() else { return Moved::Unsupported };
+        let Some(from) = from.fd() else { return Moved::NotNow };
         let r = splice(from, None, &self.write, None, self.room - self.held, FLAGS);
         self.held += *r.as_ref().unwrap_or(&0);
         r.into()
@@ -69,7 +71,7 @@ impl Pipe {
 
     /// Into a socket, as much as it takes.
     pub(super) fn drain(&mut self, to: &Stream) -> Moved {
-        let Some(to) = to.fd() else { return Moved::Unsupported };
+        let Some(to) = to.fd() else { return Moved::NotNow };
         let r = splice(&self.read, None, to, None, self.held, FLAGS);
         self.held -= *r.as_ref().unwrap_or(&0);
         r.into()

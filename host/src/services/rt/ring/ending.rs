@@ -1,21 +1,34 @@
 //! The end of a socket, which sends what was accepted before it closes, and of the ring.
 
 use super::{
-    Ring, data, op,
+    Ring, op,
+    sending::BUSY,
     socket::{Socket, flag},
+    sys,
 };
 use crate::services::{rt::slots::GONE, timers};
 use std::{
+    os::fd::{FromRawFd, OwnedFd},
     rc::Rc,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-/// A socket that was let go of with bytes to be sent is closed after so long all the same.
-const LINGER_SECONDS: u8 = 30;
+/// A peer that took nothing for so long is not waited for any more, by a socket that was let go of with bytes to be sent: about as long as
+/// Linux keeps one of its own that nobody owns (8 probes, tcp_orphan_retries).
+const LINGER_SECONDS: u8 = 100;
 /// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.
 const LAST: Duration = Duration::from_millis(500);
 /// How often it tells the kernel what to give up.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// Sockets of this process that were let go of and still have bytes that the system has no room for.
+static LINGERING: AtomicU32 = AtomicU32::new(0);
+
+/// How many connections of this process are over but for the last bytes, for which the system has no room yet.
+pub fn lingering() -> u32 {
+    LINGERING.load(Relaxed)
+}
 
 impl Ring {
     /// Its stream is gone. What was accepted is sent, then it is closed.
@@ -29,30 +42,29 @@ impl Ring {
             let _ = self.sys.borrow_mut().enter(Some(Duration::ZERO));
         }
         if socket.is(flag::RESET) {
-            // What is under way was accepted before; it would come behind.
-            if !socket.is(flag::SENDING) {
+            // What the system takes at once was accepted before; the rest would come behind.
+            if socket.is(flag::OUT) {
                 let _ = socket.send_now(self, false);
             }
             self.forget_out(socket);
-            if socket.is(flag::STALLED) {
-                socket.clear(flag::STALLED | flag::SENDING);
-                socket.sending.take().into_iter().for_each(|out| self.keep(out));
-            } else if socket.is(flag::SENDING) {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
-            }
         }
-        self.go_on(socket);
         self.send(socket);
         self.close_if_done(socket);
     }
 
     pub(super) fn close_if_done(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::SENDING | flag::OUT) {
-            let fd = socket.fd.replace(-1);
-            if fd >= 0 && !socket.is(flag::LENT) {
+        if socket.is(flag::OUT | BUSY) {
+            return;
+        }
+        let fd = socket.fd.replace(-1);
+        if fd >= 0 && !socket.is(flag::LENT) {
+            if self.ending.get() {
+                close_now(fd);
+            } else {
                 self.sys.borrow_mut().close(fd, op::OTHER);
             }
         }
+        self.linger_no_more(socket);
         if socket.under_way.get() == 0 {
             self.forget(socket);
         }
@@ -63,21 +75,61 @@ impl Ring {
         drop(self.sockets.borrow_mut().try_remove(token as usize));
     }
 
-    /// Once a second: a peer that takes nothing does not hold for ever a socket that was let go of.
+    /// The system has no room for the last bytes of one that was let go of.
+    pub(super) fn linger(&self, socket: &Socket) {
+        if !socket.is(flag::LINGERS) {
+            socket.set(flag::LINGERS);
+            self.lingering.set(self.lingering.get() + 1);
+            LINGERING.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Sockets of this ring that linger.
+    pub(in crate::services::rt) fn lingering(&self) -> usize {
+        self.lingering.get()
+    }
+
+    fn linger_no_more(&self, socket: &Socket) {
+        if socket.is(flag::LINGERS) {
+            socket.clear(flag::LINGERS);
+            self.lingering.set(self.lingering.get() - 1);
+            LINGERING.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Once a second: what was let go of is tried again, unless its peer takes nothing.
     pub(super) fn sweep(&self) {
         let now = timers::now_ms() / 1000;
         if self.swept.replace(now) == now {
             return;
         }
-        for (_, socket) in self.sockets.borrow().iter() {
-            if !socket.is(flag::LEFT) {
+        let left: Vec<_> =
+            self.sockets.borrow().iter().filter(|(_, s)| s.is(flag::LEFT)).map(|(_, s)| Rc::clone(s)).collect();
+        for socket in left {
+            // Once more: what is just being tried is not found.
+            self.cancel(&socket);
+            if !socket.is(flag::STALLED) {
                 continue;
             }
-            // Once more: what is just being tried is not found.
-            self.cancel(socket);
-            if socket.grow_old() >= LINGER_SECONDS {
-                self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
+            let Some(mut out) = socket.out.take() else { continue };
+            // Where the system does not say it, each look is one in vain.
+            let stands = out.stands(sys::unsent(socket.fd.get()).unwrap_or(u32::MAX));
+            socket.out.set(Some(out));
+            if stands < LINGER_SECONDS {
+                self.send(&socket);
+            } else {
+                tracing::debug!("a peer did not take the last bytes of a connection: it is reset");
+                self.give_up(&socket);
+                self.close_if_done(&socket);
             }
+        }
+    }
+
+    /// What was accepted is not sent.
+    fn give_up(&self, socket: &Socket) {
+        if socket.is(flag::OUT | flag::STALLED) {
+            self.forget_out(socket);
+            socket.reset_at_close();
         }
     }
 
@@ -90,6 +142,8 @@ impl Ring {
             let all: Vec<_> = self.sockets.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
             let waited = began.elapsed();
             if all.is_empty() || waited > LAST * 2 {
+                // Closes that follow the last bytes, too.
+                self.sys.borrow_mut().settle();
                 return all.is_empty();
             }
             let tell = told.is_none_or(|at| waited > at + AGAIN);
@@ -97,21 +151,23 @@ impl Ring {
                 told = Some(waited);
             }
             for socket in &all {
-                self.go_on(socket);
                 if tell {
                     self.cancel(socket);
                 }
-                if tell && waited > LAST {
-                    self.sys.borrow_mut().cancel(data(socket.token.get(), op::SEND), op::OTHER);
+                if waited > LAST {
+                    self.give_up(socket);
+                } else if tell {
+                    self.send(socket);
                 }
-                // Streams that outlive their thread's loop are told an error by their next call, and close it.
-                if !socket.is(flag::LEFT | flag::OUT | flag::SENDING) && socket.under_way.get() == 0 {
+                if socket.is(flag::LEFT) {
+                    self.close_if_done(socket);
+                } else if !socket.is(flag::OUT | BUSY) && socket.under_way.get() == 0 {
+                    // Streams that outlive their thread's loop are told an error by their next call, and close it.
                     socket.forget_unread(self);
                     self.forget(socket);
                 }
             }
             drop(all);
-            self.send_all();
             // Without a look at what waits elsewhere: nobody takes that any more, and it would end each wait.
             if self.sys.borrow_mut().enter(Some(AGAIN / 5)).is_err() {
                 return false;
@@ -121,6 +177,12 @@ impl Ring {
     }
 }
 
+/// Without the ring.
+fn close_now(fd: std::os::fd::RawFd) {
+    // SAFETY: the socket owned it, and has given it up.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         for (_, socket) in self.sockets.borrow().iter() {
@@ -128,7 +190,16 @@ impl Drop for Ring {
         }
         if !self.wind_up() {
             tracing::warn!("io_uring did not end what was under way; its memory stays");
-            std::mem::forget(self.sockets.take());
+            let sockets = self.sockets.take();
+            for (_, socket) in &sockets {
+                self.linger_no_more(socket);
+                // With the kernel it may be closed already, and be another's.
+                if socket.is(flag::LEFT) && !socket.is(flag::LENT | flag::CLOSING) {
+                    let fd = socket.fd.replace(-1);
+                    (fd >= 0).then(|| close_now(fd));
+                }
+            }
+            std::mem::forget(sockets);
             self.sys.borrow_mut().leak();
         }
     }

@@ -11,6 +11,7 @@ mod sending;
 mod socket;
 mod sys;
 
+pub use ending::lingering;
 pub use ringed::Ringed;
 
 use super::slots;
@@ -58,6 +59,8 @@ pub(super) struct Ring {
     looked_at: Cell<bool>,
     /// When sockets that were let go of were last looked at.
     swept: Cell<u64>,
+    /// Of those, the ones that the system has no room for.
+    lingering: Cell<usize>,
     /// The loop is over: nobody waits any more but the kernel.
     ending: Cell<bool>,
 }
@@ -78,6 +81,7 @@ impl Ring {
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
             swept: Cell::new(0),
+            lingering: Cell::new(0),
             ending: Cell::new(false),
         })
     }
@@ -136,9 +140,11 @@ impl Ring {
                 socket.polled(d.result);
                 if d.result < 0 || d.result as i16 & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP) != 0 {
                     socket.set(flag::WRITABLE);
-                    self.go_on(socket);
+                    if socket.is(flag::STALLED) {
+                        self.send(socket);
+                    }
                     slots::wake(&socket.writer, others);
-                } else if !d.more && !socket.is(flag::LEFT) {
+                } else if !d.more && (socket.is(flag::STALLED) || !socket.is(flag::LEFT)) {
                     // It is the other side's end that was told, as it is by every poll now; there is no room yet.
                     self.ask_writable(socket);
                 }
@@ -147,10 +153,14 @@ impl Ring {
                 if !d.more {
                     socket.clear(flag::WATCHED);
                 }
-                if !socket.is(flag::ENDED | flag::ARMED) {
-                    socket.set(flag::READABLE);
+                if d.result == -libc::ECANCELED {
+                    self.look_again(socket);
+                } else {
+                    if !socket.is(flag::ENDED | flag::ARMED) {
+                        socket.set(flag::READABLE);
+                    }
+                    socket.polled(d.result);
                 }
-                socket.polled(d.result);
                 slots::wake(&socket.reader, others);
             }
         }
@@ -182,14 +192,29 @@ impl Ring {
                 n if n < 0 => {}
                 0 => socket.set(flag::ENDED),
                 // From now on by calls.
-                libc::ECANCELED => socket.set(flag::READABLE),
-                // Others hold all pieces: it is tried once more, and then without.
-                libc::ENOBUFS if socket.is(flag::STARVED) => socket.set(flag::BY_CALLS | flag::READABLE),
-                libc::ENOBUFS => socket.set(flag::STARVED),
+                libc::ECANCELED => self.look_again(socket),
+                // Others hold all pieces: who waits tries it once more, and then without.
+                libc::ENOBUFS if !socket.is(flag::STARVED) && socket.has_reader() => socket.set(flag::STARVED),
+                libc::ENOBUFS => {
+                    socket.set(flag::BY_CALLS);
+                    self.look_again(socket);
+                }
                 e => socket.fail(e),
             }
         }
         slots::wake(&socket.reader, others);
+    }
+
+    /// There may be something to be read. Who waits finds out by a call; where nobody does, as at rest, that guess would stand for
+    /// knowledge, and it is asked.
+    fn look_again(&self, socket: &Socket) {
+        if socket.is(flag::LEFT) {
+        } else if socket.has_reader() {
+            socket.set(flag::READABLE);
+        } else {
+            socket.clear(flag::READABLE);
+            self.ask_read(socket);
+        }
     }
 
     /// From now on bytes are received as they come.

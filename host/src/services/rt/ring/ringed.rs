@@ -2,6 +2,7 @@
 
 use super::{
     Ring,
+    sending::BUSY,
     socket::{Socket, flag},
     sys::{NONE, PIECE},
 };
@@ -79,7 +80,7 @@ impl Ringed {
         if s.unread.get().first != NONE || s.is(flag::READABLE) {
             bits |= READ;
         }
-        if s.is(flag::WRITABLE) && !s.is(flag::SENDING) {
+        if s.is(flag::WRITABLE) && !s.is(BUSY) {
             bits |= WRITE;
         }
         if s.is(flag::ENDED) {
@@ -97,16 +98,14 @@ impl Ringed {
     /// The descriptor for calls of others, where all bytes go straight through it; otherwise that is so soon.
     pub fn direct(&self) -> Option<BorrowedFd<'_>> {
         let s = &self.0;
-        // Without a ring there is nothing under way.
+        // Little that is read between two such calls does not lead back.
+        s.set(flag::DIRECT);
+        // Without a ring there is nothing under way. What the system does not take now is told by the flags.
         let _ = with(s, |ring| {
             ring.read_by_calls(s);
-            Ok(())
+            if s.is(flag::OUT) { s.send_now(ring, false) } else { Ok(()) }
         });
-        // Little that is read between two such calls does not lead back.
-        let mut unread = s.unread.get();
-        unread.in_a_row = 0;
-        s.unread.set(unread);
-        let free = s.unread.get().first == NONE && !s.is(flag::ARMED | flag::OUT | flag::SENDING) && s.fd.get() >= 0;
+        let free = s.unread.get().first == NONE && !s.is(flag::ARMED | flag::OUT | BUSY) && s.fd.get() >= 0;
         // SAFETY: open while this is.
         free.then(|| unsafe { BorrowedFd::borrow_raw(s.fd.get()) })
     }
@@ -128,6 +127,10 @@ impl Ringed {
     /// Itself, where the kernel does not end what is under way in time.
     pub fn take_now(self) -> std::result::Result<(OwnedFd, Vec<u8>, Vec<u8>), Self> {
         let s = &self.0;
+        if s.is(flag::FIN) {
+            // The end would be lost.
+            return Err(self);
+        }
         let mut held = None;
         let ended = with(s, |ring| {
             ring.read_by_calls(s);
@@ -135,7 +138,7 @@ impl Ringed {
                 if s.is(flag::STALLED) {
                     // Held here, it is not tried again.
                     s.clear(flag::STALLED);
-                    held = s.sending.take();
+                    held = s.out.take();
                 }
                 if s.under_way.get() == 0 {
                     break;
@@ -155,11 +158,11 @@ impl Ringed {
             let n = s.read(ring, &mut received);
             received.truncate(n);
             let mut behind = Vec::new();
-            for out in [held.take(), s.out.take()].into_iter().flatten() {
+            if let Some(out) = held.take().or_else(|| s.out.take()) {
                 behind.extend_from_slice(out.bytes());
                 ring.keep(out);
             }
-            s.clear(flag::OUT | flag::SENDING);
+            s.clear(flag::OUT);
             Ok((received, behind))
         });
         let Ok((received, behind)) = ended else { return Err(self) };
@@ -188,9 +191,11 @@ impl Ringed {
 
     /// Nobody waits any more; `seen` is to tell all the same when the other side speaks or ends.
     pub fn rest(&self) {
-        drop((self.0.reader.take(), self.0.writer.take()));
-        let _ = with(&self.0, |ring| {
-            ring.ask_read(&self.0);
+        let s = &self.0;
+        drop((s.reader.take(), s.writer.take()));
+        s.clear(flag::DIRECT);
+        let _ = with(s, |ring| {
+            ring.look_again(s);
             Ok(())
         });
     }
@@ -201,7 +206,7 @@ impl Ringed {
         let asked = with(s, |ring| {
             if s.is(flag::FAILED) {
                 // All is known.
-            } else if bit == WRITE && s.is(flag::SENDING) {
+            } else if bit == WRITE && s.is(BUSY) {
                 // What is under way tells when it is over.
             } else if bit == WRITE {
                 ring.ask_writable(s);

@@ -4,7 +4,6 @@ use super::{
     Ring, Ringed, data, op,
     ringed::with,
     socket::{COPIED, Out, Socket, flag},
-    sys::End,
 };
 use crate::services::rt::{WRITE, slots};
 use socket2::SockRef;
@@ -17,73 +16,52 @@ use std::{
 /// So many sockets send by copies in one turn; what is more is sent by calls.
 const AT_ONCE: usize = 32;
 
-impl Ring {
-    pub(super) fn queue(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::QUEUED) {
-            socket.set(flag::QUEUED);
-            self.unsent.borrow_mut().push(Rc::clone(socket));
-        }
-    }
+/// Accepted bytes are with the kernel, or wait for room.
+pub(super) const BUSY: u32 = flag::SENDING | flag::STALLED;
 
-    /// Queues what was accepted.
+impl Ring {
+    /// Tells the kernel what was accepted.
     pub(super) fn send_all(&self) {
         let mut unsent = self.unsent.take();
         for socket in unsent.drain(..) {
-            socket.clear(flag::QUEUED);
             self.send(&socket);
         }
         self.unsent.replace(unsent);
     }
 
-    /// Sends what was accepted since, unless something is under way.
+    /// Tells the kernel what was accepted, or tries once more where there was no room.
     pub(super) fn send(&self, socket: &Rc<Socket>) {
-        if !socket.is(flag::SENDING)
-            && let Some(out) = socket.out.take()
-        {
-            socket.clear(flag::OUT);
-            self.send_this(socket, out);
+        if !socket.is(flag::OUT | flag::STALLED) {
+            return;
         }
-    }
-
-    pub(super) fn send_this(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        // What was accepted behind it is to go, too, before the end.
-        let end = match socket.is(flag::LEFT) {
-            false if self.ending.get() => End::Left,
-            false => End::Open,
-            true if socket.is(flag::OUT) => End::Left,
-            true => End::Close,
-        };
-        // The end travels with the last bytes.
-        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || end == End::Close);
-        if fd < 0 {
-            return self.keep(out);
-        }
-        // SAFETY: the bytes are boxed, and the box stays in `sending`, of a socket that stays in `sockets`, until the result.
-        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, end, data(socket.token.get(), op::SEND)) };
-        socket.sending.set(Some(out));
-        socket.set(flag::SENDING);
+        let Some(out) = socket.out.take() else { return };
+        socket.clear(flag::OUT | flag::STALLED);
+        // The end travels with the last bytes. What follows others is not certain to be done while the ring ends.
+        let close = socket.is(flag::LEFT) && !self.ending.get();
+        let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || close);
+        // SAFETY: the bytes are boxed, and the box stays in `out`, of a socket that stays in `sockets`, until the result: what
+        // takes it out looks at SENDING before.
+        unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, close, data(socket.token.get(), op::SEND)) };
+        socket.out.set(Some(out));
+        socket.set(flag::SENDING | if close { flag::CLOSING } else { 0 });
         socket.under_way.set(socket.under_way.get() + 1);
-        if end == End::Close {
-            socket.fd.set(-1);
-        }
     }
 
     pub(super) fn sent(&self, socket: &Rc<Socket>, result: i32, others: &mut Vec<Waker>) {
-        let Some(mut out) = socket.sending.take() else { return };
-        socket.clear(flag::SENDING);
+        let Some(mut out) = socket.out.take() else { return };
+        let closing = socket.is(flag::CLOSING);
+        socket.clear(flag::SENDING | flag::CLOSING);
         if result == -libc::EAGAIN || (result >= 0 && out.took(result as usize)) {
             return self.stall(socket, out);
         }
+        self.keep(out);
         if result < 0 {
             socket.fail(-result);
-        }
-        self.keep(out);
-        if socket.is(flag::FAILED) {
-            self.forget_out(socket);
             slots::wake(&socket.reader, others);
+        } else if closing {
+            socket.fd.set(-1);
         }
-        self.send(socket);
-        if !socket.is(flag::SENDING) && socket.is(flag::FIN) {
+        if socket.is(flag::FIN) {
             socket.clear(flag::FIN);
             socket.shut();
         }
@@ -92,25 +70,15 @@ impl Ring {
 
     /// The socket does not take these bytes, now.
     pub(super) fn stall(&self, socket: &Rc<Socket>, out: Box<Out>) {
-        if socket.is(flag::LEFT) || self.ending.get() {
-            return self.send_this(socket, out);
-        }
         // Memory that turns share is not for what waits.
-        socket.sending.set(Some(out.own()));
+        socket.out.set(Some(out.own()));
         self.keep(out);
-        socket.set(flag::SENDING | flag::STALLED);
+        socket.set(flag::STALLED);
         socket.clear(flag::WRITABLE);
-        self.ask_writable(socket);
-    }
-
-    /// It may take them now.
-    pub(super) fn go_on(&self, socket: &Rc<Socket>) {
-        if socket.is(flag::STALLED)
-            && let Some(out) = socket.sending.take()
-        {
-            socket.clear(flag::STALLED | flag::SENDING);
-            self.send_this(socket, out);
+        if socket.is(flag::LEFT) {
+            self.linger(socket);
         }
+        self.ask_writable(socket);
     }
 
     /// Memory for what is sent in this turn, if there is some.
@@ -133,9 +101,12 @@ impl Ring {
         }
     }
 
+    /// Gives up what was accepted and is not with the kernel.
     pub(super) fn forget_out(&self, socket: &Socket) {
-        socket.clear(flag::OUT);
-        if let Some(out) = socket.out.take() {
+        if socket.is(flag::OUT | flag::STALLED)
+            && let Some(out) = socket.out.take()
+        {
+            socket.clear(flag::OUT | flag::STALLED);
             self.keep(out);
         }
     }
@@ -176,7 +147,7 @@ impl Ringed {
         if len > COPIED {
             return None;
         }
-        if s.is(flag::SENDING) {
+        if s.is(BUSY) {
             return Some(self.wait(cx, WRITE));
         }
         let done = with(s, |ring| {
@@ -184,13 +155,11 @@ impl Ringed {
             let fits = out.room() >= len;
             if fits {
                 from.for_each(|bytes| out.push(bytes));
-                s.set(flag::OUT);
-                if more {
-                    s.set(flag::MORE)
-                } else {
-                    s.clear(flag::MORE)
+                if !s.is(flag::OUT) {
+                    s.set(flag::OUT);
+                    ring.unsent.borrow_mut().push(Rc::clone(s));
                 }
-                ring.queue(s);
+                if more { s.set(flag::MORE) } else { s.clear(flag::MORE) }
             }
             s.out.set(Some(out));
             Ok(fits)
@@ -231,7 +200,7 @@ impl Ringed {
             if s.is(flag::FAILED) {
                 return Poll::Ready(Err(self.0.failure()));
             }
-            if s.is(flag::SENDING) {
+            if s.is(BUSY) {
                 return self.wait(cx, WRITE);
             }
             if self.poll_ready(cx, WRITE).is_pending() {
@@ -255,7 +224,7 @@ impl Ringed {
 
     /// Ready: all that was accepted is with the system.
     pub fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        if !self.0.is(flag::FAILED | flag::SENDING | flag::OUT) {
+        if !self.0.is(flag::FAILED | flag::OUT | BUSY) {
             return Poll::Ready(Ok(()));
         }
         self.poll_call(cx, false, |_| Ok(0)).map_ok(drop)
@@ -267,7 +236,7 @@ impl Ringed {
     /// What the system says.
     pub fn shutdown(&self) -> Result<()> {
         let s = &self.0;
-        let behind = s.is(flag::SENDING) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        let behind = s.is(BUSY) || self.send_accepted(true).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
         if behind {
             s.set(flag::FIN);
             return Ok(());

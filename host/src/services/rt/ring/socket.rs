@@ -34,11 +34,12 @@ pub(super) mod flag {
     pub(crate) const WRITABLE: u32 = 1 << 4;
     /// It was asked when it takes bytes.
     pub(crate) const ASKED: u32 = 1 << 5;
-    /// Bytes were accepted; of them, some are with the kernel.
+    /// Bytes were accepted, and are to be sent with the next wait.
     pub(crate) const OUT: u32 = 1 << 6;
+    /// They are with the kernel.
     pub(crate) const SENDING: u32 = 1 << 7;
-    /// It is among those that are to be sent from.
-    pub(crate) const QUEUED: u32 = 1 << 8;
+    /// It closes the descriptor behind them, which is not to be used.
+    pub(crate) const CLOSING: u32 = 1 << 8;
     /// More follows the last bytes at once.
     pub(crate) const MORE: u32 = 1 << 9;
     /// The write side ends once all is sent.
@@ -59,10 +60,14 @@ pub(super) mod flag {
     pub(crate) const LENT: u32 = 1 << 17;
     /// Of what was asked by `WATCHED`: bytes, too, and not the end alone.
     pub(crate) const FOR_BYTES: u32 = 1 << 18;
-    /// What is being sent waits for room; no operation is under way with it.
+    /// They wait for room in the system's buffer.
     pub(crate) const STALLED: u32 = 1 << 19;
     /// The other side has ended, so that every poll says something at once.
     pub(crate) const HALF: u32 = 1 << 20;
+    /// Its stream is gone, and it counts among those that the system does not take all of.
+    pub(crate) const LINGERS: u32 = 1 << 21;
+    /// The descriptor is used by others beside.
+    pub(crate) const DIRECT: u32 = 1 << 22;
 }
 
 /// Bytes that were accepted.
@@ -70,16 +75,27 @@ pub(super) struct Out {
     bytes: [u8; COPIED],
     from: u16,
     to: u16,
+    /// While they wait for room and nobody is there any more: what of all before them the other side had not taken when it was
+    /// last looked at, and how many seconds ago it took some.
+    unsent: u32,
+    stands: u8,
 }
 
 impl Out {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self { bytes: [0; COPIED], from: 0, to: 0 })
+        Box::new(Self { bytes: [0; COPIED], from: 0, to: 0, unsent: u32::MAX, stands: 0 })
     }
 
     /// The same bytes in memory of their own.
     pub(super) fn own(&self) -> Box<Self> {
-        Box::new(Self { bytes: self.bytes, from: self.from, to: self.to })
+        Box::new(Self { ..*self })
+    }
+
+    /// For how many looks in a row the other side has taken nothing.
+    pub(super) fn stands(&mut self, unsent: u32) -> u8 {
+        self.stands = if unsent < self.unsent { 0 } else { self.stands.saturating_add(1) };
+        self.unsent = unsent;
+        self.stands
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -87,7 +103,7 @@ impl Out {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.from, self.to) = (0, 0);
+        (self.from, self.to, self.unsent, self.stands) = (0, 0, u32::MAX, 0);
     }
 
     /// So many went; whether some are left.
@@ -126,10 +142,8 @@ pub(super) struct Socket {
     /// Operations that will have a last result.
     pub(super) under_way: Cell<u8>,
     errno: Cell<u8>,
-    age: Cell<u8>,
     pub(super) unread: Cell<Unread>,
     pub(super) out: Cell<Option<Box<Out>>>,
-    pub(super) sending: Cell<Option<Box<Out>>>,
     /// Kept after it was woken: mostly the same task waits again.
     pub(super) reader: Cell<Option<Waker>>,
     pub(super) writer: Cell<Option<Waker>>,
@@ -147,10 +161,8 @@ impl Socket {
             flags: Cell::new(flags),
             under_way: Cell::default(),
             errno: Cell::default(),
-            age: Cell::default(),
             unread: Cell::new(Unread::NONE),
             out: Cell::default(),
-            sending: Cell::default(),
             reader: Cell::default(),
             writer: Cell::default(),
         }
@@ -166,6 +178,14 @@ impl Socket {
 
     pub(super) fn clear(&self, flag: u32) {
         self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Whether a task was noted that reads.
+    pub(super) fn has_reader(&self) -> bool {
+        let reader = self.reader.take();
+        let has = reader.is_some();
+        self.reader.set(reader);
+        has
     }
 
     pub(super) fn fail(&self, errno: i32) {
@@ -217,10 +237,10 @@ impl Socket {
         }
     }
 
-    /// How often it was swept since it was let go of.
-    pub(super) fn grow_old(&self) -> u8 {
-        self.age.set(self.age.get().saturating_add(1));
-        self.age.get()
+    /// Whoever closes it resets the connection: the other side may not take a part for the whole.
+    pub(super) fn reset_at_close(&self) {
+        // It may be one that knows no such end.
+        let _ = self.with_fd(|s| s.set_linger(Some(std::time::Duration::ZERO)));
     }
 
     pub(super) fn with_fd<R>(&self, f: impl FnOnce(&SockRef<'_>) -> Result<R>) -> Result<R> {
@@ -275,7 +295,7 @@ impl Socket {
         if n < len {
             self.clear(flag::READABLE);
         }
-        if self.is(flag::BY_CALLS) {
+        if self.is(flag::BY_CALLS) && !self.is(flag::DIRECT) {
             let mut u = self.unread.get();
             u.in_a_row = if n < PIECE { u.in_a_row + 1 } else { 0 };
             if u.in_a_row >= SHORT_IN_A_ROW {

@@ -19,8 +19,6 @@ pub(super) const PIECES: u16 = 512;
 /// Operations that are told at once, and results that fit before the kernel has to keep some.
 const ENTRIES: u32 = 1024;
 const RESULTS: u32 = 4096;
-/// Threads that the kernel may make for one ring.
-const THREADS: u32 = 16;
 /// The kernel's number of the pieces' group.
 const GROUP: u16 = 0;
 /// What the kernel wants its memory aligned to.
@@ -49,17 +47,6 @@ struct Link {
     next: u16,
     /// Of the first one: the last.
     last: u16,
-}
-
-/// What follows the bytes that are sent.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum End {
-    /// Others may: what the socket does not take at once is asked for again when it has room.
-    Open,
-    /// Nobody is there any more to wait for that room: the kernel does.
-    Left,
-    /// The same, and the descriptor is closed then, whatever became of the bytes.
-    Close,
 }
 
 /// Page-aligned, zeroed memory. The kernel writes to it, so that it is not a box.
@@ -118,8 +105,6 @@ impl Uring {
             this.ring.submitter().register_buf_ring_with_flags(this.offered.at.as_ptr() as u64, PIECES, GROUP, 0)
         }?;
         (0..PIECES).for_each(|piece| this.give(piece));
-        // Threads for sends that were let go of (see `send`): few, as such a send is given up in time. Without it goes as well.
-        let _ = this.ring.submitter().register_iowq_max_workers(&mut [0, THREADS]);
         // Spares the kernel a look-up at each call; without it goes as well.
         let _ = this.ring.submitter().register_ring_fd();
         Ok(this)
@@ -195,21 +180,28 @@ impl Uring {
         self.push(&opcode::RecvMulti::new(types::Fd(fd), GROUP).build().user_data(data));
     }
 
-    /// Sends `bytes`: as many as the socket takes now (`EAGAIN`: none), or all of them where nobody is there to ask again.
+    /// Sends `bytes`, as many as the socket takes now; `EAGAIN`: none. With `close` the descriptor is closed behind them, if they
+    /// all went; it may be at any time until the result has come, and is if that says so.
     ///
     /// # Safety
     /// The bytes stay where they are until the result has come.
-    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, end: End, data: u64) {
-        // Where the other side has ended, each poll says so at once: the kernel would look for room in vain 128 times, and then
-        // make a thread that waits. So that is left to it only when nobody else is there to wait.
-        let how = if end == End::Open { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
-        let flags = libc::MSG_NOSIGNAL | how | if more { libc::MSG_MORE } else { 0 };
+    pub(super) unsafe fn send(&mut self, fd: RawFd, bytes: &[u8], more: bool, close: bool, data: u64) {
+        // Who waits for room is the ring: where the other side has ended, each poll says so at once, and the kernel would look
+        // for room in vain 128 times, and then make a thread that waits.
+        let mut flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        if more {
+            flags |= libc::MSG_MORE;
+        }
+        if close {
+            // Fewer are a failure then, which ends the link.
+            flags |= libc::MSG_WAITALL;
+        }
         let send = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), bytes.len() as u32).flags(flags).build();
         let send = send.user_data(data);
-        if end == End::Close {
+        if close {
             // Told in one go, or the second would not wait for the first.
             self.room(2);
-            self.push(&send.flags(squeue::Flags::IO_HARDLINK));
+            self.push(&send.flags(squeue::Flags::IO_LINK));
             self.close(fd, u64::MAX);
         } else {
             self.push(&send);
@@ -237,6 +229,16 @@ impl Uring {
     /// # Errors
     /// Those that only a mistake of the program's can cause.
     pub(super) fn enter(&mut self, wait: Option<Duration>) -> Result<()> {
+        self.enter_for(u32::from(wait != Some(Duration::ZERO)), wait)
+    }
+
+    /// Has all done that is with the kernel and waits for nothing: what follows other operations, too.
+    pub(super) fn settle(&mut self) {
+        // It does some of that each time, and all where so many results are wanted. What fails is as good as done.
+        let _ = self.enter_for(RESULTS, Some(Duration::ZERO));
+    }
+
+    fn enter_for(&mut self, least: u32, wait: Option<Duration>) -> Result<()> {
         let queued = self.ring.submission().len() as u32;
         let time = wait.map(types::Timespec::from);
         let args = types::SubmitArgs::new();
@@ -244,7 +246,6 @@ impl Uring {
             Some(time) => args.timespec(time),
             None => args,
         };
-        let least = u32::from(wait != Some(Duration::ZERO));
         let flags = (EnterFlags::GETEVENTS | EnterFlags::EXT_ARG).bits();
         // SAFETY: the arguments live for the call.
         match unsafe { self.ring.submitter().enter(queued, least, flags, Some(&args)) } {
@@ -271,4 +272,12 @@ impl Uring {
             piece: cqueue::buffer_select(e.flags()).unwrap_or(NONE),
         }));
     }
+}
+
+/// Bytes that were sent and not taken by the other side; `None`: the system does not say.
+pub(super) fn unsent(fd: RawFd) -> Option<u32> {
+    let mut n: libc::c_int = 0;
+    // SAFETY: the system writes a number there.
+    let r = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut n) };
+    (r == 0).then(|| n.cast_unsigned())
 }
