@@ -12,6 +12,7 @@ mod exit_codes;
 mod first_line_names_what_runs;
 mod full_disk_under_a_log;
 mod io_uring;
+mod last_bytes;
 mod listening_sockets_from_systemd;
 mod listening_sockets_survive_a_crash;
 mod locals_are_counted;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::services::rt::ring::{Ring, Ringed, flag, socket::Socket, sys};
 use anyproxy_module_api::abi::stream::ready;
-use std::{net::Shutdown, os::fd::OwnedFd};
+use std::{collections::HashSet, net::Shutdown, os::fd::OwnedFd};
+use sys::PIECE;
 
 /// Threads that the kernel made for rings of this process.
 fn kernel_threads() -> usize {
@@ -155,6 +156,55 @@ fn all_pieces_may_be_one_socket_s() {
 }
 
 #[test]
+fn a_stream_at_rest_says_nothing_of_what_it_has_read() {
+    on_a_ring(|| async {
+        // Three full pieces in a row are much; the rest of them comes by calls, or nothing does.
+        for len in [5, PIECE, 3 * PIECE, 3 * PIECE + 100, 8 * PIECE, 20 * PIECE] {
+            let (far, mut s) = pair();
+            let writer = super::far(move || {
+                say(&far, &pattern(0, len));
+                far
+            });
+            assert!(read_exact(&mut s, len).await == pattern(0, len));
+            let far = over(writer).await;
+            s.unbind();
+            turn().await;
+            assert_eq!(s.state() & (ready::READ | ready::END | ready::HUP), 0, "{len}");
+            say(&far, b"unasked");
+            while s.state() & ready::READ == 0 {
+                turn().await;
+            }
+            assert_eq!(read_exact(&mut s, 7).await, b"unasked");
+        }
+    });
+}
+
+#[test]
+fn a_stream_at_rest_tells_that_its_peer_has_ended_though_others_hold_all_pieces() {
+    on_a_ring(|| async {
+        let (far, mut s) = pair();
+        say(&far, b"answer");
+        assert_eq!(read_exact(&mut s, 6).await, b"answer");
+        s.unbind();
+        turn().await;
+        let mut held = Vec::new();
+        for _ in 0..600 {
+            let (far, mut s) = pair();
+            assert!(poll_fn(|cx| Poll::Ready(s.poll_ready(cx, ready::READ))).await.is_pending());
+            say(&far, b"unread");
+            held.push((far, s));
+        }
+        turn().await;
+        turn().await;
+        assert_eq!(s.state() & (ready::READ | ready::END | ready::HUP), 0);
+        drop(far);
+        while s.state() & (ready::READ | ready::END) == 0 {
+            turn().await;
+        }
+    });
+}
+
+#[test]
 fn a_stream_at_rest_tells_that_its_peer_has_ended() {
     on_a_ring(|| async {
         for calls in [false, true] {
@@ -177,14 +227,29 @@ fn a_stream_at_rest_tells_that_its_peer_has_ended() {
     });
 }
 
+/// Whether this process still has a descriptor of one of these sockets.
+pub(super) fn is_open(inodes: &HashSet<u64>) -> bool {
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let sockets = fds.filter_map(|fd| {
+        let to = std::fs::read_link(fd.path()).ok()?;
+        to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    });
+    sockets.into_iter().any(|inode: u64| inodes.contains(&inode))
+}
+
+pub(super) fn inode(s: &impl std::os::fd::AsRawFd) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(format!("/proc/self/fd/{}", s.as_raw_fd())).unwrap().ino()
+}
+
 #[test]
 fn descriptors_are_closed_whatever_was_under_way() {
     on_a_ring(|| async {
-        let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-        let mut fars = Vec::new();
-        let before = count();
+        let (mut fars, mut inodes) = (Vec::new(), HashSet::new());
         for n in 0..200 {
-            let (far, mut s) = if n % 4 == 0 { small_pair() } else { pair() };
+            let (far, near) = sockets(n % 4 == 0);
+            inodes.insert(inode(&near));
+            let mut s = stream_of(near);
             match n % 10 {
                 0 => say(&far, &pattern(0, 100_000)),
                 1 => assert!(within(Duration::from_millis(1), ready(&mut s, ready::READ)).await.is_none()),
@@ -217,12 +282,8 @@ fn descriptors_are_closed_whatever_was_under_way() {
             }
         });
         over(ends).await;
-        // Other tests of this process open and close some meanwhile.
-        let mut looks = 0;
-        while count() > before && looks < 1000 {
-            looks += 1;
-            crate::services::rt::sleep(Duration::from_millis(1)).await;
+        while is_open(&inodes) {
+            turn().await;
         }
-        assert!(count() < before + 100);
     });
 }

@@ -161,6 +161,15 @@ fn the_descriptor_is_there_for_others_while_little_comes_back() {
             assert!(within(Duration::from_millis(2), read(&mut s, &mut [0; 8])).await.is_none());
             assert!(s.raw_fd().is_some());
         }
+        // Who has it once does not ask again after each.
+        for _ in 0..10 {
+            say(&far, b"abc");
+            assert_eq!(read_exact(&mut s, 3).await, b"abc");
+            assert!(within(Duration::from_millis(2), read(&mut s, &mut [0; 8])).await.is_none());
+        }
+        // Nor is what was accepted, and is not sent yet, in its way.
+        write_all(&mut s, b"small").await;
+        assert!(s.raw_fd().is_some());
     });
 }
 

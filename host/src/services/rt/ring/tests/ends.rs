@@ -1,7 +1,10 @@
 //! Ends of all kinds: in order, by a reset, by a failure, of one side, of the stream, of the loop.
 
-use super::*;
-use crate::services::rt::yield_now;
+use super::{
+    bounds::{inode, is_open},
+    *,
+};
+use crate::services::rt::{lingering, lingering_here, yield_now};
 use anyproxy_module_api::abi::{error::ErrorKind, stream::ready};
 use std::{cell::RefCell, net::Shutdown, rc::Rc};
 
@@ -280,6 +283,61 @@ fn a_listener_that_is_dropped_refuses_at_once() {
     });
 }
 
+/// What comes up to the end, and whether that is one in order.
+fn to_any_end(mut far: &TcpStream) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    match far.read_to_end(&mut all) {
+        Ok(_) => (all, true),
+        Err(e) => {
+            assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset);
+            (all, false)
+        }
+    }
+}
+
+#[test]
+fn what_was_let_go_of_counts_until_the_peer_took_it() {
+    on_a_ring(|| async {
+        let before = lingering();
+        let (far, mut s) = small_pair();
+        let accepted = fill(&mut s, 0, 1000).await;
+        assert_eq!(lingering_here(), 0, "it is still somebody's");
+        drop(s);
+        while lingering_here() == 0 {
+            turn().await;
+        }
+        assert!(lingering() > before.saturating_sub(1));
+        let (all, in_order) = over(super::far(move || to_any_end(&far))).await;
+        assert!(in_order && all == pattern(0, accepted), "{} of {accepted}", all.len());
+        while lingering_here() > 0 {
+            turn().await;
+        }
+    });
+}
+
+#[test]
+fn what_a_peer_never_takes_ends_in_a_reset() {
+    on_a_ring(|| async {
+        let (far, near) = sockets(true);
+        let socket = inode(&near);
+        let mut s = stream_of(near);
+        let accepted = fill(&mut s, 0, 1000).await;
+        drop(s);
+        while lingering_here() == 0 {
+            turn().await;
+        }
+        // The wait itself is what is looked at.
+        while lingering_here() > 0 {
+            crate::services::rt::sleep(Duration::from_millis(100)).await;
+        }
+        while is_open(&[socket].into()) {
+            turn().await;
+        }
+        let (all, in_order) = over(super::far(move || to_any_end(&far))).await;
+        assert!(!in_order && all.len() < accepted, "a part is taken for the whole");
+    });
+}
+
 #[test]
 fn a_loop_that_ends_sends_what_was_accepted() {
     let outlives = Rc::new(RefCell::new(Vec::new()));
@@ -292,11 +350,18 @@ fn a_loop_that_ends_sends_what_was_accepted() {
     }
     // Nobody reads of this one, which is no reason to wait for ever.
     let (slow_far, slow_near) = sockets(true);
+    let (held_far, held_near) = sockets(true);
+    let inodes = [inode(&slow_near), inode(&held_near)].into();
     let streams = Rc::clone(&outlives);
     let began = std::time::Instant::now();
     on_a_ring(|| async move {
-        let mut slow = stream_of(slow_near);
-        fill(&mut slow, 0, 1000).await;
+        for (near, outlives) in [(slow_near, false), (held_near, true)] {
+            let mut slow = stream_of(near);
+            fill(&mut slow, 0, 1000).await;
+            if outlives {
+                streams.borrow_mut().push(slow);
+            }
+        }
         for (n, near) in near_ends.into_iter().enumerate() {
             let mut s = stream_of(near);
             write_all(&mut s, &pattern(0, 3000)).await;
@@ -306,10 +371,14 @@ fn a_loop_that_ends_sends_what_was_accepted() {
         }
     });
     assert!(began.elapsed() < LIMIT);
-    drop(slow_far);
     // Their loop is over, and what they were told to send is on its way.
     drop(outlives);
     for far in fars {
         assert!(to_end(&far).unwrap() == pattern(0, 3000));
     }
+    for far in [slow_far, held_far] {
+        let (all, in_order) = to_any_end(&far);
+        assert!(!in_order && all == pattern(0, all.len()), "a part is taken for the whole");
+    }
+    assert!(!is_open(&inodes));
 }
