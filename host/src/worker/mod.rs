@@ -31,6 +31,8 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// How often deadlines are looked at.
+/// How often one that ends looks whether the last bytes of its sessions have gone.
+const SETTLES: Duration = Duration::from_millis(10);
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// Something to do on a worker's thread.
@@ -55,6 +57,8 @@ pub struct Worker {
     /// Accepting pauses: a limit is reached.
     pub paused: Cell<bool>,
     leaving: Cell<bool>,
+    /// The last session is over, but for its last bytes.
+    settling: Cell<bool>,
     end: tokio::sync::Notify,
     /// Told when a session ended.
     pub room: tokio::sync::Notify,
@@ -171,10 +175,24 @@ impl Worker {
                 self.let_go(g);
             }
         }
-        // What sessions left to be sent is theirs, too.
-        if self.leaving.get() && self.sessions.borrow().is_empty() && rt::lingering_here() == 0 {
-            self.end.notify_one();
+        if self.leaving.get() && self.sessions.borrow().is_empty() && !self.settling.get() {
+            self.settle();
         }
+    }
+
+    /// Ends once all that sessions left to be sent is the system's.
+    fn settle(&self) {
+        self.settling.set(true);
+        rt::spawn(async {
+            // A session that is over may not have let go of its streams yet.
+            for _ in 0..8 {
+                rt::yield_now().await;
+            }
+            while rt::lingers_here() {
+                rt::sleep(SETTLES).await;
+            }
+            with_here(|w| w.end.notify_one());
+        });
     }
 
     fn let_go(&self, generation: Rc<WorkerGen>) {
@@ -283,6 +301,7 @@ fn run(
             logs: RefCell::default(),
             paused: Cell::new(false),
             leaving: Cell::new(false),
+            settling: Cell::new(false),
             end: tokio::sync::Notify::new(),
             room: tokio::sync::Notify::new(),
         })

@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     pub(crate) body: Body,
     /// Of a client: it waits to be asked for that body.
     pub(crate) expects: bool,
+    /// Of a client: it has said that it makes no request after this one.
+    pub(crate) last: bool,
 }
 
 impl Conn {
@@ -73,6 +75,7 @@ impl Conn {
             bulk: false,
             body: Body::None,
             expects: false,
+            last: false,
         }
     }
 

@@ -110,9 +110,9 @@ pub fn is_ringed() -> bool {
     here(|l| l.is_some_and(|l| l.ring.is_some()))
 }
 
-/// How many connections of this thread's are over but for the last bytes, for which the system has no room yet.
-pub fn lingering_here() -> usize {
-    here(|l| l.and_then(|l| l.ring.as_ref()).map_or(0, ring::Ring::lingering))
+/// Whether connections of this thread's are over but for the last bytes, which are not the system's yet.
+pub fn lingers_here() -> bool {
+    here(|l| l.and_then(|l| l.ring.as_ref()).is_some_and(ring::Ring::lingers))
 }
 
 /// Calls `f` with this thread's loop.

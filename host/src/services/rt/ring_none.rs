@@ -32,7 +32,7 @@ impl Ring {
     pub(super) fn wait(&self, _: Option<Duration>) -> Result<()> {
         match self.0 {}
     }
-    pub(super) fn lingering(&self) -> usize {
+    pub(super) fn lingers(&self) -> bool {
         match self.0 {}
     }
     pub(super) fn dispatch(&self) -> bool {

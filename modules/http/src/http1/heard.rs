@@ -41,14 +41,19 @@ pub(super) struct Idle<'a> {
     end_ms: u64,
     first: bool,
     began: bool,
+    /// How often it was asked whether the client is silent, since its connection is to end.
+    asked: u8,
 }
+
+/// Until the loop has waited once it is not known whether a request has come already: a task has two turns before that.
+const ASKED: u8 = 3;
 
 impl<'a> Idle<'a> {
     pub(super) fn new(session: &'a Session<Http>, conn: &'a Shared, served: u32) -> Self {
         let conf = session.conf();
         let limit = if served == 0 { conf.header_ms } else { conf.keepalive_ms };
         let end_ms = if limit == 0 { 0 } else { now_ms().saturating_add(limit) };
-        Self { session, conn, end_ms, first: served == 0, began: false }
+        Self { session, conn, end_ms, first: served == 0, began: false, asked: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -98,9 +103,15 @@ impl Future for Idle<'_> {
                 Poll::Ready(Ok(_)) => Ok(First::Bytes),
                 Poll::Ready(Err(e)) if matches!(e.kind, ErrorKind::TimedOut | ErrorKind::Reset) => Ok(First::Nothing),
                 Poll::Ready(Err(e)) => Err(e),
-                Poll::Pending if session.draining.get() != 0 => Ok(First::Retired),
+                Poll::Pending if session.draining.get() != 0 && self.asked >= ASKED => Ok(First::Retired),
                 Poll::Pending if session.fired.replace(0) != 0 && self.is_over() => Ok(First::Nothing),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if session.draining.get() != 0 {
+                        self.asked += 1;
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
             }
         };
         session.deadline_ms.set(0);

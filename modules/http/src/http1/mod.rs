@@ -181,11 +181,11 @@ async fn turn(
         let heads = &mut state.parts.borrow_mut().heads;
         (heads.client_received, heads.client_sent) = (received, conn.heads_sent.wrapping_sub(before.2).into());
         conn.rest();
-        conn.body.is_done() && conn.unread().is_empty()
+        conn.last && conn.body.is_done() && conn.unread().is_empty()
     };
     session.worker().stats.answered(exchange.status.get() as u16);
     match next {
-        // The client has sent all of it: nothing can come that would make the system throw the answer away.
+        // The client has sent all that it will: nothing can come that would make the system throw the answer away.
         Ok(Done::Close) if whole => Ok(Next::Cut),
         Ok(Done::Close) => Ok(Next::Close),
         Ok(Done::Request) => Ok(Next::Request),
@@ -317,7 +317,11 @@ async fn one(
         let (head, bytes) = (&request.head, &request.bytes);
         let framing = h1::request_framing(head, bytes);
         let most = session.conf().keepalive_requests;
-        let keep = h1::keep_alive(head.version(), h1::connection(head, bytes))
+        let more = h1::keep_alive(head.version(), h1::connection(head, bytes));
+        if !more {
+            conn.borrow_mut().last = true;
+        }
+        let keep = more
             && session.draining.get() < 2
             && session.conf().keepalive_ms != 0
             && (most == 0 || u64::from(served) < most);

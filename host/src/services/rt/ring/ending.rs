@@ -64,7 +64,7 @@ impl Ring {
                 self.sys.borrow_mut().close(fd, op::OTHER);
             }
         }
-        self.linger_no_more(socket);
+        Self::linger_no_more(socket);
         if socket.under_way.get() == 0 {
             self.forget(socket);
         }
@@ -76,23 +76,21 @@ impl Ring {
     }
 
     /// The system has no room for the last bytes of one that was let go of.
-    pub(super) fn linger(&self, socket: &Socket) {
+    pub(super) fn linger(socket: &Socket) {
         if !socket.is(flag::LINGERS) {
             socket.set(flag::LINGERS);
-            self.lingering.set(self.lingering.get() + 1);
             LINGERING.fetch_add(1, Relaxed);
         }
     }
 
-    /// Sockets of this ring that linger.
-    pub(in crate::services::rt) fn lingering(&self) -> usize {
-        self.lingering.get()
+    /// Whether something that was accepted for a stream that is gone is not the system's yet.
+    pub(in crate::services::rt) fn lingers(&self) -> bool {
+        self.sockets.borrow().iter().any(|(_, s)| s.is(flag::LEFT) && s.is(flag::OUT | BUSY))
     }
 
-    fn linger_no_more(&self, socket: &Socket) {
+    fn linger_no_more(socket: &Socket) {
         if socket.is(flag::LINGERS) {
             socket.clear(flag::LINGERS);
-            self.lingering.set(self.lingering.get() - 1);
             LINGERING.fetch_sub(1, Relaxed);
         }
     }
@@ -192,7 +190,7 @@ impl Drop for Ring {
             tracing::warn!("io_uring did not end what was under way; its memory stays");
             let sockets = self.sockets.take();
             for (_, socket) in &sockets {
-                self.linger_no_more(socket);
+                Self::linger_no_more(socket);
                 // With the kernel it may be closed already, and be another's.
                 if socket.is(flag::LEFT) && !socket.is(flag::LENT | flag::CLOSING) {
                     let fd = socket.fd.replace(-1);

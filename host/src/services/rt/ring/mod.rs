@@ -59,8 +59,6 @@ pub(super) struct Ring {
     looked_at: Cell<bool>,
     /// When sockets that were let go of were last looked at.
     swept: Cell<u64>,
-    /// Of those, the ones that the system has no room for.
-    lingering: Cell<usize>,
     /// The loop is over: nobody waits any more but the kernel.
     ending: Cell<bool>,
 }
@@ -81,7 +79,6 @@ impl Ring {
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
             swept: Cell::new(0),
-            lingering: Cell::new(0),
             ending: Cell::new(false),
         })
     }

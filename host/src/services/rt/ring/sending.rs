@@ -76,7 +76,7 @@ impl Ring {
         socket.set(flag::STALLED);
         socket.clear(flag::WRITABLE);
         if socket.is(flag::LEFT) {
-            self.linger(socket);
+            Self::linger(socket);
         }
         self.ask_writable(socket);
     }

@@ -1,0 +1,115 @@
+//! What a session sent last, and its client has not read yet, is the client's: the process and its workers end behind it, and it
+//! counts while it is there.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+
+use harness::{LIMIT, Proxy, client, eventually};
+use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+use rustix::process::Signal;
+
+const BODY: usize = 1400;
+/// So many clients, the first of which makes one request, the next two, and so on: of some the answers just fill what the system
+/// keeps.
+const CLIENTS: usize = 24;
+
+const CONFIG: &str = r#"
+load_module "tcp" "http"
+common { worker_threads 1; shutdown_timeout "60s"; @COMMON@ }
+socket { tcp "small" send_buffer="16KiB"; }
+net {
+    access_log "access.log" flush="10ms" format="${client_port}"
+    server { tcp_config_name "small"; port_listen_tcp "127.0.0.1:0"; http; local { http_echo body="@BODY@"; }; }
+}"#;
+
+fn start(common: &str) -> Proxy {
+    Proxy::builder().config(CONFIG).set("COMMON", common).set("BODY", "b".repeat(BODY)).start()
+}
+
+/// Says all it wants, the end too, and reads nothing.
+fn ask(proxy: &Proxy, requests: usize) -> TcpStream {
+    let s = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    sockopt::set_socket_recv_buffer_size(&s, 4096).expect("a socket");
+    connect(&s, &proxy.addr(0)).expect("connect");
+    let mut stream = TcpStream::from(s);
+    stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+    let kept = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(requests - 1);
+    write!(stream, "{kept}GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is open");
+    stream.shutdown(Shutdown::Write).expect("it is open");
+    stream
+}
+
+/// Answers that are done, as far as the session of this client knows.
+fn answered(proxy: &Proxy, stream: &TcpStream) -> usize {
+    let port = stream.local_addr().expect("connected").port().to_string();
+    proxy.read("access.log").lines().filter(|line| *line == port).count()
+}
+
+/// Reads all; nobody gets half an answer, or fewer than are `done`: who is not answered may be told to come again.
+fn read_all(streams: Vec<TcpStream>, done: &[usize]) {
+    for (stream, done) in streams.into_iter().zip(done) {
+        let text = String::from_utf8(client::read_to_end(&stream)).expect("text");
+        let answers = text.matches("HTTP/1.1 200 OK").count();
+        assert!(answers >= *done, "{answers} of {done}");
+        assert_eq!(text.matches(&"b".repeat(BODY)).count(), answers, "the last of {answers} answers is cut");
+    }
+}
+
+/// Clients of all kinds; what is done of each.
+fn clients(proxy: &Proxy) -> (Vec<TcpStream>, Vec<usize>) {
+    let streams: Vec<_> = (1..=CLIENTS).map(|requests| ask(proxy, requests)).collect();
+    eventually("the first are over, and the last are not", || {
+        let open = proxy.status()["process"]["sessions"].as_u64()?;
+        (open < CLIENTS as u64 && answered(proxy, &streams[9]) == 10).then_some(())
+    });
+    let done = streams.iter().map(|s| answered(proxy, s)).collect();
+    (streams, done)
+}
+
+#[test]
+fn of_a_process_that_quits_and_of_a_worker_that_is_replaced() {
+    for common in ["", "io_uring #false"] {
+        let mut proxy = start(common);
+        let before = proxy.descriptors();
+        let (streams, done) = clients(&proxy);
+        proxy.send("reinit").assert(0, &[]);
+        read_all(streams, &done);
+        eventually("the worker before is gone", || (proxy.status()["workers"].as_array()?.len() == 1).then_some(()));
+        eventually("no descriptor is left", || (proxy.descriptors() <= before).then_some(()));
+
+        let (streams, done) = clients(&proxy);
+        proxy.signal(Signal::QUIT);
+        proxy.await_log("quitting", LIMIT);
+        read_all(streams, &done);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    }
+}
+
+#[test]
+fn count_to_the_limit_of_connections() {
+    const PLACES: usize = 200;
+    let proxy = start(&format!("max_connections {PLACES}"));
+    if proxy.status()["workers"][0]["io_uring"] != true {
+        return harness::skip("no io_uring here: the system keeps last bytes, without a descriptor");
+    }
+    let counted = || {
+        let status = proxy.status();
+        let number = |name: &str| status["process"][name].as_u64().expect("a number") as usize;
+        (number("sessions"), number("lingering"))
+    };
+    let mut streams = Vec::new();
+    // Some end just where there is no room.
+    while counted().1 == 0 {
+        assert!(streams.len() < PLACES / 2, "none lingers");
+        streams.extend((15..23).map(|requests| ask(&proxy, requests)));
+        eventually("all are accepted", || (answered(&proxy, streams.last()?) > 10).then_some(()));
+    }
+    while counted().0 + counted().1 < PLACES {
+        streams.push(ask(&proxy, 30));
+    }
+    let mut waits = client::connect(proxy.addr(0));
+    write!(waits, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is open");
+    proxy.await_log("limit=max_connections", LIMIT);
+    drop(streams);
+    assert!(client::read_to_end(&waits).starts_with(b"HTTP/1.1 200"));
+}
