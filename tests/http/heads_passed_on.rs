@@ -5,6 +5,7 @@ use std::io::Write;
 use harness::client;
 
 use crate::h2::*;
+use crate::http2_clients::curl;
 use crate::http2_peers::before;
 use crate::support::{OK, Scripted, ask, get, head, once, proxy_to};
 
@@ -85,6 +86,38 @@ fn a_value_that_would_be_two_lines_is_left_out() {
     .start();
     assert_eq!(once(&proxy, "GET /a%c3%a9 HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
     assert!(origin.seen()[0].0.contains("X-Path: /a"));
+}
+
+/// CGI and all that is made like it cannot tell `X_User` from `X-User`.
+#[test]
+fn headers_with_underscores_get_round_no_rule() {
+    const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: a\r\nX-Other: 1\r\nX_User: admin\r\nx_Secret: 2\r\nX_Forwarded_For: 6.6.6.6\r\n\
+        Content_Length: 9\r\nX-Real_Ip: 1.1.1.1\r\n\r\n";
+    const RULES: &str = "http_request_header \"set\" \"X-User\" \"real\"\nhttp_request_header \"remove\" \"X-Secret\"";
+    let origin = Scripted::new(OK, false);
+    let start = |more: &str| {
+        crate::support::server(&format!(
+            "{more}\nlocal {{ rule \"${{http_request_x_user}}\" text=\"admin\"; return 403; }}\n\
+             local {{ {RULES}; proxy_pass_tcp \"{}\"; }}",
+            origin.addr()
+        ))
+        .start()
+    };
+    let proxy = start("");
+    assert_eq!(once(&proxy, CLAIMS).text(), "ok", "it is no X-User");
+    let url = format!("http://{}/", proxy.addr(0));
+    let by_http2 = curl(&["-H", "X_User: admin", "-H", "X-Other: 1", &url]);
+    for (head, _) in origin.seen() {
+        assert!(!head.contains('_') && head.contains("X-User: real\r\n"), "{head}");
+        assert!(head.to_ascii_lowercase().contains("x-other: 1\r\n"), "{head}");
+    }
+    assert_eq!(origin.seen().len(), 1 + usize::from(by_http2.is_some()));
+
+    let proxy = start("http_header_underscores");
+    assert_eq!(once(&proxy, CLAIMS).status, 403, "its name is known");
+    assert_eq!(once(&proxy, "GET / HTTP/1.1\r\nHost: a\r\nX_Us-er: admin\r\nX_Id: 7\r\n\r\n").text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X_Us-er: admin\r\n") && head.contains("X_Id: 7\r\n"), "{head}");
 }
 
 #[test]

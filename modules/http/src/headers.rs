@@ -36,6 +36,16 @@ directive! {
     .example("http_response_header \"remove\" \"Server\"")
 }
 
+directive! {
+    /// Headers of requests with `_` in their name pass. Without this they are left out, but for `anyproxy_domains`, before anything
+    /// looks at them: applications that make variables of names (CGI, WSGI, PHP) take `X_User` for the `X-User` that
+    /// `http_request_header` sets or removes.
+    "http_header_underscores", Contexts::NET.or(Contexts::SERVER),
+    .args(&[ArgDesc::new("on", Kind::Bool, "Whether they pass.").default("#true")])
+    .default("#false")
+    .example("http_header_underscores #true")
+}
+
 const OPS: &[Str<'_>] = &[Str::new("set"), Str::new("add"), Str::new("remove")];
 
 /// Lines by which a message is framed and a connection managed: these are the proxy's own.
@@ -54,6 +64,22 @@ const OWN: &[Id] = &[
 /// Whether lines of this name are the proxy's own.
 pub(crate) fn is_own(id: Id) -> bool {
     OWN.contains(&id)
+}
+
+/// Requests keep headers with `_` in their name.
+pub(crate) fn keeps_underscores<C>(scope: &Scope<'_, C>) -> bool {
+    scope.node("http_header_underscores").is_some_and(|node| node.arg(0).is_none_or(|v| v.num != 0))
+}
+
+/// Leaves out of a request what has `_` in its name. Whether there was any.
+pub(crate) fn leave_underscores_out(call: &Call<'_>) -> bool {
+    let request = &mut call.state.parts.borrow_mut().request;
+    let found = request.head.fields().seen().has(Id::Underscored);
+    if found {
+        request.remove_known(Id::Underscored);
+        tracing::debug!(session = call.exchange.id, "headers with _ in their name are left out");
+    }
+    found
 }
 
 /// One line of the configuration.
@@ -75,7 +101,7 @@ impl Rule {
 
 /// The known names whose lines the rules set or remove.
 pub(crate) fn struck(rules: &[Rule]) -> Ids {
-    rules.iter().filter(|r| r.strikes && r.id != Id::Other).fold(Ids::NONE, |all, r| all.with(r.id))
+    rules.iter().filter(|r| r.strikes && r.id.is_known()).fold(Ids::NONE, |all, r| all.with(r.id))
 }
 
 /// Whether the rules leave out what comes with this name.
@@ -171,7 +197,7 @@ fn not_one_line(rule: &Rule, session: &Session<Http>) {
 /// Strikes what the rules set and remove.
 pub(crate) fn strike(rules: &[Rule], fields: &Fields, bytes: &[u8], struck: &mut Struck) {
     for rule in rules.iter().filter(|r| r.strikes) {
-        if rule.id == Id::Other || fields.first(rule.id).is_some() {
+        if !rule.id.is_known() || fields.first(rule.id).is_some() {
             strike_name(rule.name, fields, bytes, struck);
         }
     }

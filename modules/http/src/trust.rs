@@ -42,6 +42,8 @@ pub(crate) struct Hears {
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) multi_hop: bool,
     pub(crate) request_id: Option<&'static str>,
+    /// `http_header_underscores`
+    pub(crate) underscores: bool,
 }
 
 /// Whose word is taken.
@@ -101,7 +103,7 @@ impl Trusted {
         }
         let id = id_header.and_then(|name| {
             let same = |l: &&crate::h1::HeaderAt| l.name(bytes).eq_ignore_ascii_case(name.as_bytes());
-            Some(fields.list().iter().find(same)?.value(bytes))
+            Some(parts.request.lines().find(same)?.value(bytes))
         });
         if let Some(id) = id.filter(|id| is_request_id(id)) {
             exchange.set_request_id(&String::from_utf8_lossy(id));
