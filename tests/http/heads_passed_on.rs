@@ -88,6 +88,18 @@ fn a_value_that_would_be_two_lines_is_left_out() {
     assert!(origin.seen()[0].0.contains("X-Path: /a"));
 }
 
+/// Applications parse it: with a port it is no address.
+#[test]
+fn the_books_example_sends_the_clients_address() {
+    let book = include_str!("../../doc/src/http.md");
+    let rule = book.lines().find(|l| l.contains("\"X-Real-IP\"")).expect("an example");
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), rule);
+    once(&proxy, get("/"));
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X-Real-IP: 127.0.0.1\r\n"), "{head}");
+}
+
 /// CGI and all that is made like it cannot tell `X_User` from `X-User`.
 #[test]
 fn headers_with_underscores_get_round_no_rule() {

@@ -20,7 +20,7 @@ directive! {
     ])
     .append()
     .inherit(Inherit::Append)
-    .example("http_request_header \"set\" \"X-Real-IP\" \"${client_addr}\"")
+    .example("http_request_header \"set\" \"X-Real-IP\" \"${client_ip}\"")
 }
 
 directive! {
