@@ -4,7 +4,7 @@ use crate::{
     access::Access,
     buffer::Buffering,
     compress::Compress,
-    forward::Forward,
+    forward::{self, Forward},
     headers::{self, Rule},
     hooks::Active,
     multi_hop,
@@ -225,7 +225,7 @@ pub struct Conf {
     pub(crate) multi_hop: bool,
     /// `http_request_id`, as peers get it.
     pub(crate) request_id: Option<&'static str>,
-    /// What the block's server says of these three, and of underscores.
+    /// What the block's server says of these three, and of what else is looked at before a local is chosen.
     pub(crate) server: Hears,
     pub(crate) answerer: Answerer,
     /// The peers are asked by HTTP/2, whoever asks them.
@@ -259,8 +259,8 @@ impl Conf {
         let mut request_headers = headers::rules(scope, "http_request_header", problems);
         let trusted = Arc::new(Trusted::new(scope, problems));
         let (multi_hop, request_id) = (multi_hop::is_on(scope), request_id(scope, problems));
-        let underscores = headers::keeps_underscores(scope);
-        let own = || Hears { trusted: Arc::clone(&trusted), multi_hop, request_id, underscores };
+        let (underscores, forwarded) = (headers::keeps_underscores(scope), forward::by_standard(scope));
+        let own = || Hears { trusted: Arc::clone(&trusted), multi_hop, request_id, underscores, forwarded };
         let server = scope.parent().filter(|_| scope.kind() == ScopeKind::Local).map_or_else(own, |s| s.server.clone());
         Self {
             header_size: number("http_header_size", 16 << 10) as usize,

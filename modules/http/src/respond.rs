@@ -125,7 +125,7 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
     if let Some(conf) = block.filter(|_| routed != Routed::NoServer) {
         let hears = &conf.server;
         let fewer = !hears.underscores && headers::leave_underscores_out(call);
-        let client = hears.trusted.hear(exchange, state, hears.request_id);
+        let client = hears.hear(exchange, state);
         match multi_hop::hear(call, hears.multi_hop, &hears.trusted) {
             Ok(hop) if fewer || client || hop => (routed, block) = choose(),
             Ok(_) => {}
