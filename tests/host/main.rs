@@ -33,4 +33,5 @@ mod sessions_are_shown_and_killed;
 mod single_line_needs_no_balancer;
 mod status_tells_everything;
 mod support;
+mod variables_are_listed;
 mod versions;
