@@ -38,6 +38,7 @@ mod http2_websocket;
 mod http2_websocket_openings;
 mod http2_websocket_peers;
 mod keep_alive;
+mod large_answer_heads;
 mod modules_of_others;
 mod multi_hop;
 mod other_origins;
