@@ -144,6 +144,10 @@ fn headers_that_are_the_proxys_own_are_a_mistake() {
         ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
         ("http_response_header \"set\" \"X\"", "need a value"),
         ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),
+        ("http_request_id \"a b\"", "main.kdl:8:17: error: \"a b\" is no name of a header"),
+        ("http_request_id \"Content-Length\"", "main.kdl:8:17: error: \"Content-Length\" is the proxy's own"),
+        ("http_request_id \"te\"", "the proxy's own"),
+        ("http_request_id \"host\"", "http_host"),
     ] {
         let output = crate::support::server(&format!("{line}\nlocal {{ return 200; }}")).check();
         assert!(output.code == Some(1) && output.stderr.contains(what), "{line}: {}", output.stderr);

@@ -313,12 +313,7 @@ impl Conf {
 }
 
 fn request_id(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<&'static str> {
-    let name = scope.node("http_request_id")?.arg(0)?;
-    if crate::h1::field(name.text.as_str().as_bytes(), b"", &mut Vec::new()).is_err() {
-        problems.error(&name.span, &format!("\"{}\" is no name of a header", name.text.as_str()), "");
-        return None;
-    }
-    Some(intern(name.text.as_str()))
+    headers::name(scope.node("http_request_id")?.arg(0)?, problems)
 }
 
 /// Whether clients that get this status look at `Location` for where to go (RFC 9110 section 15.4).

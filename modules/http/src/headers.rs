@@ -66,6 +66,27 @@ pub(crate) fn is_own(id: Id) -> bool {
     OWN.contains(&id)
 }
 
+/// Why no line of this name may be made, and what to say of that; `None`: it may.
+fn wrong_name(name: &str) -> Option<(&'static str, &'static str)> {
+    if h1::field(name.as_bytes(), b"", &mut Vec::new()).is_err() {
+        return Some(("no name of a header", ""));
+    }
+    let help = "the length of a message and the state of a connection are not for headers to say";
+    is_own(Id::of(name.as_bytes())).then_some(("the proxy's own", help))
+}
+
+/// The name of a header that a directive has this proxy write, but for `Host`. What is wrong with it is told.
+pub(crate) fn name(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<&'static str> {
+    let name = value.text.as_str();
+    let host =
+        (Id::of(name.as_bytes()) == Id::Host).then_some(("the proxy's own", "http_host says which one peers get"));
+    if let Some((wrong, help)) = wrong_name(name).or(host) {
+        problems.error(&value.span, &format!("\"{name}\" is {wrong}"), help);
+        return None;
+    }
+    Some(intern(name))
+}
+
 /// Requests keep headers with `_` in their name.
 pub(crate) fn keeps_underscores<C>(scope: &Scope<'_, C>) -> bool {
     scope.node("http_header_underscores").is_some_and(|node| node.arg(0).is_none_or(|v| v.num != 0))
@@ -117,6 +138,15 @@ pub(crate) fn is_value(template: &Value<'_>) -> bool {
     h1::field(b"x", template.text.as_str().as_bytes(), &mut Vec::new()).is_ok()
 }
 
+/// The same of a header of this name. What is wrong with it is told.
+pub(crate) fn is_value_of(name: &str, value: &Value<'_>, problems: &mut Problems<'_>) -> bool {
+    let well = is_value(value);
+    if !well {
+        problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
+    }
+    well
+}
+
 /// The rules of a block, in order.
 pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut all = Vec::new();
@@ -124,18 +154,12 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         let (Some(what), Some(name)) = (node.arg(0), node.arg(1)) else { continue };
         let (name, id) = (name.text.as_str(), Id::of(name.text.as_str().as_bytes()));
         let value = node.arg(2).map(|v| v.num as u32);
-        let mut line = Vec::new();
-        if h1::field(name.as_bytes(), b"", &mut line).is_err() {
-            problems.error(&node.span, &format!("\"{name}\" is no name of a header"), "");
-        } else if is_own(id) {
-            let help = "the length of a message and the state of a connection are not for headers to say";
-            problems.error(&node.span, &format!("\"{name}\" is the proxy's own"), help);
+        if let Some((wrong, help)) = wrong_name(name) {
+            problems.error(&node.span, &format!("\"{name}\" is {wrong}"), help);
         } else if (what.num == 2) == value.is_some() {
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");
-        } else if let Some(value) = node.arg(2).filter(|v| !is_value(v)) {
-            problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
-        } else {
+        } else if node.arg(2).is_none_or(|v| is_value_of(name, v, problems)) {
             all.push(Rule { strikes: what.num != 1, name: intern(name), id, value });
         }
     }

@@ -26,7 +26,7 @@ directive! {
 
 directive! {
     /// A header that carries the request's id to peers, and from senders that are trusted.
-    /// A request without id gets one. It is `${request_id}`.
+    /// A request without id gets one. It is `${request_id}`. A name with `_` is heard only where `http_header_underscores` is said.
     "http_request_id", Contexts::MSL,
     .args(&[ArgDesc::new("name", Kind::Text, "Name of the header.").required()])
     .default("none is sent")
