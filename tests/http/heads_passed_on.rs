@@ -144,6 +144,15 @@ fn headers_that_are_the_proxys_own_are_a_mistake() {
         ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
         ("http_response_header \"set\" \"X\"", "need a value"),
         ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),
+        ("http_error_page 404 answer=302 location=\"/x\\r\\nA: b\"", "the value of \"Location\" is not one line"),
+        (
+            "local { rule \"${path}\" text=\"/\"; return 301 \"/x\\r\\nA: b\"; }",
+            "the value of \"Location\" is not one line",
+        ),
+        (
+            "local { rule \"${path}\" text=\"/\"; http_echo content_type=\"a\\nb\"; }",
+            "\"Content-Type\" is not one line",
+        ),
         ("http_request_id \"a b\"", "main.kdl:8:17: error: \"a b\" is no name of a header"),
         ("http_request_id \"Content-Length\"", "main.kdl:8:17: error: \"Content-Length\" is the proxy's own"),
         ("http_request_id \"te\"", "the proxy's own"),
@@ -152,6 +161,9 @@ fn headers_that_are_the_proxys_own_are_a_mistake() {
         let output = crate::support::server(&format!("{line}\nlocal {{ return 200; }}")).check();
         assert!(output.code == Some(1) && output.stderr.contains(what), "{line}: {}", output.stderr);
     }
+    // A text that is no header's may have many lines.
+    let output = crate::support::server("local { return 200 \"a\\r\\nb: ${path}\"; }").check();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[test]

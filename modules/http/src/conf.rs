@@ -327,16 +327,24 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
     for node in scope.nodes() {
         let prop = |name: &str| node.prop(name);
         let answerer = match node.name.as_str() {
-            "http_echo" => Answerer::Echo {
-                body: prop("body").map(|v| v.num as u32),
-                status: prop("status").map_or(200, |v| v.num as u16),
-                content_type: prop("content_type").map_or("text/plain", |v| intern(v.text.as_str())),
-            },
+            "http_echo" => {
+                if let Some(kind) = prop("content_type") {
+                    headers::is_value_of("Content-Type", kind, problems);
+                }
+                Answerer::Echo {
+                    body: prop("body").map(|v| v.num as u32),
+                    status: prop("status").map_or(200, |v| v.num as u16),
+                    content_type: prop("content_type").map_or("text/plain", |v| intern(v.text.as_str())),
+                }
+            }
             "return" => {
                 let status = node.arg(0).map_or(200, |v| v.num as u16);
                 if redirects(status) && node.arg(1).is_none() {
                     let help = format!("return {status} \"/where/to\"");
                     problems.error(&node.span, "a redirection has a target", &help);
+                }
+                if let Some(to) = node.arg(1).filter(|_| redirects(status)) {
+                    headers::is_value_of("Location", to, problems);
                 }
                 if status == 205 && node.arg(1).is_some() {
                     problems.error(&node.span, "205 has no content (RFC 9110 section 15.3.6)", "return 205");
