@@ -124,10 +124,15 @@ fn a_directory_is_its_index_file_or_nothing() {
 
 #[test]
 fn a_directory_is_listed_where_that_is_wanted() {
-    let html = Site::new("index=\"none\" listing=\"html\"").get("/", "");
+    let site = Site::new("index=\"none\" listing=\"html\"");
+    site.dir.write("html/.hidden", "served all the same");
+    std::fs::create_dir(site.dir.join("html/.git")).expect("a fresh directory");
+    assert_eq!(site.get("/.hidden", "").text(), "served all the same");
+    let html = site.get("/", "");
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     let text = html.text();
     assert!(text.contains("a%20b.txt") && text.contains("sub/") && !text.contains("secret"), "{text}");
+    assert!(!text.contains(".hidden") && !text.contains(".git"), "{text}");
     let json = Site::new("index=\"none\" listing=\"json\"").get("/", "");
     assert_eq!(json.header("content-type"), Some("application/json"));
     let list: serde_json::Value = serde_json::from_str(&json.text()).expect("JSON");

@@ -29,7 +29,7 @@ directive! {
     .args(&[ArgDesc::new("root", Kind::Path, "The directory.").required()])
     .props(&[
         ArgDesc::new("index", Kind::Text, "Names of index files, the first that is there.").default("index.html"),
-        ArgDesc::new("listing", Kind::Choice, "What a directory without index file is answered with.")
+        ArgDesc::new("listing", Kind::Choice, "What a directory without index file is answered with. Names that begin with a dot are not in it.")
             .choices(&[Str::new("off"), Str::new("html"), Str::new("json")]).default("off"),
         ArgDesc::new("symlinks", Kind::Choice, "Which symbolic links are followed: all, those that stay below root, none.")
             .choices(&[Str::new("follow"), Str::new("beneath"), Str::new("deny")]).default("follow"),

@@ -67,8 +67,8 @@ fn bounded() {
 }
 
 #[test]
-fn leaves_out_what_cannot_be_asked_for() {
-    let names: [&[u8]; 8] = [b"", b".", b"..", b"a/b", b"a\\b", b"a\0", b"a\r\nb", b"\x7f"];
+fn leaves_out_what_cannot_be_asked_for_or_is_hidden() {
+    let names: [&[u8]; 10] = [b".hidden", b"...", b"", b".", b"..", b"a/b", b"a\\b", b"a\0", b"a\r\nb", b"\x7f"];
     assert_eq!(json(names.map(|name| entry(name, false, 0)), 10).body, "[\n]\n");
 }
 
