@@ -287,6 +287,21 @@ fn a_file_that_changes_is_seen_to_change() {
 }
 
 #[test]
+fn a_file_is_kept_open_once_it_is_asked_for_often_enough() {
+    for (more, from) in [("", 1), ("open_files_min_uses=3", 3), ("open_files=0", usize::MAX)] {
+        let site = Site::new(&format!("open_files_valid=\"1h\" {more}"));
+        let is_open = || {
+            let fds = std::fs::read_dir(format!("/proc/{}/fd", site.proxy.pid())).expect("it runs");
+            fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with("html/data.bin"))
+        };
+        for request in 1..=4 {
+            assert_eq!(site.get("/data.bin", "").body.len(), 1000);
+            eventually("it is kept, or closed", || (is_open() == (request >= from)).then_some(()));
+        }
+    }
+}
+
+#[test]
 fn only_what_reads_is_allowed() {
     let site = Site::new("");
     let mut stream = client::connect(site.proxy.addr(0));

@@ -8,7 +8,7 @@ use crate::{
     h1::Limits,
     headers::{self, Rule},
     hooks::Active,
-    multi_hop,
+    http1, multi_hop,
     pace::Pace,
     pages::{self, Page},
     probe::{Question, grpc::Health},
@@ -214,6 +214,8 @@ pub struct Conf {
     pub(crate) body_ms: u64,
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
+    /// `http_chunked`
+    pub(crate) chunked: bool,
     pub(crate) first_byte_ms: u64,
     /// `http_total_timeout`; 0: none.
     pub(crate) total_ms: u64,
@@ -275,6 +277,7 @@ impl Conf {
             body_ms: or_never(ms("http_body_timeout", 60)),
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
+            chunked: http1::sends_chunks(scope),
             first_byte_ms: or_never(ms("http_first_byte_timeout", 60)),
             total_ms: total::limit(scope),
             http2_streams: number("http2_streams", 128) as u32,
