@@ -28,6 +28,7 @@ mod pid_file;
 mod port_in_use_names_its_holder;
 mod readers_that_go_away;
 mod requests_by_name;
+mod restart_while_old_connections_wait;
 mod servers_have_a_limit_of_their_own;
 mod sessions_are_shown_and_killed;
 mod single_line_needs_no_balancer;

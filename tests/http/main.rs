@@ -16,6 +16,7 @@ mod direct_files;
 mod error_pages;
 mod false_bodies;
 mod files;
+mod files_are_not_held_back;
 mod forwarding;
 mod framing;
 mod greeted_peers;
