@@ -2,14 +2,11 @@
 
 mod ctl;
 pub mod output;
+mod reference;
 
 use self::output::{err, out};
 use crate::{
-    config::{
-        self, Schema,
-        diagnostic::{Diagnostics, Style},
-        directives, dump, include,
-    },
+    config::{self, diagnostic::Style, dump, include},
     control::{self, Options, exit},
     cycle::{build, settings::Settings},
     process,
@@ -19,7 +16,6 @@ use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +32,7 @@ anyproxy: a proxy whose protocols are modules
                                    peer ready|drain|maint|weight PEER [N] [--upstream NAME],
                                    log-level [LEVEL] [--client ADDRESS], MODULE ACTION [JSON]
   anyproxy directives [NAME]       every directive of the host and of the modules [--json | --markdown DIR]
+  anyproxy variables [NAME]        every variable of the host and of the modules [--json]
 
   -c FILE          configuration (default: conf/main.kdl)
   --control PATH   control socket (default: as the configuration says)
@@ -100,7 +97,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
     match a.words.split_first() {
         None => {}
         Some((word, rest)) if word == "ctl" => return ctl::ask(&a, rest, &config),
-        Some((word, rest)) if word == "directives" => return list(&a, rest, &config),
+        Some((word, rest)) if word == "directives" => return reference::directives(&a, rest, &config),
+        Some((word, rest)) if word == "variables" => return reference::variables(&a, rest, &config),
         Some((word, _)) => return usage(&format!("there is no command \"{word}\"")),
     }
     if let Some(what) = &a.signal {
@@ -215,80 +213,6 @@ fn version(config: Option<&Path>) -> i32 {
             exit::CONFIG
         }
     }
-}
-
-/// Modules for `directives`: those of the configuration given, else all beside the executable.
-fn all_images(a: &Args, config: &Path) -> Result<Vec<Arc<crate::loader::Image>>, Diagnostics> {
-    if a.config.is_some() {
-        return include::load(config).and_then(|d| build::images(&d));
-    }
-    let dir = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned)).unwrap_or_default();
-    let mut paths: Vec<_> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(|p| {
-            let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            name.starts_with(&format!("{}anyproxy_", std::env::consts::DLL_PREFIX))
-                && name.ends_with(std::env::consts::DLL_SUFFIX)
-        })
-        .collect();
-    paths.sort();
-    let mut images = Vec::new();
-    for p in paths {
-        match process::process().images.load(&p) {
-            Ok(i) => images.push(i),
-            Err(e) => err(format_args!("anyproxy: {}: {e}\n", p.display())),
-        }
-    }
-    Ok(images)
-}
-
-fn list(a: &Args, names: &[String], config: &Path) -> i32 {
-    if let Err(e) = setup() {
-        err(format_args!("anyproxy: cannot start: {e}\n"));
-        return exit::RUNNING;
-    }
-    let images = match all_images(a, config) {
-        Ok(i) => i,
-        Err(d) => {
-            err(format_args!("{}", d.render(Style::of_stderr())));
-            return exit::CONFIG;
-        }
-    };
-    let modules: Vec<config::ModuleDirectives> = images.iter().map(|i| build::directives_of(i)).collect();
-    let schema = match Schema::new(&modules) {
-        Ok(s) => s,
-        Err(d) => {
-            err(format_args!("{}", d.render(Style::of_stderr())));
-            return exit::CONFIG;
-        }
-    };
-    if let Some(dir) = &a.markdown {
-        return match std::fs::create_dir_all(dir).and_then(|()| directives::markdown(&schema, dir)) {
-            Ok(pages) => {
-                out(format_args!("{}\n", pages.join("\n")));
-                0
-            }
-            Err(e) => {
-                err(format_args!("anyproxy: {}: {e}\n", dir.display()));
-                exit::RUNNING
-            }
-        };
-    }
-    if a.json {
-        out(format_args!("{}\n", directives::json(&schema)));
-        return 0;
-    }
-    let text = directives::text(&schema);
-    if names.is_empty() {
-        out(text);
-    } else {
-        for line in text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))) {
-            out(format_args!("{line}\n"));
-        }
-    }
-    0
 }
 
 /// Where the running process listens: works when the configuration on disk is broken, as long as it can be read at all.

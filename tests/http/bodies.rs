@@ -40,6 +40,29 @@ fn a_chunked_request_arrives_whole_and_without_its_extensions() {
 }
 
 #[test]
+fn an_answer_goes_without_chunks_where_that_is_said() {
+    const CHUNKS: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let (whole, cut) = ([CHUNKS, b"0\r\n\r\n"].concat(), CHUNKS);
+    let origin = Scripted::new(whole, false);
+    let proxy = proxy_to(origin.addr(), "http_chunked #false");
+    let a = once(&proxy, get("/"));
+    assert_eq!((a.header("transfer-encoding"), a.header("connection")), (None, Some("close")), "{}", a.head);
+    assert_eq!(a.text(), "hello", "to the end of the connection");
+    // What has a length keeps its connection.
+    let short = Scripted::new(OK, false);
+    let proxy = proxy_to(short.addr(), "http_chunked #false");
+    let mut stream = client::connect(proxy.addr(0));
+    assert_eq!((ask(&mut stream, get("/")).text(), ask(&mut stream, get("/")).text()), ("ok".into(), "ok".into()));
+    // The end of one that is not whole is no end in order: the client could not tell.
+    let origin = Scripted::new(cut, true);
+    let proxy = proxy_to(origin.addr(), "http_chunked #false");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(get("/").as_bytes()).expect("write");
+    let end = std::io::copy(&mut stream, &mut std::io::sink()).expect_err("a reset");
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn a_chunked_answer_arrives_whole_in_pieces_of_any_size() {
     let origin = Origin::start(|mut conn| {
         while head(&mut conn).is_some() {

@@ -1,6 +1,7 @@
 //! Clients that go while nobody has answered them yet: what they would have got is another's, be it a peer or a turn.
 
 use std::io::Write;
+use std::net::Shutdown;
 use std::sync::{Mutex, mpsc};
 
 use h2::Reason;
@@ -9,7 +10,7 @@ use harness::{Deaf, LIMIT, Proxy, client, eventually};
 use crate::h2::{Call, DATA, END_HEADERS, END_STREAM, HEADERS, Peer, RST_STREAM, Raw, section};
 use crate::http2_clients_that_go::{Gate, behind, lines, silent};
 use crate::http2_peers::before;
-use crate::support::{ask, get, proxy_to};
+use crate::support::{answer, ask, get, proxy_to};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
 const BUFFERED: &str = "http_request_buffering #true";
@@ -36,6 +37,24 @@ fn the_peer_of_http2_is_told() {
         assert_eq!(told.recv_timeout(LIMIT), Ok(Some(Reason::CANCEL)), "{text} {request}");
         eventually("its line in the log", || (lines(&proxy, "reason=client_transfer_reset") == 1).then_some(()));
     }
+}
+
+/// It is not gone: it has only nothing more to say (fault 10 of the original: no reply).
+#[test]
+fn one_that_has_ended_its_side_hears_all_answers() {
+    let gate = Gate::default();
+    let origin = behind(&gate);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(format!("{}{}", get("/one"), get("/two")).as_bytes()).expect("write");
+    stream.shutdown(Shutdown::Write).expect("a socket");
+    origin.await_accepted(1);
+    gate.open();
+    for path in ["/one", "/two"] {
+        assert_eq!(answer(&mut stream, "GET").text(), "ok", "{path}");
+    }
+    assert_eq!(client::read_to_end(&stream), b"");
+    eventually("both were done", || (lines(&proxy, "status=200") == 2).then_some(()));
 }
 
 #[test]
@@ -140,7 +159,7 @@ fn a_place_in_the_queue_is_given_up() {
     client::reset(raw.stream);
     waiting(0);
     gate.open();
-    assert_eq!(crate::support::answer(&mut held, "GET").text(), "ok");
+    assert_eq!(answer(&mut held, "GET").text(), "ok");
     assert_eq!(ask(&mut client::connect(proxy.addr(0)), get("/")).text(), "ok");
     assert_eq!(origin.accepted(), 1);
 }

@@ -124,10 +124,15 @@ fn a_directory_is_its_index_file_or_nothing() {
 
 #[test]
 fn a_directory_is_listed_where_that_is_wanted() {
-    let html = Site::new("index=\"none\" listing=\"html\"").get("/", "");
+    let site = Site::new("index=\"none\" listing=\"html\"");
+    site.dir.write("html/.hidden", "served all the same");
+    std::fs::create_dir(site.dir.join("html/.git")).expect("a fresh directory");
+    assert_eq!(site.get("/.hidden", "").text(), "served all the same");
+    let html = site.get("/", "");
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     let text = html.text();
     assert!(text.contains("a%20b.txt") && text.contains("sub/") && !text.contains("secret"), "{text}");
+    assert!(!text.contains(".hidden") && !text.contains(".git"), "{text}");
     let json = Site::new("index=\"none\" listing=\"json\"").get("/", "");
     assert_eq!(json.header("content-type"), Some("application/json"));
     let list: serde_json::Value = serde_json::from_str(&json.text()).expect("JSON");
@@ -279,6 +284,21 @@ fn a_file_that_changes_is_seen_to_change() {
     eventually("the new file", || (site.get("/new.txt", "").status == 200).then_some(()));
     std::fs::remove_file(site.dir.join("html/new.txt")).expect("it is there");
     eventually("it is gone", || (site.get("/new.txt", "").status == 404).then_some(()));
+}
+
+#[test]
+fn a_file_is_kept_open_once_it_is_asked_for_often_enough() {
+    for (more, from) in [("", 1), ("open_files_min_uses=3", 3), ("open_files=0", usize::MAX)] {
+        let site = Site::new(&format!("open_files_valid=\"1h\" {more}"));
+        let is_open = || {
+            let fds = std::fs::read_dir(format!("/proc/{}/fd", site.proxy.pid())).expect("it runs");
+            fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with("html/data.bin"))
+        };
+        for request in 1..=4 {
+            assert_eq!(site.get("/data.bin", "").body.len(), 1000);
+            eventually("it is kept, or closed", || (is_open() == (request >= from)).then_some(()));
+        }
+    }
 }
 
 #[test]

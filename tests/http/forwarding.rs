@@ -86,6 +86,34 @@ fn what_a_trusted_sender_says_of_its_own_client_is_passed_on() {
 }
 
 #[test]
+fn a_trusted_sender_names_the_client_in_the_header_of_that_kind() {
+    let told = |kind: &str, lines: &str| {
+        let proxy =
+            server(&format!("http_trusted \"127.0.0.1\"\n{kind}\nlocal {{ return 200 \"${{client_ip}}\"; }}")).start();
+        once(&proxy, format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).text()
+    };
+    let both = "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.8;proto=https\r\n";
+    for (kind, client) in [("", "192.0.2.7"), ("x", "192.0.2.7"), ("both", "192.0.2.7"), ("rfc7239", "192.0.2.8")] {
+        let kind = if kind.is_empty() { String::new() } else { format!("http_forwarded \"{kind}\"") };
+        assert_eq!(told(&kind, both), client, "{kind}");
+    }
+    let standard = "http_forwarded \"rfc7239\"";
+    let chain = "Forwarded: for=1.1.1.1\r\nForwarded: for=\"[2001:db8::1]:9\", for=127.0.0.1\r\n";
+    assert_eq!(told(standard, chain), "2001:db8::1", "the last that is not trusted");
+    for nothing in ["X-Forwarded-For: 192.0.2.7\r\n", "Forwarded: for=unknown\r\n", "Forwarded: \"for=1.1.1.1\r\n"] {
+        assert_eq!(told(standard, nothing), "127.0.0.1", "{nothing}");
+    }
+
+    // Two of this proxy: the second one's lists of addresses see the client of the first.
+    let trusting = format!("http_trusted \"127.0.0.1\"\n{standard}");
+    let inner = server(&format!("{trusting}\nip_deny \"192.0.2.2\"\nlocal {{ return 200; }}")).start();
+    let outer = proxy_to(inner.addr(0), &trusting);
+    let status =
+        |client: &str| once(&outer, format!("GET / HTTP/1.1\r\nHost: a\r\nForwarded: for={client}\r\n\r\n")).status;
+    assert_eq!((status("192.0.2.2"), status("192.0.2.3")), (403, 200));
+}
+
+#[test]
 fn via_names_this_proxy_both_ways() {
     let origin = Scripted::new(b"HTTP/1.1 200 OK\r\nVia: 1.0 inner\r\nContent-Length: 2\r\n\r\nok", false);
     let proxy = proxy_to(origin.addr(), "http_via \"edge-1\"");

@@ -5,6 +5,7 @@ use std::io::Write;
 use harness::client;
 
 use crate::h2::*;
+use crate::http2_clients::curl;
 use crate::http2_peers::before;
 use crate::support::{OK, Scripted, ask, get, head, once, proxy_to};
 
@@ -83,8 +84,57 @@ fn a_value_that_would_be_two_lines_is_left_out() {
         origin.addr()
     ))
     .start();
-    assert_eq!(once(&proxy, "GET /a%c3%a9 HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
-    assert!(origin.seen()[0].0.contains("X-Path: /a"));
+    for (path, has) in [("/a%c3%a9", true), ("/a%0d%0aX-Evil:%201", false), ("/a%7f", false)] {
+        assert_eq!(once(&proxy, get(path)).status, 200);
+        let (head, _) = origin.seen().pop().expect("a request");
+        // The peer gets the address as it came.
+        assert!(head.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{head}");
+        assert!(head.contains("X-Path: ") == has && !head.contains("\r\nX-Evil"), "{head}");
+    }
+}
+
+/// Applications parse it: with a port it is no address.
+#[test]
+fn the_books_example_sends_the_clients_address() {
+    let book = include_str!("../../doc/src/http.md");
+    let rule = book.lines().find(|l| l.contains("\"X-Real-IP\"")).expect("an example");
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), rule);
+    once(&proxy, get("/"));
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X-Real-IP: 127.0.0.1\r\n"), "{head}");
+}
+
+/// CGI and all that is made like it cannot tell `X_User` from `X-User`.
+#[test]
+fn headers_with_underscores_get_round_no_rule() {
+    const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: a\r\nX-Other: 1\r\nX_User: admin\r\nx_Secret: 2\r\nX_Forwarded_For: 6.6.6.6\r\n\
+        Content_Length: 9\r\nX-Real_Ip: 1.1.1.1\r\n\r\n";
+    const RULES: &str = "http_request_header \"set\" \"X-User\" \"real\"\nhttp_request_header \"remove\" \"X-Secret\"";
+    let origin = Scripted::new(OK, false);
+    let start = |more: &str| {
+        crate::support::server(&format!(
+            "{more}\nlocal {{ rule \"${{http_request_x_user}}\" text=\"admin\"; return 403; }}\n\
+             local {{ {RULES}; proxy_pass_tcp \"{}\"; }}",
+            origin.addr()
+        ))
+        .start()
+    };
+    let proxy = start("");
+    assert_eq!(once(&proxy, CLAIMS).text(), "ok", "it is no X-User");
+    let url = format!("http://{}/", proxy.addr(0));
+    let by_http2 = curl(&["-H", "X_User: admin", "-H", "X-Other: 1", &url]);
+    for (head, _) in origin.seen() {
+        assert!(!head.contains('_') && head.contains("X-User: real\r\n"), "{head}");
+        assert!(head.to_ascii_lowercase().contains("x-other: 1\r\n"), "{head}");
+    }
+    assert_eq!(origin.seen().len(), 1 + usize::from(by_http2.is_some()));
+
+    let proxy = start("http_header_underscores");
+    assert_eq!(once(&proxy, CLAIMS).status, 403, "its name is known");
+    assert_eq!(once(&proxy, "GET / HTTP/1.1\r\nHost: a\r\nX_Us-er: admin\r\nX_Id: 7\r\n\r\n").text(), "ok");
+    let (head, _) = origin.seen().pop().expect("a request");
+    assert!(head.contains("X_Us-er: admin\r\n") && head.contains("X_Id: 7\r\n"), "{head}");
 }
 
 #[test]
@@ -94,10 +144,26 @@ fn headers_that_are_the_proxys_own_are_a_mistake() {
         ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
         ("http_response_header \"set\" \"X\"", "need a value"),
         ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),
+        ("http_error_page 404 answer=302 location=\"/x\\r\\nA: b\"", "the value of \"Location\" is not one line"),
+        (
+            "local { rule \"${path}\" text=\"/\"; return 301 \"/x\\r\\nA: b\"; }",
+            "the value of \"Location\" is not one line",
+        ),
+        (
+            "local { rule \"${path}\" text=\"/\"; http_echo content_type=\"a\\nb\"; }",
+            "\"Content-Type\" is not one line",
+        ),
+        ("http_request_id \"a b\"", "main.kdl:8:17: error: \"a b\" is no name of a header"),
+        ("http_request_id \"Content-Length\"", "main.kdl:8:17: error: \"Content-Length\" is the proxy's own"),
+        ("http_request_id \"te\"", "the proxy's own"),
+        ("http_request_id \"host\"", "http_host"),
     ] {
         let output = crate::support::server(&format!("{line}\nlocal {{ return 200; }}")).check();
         assert!(output.code == Some(1) && output.stderr.contains(what), "{line}: {}", output.stderr);
     }
+    // A text that is no header's may have many lines.
+    let output = crate::support::server("local { return 200 \"a\\r\\nb: ${path}\"; }").check();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
 #[test]

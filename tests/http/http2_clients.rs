@@ -12,7 +12,7 @@ use crate::support::{OK, Scripted, head, net, proxy_to, server};
 /// Runs curl with prior knowledge of HTTP/2; its output. `None`: it is not there. One request each: with prior knowledge
 /// curl 7.88 cannot use a connection again, nginx's neither.
 #[track_caller]
-fn curl(args: &[&str]) -> Option<Vec<u8>> {
+pub(crate) fn curl(args: &[&str]) -> Option<Vec<u8>> {
     let Some(curl) = program("curl") else {
         skip("curl is not installed");
         return None;

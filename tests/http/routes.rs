@@ -2,7 +2,7 @@
 
 use harness::client;
 
-use crate::support::{ask, get, net, once, server};
+use crate::support::{OK, Scripted, ask, get, net, once, server};
 
 #[test]
 fn the_path_chooses_the_local_for_each_request_of_a_connection() {
@@ -34,6 +34,31 @@ fn a_path_that_leaves_the_root_or_is_no_path_is_refused() {
     for path in ["/../x", "/a/../../x", "/%2e%2e/x", "/%", "/%zz", "/a%00b"] {
         assert_eq!(once(&proxy, get(path)).status, 400, "{path}");
     }
+}
+
+/// They are names of RFC 3986, which stores of objects have.
+#[test]
+fn escaped_control_bytes_pass_and_get_round_no_rule() {
+    let origin = Scripted::new(OK, false);
+    let proxy = server(&format!(
+        r#"
+        local {{ rule "${{path}}" regex="^/admin/.*$"; return 403; }}
+        local {{ rule "${{path}}" prefix="/files/"; http_static "."; }}
+        local {{ rule "${{path}}" prefix="/to/"; return 302 "${{path}}"; }}
+        local {{ proxy_pass_tcp "{}"; }}
+        "#,
+        origin.addr()
+    ))
+    .start();
+    for escape in ["%0A", "%0d", "%09", "%7F", "%01"] {
+        let status = |path: &str| once(&proxy, get(&format!("{path}{escape}b"))).status;
+        assert_eq!(status("/a"), 200, "{escape}");
+        let (head, _) = origin.seen().pop().expect("a request");
+        assert!(head.starts_with(&format!("GET /a{escape}b HTTP/1.1\r\n")), "{head}");
+        assert_eq!((status("/admin/x"), status("/files/x")), (403, 404), "{escape}");
+    }
+    assert_eq!(once(&proxy, get("/to/x%0d%0aX-Evil:%201")).status, 500, "no second line of a head");
+    proxy.await_line("access.log", r"status=403 method=GET path=/admin/x\x0ab ", harness::LIMIT);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod core;
 mod id;
+pub mod listing;
 mod names;
 pub mod outcome;
 #[cfg(test)]

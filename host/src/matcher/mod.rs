@@ -14,10 +14,11 @@ const REGEX_SIZE: usize = 1024 * 1024;
 /// Largest cache that one regular expression may fill while matching, in bytes.
 const REGEX_CACHE: usize = 1024 * 1024;
 
-/// Compiles with bounds; the error is one line.
+/// Compiles with bounds; the error is one line. `.` is any byte: a line end in a path must not get round what `^/admin/.*$` is for.
 fn regex(pattern: &str, ignore_case: bool) -> Result<regex::bytes::Regex, String> {
     regex::bytes::RegexBuilder::new(pattern)
         .case_insensitive(ignore_case)
+        .dot_matches_new_line(true)
         .size_limit(REGEX_SIZE)
         .dfa_size_limit(REGEX_CACHE)
         .build()

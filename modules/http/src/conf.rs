@@ -4,15 +4,17 @@ use crate::{
     access::Access,
     buffer::Buffering,
     compress::Compress,
-    forward::Forward,
+    forward::{self, Forward},
+    h1::Limits,
     headers::{self, Rule},
     hooks::Active,
-    multi_hop,
+    http1, multi_hop,
     pace::Pace,
     pages::{self, Page},
     probe::{Question, grpc::Health},
     purge::Purge,
     redirects::Redirects,
+    response_head,
     retry::Retry,
     rewrite,
     statics::Static,
@@ -206,10 +208,14 @@ pub struct Conf {
     pub(crate) header_size: usize,
     pub(crate) header_count: u16,
     pub(crate) body_size: u64,
+    /// Of peers' answers.
+    pub(crate) response_head: Limits,
     pub(crate) header_ms: u64,
     pub(crate) body_ms: u64,
     pub(crate) keepalive_ms: u64,
     pub(crate) keepalive_requests: u64,
+    /// `http_chunked`
+    pub(crate) chunked: bool,
     pub(crate) first_byte_ms: u64,
     /// `http_total_timeout`; 0: none.
     pub(crate) total_ms: u64,
@@ -225,7 +231,7 @@ pub struct Conf {
     pub(crate) multi_hop: bool,
     /// `http_request_id`, as peers get it.
     pub(crate) request_id: Option<&'static str>,
-    /// What the block's server says of these three.
+    /// What the block's server says of these three, and of what else is looked at before a local is chosen.
     pub(crate) server: Hears,
     pub(crate) answerer: Answerer,
     /// The peers are asked by HTTP/2, whoever asks them.
@@ -259,16 +265,19 @@ impl Conf {
         let mut request_headers = headers::rules(scope, "http_request_header", problems);
         let trusted = Arc::new(Trusted::new(scope, problems));
         let (multi_hop, request_id) = (multi_hop::is_on(scope), request_id(scope, problems));
-        let own = || Hears { trusted: Arc::clone(&trusted), multi_hop, request_id };
+        let (underscores, forwarded) = (headers::keeps_underscores(scope), forward::by_standard(scope));
+        let own = || Hears { trusted: Arc::clone(&trusted), multi_hop, request_id, underscores, forwarded };
         let server = scope.parent().filter(|_| scope.kind() == ScopeKind::Local).map_or_else(own, |s| s.server.clone());
         Self {
             header_size: number("http_header_size", 16 << 10) as usize,
             header_count: number("http_header_count", 100) as u16,
             body_size: number("http_body_size", 0).unsigned_abs(),
+            response_head: response_head::limits(scope),
             header_ms: ms("http_header_timeout", 60),
             body_ms: or_never(ms("http_body_timeout", 60)),
             keepalive_ms: ms("http_keepalive_timeout", 75),
             keepalive_requests: number("http_keepalive_requests", 0).unsigned_abs(),
+            chunked: http1::sends_chunks(scope),
             first_byte_ms: or_never(ms("http_first_byte_timeout", 60)),
             total_ms: total::limit(scope),
             http2_streams: number("http2_streams", 128) as u32,
@@ -307,12 +316,7 @@ impl Conf {
 }
 
 fn request_id(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Option<&'static str> {
-    let name = scope.node("http_request_id")?.arg(0)?;
-    if crate::h1::field(name.text.as_str().as_bytes(), b"", &mut Vec::new()).is_err() {
-        problems.error(&name.span, &format!("\"{}\" is no name of a header", name.text.as_str()), "");
-        return None;
-    }
-    Some(intern(name.text.as_str()))
+    headers::name(scope.node("http_request_id")?.arg(0)?, problems)
 }
 
 /// Whether clients that get this status look at `Location` for where to go (RFC 9110 section 15.4).
@@ -326,16 +330,24 @@ fn answerer(scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Answerer {
     for node in scope.nodes() {
         let prop = |name: &str| node.prop(name);
         let answerer = match node.name.as_str() {
-            "http_echo" => Answerer::Echo {
-                body: prop("body").map(|v| v.num as u32),
-                status: prop("status").map_or(200, |v| v.num as u16),
-                content_type: prop("content_type").map_or("text/plain", |v| intern(v.text.as_str())),
-            },
+            "http_echo" => {
+                if let Some(kind) = prop("content_type") {
+                    headers::is_value_of("Content-Type", kind, problems);
+                }
+                Answerer::Echo {
+                    body: prop("body").map(|v| v.num as u32),
+                    status: prop("status").map_or(200, |v| v.num as u16),
+                    content_type: prop("content_type").map_or("text/plain", |v| intern(v.text.as_str())),
+                }
+            }
             "return" => {
                 let status = node.arg(0).map_or(200, |v| v.num as u16);
                 if redirects(status) && node.arg(1).is_none() {
                     let help = format!("return {status} \"/where/to\"");
                     problems.error(&node.span, "a redirection has a target", &help);
+                }
+                if let Some(to) = node.arg(1).filter(|_| redirects(status)) {
+                    headers::is_value_of("Location", to, problems);
                 }
                 if status == 205 && node.arg(1).is_some() {
                     problems.error(&node.span, "205 has no content (RFC 9110 section 15.3.6)", "return 205");

@@ -33,6 +33,8 @@ pub(crate) struct Opened {
     identity: (u64, u64, u64, u64),
     checked_ms: Cell<u64>,
     used: Cell<bool>,
+    /// It is found by its name again: it is asked for often enough.
+    pub(crate) kept: Cell<bool>,
     /// What is said of it, and what is in it, where that is little.
     pub(crate) small: RefCell<Option<Rc<Small>>>,
 }
@@ -80,7 +82,14 @@ struct Name {
 #[derive(Debug)]
 enum Kept {
     Open(Rc<Opened>),
-    Missing { until_ms: u64 },
+    Missing {
+        until_ms: u64,
+    },
+    /// A file that was asked for so often, and is not open. `news`: also since it was last looked at what nobody wants.
+    Counted {
+        times: u32,
+        news: bool,
+    },
 }
 
 /// How files are looked for.
@@ -91,6 +100,8 @@ pub(crate) struct How {
     pub(crate) valid_ms: u64,
     /// Files kept open, and names kept as missing, at most.
     pub(crate) most: usize,
+    /// Requests from which on a file is kept open.
+    pub(crate) min_uses: u32,
 }
 
 impl Files {
@@ -164,6 +175,7 @@ impl Files {
             identity: meta.identity,
             checked_ms: Cell::new(now_ms()),
             used: Cell::new(true),
+            kept: Cell::new(false),
             small: RefCell::default(),
         })
     }
@@ -175,7 +187,15 @@ impl Files {
                 all.remove(&name);
                 return;
             }
-            Ok(f) => Kept::Open(Rc::clone(f)),
+            Ok(f) => {
+                let before = match all.get(&name) {
+                    Some(Kept::Counted { times, .. }) => *times,
+                    Some(Kept::Open(_)) => how.min_uses,
+                    _ => 0,
+                };
+                f.kept.set(before + 1 >= how.min_uses);
+                if f.kept.get() { Kept::Open(Rc::clone(f)) } else { Kept::Counted { times: before + 1, news: true } }
+            }
             Err(Missing::None) => Kept::Missing { until_ms: now_ms() + how.valid_ms },
             Err(_) => {
                 all.remove(&name);
@@ -205,6 +225,7 @@ impl Files {
         self.0.borrow_mut().retain(|_, k| match k {
             Kept::Open(f) => f.used.replace(false) || f.checked_ms.get() + 20_000 > now,
             Kept::Missing { until_ms } => *until_ms > now,
+            Kept::Counted { news, .. } => std::mem::take(news),
         });
     }
 }

@@ -15,7 +15,8 @@ use crate::{
 use anyproxy_module_api::*;
 
 directive! {
-    /// How peers learn who asks: `x` is X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, `rfc7239` is Forwarded. What
+    /// How peers learn who asks: `x` is X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, `rfc7239` is Forwarded, in which
+    /// senders that `http_trusted` names say it, too. What
     /// came in X-Forwarded-For and Forwarded stays in front; what a sender that `http_trusted` names says in the other two stays.
     /// Headers of the kind that is not told are not passed on either: a client could say anything in them. `off`: all of them pass
     /// as they came. One that `http_request_header` sets or removes is left to that.
@@ -48,6 +49,16 @@ const KINDS: &[Str<'_>] = &[Str::new("x"), Str::new("rfc7239"), Str::new("both")
 const X: Ids = Ids::of(&[Id::XForwardedFor, Id::XForwardedProto, Id::XForwardedHost]);
 /// What tells of the client.
 const ALL: Ids = X.with(Id::Forwarded);
+
+/// What `http_forwarded` says.
+fn kind<'a, C>(scope: &'a Scope<'_, C>) -> &'a str {
+    scope.node("http_forwarded").and_then(|n| n.arg(0)).map_or("x", |v| v.text.as_str())
+}
+
+/// Only the standard's header is spoken here, in either direction.
+pub(crate) fn by_standard<C>(scope: &Scope<'_, C>) -> bool {
+    kind(scope) == "rfc7239"
+}
 
 /// Which Host peers get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +114,6 @@ pub(crate) struct Forward {
 impl Forward {
     /// A `Host` that is a text becomes the first of `rules`.
     pub(crate) fn new<C>(scope: &Scope<'_, C>, rules: &mut Vec<Rule>, problems: &mut Problems<'_>) -> Self {
-        let kind = scope.node("http_forwarded").and_then(|n| n.arg(0)).map_or("x", |v| v.text.as_str());
         let mut host = Host::Client;
         if let Some(value) = scope.node("http_host").and_then(|n| n.arg(0)) {
             match value.text.as_str() {
@@ -127,7 +137,7 @@ impl Forward {
             };
             Some(Via { name: name.into(), lines, most: node.num("most") as usize })
         });
-        let (mut own, mut written) = match kind {
+        let (mut own, mut written) = match kind(scope) {
             "x" => (ALL, X),
             "rfc7239" => (ALL, Ids::of(&[Id::Forwarded])),
             "both" => (ALL, ALL),

@@ -20,7 +20,7 @@ directive! {
     ])
     .append()
     .inherit(Inherit::Append)
-    .example("http_request_header \"set\" \"X-Real-IP\" \"${client_addr}\"")
+    .example("http_request_header \"set\" \"X-Real-IP\" \"${client_ip}\"")
 }
 
 directive! {
@@ -34,6 +34,16 @@ directive! {
     .append()
     .inherit(Inherit::Append)
     .example("http_response_header \"remove\" \"Server\"")
+}
+
+directive! {
+    /// Headers of requests with `_` in their name pass. Without this they are left out, but for `anyproxy_domains`, before anything
+    /// looks at them: applications that make variables of names (CGI, WSGI, PHP) take `X_User` for the `X-User` that
+    /// `http_request_header` sets or removes.
+    "http_header_underscores", Contexts::NET.or(Contexts::SERVER),
+    .args(&[ArgDesc::new("on", Kind::Bool, "Whether they pass.").default("#true")])
+    .default("#false")
+    .example("http_header_underscores #true")
 }
 
 const OPS: &[Str<'_>] = &[Str::new("set"), Str::new("add"), Str::new("remove")];
@@ -56,6 +66,43 @@ pub(crate) fn is_own(id: Id) -> bool {
     OWN.contains(&id)
 }
 
+/// Why no line of this name may be made, and what to say of that; `None`: it may.
+fn wrong_name(name: &str) -> Option<(&'static str, &'static str)> {
+    if h1::field(name.as_bytes(), b"", &mut Vec::new()).is_err() {
+        return Some(("no name of a header", ""));
+    }
+    let help = "the length of a message and the state of a connection are not for headers to say";
+    is_own(Id::of(name.as_bytes())).then_some(("the proxy's own", help))
+}
+
+/// The name of a header that a directive has this proxy write, but for `Host`. What is wrong with it is told.
+pub(crate) fn name(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<&'static str> {
+    let name = value.text.as_str();
+    let host =
+        (Id::of(name.as_bytes()) == Id::Host).then_some(("the proxy's own", "http_host says which one peers get"));
+    if let Some((wrong, help)) = wrong_name(name).or(host) {
+        problems.error(&value.span, &format!("\"{name}\" is {wrong}"), help);
+        return None;
+    }
+    Some(intern(name))
+}
+
+/// Requests keep headers with `_` in their name.
+pub(crate) fn keeps_underscores<C>(scope: &Scope<'_, C>) -> bool {
+    scope.node("http_header_underscores").is_some_and(|node| node.arg(0).is_none_or(|v| v.num != 0))
+}
+
+/// Leaves out of a request what has `_` in its name. Whether there was any.
+pub(crate) fn leave_underscores_out(call: &Call<'_>) -> bool {
+    let request = &mut call.state.parts.borrow_mut().request;
+    let found = request.head.fields().seen().has(Id::Underscored);
+    if found {
+        request.remove_known(Id::Underscored);
+        tracing::debug!(session = call.exchange.id, "headers with _ in their name are left out");
+    }
+    found
+}
+
 /// One line of the configuration.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -75,7 +122,7 @@ impl Rule {
 
 /// The known names whose lines the rules set or remove.
 pub(crate) fn struck(rules: &[Rule]) -> Ids {
-    rules.iter().filter(|r| r.strikes && r.id != Id::Other).fold(Ids::NONE, |all, r| all.with(r.id))
+    rules.iter().filter(|r| r.strikes && r.id.is_known()).fold(Ids::NONE, |all, r| all.with(r.id))
 }
 
 /// Whether the rules leave out what comes with this name.
@@ -91,6 +138,15 @@ pub(crate) fn is_value(template: &Value<'_>) -> bool {
     h1::field(b"x", template.text.as_str().as_bytes(), &mut Vec::new()).is_ok()
 }
 
+/// The same of a header of this name. What is wrong with it is told.
+pub(crate) fn is_value_of(name: &str, value: &Value<'_>, problems: &mut Problems<'_>) -> bool {
+    let well = is_value(value);
+    if !well {
+        problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
+    }
+    well
+}
+
 /// The rules of a block, in order.
 pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut all = Vec::new();
@@ -98,18 +154,12 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         let (Some(what), Some(name)) = (node.arg(0), node.arg(1)) else { continue };
         let (name, id) = (name.text.as_str(), Id::of(name.text.as_str().as_bytes()));
         let value = node.arg(2).map(|v| v.num as u32);
-        let mut line = Vec::new();
-        if h1::field(name.as_bytes(), b"", &mut line).is_err() {
-            problems.error(&node.span, &format!("\"{name}\" is no name of a header"), "");
-        } else if is_own(id) {
-            let help = "the length of a message and the state of a connection are not for headers to say";
-            problems.error(&node.span, &format!("\"{name}\" is the proxy's own"), help);
+        if let Some((wrong, help)) = wrong_name(name) {
+            problems.error(&node.span, &format!("\"{name}\" is {wrong}"), help);
         } else if (what.num == 2) == value.is_some() {
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");
-        } else if let Some(value) = node.arg(2).filter(|v| !is_value(v)) {
-            problems.error(&value.span, &format!("the value of \"{name}\" is not one line"), NOT_A_VALUE);
-        } else {
+        } else if node.arg(2).is_none_or(|v| is_value_of(name, v, problems)) {
             all.push(Rule { strikes: what.num != 1, name: intern(name), id, value });
         }
     }
@@ -171,7 +221,7 @@ fn not_one_line(rule: &Rule, session: &Session<Http>) {
 /// Strikes what the rules set and remove.
 pub(crate) fn strike(rules: &[Rule], fields: &Fields, bytes: &[u8], struck: &mut Struck) {
     for rule in rules.iter().filter(|r| r.strikes) {
-        if rule.id == Id::Other || fields.first(rule.id).is_some() {
+        if !rule.id.is_known() || fields.first(rule.id).is_some() {
             strike_name(rule.name, fields, bytes, struck);
         }
     }

@@ -39,6 +39,7 @@ mod purge;
 mod redirects;
 mod reply;
 mod respond;
+mod response_head;
 mod retry;
 mod rewrite;
 mod statics;
@@ -67,6 +68,8 @@ pub struct Http {
     table: OnceLock<HttpTable>,
     /// `http_router` and `http_purge`: names of handlers, and where they are said.
     routed: Mutex<Vec<(&'static str, SpanBuf)>>,
+    /// Heads of answers, whichever block asks for them.
+    response_heads: response_head::Most,
 }
 
 impl Http {
@@ -96,6 +99,7 @@ impl Module for Http {
 
     fn conf(&self, scope: &Scope<'_, Conf>, problems: &mut Problems<'_>) -> Conf {
         let conf = Conf::new(scope, problems);
+        self.response_heads.note(&conf.response_head);
         let routed = match &conf.answerer {
             conf::Answerer::Module(name) => scope.node("http_router").map(|node| (*name, SpanBuf::from(node.span))),
             conf::Answerer::Purge(_) => scope.node("http_purge").map(|node| (purge::HANDLER, SpanBuf::from(node.span))),
@@ -134,7 +138,7 @@ impl Module for Http {
     fn worker_start(&self, _: u32) -> Worker {
         let stats = Arc::<Stats>::default();
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stats));
-        Worker::start(stats)
+        Worker::start(stats, self.response_heads.get())
     }
 
     fn worker_stop(&self, worker: Worker) {

@@ -118,7 +118,7 @@ impl Message {
     fn remove_before(&mut self, name: &[u8], end: usize) {
         let fields = self.head.fields();
         let id = Id::of(name);
-        if id != Id::Other && fields.first(id).is_none() {
+        if id.is_known() && fields.first(id).is_none() {
             return;
         }
         for (n, line) in fields.list().iter().enumerate().take(end) {

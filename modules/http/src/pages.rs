@@ -3,6 +3,7 @@
 use crate::{
     core::error_page::{body_of, choose},
     h1::Id,
+    headers,
     message::{Message, reason},
     reply::{Body, Call, Reply},
 };
@@ -79,6 +80,9 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
         let content_type = node.prop("content_type").map_or(usual, |v| intern(v.text.as_str()));
         if crate::h1::field(b"Content-Type", content_type.as_bytes(), &mut Vec::new()).is_err() {
             problems.error(&node.span, &format!("\"{content_type}\" is no media type"), "");
+        }
+        if let Some(to) = node.prop("location") {
+            headers::is_value_of("Location", to, problems);
         }
         all.push(Page {
             statuses: node.args.as_slice().iter().map(statuses).collect(),

@@ -80,7 +80,7 @@ impl Provider for Http {
             let id = Id::of(name.as_bytes());
             let mut found = false;
             for line in message.lines().filter(|l| l.id == id) {
-                if id == Id::Other && !line.name(&message.bytes).eq_ignore_ascii_case(name.as_bytes()) {
+                if !id.is_known() && !line.name(&message.bytes).eq_ignore_ascii_case(name.as_bytes()) {
                     continue;
                 }
                 if std::mem::replace(&mut found, true) {

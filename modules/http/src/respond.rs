@@ -124,9 +124,10 @@ pub(crate) fn begin<'c>(call: &'c Call<'_>, owned: &Exchange<Http>, incoming: &m
     // Who asks its own server says: it may be another one than the connection's. Rules and lists of addresses look at that.
     if let Some(conf) = block.filter(|_| routed != Routed::NoServer) {
         let hears = &conf.server;
-        let client = hears.trusted.hear(exchange, state, hears.request_id);
+        let fewer = !hears.underscores && headers::leave_underscores_out(call);
+        let client = hears.hear(exchange, state);
         match multi_hop::hear(call, hears.multi_hop, &hears.trusted) {
-            Ok(hop) if client || hop => (routed, block) = choose(),
+            Ok(hop) if fewer || client || hop => (routed, block) = choose(),
             Ok(_) => {}
             Err(e) => return Begun::Reply(lost(call, e)),
         }

@@ -29,7 +29,7 @@ directive! {
     .args(&[ArgDesc::new("root", Kind::Path, "The directory.").required()])
     .props(&[
         ArgDesc::new("index", Kind::Text, "Names of index files, the first that is there.").default("index.html"),
-        ArgDesc::new("listing", Kind::Choice, "What a directory without index file is answered with.")
+        ArgDesc::new("listing", Kind::Choice, "What a directory without index file is answered with. Names that begin with a dot are not in it.")
             .choices(&[Str::new("off"), Str::new("html"), Str::new("json")]).default("off"),
         ArgDesc::new("symlinks", Kind::Choice, "Which symbolic links are followed: all, those that stay below root, none.")
             .choices(&[Str::new("follow"), Str::new("beneath"), Str::new("deny")]).default("follow"),
@@ -39,6 +39,7 @@ directive! {
         ArgDesc::new("charset", Kind::Bool, "Whether text types say that they are UTF-8.").default("#true"),
         ArgDesc::new("open_files", Kind::Int, "Files that a worker keeps open; 0: none.").default("1000").bounds(0, 1_000_000),
         ArgDesc::new("directio", Kind::Size, "Files from this size on are read past the system's page cache, where their file system can: for files that are too large, or asked for too seldom, to be kept in it. 0: none.").default("0").bounds(0, 1 << 50),
+        ArgDesc::new("open_files_min_uses", Kind::Int, "Requests for a file from which on it is kept open; they are forgotten once 20 to 40 seconds pass without another.").default("1").bounds(1, 1_000_000),
         ArgDesc::new("open_files_valid", Kind::Time, "After so long a file is looked at again.").default("1s"),
     ])
     .inherit(Inherit::Never)
@@ -109,6 +110,7 @@ impl Static {
                 links: [Links::Follow, Links::Beneath, Links::Deny][number("symlinks") as usize],
                 valid_ms: (number("open_files_valid") / 1_000_000).unsigned_abs(),
                 most: number("open_files") as usize,
+                min_uses: number("open_files_min_uses") as u32,
             },
         })
     }
@@ -233,7 +235,7 @@ async fn send_once(call: &Call<'_>, conf: &Conf, files: &Static) -> Result<Reply
     if let (Segment::Bytes(bytes), Coding::Identity) = (&content, coding)
         && !path.is_directory()
         && bytes.len() <= SMALL
-        && files.how.most > 0
+        && opened.kept.get()
     {
         let small = Small {
             content: Rc::from(&bytes[..]),

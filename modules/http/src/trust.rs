@@ -2,7 +2,7 @@
 
 use crate::{
     Http,
-    core::forwarded::{client_by_x_forwarded_for, is_request_id},
+    core::forwarded::{client_by_forwarded, client_by_x_forwarded_for, is_request_id},
     exchange::State,
     h1::Id,
 };
@@ -14,7 +14,8 @@ use std::{
 
 directive! {
     /// Senders whose X-Forwarded-For says who the client is, and whose request id is taken over. Their X-Forwarded-Proto and
-    /// X-Forwarded-Host are passed on.
+    /// X-Forwarded-Host are passed on. Where the server says `http_forwarded "rfc7239"` it is Forwarded that counts, and
+    /// X-Forwarded-For does not: a sender writes one of them, and lets pass in the other what a client has made up.
     /// Of several addresses in the header the last one that is not trusted is the client's. A local that has one has it for
     /// `multi_hop` alone: who the client is is known before a local is chosen.
     "http_trusted", Contexts::MSL,
@@ -25,7 +26,7 @@ directive! {
 
 directive! {
     /// A header that carries the request's id to peers, and from senders that are trusted.
-    /// A request without id gets one. It is `${request_id}`.
+    /// A request without id gets one. It is `${request_id}`. A name with `_` is heard only where `http_header_underscores` is said.
     "http_request_id", Contexts::MSL,
     .args(&[ArgDesc::new("name", Kind::Text, "Name of the header.").required()])
     .default("none is sent")
@@ -42,6 +43,45 @@ pub(crate) struct Hears {
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) multi_hop: bool,
     pub(crate) request_id: Option<&'static str>,
+    /// `http_header_underscores`
+    pub(crate) underscores: bool,
+    /// Clients are named by `Forwarded`.
+    pub(crate) forwarded: bool,
+}
+
+impl Hears {
+    /// Takes over what the sender of a request says, if it is trusted. Whether anything was.
+    pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State) -> bool {
+        let trusted = &*self.trusted;
+        if trusted.is_empty() {
+            return false;
+        }
+        let Some(sender) = exchange.client.get().socket().filter(|a| trusted.has(a.ip())) else { return false };
+        let mut heard = false;
+        let parts = &mut *state.parts.borrow_mut();
+        parts.trusted = true;
+        let named = |id| parts.request.joined(id);
+        let is_trusted = |ip| trusted.has(ip);
+        let ip = match self.forwarded {
+            true => named(Id::Forwarded).map(|v| client_by_forwarded(sender.ip(), &v, is_trusted)),
+            false => named(Id::XForwardedFor).map(|v| client_by_x_forwarded_for(sender.ip(), &v, is_trusted)),
+        };
+        if let Some(ip) = ip.filter(|ip| *ip != sender.ip()) {
+            // Whoever passed it on does not say from which port it came.
+            exchange.client.set(SocketAddr::new(ip, 0).into());
+            heard = true;
+        }
+        let id = self.request_id.and_then(|name| {
+            let bytes = &parts.request.bytes;
+            let same = |l: &&crate::h1::HeaderAt| l.name(bytes).eq_ignore_ascii_case(name.as_bytes());
+            Some(parts.request.lines().find(same)?.value(bytes))
+        });
+        if let Some(id) = id.filter(|id| is_request_id(id)) {
+            exchange.set_request_id(&String::from_utf8_lossy(id));
+            heard = true;
+        }
+        heard
+    }
 }
 
 /// Whose word is taken.
@@ -78,36 +118,6 @@ impl Trusted {
     /// Whether this sender's word is taken.
     pub(crate) fn is_trusted(&self, sender: Addr) -> bool {
         sender.socket().is_some_and(|a| self.has(a.ip()))
-    }
-
-    /// Takes over what the sender of a request says, if it is trusted. Whether anything was.
-    pub(crate) fn hear(&self, exchange: &Session<Http>, state: &State, id_header: Option<&str>) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let Some(sender) = exchange.client.get().socket().filter(|a| self.has(a.ip())) else { return false };
-        let mut heard = false;
-        let parts = &mut *state.parts.borrow_mut();
-        parts.trusted = true;
-        let (fields, bytes) = (parts.request.head.fields(), &parts.request.bytes);
-        let values: Vec<_> = fields.all(Id::XForwardedFor).map(|l| l.value(bytes)).collect();
-        if !values.is_empty() {
-            let ip = client_by_x_forwarded_for(sender.ip(), &values.join(&b", "[..]), |ip| self.has(ip));
-            if ip != sender.ip() {
-                // Whoever passed it on does not say from which port it came.
-                exchange.client.set(SocketAddr::new(ip, 0).into());
-                heard = true;
-            }
-        }
-        let id = id_header.and_then(|name| {
-            let same = |l: &&crate::h1::HeaderAt| l.name(bytes).eq_ignore_ascii_case(name.as_bytes());
-            Some(fields.list().iter().find(same)?.value(bytes))
-        });
-        if let Some(id) = id.filter(|id| is_request_id(id)) {
-            exchange.set_request_id(&String::from_utf8_lossy(id));
-            heard = true;
-        }
-        heard
     }
 }
 

@@ -42,7 +42,7 @@ fn of(session: &Session<Http>, f: impl FnOnce(&Request) -> bool) -> bool {
         .unwrap_or(false)
 }
 
-/// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` with `_` for `-`.
+/// The values of a header, joined by commas as RFC 9110 (5.3) allows; `name` as it is, or with `_` for each `-`.
 fn header(message: &Message, name: &str, out: &mut Sink<'_>) -> bool {
     joined(message.lines().map(|line| (line.name(&message.bytes), line.value(&message.bytes))), name, out)
 }
@@ -51,7 +51,9 @@ fn joined<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str, out
     let mut found = false;
     for (sent, value) in lines {
         let same = |(a, b): (&u8, u8)| a.eq_ignore_ascii_case(&b) || (*a == b'-' && b == b'_');
-        if sent.len() == name.len() && sent.iter().zip(name.bytes()).all(same) {
+        let is_it = sent.len() == name.len() && sent.iter().zip(name.bytes()).all(same);
+        // Some of one and some of the other is another header.
+        if is_it && (!sent.contains(&b'_') || sent.eq_ignore_ascii_case(name.as_bytes())) {
             if std::mem::replace(&mut found, true) {
                 out.push(b", ");
             }

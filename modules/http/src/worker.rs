@@ -55,10 +55,11 @@ pub struct Worker {
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Worker {
-    pub(crate) fn start(stats: Arc<Stats>) -> Self {
+    /// `response_heads`: bytes and lines that peers of HTTP/2 may send of one.
+    pub(crate) fn start(stats: Arc<Stats>, response_heads: (u32, u16)) -> Self {
         let idle = Rc::<Idle>::default();
         let files = Rc::<Files>::default();
-        let peers = Rc::<Peers>::default();
+        let peers = Rc::new(Peers::new(response_heads));
         let totals = Rc::new(Totals::new());
         let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers));
         let told = (Rc::clone(&totals), Arc::clone(&stats));

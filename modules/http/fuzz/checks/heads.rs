@@ -86,7 +86,7 @@ fn sound_lines(head: &Head, buf: &[u8]) {
         let rest = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(b":")).expect("name and colon");
         assert_eq!(trim(rest.strip_suffix(b"\r\n").expect("line end")), value);
         assert_eq!(header.id, Id::of(name));
-        assert!(header.id == Id::Other || header.id.name().as_bytes().eq_ignore_ascii_case(name));
+        assert!(!header.id.is_known() || header.id.name().as_bytes().eq_ignore_ascii_case(name));
 
         let same: Vec<_> = list.iter().filter(|other| other.id == header.id).collect();
         assert!(fields.seen().has(header.id) && fields.first(header.id) == Some(same[0]));
@@ -161,7 +161,7 @@ fn is_struck(head: &Head, buf: &[u8], line: &HeaderAt, keep: Keep) -> bool {
         | Id::XForwardedPort
         | Id::XRealIp
         | Id::AnyproxyDomains => false,
-        Id::Other => listed() && !line.name(buf).eq_ignore_ascii_case(b"close"),
+        Id::Other | Id::Underscored => listed() && !line.name(buf).eq_ignore_ascii_case(b"close"),
         _ => listed(),
     }
 }
@@ -169,7 +169,7 @@ fn is_struck(head: &Head, buf: &[u8], line: &HeaderAt, keep: Keep) -> bool {
 /// The only reason not to strip a head.
 fn lists_too_much(head: &Head, buf: &[u8]) -> bool {
     let names = values(head, buf, Id::Connection).into_iter().flat_map(tokens);
-    names.filter(|name| Id::of(name) == Id::Other && !name.eq_ignore_ascii_case(b"close")).count() > 32
+    names.filter(|name| !Id::of(name).is_known() && !name.eq_ignore_ascii_case(b"close")).count() > 32
 }
 
 /// `out`, a first line and `added` more, and the lines of `head` that are not struck, parsed again: these lines are there

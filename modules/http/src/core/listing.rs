@@ -25,13 +25,19 @@ pub struct Listing {
     pub truncated: bool,
 }
 
-/// At most `max` entries that a client could ask for, directories first and by name within each kind, and whether there
+/// Whether a listing shows a name: a client could ask for it, and it does not begin with a dot, as names do that are not to
+/// be shown.
+pub fn is_shown(name: &[u8]) -> bool {
+    !name.starts_with(b".") && path::check_name(name).is_ok()
+}
+
+/// At most `max` entries that are shown, directories first and by name within each kind, and whether there
 /// were more. Those left out are the ones the iterator gives last, since taking only the first by name would mean to
 /// hold them all.
 fn collect(entries: impl IntoIterator<Item = Entry>, max: usize) -> (Vec<Entry>, bool) {
     let mut all = Vec::new();
     for entry in entries {
-        if path::check_name(&entry.name).is_err() {
+        if !is_shown(&entry.name) {
             continue;
         }
         if all.len() >= max {
@@ -50,8 +56,7 @@ fn sort(entries: &mut [Entry]) {
 
 /// The listing of the directory at `path` (decoded, with slashes at both ends) as a page of HTML.
 ///
-/// At most `max` entries are kept and shown. Names that [`path::check_name`] turns down are left out, since no request
-/// can reach them. With `exact`, sizes are in bytes, else in units of 1024 (`1.5K`). Times are in UTC. A name that is
+/// At most `max` entries are kept and shown, of those that [`is_shown`] lets be. With `exact`, sizes are in bytes, else in units of 1024 (`1.5K`). Times are in UTC. A name that is
 /// not UTF-8 is shown with replacement characters; its link is exact.
 #[must_use]
 pub fn html(path: &[u8], entries: impl IntoIterator<Item = Entry>, max: usize, exact: bool) -> Listing {

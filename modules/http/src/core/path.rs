@@ -17,7 +17,7 @@ pub enum Error {
     NotAbsolute,
     /// A `%` without two hexadecimal digits after it (RFC 3986 2.1).
     BadEscape,
-    /// A byte below 32 or the byte 127, escaped or not.
+    /// A byte below 32 or the byte 127 as it is, which no target has; or NUL, also as an escape: names of files end there.
     Control,
     /// A `..` that leads above the root.
     AboveRoot,
@@ -45,7 +45,8 @@ pub enum Refused {
     Backslash,
     /// A name is empty: two slashes in a row that were not merged.
     Empty,
-    /// A name is `.` or `..`, or has a slash or a NUL. [`normalise`] lets none of them through; it is checked again.
+    /// A name is `.` or `..`, or has a slash or a control byte. But for these bytes [`normalise`] lets none of them through; it is
+    /// checked again.
     BadName,
     /// A name is longer than [`MAX_COMPONENT`], or the path longer than [`MAX_PATH`].
     TooLong,
@@ -65,8 +66,8 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// A decoded and normalised path. It begins with `/`, has no `.` or `..` segment and no control byte. It need not be
-/// UTF-8.
+/// A decoded and normalised path. It begins with `/`, has no `.` or `..` segment and no NUL. It need not be UTF-8, and
+/// may have control bytes that were escaped: whoever writes it into a line looks for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     bytes: Vec<u8>,
@@ -188,13 +189,15 @@ fn decode(raw: &[u8]) -> Result<(Vec<u8>, bool), Error> {
             let (Some(high), Some(low)) = (hex(rest.next()), hex(rest.next())) else { return Err(Error::BadEscape) };
             let byte = high << 4 | low;
             encoded_slash |= byte == b'/';
+            if byte == 0 {
+                return Err(Error::Control);
+            }
             byte
+        } else if byte.is_ascii_control() {
+            return Err(Error::Control);
         } else {
             byte
         };
-        if byte.is_ascii_control() {
-            return Err(Error::Control);
-        }
         decoded.push(byte);
     }
     Ok((decoded, encoded_slash))
@@ -237,8 +240,8 @@ impl Path {
 
     /// The names to look up one after the other below a root, from the outermost in; none for `/`.
     ///
-    /// All names are checked before the first is given out: none is empty, `.` or `..`, none has a NUL, a slash or a
-    /// backslash, none is longer than [`MAX_COMPONENT`] and the path not longer than [`MAX_PATH`]. Joined to a root
+    /// All names are checked before the first is given out: none is empty, `.` or `..`, none has a control byte, a slash
+    /// or a backslash, none is longer than [`MAX_COMPONENT`] and the path not longer than [`MAX_PATH`]. Joined to a root
     /// they name something below it, as long as no symbolic link leads out: that is for the one who opens them.
     ///
     /// # Errors
@@ -294,7 +297,7 @@ pub fn check_name(name: &[u8]) -> Result<(), Refused> {
         b"" => Err(Refused::Empty),
         b"." | b".." => Err(Refused::BadName),
         _ if name.contains(&b'\\') => Err(Refused::Backslash),
-        _ if name.iter().any(|&byte| byte == b'/' || byte == 0) => Err(Refused::BadName),
+        _ if name.iter().any(|&byte| byte == b'/' || byte.is_ascii_control()) => Err(Refused::BadName),
         _ if name.len() > MAX_COMPONENT => Err(Refused::TooLong),
         _ => Ok(()),
     }

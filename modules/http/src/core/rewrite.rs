@@ -73,7 +73,8 @@ enum Part {
 
 impl Rewrite {
     /// Reads a rule. `pattern` is a regular expression (the syntax of the crate `regex`) over the bytes of the decoded
-    /// path, anchored only where it says so; `.` and classes are of bytes, so that a path need not be UTF-8.
+    /// path, anchored only where it says so; `.` and classes are of bytes, so that a path need not be UTF-8, and `.` is any
+    /// of them, a line end too.
     ///
     /// `to` begins with `/`, with a capture, or with `scheme://host` for a redirect, and is escaped as a URL is. It may
     /// have captures, `$1` to `$9` or `${name}`, in the path and the query; `$$` is a dollar sign. With a `?` at its
@@ -101,7 +102,7 @@ impl Rewrite {
         if pattern.len() > MAX_TEXT || to.len() > MAX_TEXT {
             return Err(format!("a pattern or target of more than {MAX_TEXT} bytes"));
         }
-        let compiled = RegexBuilder::new(pattern).unicode(false).size_limit(1 << 20).build();
+        let compiled = RegexBuilder::new(pattern).unicode(false).dot_matches_new_line(true).size_limit(1 << 20).build();
         let compiled = compiled.map_err(|error| format!("pattern {pattern:?}: {}", reason(&error)))?;
         let (to, args) = Template::parse(to, &compiled, kind).map_err(|error| format!("target {to:?}: {error}"))?;
         Ok(Self { pattern: compiled, to, kind, args })

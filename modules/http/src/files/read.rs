@@ -1,9 +1,9 @@
 //! What is in files and directories.
 
-use crate::core::listing::Entry;
+use crate::core::listing::{self, Entry};
 use anyproxy_http_contract::FileHandle;
 use anyproxy_module_api::{Error, Pool, run};
-use std::{io, path::PathBuf};
+use std::{fs::DirEntry, io, path::PathBuf};
 
 /// Bytes of a file, without waiting for a disk. `None`: they are not all in memory, or not there. `in_memory`: its file
 /// system has no disk.
@@ -27,14 +27,17 @@ pub(crate) async fn read(file: FileHandle, offset: u64, len: usize) -> Result<Ve
     Ok(read.await??)
 }
 
-/// The names in a directory.
+/// The names in a directory that a listing shows.
 ///
 /// # Errors
 /// What the system says.
 pub(crate) async fn list(name: PathBuf, most: usize) -> Result<Vec<Entry>, Error> {
     let list = run(Pool::Blocking, move |_| {
         let mut all = Vec::new();
-        for entry in std::fs::read_dir(name)?.take(most + 1) {
+        let shown = |entry: &io::Result<DirEntry>| {
+            entry.as_ref().map_or(true, |e| listing::is_shown(e.file_name().as_encoded_bytes()))
+        };
+        for entry in std::fs::read_dir(name)?.filter(shown).take(most + 1) {
             let entry = entry?;
             let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
             let since = meta.modified().ok().and_then(|m| m.duration_since(std::time::UNIX_EPOCH).ok());

@@ -207,7 +207,7 @@ impl ChunkedDecoder {
 /// that mean nothing to this proxy, and `ETag`. All others control framing, routing, authentication or content.
 /// `raw` is [`ChunkedDecoder::trailers`]. Returns whether there were any.
 pub fn keep_trailers(raw: &[u8], out: &mut impl Sink) -> bool {
-    const KEPT: Ids = Ids::of(&[Id::Other, Id::ETag]);
+    const KEPT: Ids = Ids::of(&[Id::Other, Id::Underscored, Id::ETag]);
     let mut kept = false;
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
         let name = &line[..scan::token_end(line, 0)];

@@ -60,7 +60,7 @@ pub struct Head {
     pub(super) second: Span,
     pub(super) target: Target,
     listed: Listed,
-    /// The value of `Host`, where it is a name of letters, digits, `-`, `.` and `_` only, as nearly always.
+    /// The value of `Host`, where it is a name of letters, digits, `-` and `.` only, as nearly always.
     plain_host: Option<Span>,
     fields: Fields,
 }
@@ -149,10 +149,7 @@ impl Head {
     /// # Errors
     /// [`Bad::Name`] and [`Bad::Value`] as [`field`](super::field), or for one that is too long; nothing is appended.
     pub fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
-        let id = Id::of(name);
-        if id == Id::Other && !scan::is_token(name) {
-            return Err(Bad::Name);
-        }
+        let id = Id::of_token(name).ok_or(Bad::Name)?;
         self.fields.append(id, name, value, bytes)?;
         self.appended(id, bytes);
         Ok(())
@@ -335,7 +332,7 @@ impl Head {
         })
     }
 
-    /// What [`Head::authority`] has for the host, if that is a name of letters, digits, `-`, `.` and `_` only, no port
+    /// What [`Head::authority`] has for the host, if that is a name of letters, digits, `-` and `.` only, no port
     /// follows, and it was noted when the head was read.
     #[must_use]
     #[inline]

@@ -91,12 +91,7 @@ fn other_name(name_len: usize, start: &[u8; WIDE]) -> Option<Id> {
         // There is no colon.
         return None;
     }
-    let name = start.get(..name_len)?;
-    match Id::known(name) {
-        // Known names are tokens, so that only others are looked at.
-        Some(id) => Some(id),
-        None => scan::is_token(name).then_some(Id::Other),
-    }
+    Id::of_token(start.get(..name_len)?)
 }
 
 /// Calls `other`. Tells the compiler to keep what is at hand in registers at the cost of this way, not of the usual one.
@@ -114,13 +109,8 @@ fn name(line: &[u8]) -> Option<(usize, Id)> {
         return None;
     }
     let name = line.get(..scan::name_end(line)?)?;
-    let id = match Id::known(name) {
-        // Known names are tokens, so that only others are looked at.
-        Some(id) => id,
-        None if scan::is_token(name) && name.len() <= usize::from(u8::MAX) => Id::Other,
-        None => return None,
-    };
-    Some((name.len(), id))
+    let id = Id::of_token(name)?;
+    (name.len() <= usize::from(u8::MAX)).then_some((name.len(), id))
 }
 
 /// As [`usual`], for any line. `None` for whatever is not a whole, right field line: then [`no_field`] tells what it is.

@@ -13,7 +13,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of that name, which [`Id::Other`] has not.
+    /// The line of that name, which one that is not known has not.
     ///
     /// # Errors
     /// As [`field`], and [`Bad::HeadTooLarge`] for a value of more than 65,535 bytes.

@@ -2,22 +2,26 @@
 //! field means.
 
 use super::block::{Block, Pattern, SIZE, padded};
+use super::scan;
 use super::wide::{Look, WIDE};
 
 macro_rules! ids {
     ($($id:ident $name:literal)+) => {
-        /// A field name that is known here, or [`Id::Other`]. There are at most 64, so that [`Ids`] is one word.
+        /// A field name that is known here, or one of two kinds of others. There are at most 64, so that [`Ids`] is one word.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Id {
             $(#[doc = concat!("`", $name, "`")] $id,)+
+            /// Another name with `_` in it. Whoever makes variables of names (CGI, RFC 3875 section 4.1.18) takes it for the one
+            /// with `-`.
+            Underscored,
             /// Any other name.
             #[default]
             Other,
         }
 
         const ALL: &[Id] = &[$(Id::$id),+];
-        const NAMES: &[&str] = &[$($name),+, ""];
+        const NAMES: &[&str] = &[$($name),+, "", ""];
     };
 }
 
@@ -99,7 +103,7 @@ static PLACES: [Id; 512] = {
     places
 };
 
-/// How long each known name is. Nothing is as [`Id::Other`]: see [`FIRST`].
+/// How long each known name is. Nothing is as those that are not known: see [`FIRST`].
 static LENGTHS: [u8; Id::COUNT] = {
     let mut lengths = [0; Id::COUNT];
     let mut at = 0;
@@ -112,7 +116,7 @@ static LENGTHS: [u8; Id::COUNT] = {
 };
 
 /// What the first bytes of each known name must be, with a colon behind those that a block holds together with it.
-/// Nothing is as that of [`Id::Other`].
+/// Nothing is as those of names that are not known.
 static FIRST: [Pattern; Id::COUNT] = {
     let mut patterns = [Pattern::NEVER; Id::COUNT];
     let mut at = 0;
@@ -156,11 +160,29 @@ impl Id {
     /// How many ids there are, [`Id::Other`] included.
     pub const COUNT: usize = Self::Other as usize + 1;
 
-    /// The id of a name, in any case; [`Id::Other`] for one that is not known.
+    /// The id of a name, in any case; [`Id::Underscored`] or [`Id::Other`] for one that is not known.
     #[must_use]
     #[inline]
     pub fn of(name: &[u8]) -> Self {
-        Self::known(name).unwrap_or(Self::Other)
+        Self::of_token(name).unwrap_or(Self::Other)
+    }
+
+    /// The same of a name that need not be a token; `None` for one that is not.
+    pub(super) fn of_token(name: &[u8]) -> Option<Self> {
+        // Known names are tokens, and nearly all others consist of words.
+        match Self::known(name) {
+            None if scan::is_words(name) => Some(Self::Other),
+            None if !scan::is_token(name) => None,
+            None if name.contains(&b'_') => Some(Self::Underscored),
+            None => Some(Self::Other),
+            known => known,
+        }
+    }
+
+    /// Whether it is one name only.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        !matches!(self, Self::Underscored | Self::Other)
     }
 
     /// The id of a name that is known. Then it is a token.
@@ -190,7 +212,7 @@ impl Id {
         look.begins(start, &FIRST[id as usize]).then_some(id)
     }
 
-    /// The name as it is usually written; empty for [`Id::Other`].
+    /// The name as it is usually written; empty for one that is not known.
     #[must_use]
     pub const fn name(self) -> &'static str {
         NAMES[self as usize]
@@ -276,12 +298,12 @@ mod tests {
                 assert_eq!(Id::of(name.as_bytes()), id, "{name}");
             }
         }
-        assert_eq!(Id::Other.name(), "");
+        assert_eq!((Id::Other.name(), Id::Underscored.name()), ("", ""));
     }
 
     #[test]
     fn known_names_are_tokens() {
-        assert!(ALL.iter().all(|id| super::super::scan::is_token(id.name().as_bytes())));
+        assert!(ALL.iter().all(|id| scan::is_token(id.name().as_bytes())));
         for name in [&b""[..], b"\0", b"\0\0\0\0", &[0; 8], &[0; 16], &[0; 24], b"a:", b"Host "] {
             assert_eq!(Id::known(name), None);
         }
@@ -297,15 +319,22 @@ mod tests {
                     other[at] = byte;
                     let same = other.eq_ignore_ascii_case(name);
                     let found = ALL.iter().find(|id| other.eq_ignore_ascii_case(id.name().as_bytes()));
-                    assert_eq!(Id::of(&other), found.copied().unwrap_or(Id::Other));
+                    let unknown = match other.contains(&b'_') && scan::is_token(&other) {
+                        true => Id::Underscored,
+                        false => Id::Other,
+                    };
+                    assert_eq!(Id::of(&other), found.copied().unwrap_or(unknown));
                     assert_eq!(Id::of(&other) == id, same);
                 }
             }
             assert_ne!(Id::of(&name[1..]), id);
             assert_ne!(Id::of(&[name, b"s"].concat()), id);
         }
-        for name in [&b""[..], b"a", b"ab", b"content_length", b"x-custom"] {
+        for name in [&b""[..], b"a", b"ab", b"x-custom", b"content length_"] {
             assert_eq!(Id::of(name), Id::Other);
+        }
+        for name in [&b"_"[..], b"a_", b"content_length", b"x-custom-name-that-is-long_"] {
+            assert_eq!(Id::of(name), Id::Underscored);
         }
     }
 

@@ -62,8 +62,8 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Whether `bytes` consists of ASCII letters, digits, `-`, `.` and `_` only, which may stand in tokens and in hosts, and
-/// of which these consist nearly always. False also for less than four bytes.
+/// Whether `bytes` consists of ASCII letters, digits, `-` and `.` only, which may stand in tokens and in hosts, and of
+/// which these consist nearly always. False also for less than four bytes.
 #[inline]
 pub(super) fn is_words(bytes: &[u8]) -> bool {
     // The last ones may be looked at twice, so that none but whole blocks are needed.
@@ -88,7 +88,7 @@ pub(super) fn is_words(bytes: &[u8]) -> bool {
 fn is_word(block: &[u8; SIZE]) -> bool {
     block.iter().fold(true, |all, &byte| {
         let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a') < 26, byte.wrapping_sub(b'0') < 10);
-        all & (letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_'))
+        all & (letter | digit | (byte == b'-') | (byte == b'.'))
     })
 }
 
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn blocks_and_their_rests_agree_with_the_classes() {
-        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
         for length in [0, 1, 3, 4, 5, 7, 8, 9, 14, 15, 16, 17, 18, 31, 32, 33, 47, 48, 49] {
             for byte in 0..=255u8 {
                 for place in 0..length {

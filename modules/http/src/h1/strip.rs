@@ -133,10 +133,11 @@ const ESSENTIAL: Ids = Ids::of(&[
     Id::XForwardedPort,
     Id::XRealIp,
     Id::AnyproxyDomains,
+    Id::Underscored,
     Id::Other,
 ]);
 
-/// Names with [`Id::Other`] that `Connection` may list. Each costs a look at every header line.
+/// Names that are not known which `Connection` may list. Each costs a look at every header line.
 const MOST_LISTED: usize = 32;
 
 /// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
@@ -196,7 +197,7 @@ fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Result<Ids, Bad> 
         let id = Id::of(token);
         if !ESSENTIAL.has(id) {
             gone = gone.with(id);
-        } else if id == Id::Other && !is_option(token) {
+        } else if !id.is_known() && !is_option(token) {
             others += 1;
             if others > MOST_LISTED {
                 return Err(Bad::ConnectionList);
@@ -214,7 +215,7 @@ fn is_option(token: &[u8]) -> bool {
 
 fn strike_name(fields: &Fields, buf: &[u8], name: &[u8], struck: &mut Struck) {
     for (index, header) in fields.list().iter().enumerate() {
-        if header.id == Id::Other && header.name(buf).eq_ignore_ascii_case(name) {
+        if !header.id.is_known() && header.name(buf).eq_ignore_ascii_case(name) {
             struck.strike(index);
         }
     }

@@ -7,6 +7,8 @@
 mod heard;
 mod sent;
 
+pub(crate) use sent::sends_chunks;
+
 use crate::{
     Http,
     conn::{Conn, within},
@@ -325,7 +327,8 @@ async fn one(
             && session.draining.get() < 2
             && session.conf().keepalive_ms != 0
             && (most == 0 || u64::from(served) < most);
-        let manner = Manner { keep, version: head.version(), head_only: head.method() == Method::Head };
+        let manner =
+            Manner { keep, version: head.version(), head_only: head.method() == Method::Head, until_close: false };
         (framing, manner, expects && head.version() == Version::Http11)
     };
     let framing = match framing {

@@ -11,11 +11,27 @@ use crate::{
     reply::{Body, Call, Flat, GONE, Reply, Upgrade},
 };
 use anyproxy_http_contract::{FilePart, Segment};
-use anyproxy_module_api::{Cause, CloseReason, Error, ErrorKind, Who, now_ms, ready, unix_ms};
+use anyproxy_module_api::{
+    ArgDesc, Cause, CloseReason, Contexts, Error, ErrorKind, Kind, Scope, Who, directive, now_ms, ready, unix_ms,
+};
 use std::{
     future::{Future, poll_fn},
     task::{Context, Poll},
 };
+
+directive! {
+    /// Answers whose length is not known go to clients of HTTP/1.1 in chunks. Off: they end with the connection, as for clients of
+    /// HTTP/1.0; for those that say 1.1 and cannot read chunks.
+    "http_chunked", Contexts::MSL,
+    .args(&[ArgDesc::new("on", Kind::Bool, "Whether chunks are sent.").default("#true")])
+    .default("#true")
+    .example("http_chunked #false")
+}
+
+/// What `http_chunked` says.
+pub(crate) fn sends_chunks<C>(scope: &Scope<'_, C>) -> bool {
+    scope.node("http_chunked").and_then(|node| node.arg(0)).is_none_or(|v| v.num != 0)
+}
 
 /// How long a client may take to receive the head of an upgrade.
 const BODY_MS: u64 = 60_000;
@@ -29,11 +45,13 @@ pub(super) struct Manner {
     pub(super) version: Version,
     /// Only the head is wanted.
     pub(super) head_only: bool,
+    /// Only the end of the connection tells that of the body.
+    pub(super) until_close: bool,
 }
 
 impl Manner {
     /// Where nothing is known of the request.
-    pub(super) const CLOSE: Self = Self { keep: false, version: Version::Http11, head_only: false };
+    pub(super) const CLOSE: Self = Self { keep: false, version: Version::Http11, head_only: false, until_close: false };
 }
 
 /// How an exchange leaves the connection: see [`Next`].
@@ -69,11 +87,11 @@ fn write_head(call: &Call<'_>, reply: &Reply, manner: &mut Manner, out: &mut Vec
                 out.extend_from_slice(b"\r\n");
             }
             None if manner.head_only => {}
-            None if manner.version == Version::Http11 => {
+            None if manner.version == Version::Http11 && call.conf().is_none_or(|conf| conf.chunked) => {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
                 chunked = true;
             }
-            None => manner.keep = false,
+            None => (manner.keep, manner.until_close) = (false, true),
         }
     }
     if status == 426 {
@@ -144,7 +162,7 @@ pub(super) fn deliver(
                 call.exchange.close(CloseReason::new(fault.who, fault.stage, fault.cause));
                 // What came of the answer belongs to the client, if it takes it.
                 let sent = within(call.watch, limit, |cx| conn.borrow_mut().poll_send(cx, true)).await;
-                let delimited = manner.version == Version::Http11 && fault.who != Who::Client;
+                let delimited = manner.version == Version::Http11 && !manner.until_close && fault.who != Who::Client;
                 return Ok(if delimited && sent.is_ok() { Done::Cut } else { Done::Reset });
             }
         }

@@ -28,8 +28,9 @@ pub(super) const CONFIG: Config = Config {
     window: 256 << 10,
     connection_window: u32::MAX >> 1,
     max_frame: 1 << 14,
-    header_list: 64 << 10,
-    header_count: 200,
+    // As the configuration says.
+    header_list: 0,
+    header_count: 0,
     header_table: 4096,
     extended_connect: false,
     resets: 1000,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     conn::Conn,
-    h2::{Code, Connection, Role},
+    h2::{Code, Config, Connection, Role},
 };
 use anyproxy_module_api::{Error, ErrorKind, now_ms, spawn};
 use std::{
@@ -26,9 +26,12 @@ const CONNECTIONS: usize = 16;
 /// In place of a peer's identity, of a connection for a health check.
 pub(crate) const CHECKED: u64 = 0;
 
-/// The connections of one worker, by the identity of the peer.
-#[derive(Default)]
-pub(crate) struct Peers(RefCell<HashMap<u64, Peer>>);
+/// The connections of one worker.
+pub(crate) struct Peers {
+    /// By the identity of the peer.
+    all: RefCell<HashMap<u64, Peer>>,
+    config: Config,
+}
 
 #[derive(Default)]
 struct Peer {
@@ -78,7 +81,7 @@ impl Peer {
 
 impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.borrow().iter().map(|(peer, p)| (peer, p.links.len()))).finish()
+        f.debug_list().entries(self.all.borrow().iter().map(|(peer, p)| (peer, p.links.len()))).finish()
     }
 }
 
@@ -105,7 +108,7 @@ struct Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&self.peer)
+        if let Some(peer) = self.peers.all.borrow_mut().get_mut(&self.peer)
             && peer.waiting.look(&self.ticket)
         {
             peer.wake();
@@ -124,10 +127,16 @@ pub(crate) enum Got {
 }
 
 impl Peers {
+    /// `heads`: bytes and lines of an answer's.
+    pub(crate) fn new(heads: (u32, u16)) -> Self {
+        let (header_list, header_count) = heads;
+        Self { all: RefCell::default(), config: Config { header_list, header_count, ..client::CONFIG } }
+    }
+
     /// A stream on a connection that there is, if one has room. Once its last one has ended, a connection is kept for as long
     /// as its latest one said.
     pub(crate) fn stream(&self, peer: u64, keep_ms: u64) -> Option<Stream> {
-        self.0.borrow().get(&peer)?.stream(keep_ms)
+        self.all.borrow().get(&peer)?.stream(keep_ms)
     }
 
     /// A stream on a connection that there is, or the turn to make one. Those who wait get them in turn, as there is room;
@@ -136,7 +145,7 @@ impl Peers {
         let mut failures = None;
         let mut wait = Wait { peers: Rc::clone(self), peer, ticket: Ticket::default() };
         poll_fn(|cx| {
-            let mut all = self.0.borrow_mut();
+            let mut all = self.all.borrow_mut();
             let this = all.entry(peer).or_default();
             this.waiting.look(&wait.ticket);
             let got = if let Some(stream) = this.stream(keep_ms) {
@@ -164,14 +173,14 @@ impl Peers {
 
     /// Somebody may find a stream now.
     pub(super) fn wake(&self, peer: u64) {
-        if let Some(peer) = self.0.borrow_mut().get_mut(&peer) {
+        if let Some(peer) = self.all.borrow_mut().get_mut(&peer) {
             peer.wake();
         }
     }
 
     /// The connection is nobody's choice any more.
     pub(super) fn forget(&self, peer: u64, link: &Link, failed: bool) {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         if let Some(this) = all.get_mut(&peer) {
             this.links.retain(|known| !Rc::ptr_eq(known, link));
             if failed {
@@ -185,7 +194,7 @@ impl Peers {
     /// Ends connections that nobody has used for as long as they are kept.
     pub(crate) fn sweep(&self) {
         let now = now_ms();
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         for peer in all.values_mut() {
             peer.links.retain(|link| {
                 let mux = &mut *link.borrow_mut();
@@ -210,7 +219,7 @@ impl Turn {
 
     fn end(&mut self, tell: fn(&mut Peer)) {
         let Some(peer) = self.peer.take() else { return };
-        if let Some(peer) = self.peers.0.borrow_mut().get_mut(&peer) {
+        if let Some(peer) = self.peers.all.borrow_mut().get_mut(&peer) {
             peer.connecting = false;
             tell(peer);
         }
@@ -231,7 +240,7 @@ impl Turn {
     }
 
     fn begin(self, peer: u64, alone: bool, conn: Conn) -> Link {
-        let mut codec = Connection::new(Role::Client, client::CONFIG);
+        let mut codec = Connection::new(Role::Client, self.peers.config);
         let mut conn = conn;
         codec.start(&mut conn.out);
         let mut mux = Mux::new(conn, codec);
@@ -240,7 +249,7 @@ impl Turn {
         let link = Rc::new(RefCell::new(mux));
         let peers = Rc::clone(&self.peers);
         if !alone {
-            peers.0.borrow_mut().entry(peer).or_default().links.push(Rc::clone(&link));
+            peers.all.borrow_mut().entry(peer).or_default().links.push(Rc::clone(&link));
         }
         // Ends with the connection, or the generation.
         drop(spawn(client::drive(Rc::clone(&link), peers, peer)));

@@ -27,9 +27,6 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Most of a peer's head.
-const HEAD: h1::Limits = h1::Limits { line: 8 << 10, head: 64 << 10, headers: 200 };
-
 /// How far the answer is.
 #[derive(Debug)]
 enum Phase {
@@ -60,6 +57,8 @@ pub(crate) struct Download {
     /// When the final head came; 0: not yet.
     answered: u64,
     phase: Phase,
+    /// Of the answer's head.
+    limits: h1::Limits,
     /// The request goes in chunks.
     chunked: bool,
     /// The whole request is in the peer's hands.
@@ -110,6 +109,7 @@ impl Download {
             began: now().as_nanos() as u64,
             answered: 0,
             phase: Phase::Head,
+            limits: conf.response_head,
             chunked,
             uploaded: false,
             ended: false,
@@ -180,9 +180,10 @@ impl Download {
         Ok(moved)
     }
 
-    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
+    /// Receives more, up to `most` bytes that are not read yet.
+    fn fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
         match self.up.as_mut() {
-            Some(up) => up.poll_fill(cx, HEAD.head as usize),
+            Some(up) => up.poll_fill(cx, most),
             None => Poll::Ready(Ok(0)),
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     incoming::Incoming,
     message::Message,
     reply::{Body, Call, Reply, Upgrade},
+    response_head,
     retry::Tries,
     total,
 };
@@ -154,7 +155,7 @@ impl Awaited for Download {
                 return Poll::Ready(Err(Fault::new(Who::Proxy, Cause::Killed, 0)));
             }
             moved |= self.upload(call.exchange, cx)?;
-            if let Poll::Ready(r) = self.poll_head(call, cx) {
+            if let Poll::Ready(r) = self.poll_head(call, conf, cx) {
                 return Poll::Ready(r);
             }
             if let Poll::Ready(Err(e)) = self.incoming.poll_flush(cx) {
@@ -186,7 +187,7 @@ impl Awaited for Download {
 }
 
 impl Download {
-    fn poll_head(&mut self, call: &Call<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn poll_head(&mut self, call: &Call<'_>, conf: &Conf, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
             let mut message = match ready!(self.stream.poll_head(cx)) {
                 Ok(message) => message,
@@ -196,6 +197,10 @@ impl Download {
             exchange.upstream_received.set(exchange.upstream_received.get() + bytes);
             call.state.parts.borrow_mut().heads.upstream_received += bytes;
             let Message { bytes, head, struck } = &mut message;
+            if let Some(why) = response_head::too_much(&conf.response_head, bytes.len(), head.fields().list().len()) {
+                tracing::info!(session = exchange.id, "answer refused: {}", why.reason());
+                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
+            }
             let keep = Keep { upgrade: false, trailers: true };
             let method = call.state.parts.borrow().method();
             if h1::strip_response(head, bytes, method, keep, struck).is_err() {

@@ -11,6 +11,9 @@ use anyproxy_http_contract::Segment;
 use anyproxy_module_api::{Cause, Session, Who};
 use std::task::{Context, Poll};
 
+/// Most bytes that wait to be looked at: the body takes all that are there, but for the beginning of a chunk's head.
+const UNREAD: usize = 64 << 10;
+
 impl Download {
     /// The answer, whose head is there.
     pub(in crate::proxy) fn into_reply(mut self, call: &Call<'_>) -> Reply {
@@ -89,7 +92,7 @@ impl Download {
                 Ok(Event::More(n)) => up.consume(n),
                 Err(why) => return Poll::Ready(Err(malformed(exchange, why))),
             }
-            match self.fill(cx) {
+            match self.fill(cx, UNREAD) {
                 Poll::Ready(Ok(0)) => {
                     if let Phase::Body(body) = &mut self.phase
                         && body.end_of_stream().is_err()

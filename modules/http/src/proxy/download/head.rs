@@ -1,6 +1,6 @@
 //! From a request's head to that of its answer.
 
-use super::{Download, HEAD, Phase, malformed, switch};
+use super::{Download, Phase, malformed, switch};
 use crate::{
     conf::Conf,
     conn::ROUNDS,
@@ -69,7 +69,7 @@ impl Download {
             let mut heard = self.has_unread() && self.take_head(call)?;
             let mut came = heard;
             if !heard {
-                came = match self.fill(cx) {
+                came = match self.fill(cx, self.limits.head as usize) {
                     Poll::Ready(Ok(0)) => return Err(Fault::new(Who::Upstream, Cause::Closed, 502)),
                     Poll::Ready(Ok(_)) => true,
                     Poll::Ready(Err(e)) => {
@@ -104,7 +104,7 @@ impl Download {
     fn take_head(&mut self, call: &Call<'_>) -> Result<bool, Fault> {
         let response = &mut call.state.parts.borrow_mut().response;
         let Some(up) = self.up.as_mut() else { return Ok(false) };
-        match response.head.response(up.unread(), &HEAD) {
+        match response.head.response(up.unread(), &self.limits) {
             Ok(Step::Done(len)) => {
                 response.take(&up.unread()[..len]);
                 up.consume(len);
