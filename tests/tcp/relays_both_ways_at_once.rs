@@ -83,3 +83,30 @@ fn a_long_download_is_spliced() {
     assert_eq!((field(&line, "splice"), field(&line, "out")), ("download", "67108864"), "{line}");
     assert_eq!(metric(&proxy, "anyproxy_tcp_splices"), 1);
 }
+
+#[test]
+fn a_long_download_is_spliced_on_beside_small_messages_of_the_client() {
+    let origin = Origin::source(SIZE);
+    let config = crate::support::config(
+        "",
+        "server { port_listen_tcp \"127.0.0.1:0\"; local { proxy_pass_tcp \"@ORIGIN@\"; }; }",
+    );
+    let (from, to) = (
+        "access_log \"access.log\"",
+        "access_log \"info.log\" format=\"${stream_stream_info}\"; access_log \"access.log\"",
+    );
+    let proxy = harness::Proxy::builder().config(&config.replace(from, to)).set("ORIGIN", origin.addr()).start();
+    let mut stream = client::connect(proxy.addr(0));
+    let (mut at, mut buf) = (0, vec![0; 1 << 20]);
+    while at < SIZE {
+        // Each is read by itself: there is much to be done before the next.
+        stream.write_all(b"ping").expect("it is open");
+        stream.read_exact(&mut buf).unwrap_or_else(|error| panic!("after {at} bytes: {error}"));
+        assert_eq!(pattern::verify(at, &buf), Ok(()));
+        at += buf.len() as u64;
+    }
+    drop(stream);
+    let info = proxy.await_line("info.log", "spliced=", harness::LIMIT);
+    let spliced: u64 = field(&info, "spliced").rsplit('/').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!(spliced > SIZE / 2, "{info}");
+}
