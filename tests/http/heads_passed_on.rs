@@ -83,14 +83,22 @@ fn a_value_that_would_be_two_lines_is_left_out() {
         origin.addr()
     ))
     .start();
+    // Bytes beyond ASCII are no line end.
     assert_eq!(once(&proxy, "GET /a%c3%a9 HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
     assert!(origin.seen()[0].0.contains("X-Path: /a"));
+    for end in ["%0d%0a", "%0a", "%0d"] {
+        once(&proxy, format!("GET /a{end}X-Forged:%20b HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    for (head, _) in &origin.seen()[1..] {
+        assert!(!head.contains("X-Path") && !head.contains("X-Forged: b"), "{head}");
+    }
 }
 
 #[test]
 fn headers_that_are_the_proxys_own_are_a_mistake() {
     for (line, what) in [
         ("http_request_header \"set\" \"Content-Length\" \"1\"", "the proxy's own"),
+        ("http_request_header \"add\" \"host\" \"b.test\"", "a request has one Host"),
         ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
         ("http_response_header \"set\" \"X\"", "need a value"),
         ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),

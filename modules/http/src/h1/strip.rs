@@ -4,7 +4,7 @@
 use super::fields::Fields;
 use super::framing::has_no_length;
 use super::name::{Id, Ids, bits};
-use super::{Bad, Head, Method};
+use super::{Head, Method};
 
 /// Lines that are left out: one bit for each header line of a head. Reused from message to message.
 #[derive(Debug, Default)]
@@ -136,28 +136,19 @@ const ESSENTIAL: Ids = Ids::of(&[
     Id::Other,
 ]);
 
-/// Names with [`Id::Other`] that `Connection` may list. Each costs a look at every header line.
-const MOST_LISTED: usize = 32;
-
 /// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
 /// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
 /// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
 /// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so.
-///
-/// # Errors
-/// [`Bad::ConnectionList`] where `Connection` lists more than 32 names that have no [`Id`].
-pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
-    strip(head, buf, keep, struck)
+pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) {
+    strip(head, buf, keep, struck);
 }
 
 /// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
 /// response that must not have one: 1xx, 204, and 2xx to `CONNECT` (RFC 9110 section 8.6).
-///
-/// # Errors
-/// As [`strip_request`].
-pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) {
     let fields = head.fields();
-    strip(head, buf, keep, struck)?;
+    strip(head, buf, keep, struck);
     if has_no_length(head.status(), method) {
         struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
     } else if fields.repeats(Id::ContentLength) {
@@ -166,10 +157,9 @@ pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struc
             struck.strike(index);
         }
     }
-    Ok(())
 }
 
-fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) {
     let fields = head.fields();
     let mut kept = Ids::NONE;
     if keep.upgrade {
@@ -183,28 +173,22 @@ fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(),
         }
     }
     // What `Connection` usually lists goes anyway, or names no field.
-    let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)?) } else { HOP };
+    let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)) } else { HOP };
     struck.strike_ids(fields, gone.without(kept));
-    Ok(())
 }
 
 /// The ids that `Connection` lists and can remove. Strikes the lines without an id that it lists.
-fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Result<Ids, Bad> {
+fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Ids {
     let mut gone = Ids::NONE;
-    let mut others = 0;
     for token in fields.tokens(buf, Id::Connection) {
         let id = Id::of(token);
         if !ESSENTIAL.has(id) {
             gone = gone.with(id);
         } else if id == Id::Other && !is_option(token) {
-            others += 1;
-            if others > MOST_LISTED {
-                return Err(Bad::ConnectionList);
-            }
             strike_name(fields, buf, token, struck);
         }
     }
-    Ok(gone)
+    gone
 }
 
 /// Whether the member of `Connection` is a usual one that names no field.

@@ -88,7 +88,7 @@ impl Download {
         let te = {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
-            let how = Manner { chunked: false, keeps: true };
+            let how = Manner { length: incoming.length(), chunks: false, keeps: true };
             write_request(parts, call, conf, how, &lease, &lines, &mut text);
             parts.goes(&text, call.exchange.worker().shows_heads);
             let te = parts.request.joined(Id::Te).unwrap_or_default();
@@ -198,9 +198,7 @@ impl Download {
             let Message { bytes, head, struck } = &mut message;
             let keep = Keep { upgrade: false, trailers: true };
             let method = call.state.parts.borrow().method();
-            if h1::strip_response(head, bytes, method, keep, struck).is_err() {
-                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
-            }
+            h1::strip_response(head, bytes, method, keep, struck);
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.interim += 1;

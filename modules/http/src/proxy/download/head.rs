@@ -129,7 +129,7 @@ impl Download {
         let status = head.status();
         let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call.exchange, why))?;
         let keep = Keep { upgrade: upgrades, trailers: false };
-        h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
+        h1::strip_response(head, bytes, method, keep, struck);
         if (100..200).contains(&status) && !upgrades {
             self.told |= status != 100;
             self.interim += 1;
