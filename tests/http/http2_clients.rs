@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Command;
 
 use harness::{LIMIT, Nginx, Origin, Proxy, TempDir, eventually, pattern, program, skip};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version};
 
 use crate::h2::*;
 use crate::support::{OK, Scripted, head, net, proxy_to, server};
@@ -282,5 +282,29 @@ fn nginx_behind_serves_many_at_once() {
         let client = Client::open(proxy.addr(0)).await;
         let all = join((0..50).map(|_| client.get("/large")).collect()).await;
         assert!(all.into_iter().all(|a| a.expect("an answer").body == pattern::bytes(1 << 20)));
+    });
+}
+
+/// Without `:authority` it is `host` that says whom a request is for (RFC 9113 section 8.3.1), and what is none is none there, too.
+#[test]
+fn a_host_is_looked_at_where_there_is_no_authority() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        for host in ["a.test", "A.test:81", "[::1]:80"] {
+            let request = Request::get("/").version(Version::HTTP_11).header("host", host);
+            assert_eq!(client.ask(request.body(()).expect("a request"), b"").await.expect("an answer").status, 200);
+            let (head, _) = origin.seen().pop().expect("a request");
+            assert!(head.contains(&format!("\r\nHost: {host}\r\n")), "{head}");
+            assert!(head.contains("X-Forwarded-Host: "), "{head}");
+        }
+        let before = origin.seen().len();
+        for host in ["", "a/b", "a b", "u@a", "a:b", "a?b", "a,b"] {
+            let request = Request::get("/").version(Version::HTTP_11).header("host", host);
+            let answer = client.ask(request.body(()).expect("a request"), b"").await.expect("an answer");
+            assert_eq!(answer.status, 400, "{host:?}");
+        }
+        assert_eq!(origin.seen().len(), before);
     });
 }
