@@ -157,6 +157,24 @@ fn a_target_in_absolute_form_names_the_host() {
     assert!(head.starts_with("GET /x?y HTTP/1.1\r\n") && head.contains("Host: b.test\r\n"), "{head}");
 }
 
+/// RFC 9112 section 3.2.4: asked of a host without a path, OPTIONS is of the server.
+#[test]
+fn options_of_a_whole_server_arrive_as_such() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for (target, sent) in [("*", "*"), ("http://a", "*"), ("http://a/", "/"), ("http://a?b", "/?b")] {
+        let a = ask(&mut stream, format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((a.status, a.header("connection")), (200, None), "{target}");
+        let (head, _) = origin.seen().pop().expect("a request");
+        assert!(
+            head.starts_with(&format!("OPTIONS {sent} HTTP/1.1\r\n")) && head.contains("\r\nHost: a\r\n"),
+            "{head}"
+        );
+    }
+    proxy.await_line("access.log", "method=OPTIONS path=- uri=* host=a ", harness::LIMIT);
+}
+
 #[test]
 fn a_request_that_may_pass_so_many_proxies_is_counted_down() {
     let origin = Scripted::new(OK, false);
