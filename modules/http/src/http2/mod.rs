@@ -21,6 +21,7 @@ mod share;
 mod stream;
 pub(crate) mod tunnel;
 mod turns;
+mod unwanted;
 mod waiting;
 
 pub(crate) use entry::Gone;
