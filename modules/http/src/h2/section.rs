@@ -41,6 +41,7 @@ impl Connection {
             return self.section(head.stream, end, fragment, out);
         }
         self.fragments.clear();
+        self.begins();
         self.section = Some(Section { stream: head.stream, end, frames: 0 });
         self.fragment(fragment)?;
         Ok(None)
@@ -63,7 +64,7 @@ impl Connection {
         if !head.has(END_HEADERS) {
             return Ok(None);
         }
-        self.section = None;
+        (self.section, self.begun_ms) = (None, None);
         let fragments = std::mem::take(&mut self.fragments);
         let event = self.section(stream, end, &fragments, out)?;
         self.fragments = kept(fragments);
