@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use h2::Reason;
 use harness::{LIMIT, Nginx, Origin, Proxy, TempDir, eventually, pattern, program, skip};
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request};
 
 use crate::h2::*;
 use crate::support::{OK, Scripted, head, net, proxy_to, server};
@@ -353,28 +353,4 @@ fn a_short_body_that_nobody_wants_is_taken_and_a_long_one_is_not() {
     raw.send(HEADERS, END_HEADERS, 5, &section(true, "/"));
     (0..5).for_each(|_| raw.send(DATA, 0, 5, &[b'x'; 16 << 10]));
     raw.until("the end", |f| reset(f) && f.stream == 5);
-}
-
-/// Without `:authority` it is `host` that says whom a request is for (RFC 9113 section 8.3.1), and what is none is none there, too.
-#[test]
-fn a_host_is_looked_at_where_there_is_no_authority() {
-    let origin = Scripted::new(OK, false);
-    let proxy = proxy_to(origin.addr(), "");
-    run(async {
-        let client = Client::open(proxy.addr(0)).await;
-        for host in ["a.test", "A.test:81", "[::1]:80"] {
-            let request = Request::get("/").version(Version::HTTP_11).header("host", host);
-            assert_eq!(client.ask(request.body(()).expect("a request"), b"").await.expect("an answer").status, 200);
-            let (head, _) = origin.seen().pop().expect("a request");
-            assert!(head.contains(&format!("\r\nHost: {host}\r\n")), "{head}");
-            assert!(head.contains("X-Forwarded-Host: "), "{head}");
-        }
-        let before = origin.seen().len();
-        for host in ["", "a/b", "a b", "u@a", "a:b", "a?b", "a,b"] {
-            let request = Request::get("/").version(Version::HTTP_11).header("host", host);
-            let answer = client.ask(request.body(()).expect("a request"), b"").await.expect("an answer");
-            assert_eq!(answer.status, 400, "{host:?}");
-        }
-        assert_eq!(origin.seen().len(), before);
-    });
 }

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::budget::Budget;
-use super::code::Fatal;
+use super::code::{Fatal, Wrong};
 use super::config::{Config, INITIAL_WINDOW, Peer};
 use super::event::Event;
 use super::flow::{Receive, Send};
@@ -57,6 +57,8 @@ pub struct Connection {
     pub(super) pings: u32,
     /// See [`Connection::begun_ms`].
     pub(super) begun_ms: Option<u64>,
+    /// See [`Connection::take_wrong`].
+    pub(super) wrong: Option<Wrong>,
 }
 
 /// Where in the input the connection is.
@@ -151,6 +153,7 @@ impl Connection {
             acknowledged: false,
             pings: 0,
             begun_ms: None,
+            wrong: None,
         }
     }
 
@@ -204,6 +207,13 @@ impl Connection {
     #[inline]
     pub fn begun_ms(&self) -> Option<u64> {
         self.begun_ms
+    }
+
+    /// The last stream that was reset because of what the peer sent, if one was since this was asked last: for the log, as of
+    /// a request that is malformed there is no event.
+    #[inline]
+    pub fn take_wrong(&mut self) -> Option<Wrong> {
+        self.wrong.take()
     }
 
     /// A head, or a frame, goes on in what is not here yet.
