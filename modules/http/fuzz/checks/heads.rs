@@ -3,8 +3,8 @@
 use super::{TIGHT, WIDE, cuts, is_token, is_value, trim};
 use anyproxy_http::core::path;
 use anyproxy_http::h1::{
-    Bad, Connection, Fields, Framing, Head, HeaderAt, Id, Keep, Limits, Method, Step, Struck, Target, Version,
-    authority, connection, field, headers, keep_alive, request_framing, request_line, response_framing, status_line,
+    Bad, Connection, Fields, Framing, Head, HeaderAt, Id, Limits, Method, Step, Struck, Target, Version, authority,
+    connection, field, headers, keep_alive, request_framing, request_line, response_framing, status_line,
     strip_request, strip_response, tokens,
 };
 
@@ -123,24 +123,16 @@ fn is_chunked(head: &Head, buf: &[u8]) -> bool {
         && head.version() == Version::Http11
 }
 
-const KEEPS: [Keep; 3] = [
-    Keep { upgrade: false, trailers: false },
-    Keep { upgrade: true, trailers: false },
-    Keep { upgrade: true, trailers: true },
-];
-
 /// Whether a proxy strikes the line (RFC 9110 section 7.6.1), by the words of `strip_request`.
-fn is_struck(head: &Head, buf: &[u8], line: &HeaderAt, keep: Keep) -> bool {
-    let te = values(head, buf, Id::Te);
+fn is_struck(head: &Head, buf: &[u8], line: &HeaderAt, upgrade: bool) -> bool {
     let listed = || {
         let mut names = values(head, buf, Id::Connection).into_iter().flat_map(tokens);
         names.any(|name| name.eq_ignore_ascii_case(line.name(buf)))
     };
     match line.id {
-        Id::Upgrade => !keep.upgrade,
-        Id::Trailer => !keep.trailers,
-        Id::Te => !(keep.trailers && te.len() == 1 && te[0].eq_ignore_ascii_case(b"trailers")),
-        Id::Connection
+        Id::Upgrade => !upgrade,
+        Id::Te
+        | Id::Connection
         | Id::KeepAlive
         | Id::ProxyConnection
         | Id::TransferEncoding
@@ -260,11 +252,16 @@ pub(crate) fn request_head(input: &[u8]) -> bool {
     }
     assert!(head.method() != Method::Connect || matches!(framing, Ok(Framing::None) | Err(_)));
 
-    for keep in KEEPS {
+    for upgrade in [false, true] {
         let mut struck = Struck::default();
-        strip_request(&head, input, keep, &mut struck);
+        strip_request(&head, input, upgrade, &mut struck);
         for (index, line) in head.fields().list().iter().enumerate() {
-            assert_eq!(struck.has(index), is_struck(&head, input, line, keep), "{}", line.name(input).escape_ascii());
+            assert_eq!(
+                struck.has(index),
+                is_struck(&head, input, line, upgrade),
+                "{}",
+                line.name(input).escape_ascii()
+            );
         }
         let mut out = Vec::new();
         request_line(&head, input, &mut out);
@@ -285,7 +282,7 @@ pub(crate) fn request_head(input: &[u8]) -> bool {
             assert_eq!(request_framing(&again, &out), Ok(expected));
         }
         let mut second = Struck::default();
-        strip_request(&again, &out, keep, &mut second);
+        strip_request(&again, &out, upgrade, &mut second);
         assert_eq!(second.iter().next(), None, "what is stripped once has nothing more to strip");
     }
     true
@@ -321,15 +318,15 @@ pub(crate) fn response_head(input: &[u8]) -> bool {
             Err(_) => assert!(!(codings.is_empty() && lengths.is_empty())),
         }
 
-        for keep in KEEPS {
+        for upgrade in [false, true] {
             let mut struck = Struck::default();
-            strip_response(&head, input, method, keep, &mut struck);
+            strip_response(&head, input, method, upgrade, &mut struck);
             let mut seen_length = false;
             for (index, line) in head.fields().list().iter().enumerate() {
                 let expected = if line.id == Id::ContentLength {
                     lengthless || std::mem::replace(&mut seen_length, true)
                 } else {
-                    is_struck(&head, input, line, keep)
+                    is_struck(&head, input, line, upgrade)
                 };
                 assert_eq!(struck.has(index), expected, "{}", line.name(input).escape_ascii());
             }
@@ -343,7 +340,7 @@ pub(crate) fn response_head(input: &[u8]) -> bool {
                 assert_eq!(response_framing(&again, &out, method), Ok(expected));
             }
             let mut second = Struck::default();
-            strip_response(&again, &out, method, keep, &mut second);
+            strip_response(&again, &out, method, upgrade, &mut second);
             assert_eq!(second.iter().next(), None, "what is stripped once has nothing more to strip");
         }
     }

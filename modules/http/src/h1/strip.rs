@@ -91,23 +91,12 @@ impl Struck {
     }
 }
 
-/// Hop-by-hop lines that are kept all the same. `Connection` never is: who keeps one of these writes a new
-/// `Connection` line that names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// `Upgrade`: the connection is about to change its protocol.
-    pub upgrade: bool,
-    /// `TE` where it is just `trailers`, and `Trailer`: the proxy passes trailers on.
-    pub trailers: bool,
-}
-
 /// Fields that are for one connection only.
 const HOP: Ids = Ids::of(&[
     Id::Connection,
     Id::KeepAlive,
     Id::ProxyConnection,
     Id::Te,
-    Id::Trailer,
     Id::TransferEncoding,
     Id::Upgrade,
     Id::ProxyAuthenticate,
@@ -139,16 +128,17 @@ const ESSENTIAL: Ids = Ids::of(&[
 /// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
 /// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
 /// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
-/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so.
-pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) {
-    strip(head, buf, keep, struck);
+/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so. `upgrade`: the connection is about to change
+/// its protocol, and `Upgrade` stays; who keeps it writes a new `Connection` line that names it.
+pub fn strip_request(head: &Head, buf: &[u8], upgrade: bool, struck: &mut Struck) {
+    strip(head, buf, upgrade, struck);
 }
 
 /// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
 /// response that must not have one: 1xx, 204, and 2xx to `CONNECT` (RFC 9110 section 8.6).
-pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) {
+pub fn strip_response(head: &Head, buf: &[u8], method: Method, upgrade: bool, struck: &mut Struck) {
     let fields = head.fields();
-    strip(head, buf, keep, struck);
+    strip(head, buf, upgrade, struck);
     if has_no_length(head.status(), method) {
         struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
     } else if fields.repeats(Id::ContentLength) {
@@ -159,22 +149,11 @@ pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struc
     }
 }
 
-fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) {
+fn strip(head: &Head, buf: &[u8], upgrade: bool, struck: &mut Struck) {
     let fields = head.fields();
-    let mut kept = Ids::NONE;
-    if keep.upgrade {
-        kept = kept.with(Id::Upgrade);
-    }
-    if keep.trailers {
-        kept = kept.with(Id::Trailer);
-        let trailers = fields.value(buf, Id::Te).is_some_and(|value| value.eq_ignore_ascii_case(b"trailers"));
-        if trailers && !fields.repeats(Id::Te) {
-            kept = kept.with(Id::Te);
-        }
-    }
     // What `Connection` usually lists goes anyway, or names no field.
     let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)) } else { HOP };
-    struck.strike_ids(fields, gone.without(kept));
+    struck.strike_ids(fields, if upgrade { gone.without(Ids::of(&[Id::Upgrade])) } else { gone });
 }
 
 /// The ids that `Connection` lists and can remove. Strikes the lines without an id that it lists.

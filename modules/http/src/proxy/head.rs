@@ -4,7 +4,7 @@ use crate::{
     conf::Conf,
     exchange::Request,
     forward,
-    h1::{self, Fields, Id, Keep, Target},
+    h1::{self, Fields, Id, Target},
     headers,
     message::Message,
     reply::Call,
@@ -67,8 +67,7 @@ pub(super) fn write_request(
     struck.clone_from(gone);
     let fields = head.fields();
     let upgrade = h1::connection(head, bytes).upgrade && may_change(fields, bytes);
-    let keep = Keep { upgrade, trailers: false };
-    h1::strip_request(head, bytes, keep, struck);
+    h1::strip_request(head, bytes, upgrade, struck);
     headers::strike(call.rules(conf), fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
@@ -103,8 +102,14 @@ pub(super) fn write_request(
     }
     if upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if !how.keeps {
-        out.extend_from_slice(b"Connection: close\r\n");
+    } else {
+        if !how.keeps {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        // Trailers are passed on, so that who understands them may be sent some (RFC 9110 sections 6.5.1 and 10.1.4).
+        if parts.request.values(Id::Te).flat_map(h1::tokens).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        }
     }
     out.extend_from_slice(b"\r\n");
     upgrade
