@@ -131,7 +131,7 @@ pub struct Connection {
     pub upgrade: bool,
 }
 
-/// What the `Connection` lines say. Names of fields in them are for `strip_request` and `strip_response`.
+/// What the `Connection` lines say. Names of fields in them are for `strike_listed`.
 ///
 /// The bytes are not needed: it was noted when the head was read, because it is asked for several times.
 #[must_use]

@@ -125,39 +125,21 @@ const ESSENTIAL: Ids = Ids::of(&[
     Id::Other,
 ]);
 
-/// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
-/// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
-/// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
-/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so. `upgrade`: the connection is about to change
-/// its protocol, and `Upgrade` stays; who keeps it writes a new `Connection` line that names it.
-pub fn strip_request(head: &Head, buf: &[u8], upgrade: bool, struck: &mut Struck) {
-    strip(head, buf, upgrade, struck);
-}
-
-/// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
-/// response that must not have one: 1xx, 204, and 2xx to `CONNECT` (RFC 9110 section 8.6).
-pub fn strip_response(head: &Head, buf: &[u8], method: Method, upgrade: bool, struck: &mut Struck) {
-    let fields = head.fields();
-    strip(head, buf, upgrade, struck);
-    if has_no_length(head.status(), method) {
-        struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
-    } else if fields.repeats(Id::ContentLength) {
-        let lines = fields.list().iter().enumerate().filter(|(_, header)| header.id == Id::ContentLength);
-        for (index, _) in lines.skip(1) {
-            struck.strike(index);
-        }
+/// Strikes the lines that `Connection` lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`,
+/// `-Encoding` and `-Range`, `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`,
+/// `-Proto`, `-Host` and `-Port`, `X-Real-IP`, `anyproxy_domains`; and those that [`strip`] strikes, which mean something
+/// until then. What was struck before stays so. For a head as it was sent: of lines that came to it since the sender knows
+/// nothing.
+#[inline]
+pub fn strike_listed(head: &Head, buf: &[u8], struck: &mut Struck) {
+    // What `Connection` usually lists goes anyway, or names no field.
+    if head.listed().others {
+        strike_all_listed(head.fields(), buf, struck);
     }
 }
 
-fn strip(head: &Head, buf: &[u8], upgrade: bool, struck: &mut Struck) {
-    let fields = head.fields();
-    // What `Connection` usually lists goes anyway, or names no field.
-    let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)) } else { HOP };
-    struck.strike_ids(fields, if upgrade { gone.without(Ids::of(&[Id::Upgrade])) } else { gone });
-}
-
-/// The ids that `Connection` lists and can remove. Strikes the lines without an id that it lists.
-fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Ids {
+#[cold]
+fn strike_all_listed(fields: &Fields, buf: &[u8], struck: &mut Struck) {
     let mut gone = Ids::NONE;
     for token in fields.tokens(buf, Id::Connection) {
         let id = Id::of(token);
@@ -167,7 +149,30 @@ fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Ids {
             strike_name(fields, buf, token, struck);
         }
     }
-    gone
+    struck.strike_ids(fields, gone.without(HOP));
+}
+
+/// Strikes the fixed lines that are for this connection only. What was struck before stays so. `upgrade`: the connection is
+/// about to change its protocol, and `Upgrade` stays; who keeps it writes a new `Connection` line that names it.
+pub fn strip(head: &Head, upgrade: bool, struck: &mut Struck) {
+    struck.strike_ids(head.fields(), if upgrade { HOP.without(Ids::of(&[Id::Upgrade])) } else { HOP });
+}
+
+/// Strikes all lines of a response that are for this connection only, by [`strike_listed`] and [`strip`]; also a
+/// `Content-Length` that repeats one before it, and any in a response that must not have one: 1xx, 204, and 2xx to
+/// `CONNECT` (RFC 9110 section 8.6).
+pub fn strip_response(head: &Head, buf: &[u8], method: Method, upgrade: bool, struck: &mut Struck) {
+    let fields = head.fields();
+    strike_listed(head, buf, struck);
+    strip(head, upgrade, struck);
+    if has_no_length(head.status(), method) {
+        struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
+    } else if fields.repeats(Id::ContentLength) {
+        let lines = fields.list().iter().enumerate().filter(|(_, header)| header.id == Id::ContentLength);
+        for (index, _) in lines.skip(1) {
+            struck.strike(index);
+        }
+    }
 }
 
 /// Whether the member of `Connection` is a usual one that names no field.

@@ -11,7 +11,8 @@ fn request(lines: &str) -> (Head, Vec<u8>) {
 fn left(lines: &str, upgrade: bool) -> String {
     let (head, buf) = request(lines);
     let mut struck = Struck::default();
-    strip_request(&head, &buf, upgrade, &mut struck);
+    strike_listed(&head, &buf, &mut struck);
+    strip(&head, upgrade, &mut struck);
     let mut out = Vec::new();
     headers(&head, &buf, &struck, &mut out);
     let out = String::from_utf8(out).unwrap();

@@ -67,7 +67,7 @@ pub(super) fn write_request(
     struck.clone_from(gone);
     let fields = head.fields();
     let upgrade = h1::connection(head, bytes).upgrade && may_change(fields, bytes);
-    h1::strip_request(head, bytes, upgrade, struck);
+    h1::strip(head, upgrade, struck);
     headers::strike(call.rules(conf), fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
