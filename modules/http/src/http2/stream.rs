@@ -4,7 +4,8 @@ use super::{
     deadlines,
     mux::{Link, Mux},
     sending::Sending,
-    tunnel, unwanted,
+    tunnel,
+    unwanted::Rest,
 };
 use crate::{
     Http,
@@ -175,11 +176,11 @@ pub(super) async fn answer(
         exchange.worker().stats.answered(exchange.status.get() as u16);
     };
     run(&stream, &watch, pin!(work)).await;
-    if stream.is_open() && watch.kill.get() == 0 {
-        let most = known(&exchange).map_or(0, |state| unwanted::most(&state.parts.borrow(), length));
+    let rest = known(&exchange).filter(|_| stream.is_open() && watch.kill.get() == 0);
+    if let Some(rest) = rest.map(|state| Rest::of(&state.parts.borrow(), length)) {
         // It is logged: what comes now is nobody's.
         drop(exchange);
-        run(&stream, &watch, Box::pin(unwanted::throw_away(&stream, most)).as_mut()).await;
+        run(&stream, &watch, Box::pin(rest.throw_away(&stream)).as_mut()).await;
     }
     leave.1 = true;
     let mux = &mut *stream.link.borrow_mut();
