@@ -176,8 +176,9 @@ pub(super) async fn answer(
         exchange.worker().stats.answered(exchange.status.get() as u16);
     };
     run(&stream, &watch, pin!(work)).await;
-    let rest = known(&exchange).filter(|_| stream.is_open() && watch.kill.get() == 0);
-    if let Some(rest) = rest.map(|state| Rest::of(&state.parts.borrow(), length)) {
+    let goes_on = stream.is_open() && watch.kill.get() == 0;
+    let state = if goes_on { known(&exchange) } else { None };
+    if let Some(rest) = state.map(|state| Rest::of(&state.parts.borrow(), length)) {
         // It is logged: what comes now is nobody's.
         drop(exchange);
         run(&stream, &watch, Box::pin(rest.throw_away(&stream)).as_mut()).await;
