@@ -39,6 +39,38 @@ fn a_chunked_request_arrives_whole_and_without_its_extensions() {
     assert_eq!(ask(&mut stream, get("/")).text(), "ok", "the connection goes on");
 }
 
+/// Without the word of who asks a peer should send no trailers (RFC 9110 section 6.5.1), and `Trailer`, which says which are to
+/// come, is of no single connection (section 7.6.1).
+#[test]
+fn a_peer_hears_whether_trailers_are_understood_and_the_client_which_come() {
+    let origin = Scripted::new(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\nTE: trailers\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+        false,
+    );
+    for more in ["", "http_upstream_keepalive 0"] {
+        let proxy = proxy_to(origin.addr(), more);
+        for (te, said) in [
+            ("TE: trailers\r\nConnection: TE\r\n", true),
+            ("TE: gzip, Trailers\r\n", true),
+            ("TE: gzip;q=0.5\r\nConnection: te\r\n", false),
+            ("", false),
+        ] {
+            let a = once(&proxy, format!("GET / HTTP/1.1\r\nHost: a\r\nTrailer: X-Mine\r\n{te}\r\n"));
+            assert_eq!(
+                (a.text().as_str(), a.header("trailer"), a.header("te")),
+                ("ok", Some("X-T"), None),
+                "{}",
+                a.head
+            );
+            let (head, _) = origin.seen().pop().expect("a request");
+            assert_eq!(head.contains("TE: trailers\r\nConnection: TE\r\n"), said, "{te}: {head}");
+            assert_eq!(head.to_ascii_lowercase().matches("\nte:").count(), usize::from(said), "{head}");
+            assert_eq!(head.contains("Connection: close\r\n"), !more.is_empty(), "{head}");
+            assert!(head.contains("Trailer: X-Mine\r\n"), "{head}");
+        }
+    }
+}
+
 #[test]
 fn an_answer_goes_without_chunks_where_that_is_said() {
     const CHUNKS: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";

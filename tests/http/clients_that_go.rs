@@ -1,16 +1,18 @@
 //! Clients that go while nobody has answered them yet: what they would have got is another's, be it a peer or a turn.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use h2::Reason;
-use harness::{Deaf, LIMIT, Proxy, client, eventually};
+use harness::client::End;
+use harness::{Deaf, LIMIT, Origin, Proxy, client, eventually, pattern};
 
 use crate::h2::{Call, DATA, END_HEADERS, END_STREAM, HEADERS, Peer, RST_STREAM, Raw, section};
 use crate::http2_clients_that_go::{Gate, behind, lines, silent};
 use crate::http2_peers::before;
-use crate::support::{answer, ask, get, proxy_to};
+use crate::support::{answer, ask, get, head, proxy_to};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
 const BUFFERED: &str = "http_request_buffering #true";
@@ -162,4 +164,36 @@ fn a_place_in_the_queue_is_given_up() {
     assert_eq!(answer(&mut held, "GET").text(), "ok");
     assert_eq!(ask(&mut client::connect(proxy.addr(0)), get("/")).text(), "ok");
     assert_eq!(origin.accepted(), 1);
+}
+
+/// It may listen yet, though nginx takes it for gone: all that it has asked is answered, however
+/// long that takes and however much it is.
+#[test]
+fn one_that_has_only_ended_its_side_has_its_answers() {
+    let origin = Origin::start(|mut conn| {
+        while let Some(request) = head(&mut conn) {
+            if request.starts_with("POST") {
+                let mut body = [0; 4];
+                conn.read_exact(&mut body)?;
+                assert_eq!(&body, b"body");
+            }
+            // Longer than one that is gone is waited for.
+            std::thread::sleep(Duration::from_millis(700));
+            conn.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1 << 20).as_bytes())?;
+            conn.write_all(&pattern::bytes(1 << 20))?;
+        }
+        Ok(())
+    });
+    for text in ["", BUFFERED] {
+        let proxy = proxy_to(origin.addr(), text);
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(format!("{POST}{}", get("/next")).as_bytes()).expect("write");
+        stream.shutdown(Shutdown::Write).expect("shutdown");
+        for method in ["POST", "GET"] {
+            let a = answer(&mut stream, method);
+            assert!(a.status == 200 && a.body == pattern::bytes(1 << 20), "{text} {method}: {}", a.head);
+        }
+        assert_eq!(client::end(&stream), End::Closed, "{text}");
+        eventually("two lines in the log", || (lines(&proxy, "reason=client_transfer_done") == 2).then_some(()));
+    }
 }

@@ -1,6 +1,7 @@
 //! Connections to peers are kept, and what became of them meanwhile is no client's problem.
 
 use std::io::Write;
+use std::sync::{Mutex, mpsc};
 
 use harness::{Origin, client, eventually};
 
@@ -53,6 +54,32 @@ fn one_that_the_peer_closed_meanwhile_is_seen_before_it_is_used() {
         assert_eq!(once(&proxy, get("/")).text(), "ok", "{n}");
         eventually("the peer has ended it", || (origin.origin.open() == 0).then_some(()));
     }
+}
+
+#[test]
+fn what_one_says_unasked_is_nobodys_answer() {
+    // A second answer, once the first has arrived.
+    let (arrived, more) = mpsc::channel::<()>();
+    let (sent, wait) = mpsc::channel();
+    let (more, sent) = (Mutex::new(more), Mutex::new(sent));
+    let origin = Origin::start(move |mut conn| {
+        while head(&mut conn).is_some() {
+            conn.write_all(OK)?;
+            if more.lock().expect("not poisoned").recv().is_err() {
+                break;
+            }
+            conn.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")?;
+            let _ = sent.lock().expect("not poisoned").send(());
+        }
+        Ok(())
+    });
+    let proxy = proxy_to(origin.addr(), "");
+    for n in 1..=10 {
+        assert_eq!(once(&proxy, get("/")).text(), "ok", "{n}");
+        arrived.send(()).expect("the peer waits");
+        wait.recv_timeout(harness::LIMIT).expect("it is sent");
+    }
+    assert_eq!(origin.accepted(), 10);
 }
 
 #[test]

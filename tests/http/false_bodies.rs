@@ -265,6 +265,19 @@ fn a_request_of_a_modules_own_is_framed_and_has_one_host() {
 }
 
 #[test]
+fn a_request_has_one_host_whatever_a_hook_adds() {
+    let Some(faulty) = module("http_faulty") else { return };
+    let origin = Scripted::new(OK, false);
+    let proxy = with(&faulty, "request_hosts", &format!("proxy_pass_tcp \"{}\"", origin.addr()));
+    // Nor does a client take away what a hook adds.
+    let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: X-Taken, Host\r\nX-Taken: mine\r\n\r\n";
+    assert_eq!(once(&proxy, request).text(), "ok");
+    let head = &origin.seen()[0].0;
+    assert!(head.matches("X-Taken").count() == 1 && head.contains("\r\nX-Taken: [false, false] true\r\n"), "{head}");
+    assert!(head.contains("\r\nHost: other.test\r\n") && head.matches("\r\nHost: ").count() == 1, "{head}");
+}
+
+#[test]
 fn a_final_answer_of_101_is_none() {
     let Some(faulty) = module("http_faulty") else { return };
     let origin = Scripted::new(OK, false);

@@ -64,6 +64,81 @@ fn ambiguous_requests_are_refused_and_the_connection_ends() {
     proxy.await_line("access.log", "status=501 method=CONNECT path=- uri=b:80 host=b:80", harness::LIMIT);
 }
 
+/// A `Connection` line with so many names.
+fn listing(names: usize) -> String {
+    let all: Vec<_> = (0..names).map(|n| format!("x-{n}")).collect();
+    format!("Connection: {}\r\n", all.join(", "))
+}
+
+/// Whoever lists more names than are looked for had all lines struck, the length of the body with them: the peer took the body
+/// for a request of its own, and the next client's for the rest of that.
+#[test]
+fn no_list_in_connection_hides_where_a_body_ends() {
+    const POISON: &str = "GET /admin/poison HTTP/1.1\r\nHost: x\r\nX-Ignore: ";
+    for more in ["", "http_host \"peer\"", "http_request_buffering #true"] {
+        let origin = Origin::http_mirror();
+        let proxy = proxy_to(origin.addr(), more);
+        for names in [33, 1000] {
+            let mut stream = client::connect(proxy.addr(0));
+            let (list, length) = (listing(names), POISON.len());
+            let a = ask(
+                &mut stream,
+                format!("POST /pub HTTP/1.1\r\nHost: a\r\n{list}Content-Length: {length}\r\n\r\n{POISON}"),
+            );
+            assert_eq!((a.status, a.header("connection")), (400, Some("close")), "{}", a.head);
+            assert_eq!(client::read_to_end(&stream), b"");
+            // Another client has its own answer.
+            let seen = once(&proxy, get("/victim")).text();
+            assert!(seen.starts_with("GET /victim HTTP/1.1\r\n"), "{more}: {seen}");
+        }
+        proxy.await_line(
+            "access.log",
+            "status=400 method=- path=- uri=- host=- up=- reason=client_preread_malformed",
+            harness::LIMIT,
+        );
+        assert_eq!(proxy.log().matches("too many names in Connection").count(), 2);
+    }
+}
+
+#[test]
+fn a_list_in_connection_strikes_what_it_names_and_nothing_that_frames() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    let list = listing(32).replace("x-0,", "x-0, content-length, transfer-encoding, host, te,");
+    let framed = [("Content-Length: 5\r\n", "hello"), ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n")];
+    for (framing, body) in framed {
+        let a =
+            ask(&mut stream, format!("POST / HTTP/1.1\r\nHost: a\r\nX-31: y\r\nX-32: z\r\n{list}{framing}\r\n{body}"));
+        assert_eq!(a.text(), "ok");
+        let (head, body) = origin.seen().pop().expect("a request");
+        assert_eq!(body, b"hello", "{head}");
+        assert!(head.contains("Host: a\r\n") && head.contains(framing) && head.contains("X-32: z"), "{head}");
+        assert!(!head.contains("X-31") && !head.contains("Connection"), "{head}");
+    }
+}
+
+/// What a client says of its body's length is never passed on: it is written anew, as the body goes.
+#[test]
+fn a_length_is_written_where_the_peer_needs_one() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for (method, framing, expected) in [
+        ("GET", "", None),
+        ("GET", "content-length: 0\r\n", Some("Content-Length: 0")),
+        ("POST", "", Some("Content-Length: 0")),
+        ("DELETE", "content-length: 0005\r\n", Some("Content-Length: 5")),
+        ("PUT", "content-length: 5\r\n", Some("Content-Length: 5")),
+    ] {
+        let body = if framing.contains('5') { "hello" } else { "" };
+        assert_eq!(ask(&mut stream, format!("{method} / HTTP/1.1\r\nHost: a\r\n{framing}\r\n{body}")).text(), "ok");
+        let (head, _) = origin.seen().pop().expect("a request");
+        let lines: Vec<_> = head.lines().filter(|l| l.to_ascii_lowercase().starts_with("content-length")).collect();
+        assert_eq!(lines, Vec::from_iter(expected), "{method} {framing}");
+    }
+}
+
 #[test]
 fn a_later_minor_version_is_ours_on_both_sides() {
     let origin = Scripted::new(b"HTTP/1.9 200 Fine\r\nContent-Length: 2\r\n\r\nok", false);
@@ -96,10 +171,30 @@ fn malformed_chunks_end_the_exchange() {
         stream
             .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes())
             .expect("write");
-        let a = head(&mut stream);
-        assert!(a.as_deref().is_none_or(|a| a.starts_with("HTTP/1.1 400 ")), "{body:?}: {a:?}");
+        let a = head(&mut stream).expect("a head");
+        assert!(a.starts_with("HTTP/1.1 400 "), "{body:?}: {a:?}");
+        client::read_to_end(&stream);
     }
     assert!(origin.seen().is_empty(), "{:?}", origin.seen());
+}
+
+#[test]
+fn malformed_chunks_of_an_answer_cut_it() {
+    for chunks in
+        ["g\r\n", "-1\r\n", "1 \r\na\r\n", "2\r\nabc\r\n", "1\na\n", "0\r\nX y: z\r\n\r\n", "0\r\nX: a\nY: b\r\n\r\n"]
+    {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n{chunks}0\r\n\r\n");
+        let origin = Scripted::new(answer, false);
+        let proxy = proxy_to(origin.addr(), "");
+        let mut stream = client::connect(proxy.addr(0));
+        stream.write_all(get("/").as_bytes()).expect("write");
+        assert!(head(&mut stream).expect("a head").starts_with("HTTP/1.1 200 "));
+        let rest = String::from_utf8(client::read_to_end(&stream)).expect("text");
+        assert!(rest.starts_with("5\r\nhello\r\n") && !rest.ends_with("0\r\n\r\n"), "{chunks:?}: {rest:?}");
+        proxy.await_line("access.log", "reason=upstream_transfer_malformed", harness::LIMIT);
+        // Nothing else comes over that connection.
+        origin.origin.await_idle();
+    }
 }
 
 #[test]
@@ -124,12 +219,28 @@ fn malformed_answers_are_502_and_nothing_of_them_is_passed_on() {
         b"HTTP/1.1 20 OK\r\n\r\n",
         b"nonsense\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: a\0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX\0: a\r\n\r\n",
+        b"HTTP/1.1 200 OK\nX: a\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nX: a\nY: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\rY: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        format!("HTTP/1.1 200 OK\r\n{}X: a\r\nContent-Length: 2\r\n\r\nok", listing(33)).as_bytes(),
         b"",
     ] {
-        let origin = Scripted::new(answer, true);
+        let answer = [answer, b"HTTP/1.1 200 OK\r\nX: smuggled\r\nContent-Length: 8\r\n\r\nsmuggled"].concat();
+        let shown = answer.escape_ascii().to_string();
+        let origin =
+            Scripted::new(if answer.starts_with(b"HTTP/1.1 200 OK\r\nX: sm") { Vec::new() } else { answer }, true);
         let proxy = proxy_to(origin.addr(), "");
-        let a = once(&proxy, get("/"));
-        assert_eq!(a.status, 502, "{:?}: {a:?}", String::from_utf8_lossy(answer));
+        let mut stream = client::connect(proxy.addr(0));
+        for _ in 0..2 {
+            let a = ask(&mut stream, get("/"));
+            assert_eq!((a.status, a.header("x")), (502, None), "{shown}: {a:?}");
+            assert!(!a.text().contains("smuggled"), "{shown}: {a:?}");
+        }
     }
 }
 

@@ -141,6 +141,7 @@ fn headers_with_underscores_get_round_no_rule() {
 fn headers_that_are_the_proxys_own_are_a_mistake() {
     for (line, what) in [
         ("http_request_header \"set\" \"Content-Length\" \"1\"", "the proxy's own"),
+        ("http_request_header \"add\" \"host\" \"b.test\"", "a request has one Host"),
         ("http_response_header \"add\" \"a b\" \"1\"", "no name of a header"),
         ("http_response_header \"set\" \"X\"", "need a value"),
         ("http_response_header \"remove\" \"X\" \"1\"", "takes no value"),
@@ -213,6 +214,24 @@ fn a_target_in_absolute_form_names_the_host() {
     assert_eq!(once(&proxy, "GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n").text(), "ok");
     let (head, _) = origin.seen().pop().expect("a request");
     assert!(head.starts_with("GET /x?y HTTP/1.1\r\n") && head.contains("Host: b.test\r\n"), "{head}");
+}
+
+/// RFC 9112 section 3.2.4: asked of a host without a path, OPTIONS is of the server.
+#[test]
+fn options_of_a_whole_server_arrive_as_such() {
+    let origin = Scripted::new(OK, false);
+    let proxy = proxy_to(origin.addr(), "");
+    let mut stream = client::connect(proxy.addr(0));
+    for (target, sent) in [("*", "*"), ("http://a", "*"), ("http://a/", "/"), ("http://a?b", "/?b")] {
+        let a = ask(&mut stream, format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((a.status, a.header("connection")), (200, None), "{target}");
+        let (head, _) = origin.seen().pop().expect("a request");
+        assert!(
+            head.starts_with(&format!("OPTIONS {sent} HTTP/1.1\r\n")) && head.contains("\r\nHost: a\r\n"),
+            "{head}"
+        );
+    }
+    proxy.await_line("access.log", "method=OPTIONS path=- uri=* host=a ", harness::LIMIT);
 }
 
 #[test]

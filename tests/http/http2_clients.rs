@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use h2::Reason;
 use harness::{LIMIT, Nginx, Origin, Proxy, TempDir, eventually, pattern, program, skip};
 use http::{HeaderValue, Request};
 
@@ -283,4 +285,76 @@ fn nginx_behind_serves_many_at_once() {
         let all = join((0..50).map(|_| client.get("/large")).collect()).await;
         assert!(all.into_iter().all(|a| a.expect("an answer").body == pattern::bytes(1 << 20)));
     });
+}
+
+/// A client that is told to stop in the same breath as it is answered may see nothing of the answer: curl 7.88 does not.
+#[test]
+fn curl_gets_answers_that_do_not_wait_for_its_body() {
+    let early = Origin::start(|mut conn| {
+        // Before any of the body is read.
+        let _ = head(&mut conn);
+        conn.write_all(b"HTTP/1.1 413 Too Much\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n")?;
+        std::io::copy(&mut conn, &mut std::io::sink()).map(drop)
+    });
+    let proxy = server(&format!(
+        "local {{ rule \"${{path}}\" text=\"/return\"; return 200 \"text\"; }}
+        local {{ rule \"${{path}}\" text=\"/limit\"; http_body_size \"1KiB\"; http_echo; }}
+        local {{ proxy_pass_tcp \"{}\"; }}",
+        early.addr()
+    ))
+    .start();
+    let dir = TempDir::new();
+    let file = dir.write("up", pattern::bytes(300 << 10));
+    let short = String::from_utf8(vec![b'x'; 60_000]).expect("text");
+    let large = format!("@{}", file.display());
+    for (path, data, status, times) in [
+        ("/return", "abc", "200", 50),
+        ("/return", &short, "200", 20),
+        ("/limit", &large, "413", 20),
+        ("/", &large, "413", 20),
+    ] {
+        for n in 0..times {
+            let at = url(&proxy, path);
+            let args = ["-o", "/dev/null", "-w", "%{http_code}", "--data-binary", data, &at];
+            let Some(out) = curl(&args) else { return };
+            assert_eq!(String::from_utf8_lossy(&out), status, "{path} {n}");
+        }
+    }
+    // No curl of this age copes with that, but it is not to wait for ever.
+    let at = url(&proxy, "/return");
+    let args = ["-sS", "--http2-prior-knowledge", "--max-time", "20", "--noproxy", "*", "--data-binary", &large, &at];
+    let out = Command::new("curl").args(args).output().expect("curl runs");
+    assert_ne!(out.status.code(), Some(28), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn a_short_body_that_nobody_wants_is_taken_and_a_long_one_is_not() {
+    let proxy = server("local { return 200 \"text\"; }").start();
+    let mut raw = Raw::open(proxy.addr(0));
+    let reset = |f: &Frame| f.kind == RST_STREAM && f.code() == Reason::NO_ERROR;
+    // Its end comes late, but it comes.
+    raw.send(HEADERS, END_HEADERS, 1, &section(true, "/"));
+    raw.until("the answer", |f| f.kind == DATA && f.flags & END_STREAM != 0);
+    raw.send(DATA, 0, 1, &[b'x'; 16 << 10]);
+    raw.send(DATA, END_STREAM, 1, b"abc");
+    raw.send(PING, 0, 0, b"12345678");
+    raw.until("PING", |f| {
+        assert!(f.kind != RST_STREAM, "{f:?}");
+        f.kind == PING
+    });
+    // It does not come. The request is over and in the log all the same.
+    raw.send(HEADERS, END_HEADERS, 3, &section(true, "/"));
+    raw.until("the answer", |f| {
+        assert!(f.kind != RST_STREAM, "{f:?}");
+        f.stream == 3 && f.kind == DATA && f.flags & END_STREAM != 0
+    });
+    let began = Instant::now();
+    let logged = || proxy.read("access.log").matches("status=200 method=POST").count() == 2;
+    eventually("it is in the log", || logged().then_some(()));
+    assert!(began.elapsed() < Duration::from_millis(900), "it waited");
+    raw.until("the end", |f| reset(f) && f.stream == 3);
+    // There is more of it.
+    raw.send(HEADERS, END_HEADERS, 5, &section(true, "/"));
+    (0..5).for_each(|_| raw.send(DATA, 0, 5, &[b'x'; 16 << 10]));
+    raw.until("the end", |f| reset(f) && f.stream == 5);
 }

@@ -107,13 +107,16 @@ fn floods_of_frames_that_do_nothing_end_the_connection() {
     goes_on(&proxy);
 }
 
+/// A `content-length` of 9,000,000, more than is taken of what nobody wants.
+const LENGTH: &[u8] = b"\x0f\x0d\x079000000";
+
 /// What of an upload was on its way when it was refused costs nothing: it was allowed when it was sent.
 #[test]
 fn uploads_that_are_refused_at_once_do_not_end_the_connection() {
     let proxy = server("http2_window \"256KiB\"\nlocal { return 403; }").start();
     let mut raw = Raw::open(proxy.addr(0));
-    for stream in (1..).step_by(2).take(100) {
-        raw.send(HEADERS, END_HEADERS, stream, &section(false, "/"));
+    for stream in (1..).step_by(2).take(40) {
+        raw.send(HEADERS, END_HEADERS, stream, &[&section(false, "/")[..], LENGTH].concat());
         let end =
             raw.until("the end of the stream", |f| f.kind == GOAWAY || (f.kind == RST_STREAM && f.stream == stream));
         assert_eq!((end.kind, end.code()), (RST_STREAM, Reason::NO_ERROR), "{stream}");
@@ -330,4 +333,44 @@ fn single_bytes_of_a_body_that_nobody_reads_do_not_fill_memory() {
         }
     }
     assert_eq!(all, 4000);
+}
+
+/// Whatever came before it, and whatever is under way beside it: until it is complete nothing else is heard.
+#[test]
+fn a_head_that_does_not_come_to_its_end_ends_the_connection() {
+    let limits = "http_header_timeout \"300ms\"\nhttp_body_timeout 0\nhttp_keepalive_timeout \"1h\"";
+    let proxy = server(&format!("{limits}\nlocal {{ http_echo; }}")).start();
+    let whole = frame(HEADERS, END_HEADERS | END_STREAM, 5, &section(false, "/"));
+    let begun = [frame(HEADERS, END_STREAM, 5, &section(false, "/")), whole[..20].to_vec(), whole[..9].to_vec()];
+    for begun in begun {
+        for upload in [false, true] {
+            let mut raw = Raw::open(proxy.addr(0));
+            raw.get(1, "/");
+            raw.until("an answer", |f| f.kind == HEADERS && f.stream == 1);
+            if upload {
+                raw.send(HEADERS, END_HEADERS, 3, &section(true, "/"));
+                raw.until("the head of the echo", |f| f.kind == HEADERS && f.stream == 3);
+            }
+            raw.write(&begun);
+            raw.ends_with(Reason::NO_ERROR);
+        }
+    }
+    let logged = || proxy.read("access.log").matches("status=200 method=POST").count();
+    eventually("three uploads are over", || (logged() == 3).then_some(()));
+    assert_eq!(proxy.read("access.log").matches("reason=client_transfer_timeout").count(), 3);
+    // One that comes to its end in time is as good as any other; so is a frame of a body that does not.
+    let mut raw = Raw::open(proxy.addr(0));
+    for stream in [1, 3, 5, 7] {
+        raw.send(HEADERS, 0, stream, &section(true, "/"));
+        std::thread::sleep(Duration::from_millis(100));
+        raw.send(CONTINUATION, END_HEADERS, stream, b"");
+        raw.until("the head of the echo", |f| f.kind == HEADERS && f.stream == stream);
+        raw.send(DATA, END_STREAM, stream, b"");
+    }
+    raw.send(HEADERS, END_HEADERS, 9, &section(true, "/"));
+    let data = frame(DATA, END_STREAM, 9, b"slowly");
+    raw.write(&data[..10]);
+    std::thread::sleep(Duration::from_millis(600));
+    raw.write(&data[10..]);
+    raw.until("the end of the echo", |f| f.kind == DATA && f.stream == 9 && f.flags & END_STREAM != 0);
 }

@@ -261,6 +261,28 @@ fn a_peer_that_declines_is_no_tunnel() {
     });
 }
 
+/// What such a client says of a length is of no body: what comes is the other protocol's, and would be missing in front of the
+/// next client's request.
+#[test]
+fn a_length_in_a_handshake_is_not_passed_on() {
+    let origin = Scripted::new(OK, false);
+    let proxy = serving(&format!("local {{ proxy_pass_tcp \"{}\"; }}", origin.addr()));
+    run(async {
+        let client = Client::open(proxy.addr(0)).await;
+        while !client.send.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+        let mut request = connect("/");
+        request.headers_mut().insert("content-length", HeaderValue::from_static("5"));
+        let (response, _up) = client.begin(request, false).await.expect("a stream");
+        let status = response.await.expect("an answer").status();
+        assert_eq!((status.as_u16(), client.get("/next").await.expect("an answer").text().as_str()), (501, "ok"));
+    });
+    let seen = origin.seen();
+    assert!(!seen[0].0.to_ascii_lowercase().contains("content-length: 5"), "{}", seen[0].0);
+    assert!(seen[1].0.starts_with("GET /next "), "{}", seen[1].0);
+}
+
 #[test]
 fn a_handshake_that_is_none_is_refused() {
     let proxy = serving("local { websocket_echo; }");

@@ -28,6 +28,7 @@ mod http2_clients;
 mod http2_clients_that_go;
 mod http2_health_checks;
 mod http2_limits;
+mod http2_malformed;
 mod http2_peers;
 mod http2_peers_that_fail;
 mod http2_priorities;

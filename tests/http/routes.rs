@@ -102,6 +102,45 @@ fn the_host_chooses_the_server_for_each_request() {
     assert_eq!(say("c.test").status, 421);
 }
 
+/// By whoever answers the requests behind it, and not by the few words that the host could say.
+#[test]
+fn the_first_request_for_a_host_that_nobody_has_is_answered_as_any_other() {
+    let port = client::free_port();
+    let own = format!(
+        "server {{ domain \"a.test\"; domain_listen_tcp \"127.0.0.1:{port}\"; http; local {{ return 200; }}; }}\n"
+    );
+    let passes = format!(
+        "server {{ domain \"l4.test\"; domain_listen_tcp \"127.0.0.1:{port}\"; local {{ proxy_pass_tcp \"127.0.0.1:1\"; }}; }}\n"
+    );
+    for servers in [own.clone(), format!("{passes}{own}")] {
+        let proxy = net(&servers).start();
+        let config = proxy.read("main.kdl") + "\n";
+        let mut stream = client::connect(proxy.addr(0));
+        let mut say =
+            |host: &str| ask(&mut stream, format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nok"));
+        for again in [false, true] {
+            if again {
+                // It ends no such connection either.
+                proxy.reload_with(&config).assert(0, &[]);
+            }
+            let a = say("c.test");
+            assert_eq!((a.status, a.header("connection")), (421, None), "{}", a.head);
+            assert!(a.header("date").is_some() && a.header("content-type").is_some(), "{}", a.head);
+            assert!(a.text().contains("421"), "{}", a.text());
+        }
+        assert_eq!(say("a.test").status, 200);
+        proxy.await_line(
+            "access.log",
+            "status=421 method=POST path=/ uri=/ host=c.test up=- reason=client_route_no_route",
+            harness::LIMIT,
+        );
+        // A name in a ClientHello is not for whoever speaks HTTP to deny.
+        let hello = client::tls::ClientHello::new().server_name("b.test").record();
+        let answer = client::exchange(proxy.addr(0), &hello);
+        assert_eq!((answer[0], &answer[3..]), (21, &[0, 2, 2, 112][..]), "{answer:?}");
+    }
+}
+
 /// A connection may ask several servers, and each believes whom it trusts itself.
 #[test]
 fn who_asks_is_told_by_whom_the_requests_own_server_trusts() {

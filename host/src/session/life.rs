@@ -8,7 +8,10 @@
 //! A server's handler of exchanges takes the session before a local is chosen; each of its exchanges (`exchange`) is a
 //! session of its own, which begins with domain, server and local, and ends with its log.
 
-use super::{Ended, Session, cause_of, preread::refuse};
+use super::{
+    Ended, Session, cause_of,
+    preread::{Read, refuse},
+};
 use crate::{
     cycle::listener::Listener,
     process::process,
@@ -63,7 +66,8 @@ pub fn renew(old: &Rc<Session>, stream: Stream) -> bool {
             session.texts().domain.borrow_mut().clone_from(&t.domain.borrow());
         }
     });
-    if session.choose_server().is_err() {
+    let reader = old.user().and_then(|u| u.server.exchanges.as_ref()).map(|(_, point)| point.name);
+    if session.choose_server(reader).is_err() {
         return false;
     }
     let handler = |s: &Session| {
@@ -122,7 +126,7 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
     async move {
         session.note_waker().await;
         session.count_client()?;
-        let mut refusal = None;
+        let mut read = Read::default();
         if session.listener.prereads_headers() {
             stream = Box::pin(session.preread_headers(stream)).await?;
         }
@@ -131,11 +135,11 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
         }
         session.stage(Str::new("access"));
         if session.listener.by_domain {
-            (stream, refusal) = Box::pin(session.preread_domain(stream)).await?;
+            (stream, read) = Box::pin(session.preread_domain(stream)).await?;
             session.stage(Str::new("preread"));
         }
-        if let Err(reason) = session.choose_server() {
-            if let Some(bytes) = refusal {
+        if let Err(reason) = session.choose_server(read.named_by) {
+            if let Some(bytes) = read.refusal {
                 Box::pin(refuse(&mut stream, bytes)).await;
             }
             return Err(reason);

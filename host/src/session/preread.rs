@@ -42,10 +42,10 @@ impl Session {
         Ok(reader.into_stream())
     }
 
-    pub(super) async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Option<&'static [u8]>)> {
+    pub(super) async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Read)> {
         if self.peek(|t| !t.domain.borrow().is_empty()) {
             // A trusted header named it already.
-            return Ok((stream, None));
+            return Ok((stream, Read::default()));
         }
         let all: Vec<_> = self.listener.domain_prereads.iter().collect();
         let mut reader = Preread { for_domain: true, ..Preread::new(self, stream) };
@@ -55,9 +55,18 @@ impl Session {
             }
             return Err(reason);
         }
-        let refusal = reader.refusal;
-        Ok((reader.into_stream(), refusal))
+        let read = Read { refusal: reader.refusal, named_by: reader.named_by };
+        Ok((reader.into_stream(), read))
     }
+}
+
+/// What the first bytes have told beside the domain.
+#[derive(Default)]
+pub(super) struct Read {
+    /// What to send back if no server matches.
+    pub(super) refusal: Option<&'static [u8]>,
+    /// The preread that found the domain.
+    pub(super) named_by: Option<Str<'static>>,
 }
 
 /// What a preread found.
@@ -79,13 +88,16 @@ pub(super) struct Preread<'a> {
     for_domain: bool,
     /// What to send back if no server matches, or the bytes are malformed.
     refusal: Option<&'static [u8]>,
+    /// Which of those asked has found the domain.
+    named_by: Option<Str<'static>>,
 }
 
 impl<'a> Preread<'a> {
     pub(super) fn new(session: &'a Rc<Session>, stream: Stream) -> Self {
         // Of all that is read before a server is chosen: a header does not begin it anew.
         let limit = session.worker.cycle.settings.preread_timeout.saturating_sub(session.age());
-        Self { session, stream, bytes: Buf::new(), deadline: process().now() + limit, for_domain: false, refusal: None }
+        let deadline = process().now() + limit;
+        Self { session, stream, bytes: Buf::new(), deadline, for_domain: false, refusal: None, named_by: None }
     }
 
     fn reason(who: Who, cause: Cause) -> CloseReason {
@@ -104,6 +116,9 @@ impl<'a> Preread<'a> {
                 }
                 let mut out = LookOut::default();
                 let verdict = self.ask(*module, point, &mut out);
+                if self.named_by.is_none() && self.has_domain() {
+                    self.named_by = Some(point.name);
+                }
                 if !out.refusal.is_empty() {
                     self.refusal = Some(out.refusal.as_slice());
                 }

@@ -1,18 +1,28 @@
 //! Which server of the listener has a session, and which of its locals.
 
 use super::{Ended, Session};
-use crate::{cycle::listener::ServerPlan, matcher::CaptureValues, template::Absent};
-use anyproxy_module_api::abi::session::{Cause, CloseReason, Stage, Who};
+use crate::{
+    cycle::listener::{ServerPlan, User},
+    matcher::CaptureValues,
+    template::Absent,
+};
+use anyproxy_module_api::abi::{
+    bytes::Str,
+    session::{Cause, CloseReason, Stage, Who},
+};
 
 impl Session {
-    pub(super) fn choose_server(&self) -> Ended<()> {
+    /// `named_by`: the preread that has found the domain, or the handler that reads for itself.
+    pub(super) fn choose_server(&self, named_by: Option<Str<'static>>) -> Ended<()> {
         let user = if self.listener.by_domain {
             let texts = self.texts();
             let domain = texts.domain.borrow();
             let user = self.listener.user_of(domain.as_bytes(), &mut texts.captures.borrow_mut());
-            // First bytes that name no domain may be of a protocol whose requests do, each for itself.
-            let each_names_one = || self.listener.users.iter().position(|u| u.server.exchanges.is_some());
-            user.or_else(|| if domain.is_empty() { each_names_one() } else { None })
+            // First bytes that name no domain may be of a protocol whose requests do, each for itself. Where they name one
+            // that nobody has, whoever reads that protocol says so as it does of the requests behind the first.
+            let reads = |handler: &str| domain.is_empty() || named_by.is_some_and(|name| name.as_str() == handler);
+            let handler = |u: &User| u.server.exchanges.as_ref().is_some_and(|(_, point)| reads(point.name.as_str()));
+            user.or_else(|| self.listener.users.iter().position(handler))
         } else {
             Some(0)
         };

@@ -109,7 +109,8 @@ directive! {
 }
 
 directive! {
-    /// A request's head must have arrived so long after its first byte. A slower one is answered with 408.
+    /// A request's head must have arrived so long after its first byte. A slower one is answered with 408; with HTTP/2, where it
+    /// holds up all that comes after it, the connection ends.
     "http_header_timeout", Contexts::NET.or(Contexts::SERVER),
     .args(&[ArgDesc::new("time", Kind::Time, "time").required().bounds(SECOND / 10, DAY)])
     .default("60s")

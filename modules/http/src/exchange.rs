@@ -185,11 +185,11 @@ impl Request {
     /// When it is malformed, or leaves the root.
     pub(crate) fn decode_path(&mut self) -> Result<(), path::Error> {
         let Self { request, path, .. } = self;
-        if matches!(request.head.form(), Target::Authority | Target::Asterisk) {
+        let target = uri(request);
+        if target == b"*" || request.head.form() == Target::Authority {
             *path = None;
             return Ok(());
         }
-        let target = uri(request);
         if path.as_mut().is_some_and(|p| p.set_plain(target)) {
             return Ok(());
         }
@@ -203,6 +203,7 @@ impl Request {
     }
 }
 
+/// Path and query of the target. What OPTIONS asks of a host is of the whole server (RFC 9112 section 3.2.4).
 fn uri(request: &Message) -> &[u8] {
     match request.head.path(&request.bytes) {
         b"" if request.head.method() == Method::Options => b"*",

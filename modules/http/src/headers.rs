@@ -156,6 +156,8 @@ pub(crate) fn rules<C>(scope: &Scope<'_, C>, directive: &str, problems: &mut Pro
         let value = node.arg(2).map(|v| v.num as u32);
         if let Some((wrong, help)) = wrong_name(name) {
             problems.error(&node.span, &format!("\"{name}\" is {wrong}"), help);
+        } else if id == Id::Host && what.num == 1 {
+            problems.error(&node.span, "a request has one Host (RFC 9112 section 3.2)", "write set in place of add");
         } else if (what.num == 2) == value.is_some() {
             let text = if value.is_some() { "remove takes no value" } else { "set and add need a value" };
             problems.error(&node.span, text, "");

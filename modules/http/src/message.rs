@@ -29,15 +29,20 @@ impl Message {
         self.bytes.is_empty()
     }
 
-    /// Says of a request how long its body is now. `None`: whoever sends it says that it comes in chunks.
-    pub(crate) fn frame(&mut self, length: Option<u64>) {
+    /// Whether a request says that it has no body, where it has none: it said so of one, or usually has one (RFC 9110 section
+    /// 8.6).
+    pub(crate) fn says_length(&self) -> bool {
         let fields = self.head.fields();
         let framed = fields.first(Id::ContentLength).is_some() || fields.first(Id::TransferEncoding).is_some();
+        framed || matches!(self.head.method(), Method::Post | Method::Put | Method::Patch)
+    }
+
+    /// Says of a request how long its body is now. `None`: whoever sends it says that it comes in chunks.
+    pub(crate) fn frame(&mut self, length: Option<u64>) {
+        let says = self.says_length();
         self.remove_known(Id::ContentLength);
         self.remove_known(Id::TransferEncoding);
-        // Without a body only what usually has one says so (RFC 9110 section 8.6).
-        let has = framed || matches!(self.head.method(), Method::Post | Method::Put | Method::Patch);
-        if let Some(n) = length.filter(|n| *n > 0 || has) {
+        if let Some(n) = length.filter(|n| *n > 0 || says) {
             self.put("Content-Length", h1::decimal(n).as_bytes());
         }
     }

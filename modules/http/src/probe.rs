@@ -212,7 +212,7 @@ impl Probe<Http> for Ask {
         };
         let request = question.request(&peer);
         if question.http2 {
-            let answer = http2::ask(&at.worker().peers, stream, &request, false, Vec::new().into()).await?;
+            let answer = http2::ask(&at.worker().peers, stream, &request, Vec::new().into()).await?;
             question.has_status(answer.head.status())?;
             return question.has_body(&answer.body);
         }

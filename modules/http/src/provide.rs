@@ -3,7 +3,7 @@
 use crate::{
     Http,
     exchange::{Request, State, known},
-    h1::{Id, Method},
+    h1::{Id, Method, authority},
     headers::is_own,
     incoming::Incoming,
     lent::Note,
@@ -115,9 +115,14 @@ impl Provider for Http {
         if is_own(id) && !(which == Which::Response && (taken_back || upgrade)) {
             return false;
         }
+        let is_host = id == Id::Host && which == Which::Request && op != HeadOp::Remove;
+        if is_host && authority(value).is_none() {
+            return false;
+        }
         let done = with(exchange, |r| {
             let message = message(r, which);
-            if message.is_empty() {
+            // Two hosts would be two requests to whoever looks at the other one (RFC 9112 section 3.2).
+            if message.is_empty() || (is_host && op == HeadOp::Add && message.value(Id::Host).is_some()) {
                 return false;
             }
             match op {
@@ -182,9 +187,12 @@ fn request(exchange: &Session<Http>, asked: &contract::Request<'_>, length: Opti
             if is_own(Id::of(name.as_bytes())) {
                 continue;
             }
-            // Two would be answered with 400 by any peer (RFC 9112 section 3.2).
-            if name.eq_ignore_ascii_case("Host") && message.value(Id::Host).is_some() {
-                return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
+            // Any peer would answer these with 400 (RFC 9112 section 3.2).
+            if name.eq_ignore_ascii_case("Host") {
+                authority(value).ok_or_else(|| invalid("host"))?;
+                if message.value(Id::Host).is_some() {
+                    return Err(Error::new(ErrorKind::Invalid, "a request has two lines of Host"));
+                }
             }
             message.add(name, value).map_err(|_| invalid("header"))?;
         }

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasherDefault, Hasher},
+    task::{Context, Waker},
 };
 
 /// Peers whose idle connections are kept, a worker: beyond that the rest of a peer is let go of when it is used next.
@@ -47,14 +48,13 @@ impl fmt::Debug for Idle {
 
 impl Idle {
     /// The connection used last that is still good: the peer has neither ended it nor said anything, and its time is not
-    /// over. No system call.
+    /// over. Mostly no system call.
     pub(crate) fn take(&self, peer: u64) -> Option<Box<Conn>> {
         let now = now_ms();
         let mut all = self.0.borrow_mut();
         let list = all.get_mut(&peer)?;
-        while let Some(kept) = list.pop() {
-            // What it says unasked is its end, or nothing that we would want to hear.
-            if kept.until_ms > now && kept.conn.stream.state() & (ready::READ | ready::HUP | ready::END) == 0 {
+        while let Some(mut kept) = list.pop() {
+            if kept.until_ms > now && is_quiet(&mut kept.conn) {
                 return Some(kept.conn);
             }
         }
@@ -85,5 +85,16 @@ impl Idle {
             list.retain(|k| k.until_ms > now && k.conn.stream.state() & (ready::HUP | ready::END) == 0);
             !list.is_empty()
         });
+    }
+}
+
+/// The peer says nothing: unasked that is its end, or nothing that we would want to hear. Word of bytes may come after them, when the
+/// answer before was read with them: only then is it looked for what there is.
+fn is_quiet(conn: &mut Conn) -> bool {
+    let said = |conn: &Conn| conn.stream.state() & (ready::READ | ready::HUP | ready::END);
+    match said(conn) {
+        0 => true,
+        ready::READ => conn.poll_fill(&mut Context::from_waker(Waker::noop()), 1).is_pending() && said(conn) == 0,
+        _ => false,
     }
 }

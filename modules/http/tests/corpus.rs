@@ -135,7 +135,7 @@ impl Random {
 
 #[test]
 fn request_head() {
-    run("request_head", checks::request_head, 18, 400);
+    run("request_head", checks::request_head, 17, 400);
 }
 
 #[test]

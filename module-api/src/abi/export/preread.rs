@@ -10,7 +10,8 @@ use crate::abi::{
 
 /// Looks at the first bytes of a stream.
 pub trait Preread<M: Module> {
-    /// Name that directives refer to.
+    /// Name that directives refer to. A handler of exchanges of the same name reads this protocol: where the domain is nobody's
+    /// it gets the stream, and says so.
     const NAME: &'static str;
     /// Headers in front of the stream come before domains.
     const HEADER: bool;

@@ -103,12 +103,13 @@ impl<M: Module> Exchange<M> {
         unsafe { (self.table.edit)(self.table.provider, self.raw(), which as u32, op as u32, name, value) }
     }
 
-    /// Sets a header, in place of the lines of its name. False: it would be no line, or frames the message.
+    /// Sets a header, in place of the lines of its name. False: it would be no line, or frames the message, or is a `Host` that
+    /// is none.
     pub fn set(&self, which: Which, name: &str, value: &[u8]) -> bool {
         self.edit(which, HeadOp::Set, name, value)
     }
 
-    /// Adds a header line. False: as for `set`.
+    /// Adds a header line. False: as for `set`, or it is a second `Host`.
     pub fn add(&self, which: Which, name: &str, value: &[u8]) -> bool {
         self.edit(which, HeadOp::Add, name, value)
     }

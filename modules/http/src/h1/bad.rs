@@ -48,7 +48,8 @@ pub enum Bad {
     UnknownCoding,
     /// `CONNECT` with content (RFC 9110 section 9.3.6).
     ConnectContent,
-    /// `Connection` lists more names than `strip_request` and `strip_response` look for.
+    /// `Connection` lists more than 32 names of fields that are not known: more than anybody means, and each is looked for in
+    /// every line.
     ConnectionList,
     /// A chunk size is not 1 to 16 hexadecimal digits, or its line ends wrongly (RFC 9112 section 7.1).
     ChunkSize,

@@ -4,7 +4,7 @@
 use super::block::{Block, Pattern};
 use super::fields::Fields;
 use super::name::Id;
-use super::{Bad, Head, Method, Version, scan};
+use super::{Bad, Head, Method, Version, scan, tokens};
 
 /// How the end of a message's body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub struct Connection {
     pub upgrade: bool,
 }
 
-/// What the `Connection` lines say. Names of fields in them are for `strip_request` and `strip_response`.
+/// What the `Connection` lines say. Names of fields in them are for `strike_listed`.
 ///
 /// The bytes are not needed: it was noted when the head was read, because it is asked for several times.
 #[must_use]
@@ -146,7 +146,12 @@ pub(super) struct Listed {
     pub(super) connection: Connection,
     /// They name something else, too.
     pub(super) others: bool,
+    /// How many of those names have no [`Id`].
+    unknown: u8,
 }
+
+/// Names without an [`Id`] that `Connection` may list. Each costs a look at every header line.
+const MOST_LISTED: u8 = 32;
 
 /// Values with their line end that nearly all `Connection` lines have.
 static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r\n");
@@ -154,34 +159,44 @@ static CLOSE: Pattern = Pattern::of(b"close", b"\r\n");
 
 impl Listed {
     /// Reads the `Connection` lines.
+    ///
+    /// # Errors
+    /// [`Bad::ConnectionList`]
     #[inline]
-    pub(super) fn of(fields: &Fields, buf: &[u8]) -> Self {
-        let Some(line) = fields.first(Id::Connection) else { return Self::default() };
+    pub(super) fn of(fields: &Fields, buf: &[u8]) -> Result<Self, Bad> {
+        let Some(line) = fields.first(Id::Connection) else { return Ok(Self::default()) };
+        let mut listed = Self::default();
         match line.block(buf) {
             Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&KEEP_ALIVE) => {
-                Self { connection: Connection { keep_alive: true, ..Connection::default() }, others: false }
+                listed.connection.keep_alive = true;
             }
             Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&CLOSE) => {
-                Self { connection: Connection { close: true, ..Connection::default() }, others: false }
+                listed.connection.close = true;
             }
-            _ => Self::any(fields, buf),
+            _ => return fields.all(Id::Connection).try_fold(listed, |listed, line| listed.and(line.value(buf))),
         }
+        Ok(listed)
     }
 
+    /// With what one more line says.
+    ///
+    /// # Errors
+    /// [`Bad::ConnectionList`]
     #[inline(never)]
-    fn any(fields: &Fields, buf: &[u8]) -> Self {
-        let mut listed = Self::default();
-        fields.tokens(buf, Id::Connection).for_each(|token| listed.note(token));
-        listed
-    }
-
-    fn note(&mut self, token: &[u8]) {
-        match Id::of(token) {
-            Id::KeepAlive => self.connection.keep_alive = true,
-            Id::Upgrade => self.connection.upgrade = true,
-            Id::Other if token.eq_ignore_ascii_case(b"close") => self.connection.close = true,
-            _ => self.others = true,
+    pub(super) fn and(mut self, value: &[u8]) -> Result<Self, Bad> {
+        for token in tokens(value) {
+            match Id::of(token) {
+                Id::KeepAlive => self.connection.keep_alive = true,
+                Id::Upgrade => self.connection.upgrade = true,
+                Id::Other if token.eq_ignore_ascii_case(b"close") => self.connection.close = true,
+                id if !id.is_known() && self.unknown == MOST_LISTED => return Err(Bad::ConnectionList),
+                id => {
+                    self.others = true;
+                    self.unknown += u8::from(!id.is_known());
+                }
+            }
         }
+        Ok(self)
     }
 }
 

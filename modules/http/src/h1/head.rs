@@ -147,29 +147,35 @@ impl Head {
     /// Appends a header line to a head that is complete. `bytes` end where the empty line would be.
     ///
     /// # Errors
-    /// [`Bad::Name`] and [`Bad::Value`] as [`field`](super::field), or for one that is too long; nothing is appended.
+    /// [`Bad::Name`] and [`Bad::Value`] as [`field`](super::field), or for one that is too long; [`Bad::ConnectionList`];
+    /// nothing is appended.
     pub fn append(&mut self, name: &[u8], value: &[u8], bytes: &mut Vec<u8>) -> Result<(), Bad> {
         let id = Id::of_token(name).ok_or(Bad::Name)?;
+        let listed = self.listed_with(id, value)?;
         self.fields.append(id, name, value, bytes)?;
-        self.appended(id, bytes);
+        self.appended(listed, bytes);
         Ok(())
     }
 
     /// The same of a line that is known to be one.
     ///
     /// # Errors
-    /// [`Bad::TooManyHeaders`]; nothing is appended.
+    /// [`Bad::TooManyHeaders`], [`Bad::ConnectionList`]; nothing is appended.
     pub fn append_line(&mut self, line: &Line, bytes: &mut Vec<u8>) -> Result<(), Bad> {
+        let listed = self.listed_with(line.id, line.value())?;
         self.fields.append_line(line, bytes)?;
-        self.appended(line.id, bytes);
+        self.appended(listed, bytes);
         Ok(())
     }
 
-    fn appended(&mut self, id: Id, bytes: &[u8]) {
+    /// What the `Connection` lines say once there is this line, too.
+    fn listed_with(&self, id: Id, value: &[u8]) -> Result<Listed, Bad> {
+        if id == Id::Connection { self.listed.and(value) } else { Ok(self.listed) }
+    }
+
+    fn appended(&mut self, listed: Listed, bytes: &[u8]) {
         self.at = bytes.len() as u32;
-        if id == Id::Connection {
-            self.listed = Listed::of(&self.fields, bytes);
-        }
+        self.listed = listed;
     }
 
     /// Changes the status and the reason of a response.
@@ -223,9 +229,9 @@ impl Head {
             match end {
                 NoField::End(next) => {
                     self.fields.finish(at);
+                    self.listed = Listed::of(&self.fields, window)?;
                     self.at = next as u32;
                     self.phase = Phase::Done;
-                    self.listed = Listed::of(&self.fields, window);
                 }
                 NoField::More if buf.len() >= head_end => return Err(Bad::HeadTooLarge),
                 NoField::More => return Ok(self.wait(buf)),

@@ -324,3 +324,25 @@ fn answers_to_bad_requests() {
         assert_eq!(bad.to_string(), bad.reason());
     }
 }
+
+#[test]
+fn long_lists_in_connection_are_refused() {
+    let list = |names: usize| format!("close{}", ", x".repeat(names));
+    for (parse, start) in [(request as fn(&[u8]) -> _, "GET / HTTP/1.1\r\nHost: h"), (response, "HTTP/1.1 200 OK")] {
+        let with = |lines: &str| parse(format!("{start}\r\n{lines}\r\n").as_bytes());
+        assert!(with(&format!("Connection: {}\r\n", list(32))).is_ok());
+        assert_eq!(with(&format!("Connection: {}\r\n", list(33))).err(), Some(Bad::ConnectionList));
+        let two = format!("Connection: {}\r\nX: y\r\nconnection: {}\r\n", list(16), list(17));
+        assert_eq!(with(&two).err(), Some(Bad::ConnectionList));
+        // Names that are known cost next to nothing.
+        assert!(with(&format!("Connection: {}\r\n", "te, ".repeat(150))).is_ok());
+    }
+    let (mut head, mut bytes) = (Head::default(), Vec::new());
+    head.make_request(b"GET", b"/", &mut bytes).unwrap();
+    for (names, appended) in [(16, Ok(())), (17, Err(Bad::ConnectionList)), (16, Ok(())), (1, Err(Bad::ConnectionList))]
+    {
+        let before = bytes.clone();
+        assert_eq!(head.append(b"Connection", list(names).as_bytes(), &mut bytes), appended);
+        assert_eq!(bytes == before, appended.is_err());
+    }
+}

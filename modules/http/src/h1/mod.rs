@@ -35,7 +35,7 @@ pub use head::{Head, Limits, Step};
 pub use made::Line;
 pub use name::{Id, Ids};
 pub use start::{Method, Target, Version};
-pub use strip::{Keep, Struck, strip_request, strip_response};
+pub use strip::{Struck, strike_listed, strip, strip_response};
 pub use text::{Decimal, decimal};
 pub use write::{Sink, field, headers, request, request_line, response, status_line};
 

@@ -4,7 +4,7 @@
 use super::fields::Fields;
 use super::framing::has_no_length;
 use super::name::{Id, Ids, bits};
-use super::{Bad, Head, Method};
+use super::{Head, Method};
 
 /// Lines that are left out: one bit for each header line of a head. Reused from message to message.
 #[derive(Debug, Default)]
@@ -91,23 +91,12 @@ impl Struck {
     }
 }
 
-/// Hop-by-hop lines that are kept all the same. `Connection` never is: who keeps one of these writes a new
-/// `Connection` line that names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// `Upgrade`: the connection is about to change its protocol.
-    pub upgrade: bool,
-    /// `TE` where it is just `trailers`, and `Trailer`: the proxy passes trailers on.
-    pub trailers: bool,
-}
-
 /// Fields that are for one connection only.
 const HOP: Ids = Ids::of(&[
     Id::Connection,
     Id::KeepAlive,
     Id::ProxyConnection,
     Id::Te,
-    Id::Trailer,
     Id::TransferEncoding,
     Id::Upgrade,
     Id::ProxyAuthenticate,
@@ -137,28 +126,46 @@ const ESSENTIAL: Ids = Ids::of(&[
     Id::Other,
 ]);
 
-/// Names that are not known which `Connection` may list. Each costs a look at every header line.
-const MOST_LISTED: usize = 32;
-
-/// Strikes the lines of a request that are for this connection only: the fixed ones, and those that `Connection`
-/// lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`, `-Encoding` and `-Range`,
-/// `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`, `-Proto`, `-Host` and
-/// `-Port`, `X-Real-IP`, `anyproxy_domains`. What was struck before stays so.
-///
-/// # Errors
-/// [`Bad::ConnectionList`] where `Connection` lists more than 32 names that have no [`Id`].
-pub fn strip_request(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
-    strip(head, buf, keep, struck)
+/// Strikes the lines that `Connection` lists, except these, which it cannot remove: `Host`, `Content-Length`, `-Type`,
+/// `-Encoding` and `-Range`, `Cache-Control`, `Cookie`, `Set-Cookie`, `Authorization`, `Forwarded`, `X-Forwarded-For`,
+/// `-Proto`, `-Host` and `-Port`, `X-Real-IP`, `anyproxy_domains`; and those that [`strip`] strikes, which mean something
+/// until then. What was struck before stays so. For a head as it was sent: of lines that came to it since the sender knows
+/// nothing.
+#[inline]
+pub fn strike_listed(head: &Head, buf: &[u8], struck: &mut Struck) {
+    // What `Connection` usually lists goes anyway, or names no field.
+    if head.listed().others {
+        strike_all_listed(head.fields(), buf, struck);
+    }
 }
 
-/// Strikes lines of a response like [`strip_request`]; also a `Content-Length` that repeats one before it, and any in a
-/// response that must not have one: 1xx, 204, and 2xx to `CONNECT` (RFC 9110 section 8.6).
-///
-/// # Errors
-/// As [`strip_request`].
-pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
+#[cold]
+fn strike_all_listed(fields: &Fields, buf: &[u8], struck: &mut Struck) {
+    let mut gone = Ids::NONE;
+    for token in fields.tokens(buf, Id::Connection) {
+        let id = Id::of(token);
+        if !ESSENTIAL.has(id) {
+            gone = gone.with(id);
+        } else if !id.is_known() && !is_option(token) {
+            strike_name(fields, buf, token, struck);
+        }
+    }
+    struck.strike_ids(fields, gone.without(HOP));
+}
+
+/// Strikes the fixed lines that are for this connection only. What was struck before stays so. `upgrade`: the connection is
+/// about to change its protocol, and `Upgrade` stays; who keeps it writes a new `Connection` line that names it.
+pub fn strip(head: &Head, upgrade: bool, struck: &mut Struck) {
+    struck.strike_ids(head.fields(), if upgrade { HOP.without(Ids::of(&[Id::Upgrade])) } else { HOP });
+}
+
+/// Strikes all lines of a response that are for this connection only, by [`strike_listed`] and [`strip`]; also a
+/// `Content-Length` that repeats one before it, and any in a response that must not have one: 1xx, 204, and 2xx to
+/// `CONNECT` (RFC 9110 section 8.6).
+pub fn strip_response(head: &Head, buf: &[u8], method: Method, upgrade: bool, struck: &mut Struck) {
     let fields = head.fields();
-    strip(head, buf, keep, struck)?;
+    strike_listed(head, buf, struck);
+    strip(head, upgrade, struck);
     if has_no_length(head.status(), method) {
         struck.strike_ids(fields, Ids::of(&[Id::ContentLength]));
     } else if fields.repeats(Id::ContentLength) {
@@ -167,45 +174,6 @@ pub fn strip_response(head: &Head, buf: &[u8], method: Method, keep: Keep, struc
             struck.strike(index);
         }
     }
-    Ok(())
-}
-
-fn strip(head: &Head, buf: &[u8], keep: Keep, struck: &mut Struck) -> Result<(), Bad> {
-    let fields = head.fields();
-    let mut kept = Ids::NONE;
-    if keep.upgrade {
-        kept = kept.with(Id::Upgrade);
-    }
-    if keep.trailers {
-        kept = kept.with(Id::Trailer);
-        let trailers = fields.value(buf, Id::Te).is_some_and(|value| value.eq_ignore_ascii_case(b"trailers"));
-        if trailers && !fields.repeats(Id::Te) {
-            kept = kept.with(Id::Te);
-        }
-    }
-    // What `Connection` usually lists goes anyway, or names no field.
-    let gone = if head.listed().others { HOP.and(listed(fields, buf, struck)?) } else { HOP };
-    struck.strike_ids(fields, gone.without(kept));
-    Ok(())
-}
-
-/// The ids that `Connection` lists and can remove. Strikes the lines without an id that it lists.
-fn listed(fields: &Fields, buf: &[u8], struck: &mut Struck) -> Result<Ids, Bad> {
-    let mut gone = Ids::NONE;
-    let mut others = 0;
-    for token in fields.tokens(buf, Id::Connection) {
-        let id = Id::of(token);
-        if !ESSENTIAL.has(id) {
-            gone = gone.with(id);
-        } else if !id.is_known() && !is_option(token) {
-            others += 1;
-            if others > MOST_LISTED {
-                return Err(Bad::ConnectionList);
-            }
-            strike_name(fields, buf, token, struck);
-        }
-    }
-    Ok(gone)
 }
 
 /// Whether the member of `Connection` is a usual one that names no field.

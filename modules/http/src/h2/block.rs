@@ -202,9 +202,10 @@ impl Block {
         self.too_large
     }
 
-    /// The value of `host`.
+    /// The value of `host`, of which there is one line at most. Is not checked.
+    #[must_use]
     #[inline]
-    pub(super) fn host(&self) -> Option<&[u8]> {
+    pub fn host(&self) -> Option<&[u8]> {
         let field = self.fields.get(usize::from(self.host?))?;
         Some(self.value(field))
     }

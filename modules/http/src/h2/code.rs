@@ -59,6 +59,17 @@ pub struct Fatal {
     pub reason: &'static str,
 }
 
+/// A stream is lost, because of what the peer sent: RST_STREAM is in the output (RFC 9113 section 5.4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The stream.
+    pub stream: u32,
+    /// What RST_STREAM says.
+    pub code: Code,
+    /// What is wrong, for the log. Holds nothing that the peer sent.
+    pub reason: &'static str,
+}
+
 impl Fatal {
     pub(super) const fn protocol(reason: &'static str) -> Self {
         Self { code: Code::PROTOCOL_ERROR, reason }

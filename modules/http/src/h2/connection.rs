@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::budget::Budget;
-use super::code::Fatal;
+use super::code::{Fatal, Wrong};
 use super::config::{Config, INITIAL_WINDOW, Peer};
 use super::event::Event;
 use super::flow::{Receive, Send};
@@ -55,6 +55,10 @@ pub struct Connection {
     pub(super) acknowledged: bool,
     /// Pings that are not answered.
     pub(super) pings: u32,
+    /// See [`Connection::begun_ms`].
+    pub(super) begun_ms: Option<u64>,
+    /// See [`Connection::take_wrong`].
+    pub(super) wrong: Option<Wrong>,
 }
 
 /// Where in the input the connection is.
@@ -148,6 +152,8 @@ impl Connection {
             settings: false,
             acknowledged: false,
             pings: 0,
+            begun_ms: None,
+            wrong: None,
         }
     }
 
@@ -195,6 +201,26 @@ impl Connection {
         &self.block
     }
 
+    /// When a head was begun of which not all is here, or a frame other than DATA, in the milliseconds of
+    /// [`Config::clock`]. While it lasts nothing else is received. `None`: there is none.
+    #[must_use]
+    #[inline]
+    pub fn begun_ms(&self) -> Option<u64> {
+        self.begun_ms
+    }
+
+    /// The last stream that was reset because of what the peer sent, if one was since this was asked last: for the log, as of
+    /// a request that is malformed there is no event.
+    #[inline]
+    pub fn take_wrong(&mut self) -> Option<Wrong> {
+        self.wrong.take()
+    }
+
+    /// A head, or a frame, goes on in what is not here yet.
+    pub(super) fn begins(&mut self) {
+        self.begun_ms.get_or_insert_with(self.config.clock);
+    }
+
     /// Bytes that are allocated, about.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
@@ -226,6 +252,7 @@ impl Connection {
                     self.budget.idle()?;
                     self.state = State::Skip(head.length);
                 } else {
+                    self.begins();
                     self.state = State::Payload(head);
                 }
                 Ok(Step::Done(HEAD))
@@ -286,6 +313,9 @@ impl Connection {
         let payload = std::mem::take(&mut self.payload);
         let event = self.frame(head, &payload, out)?;
         self.payload = kept(payload);
+        if self.section.is_none() {
+            self.begun_ms = None;
+        }
         Ok(Step::of(length, event))
     }
 

@@ -51,10 +51,15 @@ impl Connection {
             return Ok(None);
         };
         if increment == 0 {
-            return self.stream_error(head.stream, Code::PROTOCOL_ERROR, out);
+            return self.stream_error(head.stream, Code::PROTOCOL_ERROR, "WINDOW_UPDATE of nothing", out);
         }
         let Some(opened) = stream.send.grow(i64::from(increment)) else {
-            return self.stream_error(head.stream, Code::FLOW_CONTROL_ERROR, out);
+            return self.stream_error(
+                head.stream,
+                Code::FLOW_CONTROL_ERROR,
+                "the window of a stream is too large",
+                out,
+            );
         };
         Ok(opened.then_some(Event::Writable { stream: head.stream, key: stream.key }))
     }
@@ -188,7 +193,7 @@ impl Connection {
         if self.streams.find(head.stream).is_none() {
             return Err(Fatal::size("PRIORITY of the wrong size"));
         }
-        self.stream_error(head.stream, Code::FRAME_SIZE_ERROR, out)
+        self.stream_error(head.stream, Code::FRAME_SIZE_ERROR, "PRIORITY of the wrong size", out)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Content on its way in: DATA (RFC 9113 section 6.1), and the windows that are given back for it.
 
-use super::code::{Code, Fatal};
+use super::code::{Code, Fatal, Wrong};
 use super::config::INITIAL_WINDOW;
 use super::connection::{Connection, Incoming, Role, State, Step};
 use super::event::Event;
@@ -44,22 +44,23 @@ impl Connection {
         };
         let stream = self.streams.at(slot);
         let wrong = if stream.received_end {
-            Some(Code::STREAM_CLOSED)
+            Some((Code::STREAM_CLOSED, "DATA behind the end of a stream"))
         } else if !stream.receive.take(head.length) {
-            Some(Code::FLOW_CONTROL_ERROR)
+            Some((Code::FLOW_CONTROL_ERROR, "DATA beyond the window of a stream"))
         } else if !stream.received_head {
-            Some(Code::PROTOCOL_ERROR)
+            Some((Code::PROTOCOL_ERROR, "DATA before the head"))
         } else if stream.expected != UNKNOWN {
             // The length that the head gave is the sum of all DATA (section 8.1.1).
             let rest = stream.expected.checked_sub(u64::from(left));
             stream.expected = rest.unwrap_or_default();
-            (rest.is_none() || (end && rest != Some(0))).then_some(Code::PROTOCOL_ERROR)
+            let as_said = rest.is_some_and(|rest| rest == 0 || !end);
+            (!as_said).then_some((Code::PROTOCOL_ERROR, "content of another length than content-length"))
         } else {
             None
         };
-        if let Some(code) = wrong {
+        if let Some((code, reason)) = wrong {
             self.discard(head, start, out);
-            let event = self.stream_error(head.stream, code, out)?;
+            let event = self.stream_error(head.stream, code, reason, out)?;
             return Ok(Step::of(start, event));
         }
         if left > 0 {
@@ -164,7 +165,7 @@ impl Connection {
         if self.streams.is_ignored(head.stream) {
             return self.budget.idle();
         }
-        self.stream_error(head.stream, Code::STREAM_CLOSED, out).map(|_| ())
+        self.stream_error(head.stream, Code::STREAM_CLOSED, "DATA of a closed stream", out).map(|_| ())
     }
 
     /// This side is done with a stream of which more may come.
@@ -200,8 +201,15 @@ impl Connection {
 
     /// Resets a stream because of what the peer sent (section 5.4.2). The event is for a caller who knows the stream.
     #[cold]
-    pub(super) fn stream_error(&mut self, stream: u32, code: Code, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
+    pub(super) fn stream_error(
+        &mut self,
+        stream: u32,
+        code: Code,
+        reason: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event>, Fatal> {
         self.budget.reset()?;
+        self.wrong = Some(Wrong { stream, code, reason });
         self.reset_by_error(stream, code, out)
     }
 

@@ -30,7 +30,7 @@ mod text;
 
 pub use block::{Block, Field};
 pub use check::check;
-pub use code::{Code, Fatal};
+pub use code::{Code, Fatal, Wrong};
 pub use config::Config;
 pub use connection::{Connection, Role};
 pub use event::Event;

@@ -17,6 +17,9 @@ const CONTINUATIONS: u32 = 16;
 /// with 431. Then the connection ends.
 const EXCESS: usize = 32 << 10;
 
+const NO_CONTENT: &str = "content-length, and no content";
+const TOO_LARGE: &str = "more or larger fields than are allowed";
+
 impl Connection {
     /// HEADERS.
     #[inline]
@@ -41,6 +44,7 @@ impl Connection {
             return self.section(head.stream, end, fragment, out);
         }
         self.fragments.clear();
+        self.begins();
         self.section = Some(Section { stream: head.stream, end, frames: 0 });
         self.fragment(fragment)?;
         Ok(None)
@@ -63,7 +67,7 @@ impl Connection {
         if !head.has(END_HEADERS) {
             return Ok(None);
         }
-        self.section = None;
+        (self.section, self.begun_ms) = (None, None);
         let fragments = std::mem::take(&mut self.fragments);
         let event = self.section(stream, end, &fragments, out)?;
         self.fragments = kept(fragments);
@@ -92,7 +96,7 @@ impl Connection {
         };
         let stream = self.streams.at(slot);
         if stream.received_end {
-            return self.stream_error(id, Code::STREAM_CLOSED, out);
+            return self.stream_error(id, Code::STREAM_CLOSED, "HEADERS behind the end of a stream", out);
         }
         if !stream.received_head {
             return self.response(id, slot, end, out);
@@ -123,16 +127,19 @@ impl Connection {
         let mut expected = UNKNOWN;
         let (mut is_head, mut is_connect) = (false, false);
         if !too_large {
-            let Some(request) = message::request(&self.block, self.config.extended_connect) else {
-                self.turned_away(end);
-                return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+            let request = match message::request(&self.block, self.config.extended_connect) {
+                Ok(request) => request,
+                Err(reason) => {
+                    self.turned_away(end);
+                    return self.stream_error(id, Code::PROTOCOL_ERROR, reason, out);
+                }
             };
             (is_head, is_connect) = (request.is_head, request.is_connect);
             if !is_connect && let Some(length) = self.block.content_length() {
                 expected = length;
             }
             if end && expected != UNKNOWN && expected != 0 {
-                return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+                return self.stream_error(id, Code::PROTOCOL_ERROR, NO_CONTENT, out);
             }
         }
         self.budget.head();
@@ -154,7 +161,7 @@ impl Connection {
     #[cold]
     fn refused(&mut self, id: u32, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
         if self.acknowledged {
-            return self.stream_error(id, Code::REFUSED_STREAM, out);
+            return self.stream_error(id, Code::REFUSED_STREAM, "more streams than are allowed", out);
         }
         self.budget.idle()?;
         self.reset_by_error(id, Code::REFUSED_STREAM, out)
@@ -203,15 +210,17 @@ impl Connection {
             return Err(Fatal::protocol("a response to no request"));
         }
         if self.block.is_too_large() {
-            return self.stream_error(id, Code::ENHANCE_YOUR_CALM, out);
+            return self.stream_error(id, Code::ENHANCE_YOUR_CALM, TOO_LARGE, out);
         }
-        let Some(status) = message::response(&self.block) else {
-            return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+        let status = match message::response(&self.block) {
+            Ok(status) => status,
+            Err(reason) => return self.stream_error(id, Code::PROTOCOL_ERROR, reason, out),
         };
         let key = stream.key;
         if status < 200 {
             if end {
-                return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+                let reason = "nothing follows an interim response";
+                return self.stream_error(id, Code::PROTOCOL_ERROR, reason, out);
             }
             self.budget.idle()?;
             return Ok(Some(Event::Head { stream: id, key, end }));
@@ -228,7 +237,7 @@ impl Connection {
             length.unwrap_or(UNKNOWN)
         };
         if end && stream.expected != UNKNOWN && stream.expected != 0 {
-            return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+            return self.stream_error(id, Code::PROTOCOL_ERROR, NO_CONTENT, out);
         }
         self.budget.head();
         if end {
@@ -241,11 +250,16 @@ impl Connection {
     fn trailers(&mut self, id: u32, slot: usize, end: bool, out: &mut Vec<u8>) -> Result<Option<Event>, Fatal> {
         let stream = self.streams.at(slot);
         if self.block.is_too_large() {
-            return self.stream_error(id, Code::ENHANCE_YOUR_CALM, out);
+            return self.stream_error(id, Code::ENHANCE_YOUR_CALM, TOO_LARGE, out);
         }
         let complete = stream.expected == UNKNOWN || stream.expected == 0;
         if !end || !complete || stream.is_connect || !message::trailers(&self.block) {
-            return self.stream_error(id, Code::PROTOCOL_ERROR, out);
+            return self.stream_error(
+                id,
+                Code::PROTOCOL_ERROR,
+                "malformed trailers, or content before them is missing",
+                out,
+            );
         }
         let key = stream.key;
         self.end_received(slot);

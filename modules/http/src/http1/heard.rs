@@ -148,6 +148,8 @@ pub(super) fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Req
     match to.head.request(conn.unread(), &limits(session)) {
         Ok(Step::Done(len)) => {
             to.take(&conn.unread()[..len]);
+            // Before anybody adds to it: what this proxy says to a peer is not the client's to take away.
+            h1::strike_listed(&to.head, &to.bytes, &mut to.struck);
             conn.consume(len);
             Some(Got::Request)
         }

@@ -192,12 +192,12 @@ impl Stream {
         self.link.borrow().codec.peer_extended_connect()
     }
 
-    /// Sends the head of a request, which is there as one of HTTP/1. `te`: trailers are understood. `end`: nothing follows.
+    /// Sends the head of a request, which is there as one of HTTP/1, with `TE: trailers` or none. `end`: nothing follows.
     /// `protocol`: it asks for that one by extended CONNECT (RFC 8441 section 4).
     ///
     /// # Errors
     /// What is no field.
-    pub(crate) fn send_head(&self, text: &[u8], te: bool, protocol: Option<&[u8]>, end: bool) -> Result<(), BadField> {
+    pub(crate) fn send_head(&self, text: &[u8], protocol: Option<&[u8]>, end: bool) -> Result<(), BadField> {
         const LIMITS: h1::Limits = h1::Limits { line: 1 << 20, head: 2 << 20, headers: 4096 };
         let mut head = h1::Head::default();
         if !matches!(head.request(text, &LIMITS), Ok(h1::Step::Done(_))) {
@@ -214,22 +214,13 @@ impl Stream {
         for line in head.fields().list() {
             let of_connection = matches!(
                 line.id,
-                Id::Host
-                    | Id::Connection
-                    | Id::KeepAlive
-                    | Id::ProxyConnection
-                    | Id::TransferEncoding
-                    | Id::Upgrade
-                    | Id::Te
+                Id::Host | Id::Connection | Id::KeepAlive | Id::ProxyConnection | Id::TransferEncoding | Id::Upgrade
             );
             // A stream becomes the other protocol's, and no key is to show that (RFC 8441 section 5).
-            let of_upgrade = protocol.is_some() && matches!(line.id, Id::SecWebSocketKey | Id::ContentLength);
+            let of_upgrade = protocol.is_some() && matches!(line.id, Id::SecWebSocketKey | Id::ContentLength | Id::Te);
             if !of_connection && !of_upgrade {
                 writer.field(line.name(text), line.value(text), line.id == Id::Authorization)?;
             }
-        }
-        if te {
-            writer.field(b"te", b"trailers", false)?;
         }
         writer.finish(end);
         mux.wake();

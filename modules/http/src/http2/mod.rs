@@ -21,6 +21,7 @@ mod share;
 mod stream;
 pub(crate) mod tunnel;
 mod turns;
+mod unwanted;
 mod waiting;
 
 pub(crate) use entry::Gone;
@@ -149,7 +150,10 @@ impl Life {
                 self.close();
             }
         }
-        self.time();
+        if let Some(fatal) = self.time() {
+            self.lost = Cause::Timeout;
+            return Poll::Ready(self.fatal(fatal));
+        }
         let mux = &mut *self.link.borrow_mut();
         if let Err(e) = mux.send(cx) {
             self.lost = Fault::of_request(&e).cause;
@@ -189,7 +193,10 @@ impl Life {
                 Ok(Received::Event(event)) => self.hear(event),
                 Ok(Received::End) => return Ok(true),
                 Ok(Received::Later) => return Ok(false),
-                Err(Broken::Fatal(fatal)) => return Err(self.fatal(fatal)),
+                Err(Broken::Fatal(fatal)) => {
+                    self.lost = Cause::Malformed;
+                    return Err(self.fatal(fatal));
+                }
                 Err(Broken::Stream(e)) => {
                     self.lost = Fault::of_request(&e).cause;
                     return Err(if e.kind == ErrorKind::Reset { Ok(()) } else { Err(e) });
@@ -200,7 +207,6 @@ impl Life {
 
     fn fatal(&mut self, fatal: Fatal) -> Result<(), Error> {
         tracing::info!(session = self.session.id, code = fatal.code.name(), "connection ended: {}", fatal.reason);
-        self.lost = Cause::Malformed;
         self.session.close(CloseReason::new(Who::Client, Stage::Transfer, self.lost));
         // It is said to the client before the end.
         Ok(())
@@ -248,8 +254,8 @@ impl Life {
         }
     }
 
-    /// Looks at what has to do with time, and with the end.
-    fn time(&mut self) {
+    /// Looks at what has to do with time, and with the end. Some: the client takes too long for a head.
+    fn time(&mut self) -> Option<Fatal> {
         let now = now_ms();
         let session = &self.session;
         let mux = &mut *self.link.borrow_mut();
@@ -285,6 +291,17 @@ impl Life {
                 next = self.idle_since + limit;
             }
         }
+        // Whatever else goes on: nothing is heard of that before the head is complete.
+        if let Some(begun) = mux.codec.begun_ms().filter(|_| !mux.closed) {
+            let by = begun + session.conf().header_ms;
+            if now >= by {
+                let fatal = Fatal { code: Code::NO_ERROR, reason: "a head does not come to its end" };
+                mux.codec.go_away(fatal.code, &mut mux.conn.out);
+                self.finished = true;
+                return Some(fatal);
+            }
+            next = next.min(by);
+        }
         if self.drained > 0 && !self.finished {
             if now >= self.drained + LAST_WORD_MS {
                 mux.codec.finish_drain(&mut mux.conn.out);
@@ -293,6 +310,7 @@ impl Life {
             next = next.min(self.drained + LAST_WORD_MS);
         }
         session.deadline_ms.set(if next == u64::MAX { 0 } else { next.max(now + 1) });
+        None
     }
 
     fn finish(&mut self) {

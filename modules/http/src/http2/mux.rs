@@ -11,10 +11,10 @@ use super::{
 use crate::{
     Http,
     conn::Conn,
-    h2::{Code, Connection, Event, Fatal},
+    h2::{Code, Connection, Event, Fatal, Wrong},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{Cause, Error, ErrorKind, Session, now_ms};
+use anyproxy_module_api::{Cause, Error, ErrorKind, Session, now_ms, tracing};
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -76,6 +76,8 @@ pub(crate) struct Mux {
     pub(super) deaf: bool,
     /// How often was read in this turn.
     reads: u32,
+    /// Of a server: when it was last said that a request is malformed.
+    told_ms: u64,
 }
 
 impl Mux {
@@ -99,6 +101,7 @@ impl Mux {
             orders: false,
             deaf: false,
             reads: 0,
+            told_ms: 0,
         }
     }
 
@@ -130,6 +133,9 @@ impl Mux {
                 continue;
             }
             self.conn.consume(n);
+            if let Some(wrong) = self.codec.take_wrong() {
+                self.tell(wrong);
+            }
             match event {
                 Some(Event::Trailers { stream, key }) => {
                     let lines = request::lines(self.codec.block());
@@ -168,6 +174,16 @@ impl Mux {
                     Poll::Pending => return Ok(Received::Later),
                 },
             }
+        }
+    }
+
+    /// Says what a client did wrong: once a second, however often it does.
+    #[cold]
+    fn tell(&mut self, Wrong { stream, code, reason }: Wrong) {
+        let (Some(session), now) = (&self.session, now_ms()) else { return };
+        if self.told_ms == 0 || now >= self.told_ms + 1000 {
+            self.told_ms = now;
+            tracing::info!(session = session.id, stream, code = %code, "request refused: {reason}");
         }
     }
 

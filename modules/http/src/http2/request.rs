@@ -23,14 +23,15 @@ pub(super) fn make(block: &Block, request: &mut Request, secure: bool) -> Result
     let method = if tunnel.is_some() { b"GET" } else { method };
     let message = &mut request.request;
     message.make_request(method, path).map_err(|_| 400_u16)?;
-    if let Some(authority) = block.authority() {
-        h1::authority(authority).ok_or(400_u16)?;
-        message.add("Host", authority).map_err(|_| 400_u16)?;
+    // Of the two names for it there is one, or they are the same (RFC 9113 section 8.3.1).
+    if let Some(host) = block.authority().or_else(|| block.host()) {
+        h1::authority(host).ok_or(400_u16)?;
+        message.add("Host", host).map_err(|_| 400_u16)?;
     }
     let mut cookies = Vec::new();
     for (name, value) in block.iter() {
         match name {
-            b"host" if block.authority().is_some() => continue,
+            b"host" => continue,
             // In pieces for the tables of HPACK; one line elsewhere (RFC 9113 section 8.2.3).
             b"cookie" => {
                 if !cookies.is_empty() {

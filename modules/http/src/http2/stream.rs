@@ -5,6 +5,7 @@ use super::{
     mux::{Link, Mux},
     sending::Sending,
     tunnel,
+    unwanted::Rest,
 };
 use crate::{
     Http,
@@ -25,7 +26,7 @@ use std::{
     cell::Cell,
     fmt,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
 };
@@ -68,6 +69,11 @@ impl Body {
     /// All of the request's body was read.
     pub(crate) fn is_done(&self) -> bool {
         self.link.borrow_mut().entry(self.key).is_none_or(|e| e.ended && e.received.is_empty())
+    }
+
+    /// One of its sides has not ended.
+    fn is_open(&self) -> bool {
+        self.link.borrow().codec.key(self.id).is_some()
     }
 
     /// The lines behind it.
@@ -169,7 +175,24 @@ pub(super) async fn answer(
         deliver(&call, &stream, reply).await;
         exchange.worker().stats.answered(exchange.status.get() as u16);
     };
-    let mut work = pin!(work);
+    run(&stream, &watch, pin!(work)).await;
+    let goes_on = stream.is_open() && watch.kill.get() == 0;
+    let state = if goes_on { known(&exchange) } else { None };
+    if let Some(rest) = state.map(|state| Rest::of(&state.parts.borrow(), length)) {
+        // It is logged: what comes now is nobody's.
+        drop(exchange);
+        run(&stream, &watch, Box::pin(rest.throw_away(&stream)).as_mut()).await;
+    }
+    leave.1 = true;
+    let mux = &mut *stream.link.borrow_mut();
+    // The client may stop sending what nobody reads (RFC 9113 section 8.1).
+    let code = if watch.kill.get() != 0 { Code::CANCEL } else { Code::NO_ERROR };
+    mux.codec.reset(stream.id, code, &mut mux.conn.out);
+    mux.wake();
+}
+
+/// Has a stream's task do this, as long as nobody ends the stream.
+async fn run(stream: &Body, watch: &Session<Http>, mut work: Pin<&mut impl Future<Output = ()>>) {
     poll_fn(|cx| {
         if let Some(entry) = stream.link.borrow_mut().entry(stream.key) {
             entry.note(cx);
@@ -187,12 +210,6 @@ pub(super) async fn answer(
         polled
     })
     .await;
-    leave.1 = true;
-    let mux = &mut *stream.link.borrow_mut();
-    // The client may stop sending what nobody reads (RFC 9113 section 8.1).
-    let code = if watch.kill.get() != 0 { Code::CANCEL } else { Code::NO_ERROR };
-    mux.codec.reset(stream.id, code, &mut mux.conn.out);
-    mux.wake();
 }
 
 /// Whoever answers a request for another protocol with success of its own has not understood it, and the client would take

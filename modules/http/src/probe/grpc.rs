@@ -101,10 +101,10 @@ impl Probe<Http> for Ask {
         let host = health.host.map_or_else(|| super::host_of(&peer), ToOwned::to_owned);
         let head = format!(
             "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: {host}\r\nUser-Agent: anyproxy\r\n\
-             Content-Type: application/grpc\r\n\r\n"
+             Content-Type: application/grpc\r\nTE: trailers\r\n\r\n"
         );
         let body = request(&health.service).into();
-        let answer = http2::ask(&at.worker().peers, stream, head.as_bytes(), true, body).await?;
+        let answer = http2::ask(&at.worker().peers, stream, head.as_bytes(), body).await?;
         if answer.head.status() != 200 {
             return Err(unwell(format!("status {}, not 200", answer.head.status())));
         }

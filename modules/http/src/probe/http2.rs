@@ -25,20 +25,14 @@ pub(super) struct Answer {
     pub(super) trailers: Vec<u8>,
 }
 
-/// Sends a request, whose head is there as one of HTTP/1, with a body, and hears the answer. `te`: trailers are understood.
-pub(super) async fn ask(
-    peers: &Rc<Peers>,
-    stream: Stream,
-    head: &[u8],
-    te: bool,
-    mut body: Bytes,
-) -> Result<Answer, Error> {
+/// Sends a request, whose head is there as one of HTTP/1, with a body, and hears the answer.
+pub(super) async fn ask(peers: &Rc<Peers>, stream: Stream, head: &[u8], mut body: Bytes) -> Result<Answer, Error> {
     let Got::Turn(turn) = peers.alone() else { return Err(Error::bare(ErrorKind::Other)) };
     // It is nobody else's, and ends with its stream.
     let Some(stream) = turn.connected(CHECKED, true, Conn::new(stream), 0) else {
         return Err(Error::bare(ErrorKind::Unreachable));
     };
-    if stream.send_head(head, te, None, body.is_empty()).is_err() {
+    if stream.send_head(head, None, body.is_empty()).is_err() {
         return Err(Error::new(ErrorKind::Invalid, "a request that HTTP/2 cannot carry"));
     }
     if !body.is_empty() {

@@ -89,10 +89,10 @@ impl Download {
         }
         let parts = &mut *call.state.parts.borrow_mut();
         parts.response.clear();
-        let chunked = incoming.length().is_none();
+        let length = incoming.length();
         // What begins with a client's greeting carries nobody else's request.
         let most_idle = if peer.greeted { 0 } else { conf.upstream_idle };
-        let how = Manner { chunked, keeps: most_idle > 0 };
+        let how = Manner { length, chunks: true, keeps: most_idle > 0 };
         let before = up.out.len();
         let upgrade = write_request(parts, call, conf, how, &peer.lease, &lines, &mut up.out);
         parts.goes(&up.out[before..], call.exchange.worker().shows_heads);
@@ -110,7 +110,7 @@ impl Download {
             answered: 0,
             phase: Phase::Head,
             limits: conf.response_head,
-            chunked,
+            chunked: length.is_none(),
             uploaded: false,
             ended: false,
             deaf: false,

@@ -4,7 +4,7 @@ use crate::{
     conf::Conf,
     exchange::Request,
     forward,
-    h1::{self, Fields, Id, Keep, Target},
+    h1::{self, Fields, Id, Target},
     headers,
     message::Message,
     reply::Call,
@@ -21,11 +21,13 @@ pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<u64> {
     text.split(',').find_map(|p| p.trim().strip_prefix("timeout=")?.parse().ok())
 }
 
-/// What a request says of its connection.
+/// How a request goes over its connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
-    /// Its body goes in chunks.
-    pub(super) chunked: bool,
+    /// Bytes of its body, as far as that is known.
+    pub(super) length: Option<u64>,
+    /// A body of a length that is not known goes in chunks; without, what carries it tells its end.
+    pub(super) chunks: bool,
     /// Another may follow it.
     pub(super) keeps: bool,
 }
@@ -41,7 +43,9 @@ fn may_change(fields: &Fields, bytes: &[u8]) -> bool {
     fields.first(Id::Upgrade).is_some() && !fields.tokens(bytes, Id::Upgrade).any(is_http)
 }
 
-/// Writes the request's head as the peer gets it; whether it asks for another protocol.
+/// Writes the request's head as the peer gets it; whether it asks for another protocol. No line of the client's or of a
+/// module's frames it: what says where the body ends is written by what is sent, so that nothing in a body is ever taken for
+/// another request (RFC 9112 section 11.2).
 pub(super) fn write_request(
     parts: &mut Request,
     call: &Call<'_>,
@@ -63,18 +67,14 @@ pub(super) fn write_request(
     struck.clone_from(gone);
     let fields = head.fields();
     let upgrade = h1::connection(head, bytes).upgrade && may_change(fields, bytes);
-    let keep = Keep { upgrade, trailers: false };
-    if h1::strip_request(head, bytes, keep, struck).is_err() {
-        // More names than anybody means: none of the headers they may hide is passed on.
-        (0..fields.list().len()).for_each(|n| struck.strike(n));
-    }
+    h1::strip(head, upgrade, struck);
     headers::strike(call.rules(conf), fields, bytes, struck);
     if let Some(name) = conf.request_id {
         headers::strike_name(name, fields, bytes, struck);
     }
     let authority = authority.map(|a| a.of(bytes));
     let host = conf.forward.host(authority, parts.request.value(Id::Host), lines);
-    let own = conf.forward.own();
+    let own = conf.forward.own().with(Id::ContentLength);
     struck.strike_ids(fields, if host.is_some() { own.with(Id::Host) } else { own });
     match host {
         None => h1::request(head, bytes, struck, out),
@@ -91,13 +91,25 @@ pub(super) fn write_request(
     }
     out.extend_from_slice(lines);
     conf.forward.write(parts, call.client.address(), out);
-    if how.chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    match how.length {
+        Some(n) if n > 0 || parts.request.says_length() => {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(h1::decimal(n).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        None if how.chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Some(_) | None => {}
     }
     if upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\n");
-    } else if !how.keeps {
-        out.extend_from_slice(b"Connection: close\r\n");
+    } else {
+        if !how.keeps {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        // Trailers are passed on, so that who understands them may be sent some (RFC 9110 sections 6.5.1 and 10.1.4).
+        if parts.request.values(Id::Te).flat_map(h1::tokens).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        }
     }
     out.extend_from_slice(b"\r\n");
     upgrade

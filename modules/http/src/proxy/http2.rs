@@ -9,7 +9,7 @@ use crate::{
     Http,
     conf::Conf,
     fault::Fault,
-    h1::{self, Id, Keep, Method},
+    h1::{self, Method},
     headers,
     http2::{Gone, client::Stream, tunnel},
     incoming::Incoming,
@@ -86,17 +86,15 @@ impl Download {
             let _ = h1::field(name.as_bytes(), call.exchange.request_id().as_bytes(), &mut lines);
         }
         let mut text = Vec::with_capacity(1024);
-        let te = {
+        {
             let parts = &mut *call.state.parts.borrow_mut();
             parts.response.clear();
-            let how = Manner { chunked: false, keeps: true };
+            let how = Manner { length: incoming.length(), chunks: false, keeps: true };
             write_request(parts, call, conf, how, &lease, &lines, &mut text);
             parts.goes(&text, call.exchange.worker().shows_heads);
-            let te = parts.request.joined(Id::Te).unwrap_or_default();
-            h1::tokens(&te).any(|t| t.eq_ignore_ascii_case(b"trailers"))
-        };
+        }
         let uploaded = incoming.is_done() && incoming.trailers().is_empty();
-        if let Err(e) = stream.send_head(&text, te && protocol.is_none(), protocol, uploaded && protocol.is_none()) {
+        if let Err(e) = stream.send_head(&text, protocol, uploaded && protocol.is_none()) {
             tracing::info!(session = call.exchange.id, "a request that HTTP/2 cannot carry: {e:?}");
             return Err(incoming);
         }
@@ -201,11 +199,8 @@ impl Download {
                 tracing::info!(session = exchange.id, "answer refused: {}", why.reason());
                 return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
             }
-            let keep = Keep { upgrade: false, trailers: true };
             let method = call.state.parts.borrow().method();
-            if h1::strip_response(head, bytes, method, keep, struck).is_err() {
-                return Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Malformed, 502)));
-            }
+            h1::strip_response(head, bytes, method, false, struck);
             if (100..200).contains(&message.status()) {
                 self.told |= message.status() != 100;
                 self.interim += 1;

@@ -107,6 +107,10 @@ fn is_value(value: &[u8]) -> bool {
     value.iter().all(|b| *b == b'\t' || (*b >= b' ' && *b != 0x7f))
 }
 
+fn is_host_name(value: &[u8]) -> bool {
+    !value.is_empty() && !value.iter().any(|b| b"/?#@, \t\\".contains(b))
+}
+
 fn head(parts: &mut Parts, which: Which) -> &mut FakeHead {
     if which == Which::Request { &mut parts.request } else { &mut parts.answer }
 }
@@ -204,8 +208,15 @@ impl Provider for Fake {
         if op != HeadOp::Remove && !(is_token(name) && is_value(value)) {
             return false;
         }
+        let is_host = lower == "host" && which == Which::Request && op != HeadOp::Remove;
+        if is_host && !is_host_name(value) {
+            return false;
+        }
         let done = self.with(exchange, |parts| {
             if which == Which::Response && parts.answer.status == 0 {
+                return false;
+            }
+            if is_host && op == HeadOp::Add && parts.request.header("Host").is_some() {
                 return false;
             }
             let headers = &mut head(parts, which).headers;

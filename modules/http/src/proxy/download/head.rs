@@ -5,7 +5,7 @@ use crate::{
     conf::Conf,
     conn::ROUNDS,
     fault::Fault,
-    h1::{self, Body as Framed, ChunkLimits, Framing, Id, Keep, Method, Step},
+    h1::{self, Body as Framed, ChunkLimits, Framing, Id, Method, Step},
     message::Message,
     proxy::{
         fetch::Awaited,
@@ -128,8 +128,7 @@ impl Download {
         parts.heads.upstream_received += bytes.len() as u64 + 2;
         let status = head.status();
         let framing = h1::response_framing(head, bytes, method).map_err(|why| malformed(call.exchange, why))?;
-        let keep = Keep { upgrade: upgrades, trailers: false };
-        h1::strip_response(head, bytes, method, keep, struck).map_err(|why| malformed(call.exchange, why))?;
+        h1::strip_response(head, bytes, method, upgrades, struck);
         if (100..200).contains(&status) && !upgrades {
             self.told |= status != 100;
             self.interim += 1;
