@@ -177,6 +177,7 @@ pub fn run(options: Options) -> i32 {
             Err(code) => code,
         }
     });
+    process().error_log.all_last_words();
     process().error_log.flush(Duration::from_secs(2));
     // Tasks of modules on this loop are dropped while everything they may touch is still there.
     drop(runtime);
@@ -273,6 +274,7 @@ impl Control {
             epochs.into_iter().for_each(|epoch| self.left(epoch, id));
         }
         self.watch_workers();
+        process().error_log.last_words(now);
     }
 
     /// Reports a worker that did not return to its loop.

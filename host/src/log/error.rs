@@ -202,9 +202,17 @@ impl ErrorLog {
         self.inner.limit.once_a_second(key, Instant::now())
     }
 
-    /// The limit behind [`ErrorLog::once_a_second`], to say once a second what was held back.
-    pub fn limit(&self) -> &RateLimit {
-        &self.inner.limit
+    /// Says of each flood that was over before `now` what [`ErrorLog::once_a_second`] held back at its end. To be called
+    /// about once a second.
+    pub fn last_words(&self, now: Instant) {
+        for (about, more) in self.inner.limit.held_back(now) {
+            tracing::warn!(%about, more, "held back since the last line");
+        }
+    }
+
+    /// All that is held back, before the process ends.
+    pub fn all_last_words(&self) {
+        self.last_words(Instant::now() + Duration::from_secs(3600));
     }
 
     /// Waits until everything logged so far is written: before an exit, and in the panic hook. False: not within `timeout`.
