@@ -14,6 +14,7 @@ use crate::{
     cycle::{build, settings::Settings},
     process,
 };
+use anyproxy_module_api::read_regular;
 use serde_json::{Value, json};
 use std::{
     ffi::OsString,
@@ -310,7 +311,8 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
 /// The same from a file that cannot be read as a configuration: the words `control` and `pid` before a text still tell, but
 /// in a line that is a comment.
 fn beside_broken(config: &Path) -> PathBuf {
-    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let text = read_regular(config, u64::MAX).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let dir = config.parent().unwrap_or_else(|| Path::new("."));
     let directives = || text.lines().filter(|l| !l.trim().starts_with("//")).flat_map(|l| l.split(['{', ';']));
     let said = |name: &str| {

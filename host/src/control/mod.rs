@@ -5,7 +5,7 @@ pub mod check;
 pub mod commands;
 mod end;
 mod long;
-mod names;
+pub mod names;
 mod reload;
 pub mod socket;
 mod start;

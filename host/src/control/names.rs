@@ -6,7 +6,12 @@ use super::{
     channel::{self, Listener},
     socket,
 };
-use std::path::{Path, PathBuf};
+use crate::log::file::{Target, is_pipe};
+use anyproxy_module_api::read_regular;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// The names that are in use, whatever the configuration says since.
 #[derive(Debug)]
@@ -74,12 +79,27 @@ impl Names {
     }
 }
 
+/// Whether the pid file could be written.
+///
+/// # Errors
+/// What writing it would say.
+pub fn check(pid_file: &Path) -> io::Result<()> {
+    no_pipe(pid_file)?;
+    Target::File(pid_file.to_owned()).check()
+}
+
+/// One would be waited for until somebody reads.
+fn no_pipe(pid_file: &Path) -> io::Result<()> {
+    if is_pipe(pid_file) { Err(io::Error::other("is a named pipe")) } else { Ok(()) }
+}
+
 fn write(pid_file: &Path) -> Result<(), String> {
     let number = format!("{}\n", std::process::id());
-    std::fs::write(pid_file, number).map_err(|e| format!("pid {}: {e}", pid_file.display()))
+    let written = no_pipe(pid_file).and_then(|()| std::fs::write(pid_file, number));
+    written.map_err(|e| format!("pid {}: {e}", pid_file.display()))
 }
 
 /// Whether a pid file is ours: who took over has written its own number there.
 fn names_this_process(pid_file: &Path) -> bool {
-    std::fs::read_to_string(pid_file).is_ok_and(|text| text.trim() == std::process::id().to_string())
+    read_regular(pid_file, 64).is_ok_and(|text| text.trim_ascii() == std::process::id().to_string().as_bytes())
 }

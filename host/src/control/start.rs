@@ -5,7 +5,7 @@ use super::{
     long::Tasks,
     names::Names,
     publish,
-    reload::{built, prepared},
+    reload::{built, off_the_loop, prepared},
     socket,
     starting::{committed, mailboxes, note_bound, start_workers, started, take_back},
 };
@@ -60,7 +60,7 @@ impl Control {
                 return Err(exit::CONFIG);
             }
         };
-        let (names, control, workers) = match found_and_at_work(&options, settings) {
+        let (names, control, workers) = match found_and_at_work(&options, settings).await {
             Ok(all) => all,
             Err(text) => {
                 err(format_args!("anyproxy: {text}\n"));
@@ -131,14 +131,17 @@ impl Control {
 }
 
 /// Takes the names, becomes the user, starts the workers.
-fn found_and_at_work(
+async fn found_and_at_work(
     options: &Options,
     settings: &Settings,
 ) -> Result<(Names, channel::Listener, Vec<WorkerHandle>), String> {
     // First: who is taken over is to be found until nothing can fail any more.
     crate::privileges::check(settings)?;
-    // As who started it: the user that it becomes may not write there.
-    let (names, control) = Names::take(socket::path(options, settings), settings.pid.clone())?;
+    // As who started it: the user that it becomes may not write there. Off the loop, as all that waits for files: a start that
+    // is stuck hears who ends it.
+    let (control, pid) = (socket::path(options, settings), settings.pid.clone());
+    let taken = off_the_loop(move || Names::take(control, pid)).await;
+    let (names, control) = taken.map_err(|e| e.to_string())??;
     let at_work = || {
         crate::privileges::drop_to(settings)?;
         start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))

@@ -7,15 +7,14 @@ use super::{
 };
 use crate::{
     config::{diagnostic::Diagnostics, document::Sources, tree::Tree},
-    control::socket,
+    control::{names, socket},
     log::Target,
     privileges,
     process::process,
 };
 use anyproxy_module_api::abi::conf::Value;
 use std::{
-    io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -41,16 +40,12 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
             }
         }
     };
-    let told = |target: &Target, e: io::Error| format!("{target}: {e}");
     core("error_log", &|v| {
         let target = Target::new(&v.text);
-        writer.check(&target).err().map(|e| told(&target, e))
+        writer.check(&target).err().map(|e| format!("{target}: {e}"))
     });
     let Some(control) = control else { return found };
-    core("pid", &|v| {
-        let target = Target::File(PathBuf::from(v.text.as_str()));
-        target.check().err().map(|e| told(&target, e))
-    });
+    core("pid", &|v| names::check(Path::new(v.text.as_str())).err().map(|e| format!("{}: {e}", v.text.as_str())));
     core("user", &|_| privileges::check(&cycle.settings).err());
     if let Err(e) = socket::check(control) {
         let said = nodes("control").find_map(|n| n.arg(0)).map(|v| &v.span);
