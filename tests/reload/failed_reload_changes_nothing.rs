@@ -69,6 +69,33 @@ fn whatever_fails() {
     assert_eq!(proxy.status()["last_error"], serde_json::Value::Null);
 }
 
+/// A file that a full disk or a template emptied would close every listener.
+#[test]
+fn nothing_is_left_to_listen_on() {
+    let origin = Origin::echo();
+    let mut proxy = relay(&origin, "").start();
+    const NOTHING: &str = "main.kdl:1:1: error: there is nothing in this configuration";
+    const CLOSED: &str = "error: there is no server: every listener would be closed";
+    let cases = [
+        ("", NOTHING),
+        ("// a comment\n", NOTHING),
+        ("include \"sites/*.kdl\"\n", NOTHING),
+        ("net { }\n", CLOSED),
+        ("load_module \"tcp\"\ncommon { worker_threads 2; }\n", CLOSED),
+    ];
+    for (config, said) in cases {
+        proxy.reload_with(config).assert(1, &[said]);
+        proxy.send("check").assert(1, &[said]);
+        proxy.send("reinit").assert(1, &[said]);
+        assert!(echoes(&client::connect(proxy.addr(0))), "{config}");
+    }
+    assert!(proxy.alive());
+    // Who began without any may go on so.
+    let proxy = harness::Proxy::start("net { }\n");
+    proxy.await_log("listening on nothing", harness::LIMIT);
+    proxy.reload().assert(0, &["warning: nothing is listened on"]);
+}
+
 #[test]
 fn a_module_that_refuses_in_prepare() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("third-party/target/debug/libanyproxy_faulty.so");

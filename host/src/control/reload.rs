@@ -239,10 +239,29 @@ pub struct Started {
 
 const ENDING: &str = "the process is ending";
 
+impl Built {
+    /// The same to take the place of one that listens. What would close every listener is hardly meant: a file that was cut short,
+    /// or made of nothing.
+    ///
+    /// # Errors
+    /// It listens on nothing.
+    pub(super) fn that_listens(self) -> Result<Self, Diagnostics> {
+        if !self.cycle.listeners.is_empty() {
+            return Ok(self);
+        }
+        let said = self.warnings.iter().find(|d| d.code == build::NO_LISTENER).and_then(|d| d.place);
+        let found = Diagnostic::error(build::NO_LISTENER, "there is no server: every listener would be closed");
+        let mut wrong = Diagnostics::new(self.warnings.sources().clone());
+        wrong.push(found.at_some(said).help("to serve nobody any more, end the process: -s quit"));
+        Err(wrong)
+    }
+}
+
 /// Builds the next generation and prepares it. `workers`: how many go on; `None`: as many as it says itself.
 pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usize>) -> Result<Next, String> {
     let began = Instant::now();
-    let built = built(path).await.map_err(|d| d.render(Style::PLAIN))?;
+    let built = built(path).await.and_then(|b| if have.is_empty() { Ok(b) } else { b.that_listens() });
+    let built = built.map_err(|d| d.render(Style::PLAIN))?;
     let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
     match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
         Ok(prepared) => Ok(Next { built, prepared, began }),

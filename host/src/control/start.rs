@@ -125,7 +125,7 @@ impl Control {
             self.cycle.hash,
             modules.join(" "),
             self.workers.len(),
-            listeners.join(" "),
+            if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(" ") },
         );
     }
 }
