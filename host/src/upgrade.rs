@@ -14,7 +14,7 @@ use crate::{
     control::{Event, Options, ask, commands::Request, tell, worker_count, worker_mailbox},
     cycle::{
         Cycle,
-        prepare::{Bound, Sockets},
+        bound::{Bound, Sockets},
         settings::Settings,
     },
     process::process,
@@ -127,7 +127,7 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
         let text = |k: &str| s.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
         // What the new configuration does not name is closed here; the old process drains its queue.
         if wanted.contains(&key) && !got.is_empty() {
-            sockets.insert(key, Bound { label: text("label"), address: text("address"), sockets: got });
+            sockets.insert(key, Bound::new(text("label"), text("address"), got));
         }
     }
     // Last of all: the channel by which it gets the datagrams of its own flows.
@@ -195,7 +195,7 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
         );
         match cycle.listeners.iter().find(|l| l.address.to_string() == text) {
             Some(l) => {
-                let entry = Bound { label: l.label.clone(), address: text, sockets: Vec::new() };
+                let entry = Bound::new(l.label.clone(), text, Vec::new());
                 sockets.entry(l.key).or_insert(entry).sockets.push(socket);
             }
             None => tracing::warn!(address = text, "LISTEN_FDS: no listener of the configuration has this address"),
@@ -216,7 +216,7 @@ fn from_store(cycle: &Cycle, key: u64, socket: socket2::Socket, sockets: &mut So
     };
     let actual = socket.local_addr().ok().and_then(|a| a.as_socket());
     let address = actual.map_or_else(|| l.address.to_string(), |a| a.to_string());
-    let entry = Bound { label: l.label.clone(), address, sockets: Vec::new() };
+    let entry = Bound::new(l.label.clone(), address, Vec::new());
     sockets.entry(key).or_insert(entry).sockets.push(socket);
     crate::systemd::came_back(key);
 }

@@ -6,20 +6,26 @@ use super::{
     channel::{self, Listener},
     socket,
 };
-use crate::log::file::{Target, is_pipe};
+use crate::{
+    log::file::{Target, is_pipe},
+    services::socket_file::SocketFile,
+};
 use anyproxy_module_api::read_regular;
 use std::{
     io,
     path::{Path, PathBuf},
 };
+use tokio::task::JoinHandle;
 
 /// The names that are in use, whatever the configuration says since.
 #[derive(Debug)]
 pub(super) struct Names {
-    control: PathBuf,
-    /// Which file the control socket is, where files have numbers.
-    id: Option<(u64, u64)>,
+    control: SocketFile,
     pid: Option<PathBuf>,
+    /// Answers clients of the control socket.
+    serving: Option<AbortOnDrop>,
+    /// That they cannot be made again was said.
+    lost: bool,
 }
 
 impl Names {
@@ -45,38 +51,73 @@ impl Names {
         if let Some(made) = &beside {
             std::fs::rename(made, &control).map_err(|e| remove(failed(e)))?;
         }
-        let id = channel::id(&control);
-        Ok((Self { control, id, pid }, listener))
+        Ok((Self { control: SocketFile::of(&control), pid, serving: None, lost: false }, listener))
+    }
+
+    /// Answers clients from now on.
+    pub(super) fn serve(&mut self, listener: Listener) {
+        self.serving = Some(AbortOnDrop(socket::serve(listener)));
     }
 
     /// Makes again what another process, which did not take over after all, has put in their places.
     pub(super) fn restore(&mut self) {
-        if channel::id(&self.control) != self.id {
-            match Listener::bind(&self.control) {
-                Ok(listener) => {
-                    self.id = channel::id(&self.control);
-                    socket::serve(listener);
-                }
-                Err(e) => tracing::error!("control socket {}: {e}; only signals are heard now", self.control.display()),
-            }
-        }
-        if let Some(path) = &self.pid
-            && !names_this_process(path)
-            && let Err(e) = write(path)
-        {
+        let ours = self.pid.as_deref().is_none_or(names_this_process);
+        if let Err(e) = self.make(self.control.is_lost(), !ours) {
             tracing::error!("{e}");
         }
     }
 
+    /// Makes again what somebody removed: without its socket nobody can ask the process for anything. What is there is left alone, it
+    /// may be another process's.
+    pub(super) fn keep(&mut self) {
+        let no_pid = self.pid.as_deref().is_some_and(is_gone);
+        if !self.control.is_gone() && !no_pid {
+            self.lost = false;
+            return;
+        }
+        match self.make(self.control.is_gone(), no_pid) {
+            Ok(()) => tracing::warn!("the control socket or the pid file was removed, and is made again"),
+            Err(e) if !self.lost => {
+                self.lost = true;
+                tracing::error!("{e}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn make(&mut self, control: bool, pid: bool) -> Result<(), String> {
+        if control {
+            let path = self.control.path();
+            let bound = Listener::bind(path)
+                .map_err(|e| format!("control socket {}: {e}; only signals are heard now", path.display()))?;
+            self.control = SocketFile::of(path);
+            self.serve(bound);
+        }
+        self.pid.as_deref().filter(|_| pid).map_or(Ok(()), write)
+    }
+
     /// Removes those that are still ours.
     pub(super) fn remove(&self) {
-        if channel::id(&self.control) == self.id {
-            let _ = std::fs::remove_file(&self.control);
-        }
+        // Left behind it is only stale.
+        let _ = self.control.remove();
         if let Some(path) = self.pid.as_deref().filter(|p| names_this_process(p)) {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// A task of the loop that ends with whoever began it.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn is_gone(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
 /// Whether the pid file could be written.

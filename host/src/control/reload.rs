@@ -102,6 +102,7 @@ impl Control {
             self.replace_workers(fresh);
         }
         self.sockets.extend(prepared.keep());
+        needs.extend(self.find_again(&cycle).failed);
         let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
         let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
@@ -166,7 +167,12 @@ impl Control {
                 match s.try_clone() {
                     Ok(socket) => {
                         let datagram = l.datagram.is_some();
-                        out.push(Assigned { key: l.key.wrapping_add(n as u64), listener: l.key, socket, datagram });
+                        out.push(Assigned {
+                            key: l.key.wrapping_add(bound.number(n)),
+                            listener: l.key,
+                            socket,
+                            datagram,
+                        });
                     }
                     Err(e) => tracing::error!(listener = bound.label, "cannot share the socket: {e}"),
                 }

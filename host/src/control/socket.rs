@@ -18,6 +18,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     sync::Notify,
+    task::JoinHandle,
 };
 
 /// Longest line taken.
@@ -55,8 +56,8 @@ pub fn check(path: &Path) -> io::Result<()> {
     if channel::may_replace(path)? { Ok(()) } else { Target::File(path.to_owned()).check() }
 }
 
-/// Answers clients from now on.
-pub fn serve(mut listener: Listener) {
+/// Answers clients from now on, until the task is aborted; those that were accepted go on.
+pub fn serve(mut listener: Listener) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
@@ -71,7 +72,7 @@ pub fn serve(mut listener: Listener) {
                 }
             }
         }
-    });
+    })
 }
 
 /// Answers that are being given.

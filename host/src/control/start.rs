@@ -21,7 +21,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 impl Control {
@@ -102,9 +102,10 @@ impl Control {
             last_error: None,
             quitting: None,
             stop_now: false,
+            look_at: Instant::now(),
         };
         me.go_live(&cycle).await;
-        socket::serve(control);
+        me.names.serve(control);
         me.announce();
         crate::upgrade::taken_over(&me.options).await;
         crate::systemd::ready();

@@ -1,7 +1,11 @@
 //! What can fail before a generation goes live: sockets are bound, modules prepare; what was done is undone in reverse
 //! when something fails.
 
-use super::{Cycle, holder};
+use super::{
+    Cycle,
+    bound::{Bound, Sockets},
+    holder,
+};
 use crate::{
     config::{
         address::Address,
@@ -9,35 +13,11 @@ use crate::{
         document::{Sources, place_of},
     },
     process::process,
-    services::{instance::Problem, net},
+    services::{instance::Problem, net, socket_file},
 };
 use anyproxy_module_api::{SocketOptions, abi::conf::Span};
 use socket2::{Domain, Socket, Type};
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
-
-/// The sockets of one listener.
-#[derive(Debug)]
-pub struct Bound {
-    /// For messages and status.
-    pub label: String,
-    /// One a worker, or one for all.
-    pub sockets: Vec<Socket>,
-    /// The address with the port that the system chose.
-    pub address: String,
-}
-
-impl Bound {
-    /// Closes them here for good: the file of a Unix socket goes too.
-    pub fn give_up(self) {
-        if let Some(path) = self.address.strip_prefix("unix:") {
-            // Left behind it is only stale: the next one to bind removes it.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Listening sockets of the process, by the listener's key.
-pub type Sockets = HashMap<u64, Bound>;
+use std::{io, net::SocketAddr, sync::Arc};
 
 /// Why a generation cannot go live.
 #[derive(Debug)]
@@ -113,7 +93,7 @@ fn prepare_into(
         let bound = bind(&l.address, &l.options, count, l.datagram.is_some(), &stays).map_err(|e| {
             Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some())))
         })?;
-        new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
+        new.insert(l.key, Bound::new(l.label.clone(), actual(&l.address, &bound), bound));
     }
     if let Err(errors) = cycle.logs.open(&process().writer, &cycle.vars) {
         let mut wrong = Diagnostics::new(sources.clone());
@@ -227,7 +207,8 @@ fn actual(address: &Address, sockets: &[Socket]) -> String {
     }
 }
 
-fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
+/// Why a socket cannot be bound, in words.
+pub(super) fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
     match e.kind() {
         io::ErrorKind::PermissionDenied => match address {
             Address::Ip(at) if at.port() < 1024 => {
@@ -235,7 +216,7 @@ fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
             }
             _ => e.to_string(),
         },
-        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !net::is_socket(path)) => {
+        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !socket_file::is_socket(path)) => {
             format!("{e}; what is there is not a socket")
         }
         io::ErrorKind::AddrInUse => {
