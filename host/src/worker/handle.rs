@@ -31,7 +31,8 @@ pub fn told<R: Send + 'static>(
     rx
 }
 
-/// Asks all of these at once, and waits no longer for those that are stuck than for one: each with what it says.
+/// Asks all of these at once, and waits no longer for those that are stuck than for one: each with what it says, `None` if it is
+/// stuck. One that has ended is not among them.
 pub async fn ask_all<'a, R: Send + 'static>(
     workers: impl Iterator<Item = &'a WorkerHandle>,
     f: impl FnOnce(&Rc<Worker>) -> R + Clone + Send + 'static,
@@ -41,7 +42,11 @@ pub async fn ask_all<'a, R: Send + 'static>(
     let mut said = Vec::with_capacity(told.len());
     for (w, told) in told {
         let left = until.saturating_duration_since(Instant::now());
-        said.push((w, timers::within(left, told).await.and_then(Result::ok)));
+        match timers::within(left, told).await {
+            None => said.push((w, None)),
+            Some(Ok(answer)) => said.push((w, Some(answer))),
+            Some(Err(_)) => {}
+        }
     }
     said
 }
