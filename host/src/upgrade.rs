@@ -24,6 +24,7 @@ use crate::{
     },
     upstream::identity::{Entry, Override},
 };
+use anyproxy_module_api::read_regular;
 use serde_json::{Value, json};
 use std::{
     io,
@@ -108,7 +109,13 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
     HOT.store(true, Relaxed);
     let path = control_of(options, &cycle.settings, pid_file);
     let fail = |e: io::Error| format!("--hot {}: {}: {e}", pid_file.display(), path.display());
+    let meant = number_in(pid_file).map_err(|e| format!("--hot {}: {e}", pid_file.display()))?;
     let mut stream = UnixStream::connect(&path).await.map_err(fail)?;
+    // Of a process in another namespace the number is not known here.
+    if let Some(there) = stream.peer_cred().ok().and_then(|c| c.pid()).filter(|n| *n > 0 && *n != meant) {
+        let (file, path) = (pid_file.display(), path.display());
+        return Err(format!("--hot {file}: process {meant} is meant, but {there} answers at {path}"));
+    }
     stream.write_all(b"{\"cmd\":\"hot\"}\n").await.map_err(fail)?;
     let (line, descriptors) = receive(&stream).await.map_err(fail)?;
     let offer: Value =
@@ -137,6 +144,13 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
     }
     *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     Ok(sockets)
+}
+
+/// The number of the process in its pid file.
+fn number_in(pid_file: &std::path::Path) -> io::Result<i32> {
+    let text = read_regular(pid_file, 64)?;
+    let number = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse().ok());
+    number.ok_or_else(|| io::Error::other("it holds no process's number"))
 }
 
 fn control_of(options: &Options, settings: &Settings, pid_file: &std::path::Path) -> PathBuf {
