@@ -2,6 +2,7 @@
 //! fetched. Knows nothing of directives but `include`.
 
 mod files;
+pub mod rough;
 mod values;
 
 use std::{

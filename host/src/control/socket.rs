@@ -33,8 +33,12 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
     if let Some(p) = options.control.clone().or_else(|| settings.control.clone()) {
         return p;
     }
-    let beside = settings.pid.as_deref().unwrap_or(&options.config);
-    beside.parent().unwrap_or_else(|| Path::new(".")).join("anyproxy.sock")
+    beside(settings.pid.as_deref().unwrap_or(&options.config))
+}
+
+/// Where it is beside the pid file, or the configuration.
+pub fn beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or_else(|| Path::new(".")).join("anyproxy.sock")
 }
 
 /// Makes the socket; one that nobody answers on is replaced. Clients wait until [`serve`].
