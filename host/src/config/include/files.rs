@@ -10,8 +10,20 @@ use std::{
 pub(super) enum Failure {
     /// More than allowed.
     TooLong,
+    /// Its bytes are no UTF-8.
+    NotText(NotText),
     /// In words.
     Other(String),
+}
+
+/// A file that is no UTF-8, as it can be shown.
+pub(super) struct NotText {
+    /// Its text, with U+FFFD for what is none.
+    pub(super) shown: String,
+    /// Where the first of those stands in it, bytes.
+    pub(super) at: usize,
+    /// The byte in the file there.
+    pub(super) byte: u8,
 }
 
 /// A file's text, at most `limit` bytes.
@@ -21,8 +33,9 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
         _ => Failure::Other(reason(&e)),
     })?;
     String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Failure::Other(format!("byte {at} is not UTF-8"))
+        let (at, bytes) = (e.utf8_error().valid_up_to(), e.as_bytes());
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        Failure::NotText(NotText { shown: String::from_utf8_lossy(bytes).into_owned(), at, byte })
     })
 }
 
