@@ -34,7 +34,8 @@ anyproxy: a proxy whose protocols are modules
   anyproxy -c FILE --hot PIDFILE   take over the sockets of the process in PIDFILE
   anyproxy ctl COMMAND             status, metrics [--json], sessions [show|kill ID], dump,
                                    peer ready|drain|maint|weight PEER [N] [--upstream NAME],
-                                   log-level [LEVEL] [--client ADDRESS], MODULE ACTION [JSON]
+                                   log-level [LEVEL] [--client ADDRESS] (default: a client
+                                   has none of its own any more), MODULE ACTION [JSON]
   anyproxy directives [NAME]       every directive of the host and of the modules [--json | --markdown DIR]
 
   -c FILE          configuration (default: conf/main.kdl)
@@ -284,9 +285,12 @@ fn list(a: &Args, names: &[String], config: &Path) -> i32 {
     if names.is_empty() {
         out(text);
     } else {
-        for line in text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))) {
-            out(format_args!("{line}\n"));
+        let found: Vec<_> = text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))).collect();
+        if found.is_empty() {
+            err(format_args!("anyproxy: no directive has \"{}\" in its name or line\n", names.join("\" or \"")));
+            return exit::CONFIG;
         }
+        found.iter().for_each(|line| out(format_args!("{line}\n")));
     }
     0
 }
