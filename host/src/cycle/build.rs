@@ -4,6 +4,7 @@ mod images;
 mod listeners;
 mod names;
 mod order;
+mod overlaps;
 mod servers;
 
 pub use images::{directives_of, images};
@@ -150,6 +151,7 @@ impl Builder<'_> {
             }
         };
         let listeners = self.listeners(&tree, &instances, &servers, &mut names);
+        self.overlaps(&tree, &settings);
         for name in &tree.captures {
             names.intern(name);
         }

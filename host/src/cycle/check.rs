@@ -3,14 +3,20 @@
 
 use super::{
     Cycle,
-    prepare::{abort_modules, modules, said_at},
+    prepare::{abort_modules, explain, modules, said_at},
 };
 use crate::{
-    config::{diagnostic::Diagnostics, document::Sources, tree::Tree},
+    config::{
+        address::Address,
+        diagnostic::{Diagnostic, Diagnostics},
+        document::Sources,
+        tree::Tree,
+    },
     control::{names, socket},
     log::Target,
     privileges,
     process::process,
+    services::socket_file,
 };
 use anyproxy_module_api::abi::conf::Value;
 use std::{
@@ -32,6 +38,7 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
     let writer = &process().writer;
     let logs = cycle.logs.check(writer, &cycle.vars).into_iter();
     found.extend(logs.map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
+    found.extend(unix_listeners(cycle, sources));
     let nodes = |name: &'static str| cycle.tree.nodes(Tree::MAIN, 0).iter().filter(move |n| n.name.as_str() == name);
     let mut core = |name: &'static str, wrong: &dyn Fn(&Value<'_>) -> Option<String>| {
         for value in nodes(name).filter_map(|n| n.arg(0)) {
@@ -50,6 +57,20 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
     if let Err(e) = socket::check(control) {
         let said = nodes("control").find_map(|n| n.arg(0)).map(|v| &v.span);
         found.push(said_at("control", format!("control: {}: {e}", control.display()), said, sources));
+    }
+    found
+}
+
+/// Sockets that could not be bound. Whether somebody listens on an address is known when it is bound.
+fn unix_listeners(cycle: &Cycle, sources: &Sources) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for socket in &cycle.tree.sockets {
+        let Address::Unix(path) = &socket.address else { continue };
+        let Err(e) = socket_file::check(path) else { continue };
+        let user = socket.users[0];
+        let span = cycle.tree.nets[user.net].servers[user.server].listens[user.listen].node.span;
+        let text = format!("cannot listen on {}: {}", socket.address, explain(&e, &socket.address, false));
+        found.push(said_at("listen", text, Some(&span), sources));
     }
     found
 }

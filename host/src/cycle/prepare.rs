@@ -17,7 +17,7 @@ use crate::{
 };
 use anyproxy_module_api::{SocketOptions, abi::conf::Span};
 use socket2::{Domain, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 /// Why a generation cannot go live.
 #[derive(Debug)]
@@ -214,8 +214,13 @@ pub(super) fn explain(e: &io::Error, address: &Address, datagram: bool) -> Strin
             Address::Ip(at) if at.port() < 1024 => {
                 format!("{e}; {}a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE", who_we_are())
             }
+            Address::Unix(path) => {
+                let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+                format!("{e}; {}it may not make files in {}", who_we_are(), dir.display())
+            }
             _ => e.to_string(),
         },
+        io::ErrorKind::NotFound if matches!(address, Address::Unix(_)) => format!("{e}; its directory is not there"),
         io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !socket_file::is_socket(path)) => {
             format!("{e}; what is there is not a socket")
         }

@@ -164,7 +164,10 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether a file may be made there: its directory is, and can be written to.
-fn may_be_made(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What making it would say.
+pub fn may_be_made(path: &Path) -> io::Result<()> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     if !std::fs::metadata(dir)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());

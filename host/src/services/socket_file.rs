@@ -1,6 +1,7 @@
 //! The file of a bound Unix socket, by which clients find it: told from others, given its permissions, removed. Knows nothing
 //! of who listens.
 
+use crate::log::file::may_be_made;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     io,
@@ -71,6 +72,20 @@ pub fn is_socket(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub fn is_socket(_: &Path) -> bool {
     false
+}
+
+/// Whether a socket could be made at `path`, or one is there, which may be ours. Makes nothing.
+///
+/// # Errors
+/// What binding it would say.
+pub fn check(path: &Path) -> io::Result<()> {
+    SockAddr::unix(path)?;
+    match std::fs::symlink_metadata(path) {
+        Ok(_) if is_socket(path) => Ok(()),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is not a socket")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => may_be_made(path),
+        Err(e) => Err(e),
+    }
 }
 
 /// Whether `path` is a socket that nobody listens on.
