@@ -2,7 +2,11 @@
 //! sockets of listeners. They are looked at once a second, and at a reload.
 
 use super::Control;
-use crate::{cycle::Cycle, worker::all_done};
+use crate::{
+    cycle::{Cycle, bound::Bound},
+    log::file::may_be_made,
+    worker::all_done,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -31,6 +35,19 @@ impl Control {
         let cycle = Arc::clone(&self.cycle);
         if self.find_again(&cycle).again {
             self.assign(&cycle).await;
+        }
+    }
+
+    /// Says which of them the user that the process became can neither remove nor make again.
+    pub(super) fn warn_of_what_stays(&self) {
+        if self.cycle.settings.user.is_none() {
+            return;
+        }
+        for path in self.names.paths().chain(self.sockets.values().filter_map(Bound::path)) {
+            if let Err(e) = may_be_made(path) {
+                let path = path.display();
+                tracing::warn!(%path, "user: it stays behind at the end, and is not made again when it is removed: {e}");
+            }
         }
     }
 

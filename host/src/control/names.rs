@@ -12,7 +12,8 @@ use crate::{
 };
 use anyproxy_module_api::read_regular;
 use std::{
-    io,
+    fs::File,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 use tokio::task::JoinHandle;
@@ -21,7 +22,8 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(super) struct Names {
     control: SocketFile,
-    pid: Option<PathBuf>,
+    /// With the file itself: the user that the process became may not be able to remove it.
+    pid: Option<(PathBuf, File)>,
     /// Answers clients of the control socket.
     serving: Option<AbortOnDrop>,
     /// That they cannot be made again was said.
@@ -45,9 +47,7 @@ impl Names {
             let _ = std::fs::remove_file(made);
             text
         };
-        if let Some(path) = &pid {
-            write(path).map_err(remove)?;
-        }
+        let pid = pid.map(|path| write(&path).map(|file| (path, file))).transpose().map_err(remove)?;
         if let Some(made) = &beside {
             std::fs::rename(made, &control).map_err(|e| remove(failed(e)))?;
         }
@@ -61,7 +61,7 @@ impl Names {
 
     /// Makes again what another process, which did not take over after all, has put in their places.
     pub(super) fn restore(&mut self) {
-        let ours = self.pid.as_deref().is_none_or(names_this_process);
+        let ours = self.pid.as_ref().is_none_or(|(path, _)| names_this_process(path));
         if let Err(e) = self.make(self.control.is_lost(), !ours) {
             tracing::error!("{e}");
         }
@@ -70,7 +70,7 @@ impl Names {
     /// Makes again what somebody removed: without its socket nobody can ask the process for anything. What is there is left alone, it
     /// may be another process's.
     pub(super) fn keep(&mut self) {
-        let no_pid = self.pid.as_deref().is_some_and(is_gone);
+        let no_pid = self.pid.as_ref().is_some_and(|(path, _)| is_gone(path));
         if !self.control.is_gone() && !no_pid {
             self.lost = false;
             return;
@@ -93,15 +93,27 @@ impl Names {
             self.control = SocketFile::of(path);
             self.serve(bound);
         }
-        self.pid.as_deref().filter(|_| pid).map_or(Ok(()), write)
+        if let Some((path, file)) = self.pid.as_mut().filter(|_| pid) {
+            *file = write(path)?;
+        }
+        Ok(())
+    }
+
+    /// Where they are.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.control.path()).chain(self.pid.as_ref().map(|(path, _)| path.as_path()))
     }
 
     /// Removes those that are still ours.
     pub(super) fn remove(&self) {
-        // Left behind it is only stale.
-        let _ = self.control.remove();
-        if let Some(path) = self.pid.as_deref().filter(|p| names_this_process(p)) {
-            let _ = std::fs::remove_file(path);
+        if let Err(e) = self.control.remove() {
+            tracing::warn!("control socket {}: it stays: {e}", self.control.path().display());
+        }
+        let Some((path, file)) = self.pid.as_ref().filter(|(path, _)| names_this_process(path)) else { return };
+        if let Err(e) = std::fs::remove_file(path) {
+            tracing::warn!("pid {}: it stays, empty: {e}", path.display());
+            // What names no process misleads nobody.
+            let _ = file.set_len(0);
         }
     }
 }
@@ -134,10 +146,14 @@ fn no_pipe(pid_file: &Path) -> io::Result<()> {
     if is_pipe(pid_file) { Err(io::Error::other("is a named pipe")) } else { Ok(()) }
 }
 
-fn write(pid_file: &Path) -> Result<(), String> {
-    let number = format!("{}\n", std::process::id());
-    let written = no_pipe(pid_file).and_then(|()| std::fs::write(pid_file, number));
-    written.map_err(|e| format!("pid {}: {e}", pid_file.display()))
+fn write(pid_file: &Path) -> Result<File, String> {
+    let written = || {
+        no_pipe(pid_file)?;
+        let mut file = File::create(pid_file)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(file)
+    };
+    written().map_err(|e: io::Error| format!("pid {}: {e}", pid_file.display()))
 }
 
 /// Whether a pid file is ours: who took over has written its own number there.

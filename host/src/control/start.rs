@@ -107,6 +107,7 @@ impl Control {
         me.go_live(&cycle).await;
         me.names.serve(control);
         me.announce();
+        me.warn_of_what_stays();
         crate::upgrade::taken_over(&me.options).await;
         crate::systemd::ready();
         Ok(me)

@@ -68,6 +68,11 @@ impl Bound {
         }
     }
 
+    /// Where the file of a Unix socket is.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(SocketFile::path)
+    }
+
     /// Sets who may connect to a Unix socket.
     ///
     /// # Errors
