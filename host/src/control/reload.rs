@@ -267,10 +267,13 @@ impl Built {
 pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usize>) -> Result<Next, String> {
     let began = Instant::now();
     let built = built(path).await.and_then(|b| if have.is_empty() { Ok(b) } else { b.that_listens() });
-    let built = built.map_err(|d| d.render(Style::PLAIN))?;
+    let mut built = built.map_err(|d| d.render(Style::PLAIN))?;
     let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
     match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
-        Ok(prepared) => Ok(Next { built, prepared, began }),
+        Ok(mut prepared) => {
+            built.warnings.append(prepared.warnings());
+            Ok(Next { built, prepared, began })
+        }
         Err(Failure::Bind(text)) => Err(text),
         Err(Failure::Module(d)) => Err(d.render(Style::PLAIN)),
     }

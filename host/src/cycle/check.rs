@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::{
         address::Address,
-        diagnostic::{Diagnostic, Diagnostics},
+        diagnostic::{Diagnostic, Diagnostics, Severity},
         document::Sources,
         tree::Tree,
     },
@@ -39,6 +39,7 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
     let logs = cycle.logs.check(writer, &cycle.vars).into_iter();
     found.extend(logs.map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
     found.extend(unix_listeners(cycle, sources));
+    found.extend(gone_logs(cycle, sources));
     let nodes = |name: &'static str| cycle.tree.nodes(Tree::MAIN, 0).iter().filter(move |n| n.name.as_str() == name);
     let mut core = |name: &'static str, wrong: &dyn Fn(&Value<'_>) -> Option<String>| {
         for value in nodes(name).filter_map(|n| n.arg(0)) {
@@ -59,6 +60,21 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
         found.push(said_at("control", format!("control: {}: {e}", control.display()), said, sources));
     }
     found
+}
+
+/// Logs whose files are gone and cannot be made again, as warnings: the process that has them open goes on.
+pub(super) fn gone_logs(cycle: &Cycle, sources: &Sources) -> Vec<Diagnostic> {
+    let writer = &process().writer;
+    let mut gone = cycle.logs.gone(writer);
+    for value in
+        cycle.tree.nodes(Tree::MAIN, 0).iter().filter(|n| n.name.as_str() == "error_log").filter_map(|n| n.arg(0))
+    {
+        let target = Target::new(&value.text);
+        gone.extend(writer.check_open(&target).err().map(|e| (value.span, format!("error_log: {target}: {e}"))));
+    }
+    let warning =
+        |(span, text)| Diagnostic { severity: Severity::Warning, ..said_at("log-gone", text, Some(&span), sources) };
+    gone.into_iter().map(warning).collect()
 }
 
 /// Sockets that could not be bound. Whether somebody listens on an address is known when it is bound.

@@ -4,7 +4,7 @@
 use super::{
     Cycle,
     bound::{Bound, Sockets},
-    holder,
+    check, holder,
 };
 use crate::{
     config::{
@@ -34,6 +34,8 @@ pub enum Failure {
 pub struct Prepared {
     cycle: Arc<Cycle>,
     sockets: Sockets,
+    /// What was said of it, which is in the log.
+    warnings: Diagnostics,
     /// Modules have prepared, and nothing was committed.
     undoes: bool,
 }
@@ -42,6 +44,11 @@ impl Prepared {
     /// The sockets that are new.
     pub const fn sockets(&self) -> &Sockets {
         &self.sockets
+    }
+
+    /// What modules warned of, and what of logs; taken once.
+    pub fn warnings(&mut self) -> Diagnostics {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The generation, which is to be committed: from now on nothing that modules prepared is undone.
@@ -71,8 +78,9 @@ impl Drop for Prepared {
 /// # Errors
 /// The first failure; nothing of it remains.
 pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Prepared, Failure> {
-    let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), undoes: false };
-    prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
+    let warnings = Diagnostics::new(sources.clone());
+    let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), warnings, undoes: false };
+    new.warnings = prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
     new.undoes = true;
     Ok(new)
 }
@@ -83,7 +91,7 @@ fn prepare_into(
     sources: &Sources,
     have: &[u64],
     workers: usize,
-) -> Result<(), Failure> {
+) -> Result<Diagnostics, Failure> {
     let stays = |key| cycle.listeners.iter().any(|l| l.key == key);
     for l in &cycle.listeners {
         if have.contains(&l.key) {
@@ -100,11 +108,12 @@ fn prepare_into(
         wrong.extend(errors.into_iter().map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
         return Err(Failure::Module(wrong));
     }
-    let warnings = modules(cycle, sources).map_err(Failure::Module)?;
+    let mut warnings = modules(cycle, sources).map_err(Failure::Module)?;
+    warnings.extend(check::gone_logs(cycle, sources));
     for w in warnings.iter() {
         tracing::warn!("{}", warnings.headline(w));
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// An error at a place of the configuration.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -225,6 +225,20 @@ impl ErrorLog {
         let fields = [("file", &*file), ("lines", &*lines), ("cause", cause)];
         let message = if lines == "0" { "log file trouble" } else { "lines lost" };
         self.write(Level::Error, "host", message, &fields, None, true);
+        // Of the error log's own trouble nobody would hear there.
+        if self.is_alone(target) {
+            let mut line = Vec::new();
+            self.inner.time.lock().unwrap_or_else(PoisonError::into_inner).write(SystemTime::now(), &mut line);
+            line.extend_from_slice(render(Level::Error, "host", message, &fields, "-").as_bytes());
+            let _ = io::stderr().write_all(&line);
+        }
+    }
+
+    /// Whether it is a target of this log, and standard error is none.
+    fn is_alone(&self, target: &Target) -> bool {
+        let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
+        let is = |wanted: &Target| outputs.iter().any(|(channel, _)| channel.target == *wanted);
+        is(target) && !is(&Target::Stderr)
     }
 
     fn write(
