@@ -170,7 +170,7 @@ pub(super) fn apply(settings: &Settings) -> std::io::Result<()> {
     dns::configure(&settings.resolver, settings.resolver_timeout);
     jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
     priority::allow_hurry();
-    let files = platform::raise_open_files(settings.max_open_file_limit);
+    let files = platform::limit_open_files(settings.max_open_file_limit);
     if settings.max_open_file_limit > files {
         tracing::warn!(
             wanted = settings.max_open_file_limit,
