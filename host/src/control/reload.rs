@@ -270,8 +270,8 @@ pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usiz
     let mut built = built.map_err(|d| d.render(Style::PLAIN))?;
     let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
     match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
-        Ok(mut prepared) => {
-            built.warnings.append(prepared.warnings());
+        Ok((prepared, warnings)) => {
+            built.warnings.append(warnings);
             Ok(Next { built, prepared, began })
         }
         Err(Failure::Bind(text)) => Err(text),
@@ -348,7 +348,7 @@ pub(super) async fn prepared(
     sources: Sources,
     have: Vec<u64>,
     workers: usize,
-) -> Result<Prepared, Failure> {
+) -> Result<(Prepared, Diagnostics), Failure> {
     let cycle = Arc::clone(cycle);
     let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
     off_the_loop(move || prepare::prepare(&cycle, &sources, &have, workers)).await.unwrap_or_else(failed)

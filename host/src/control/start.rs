@@ -49,7 +49,8 @@ impl Control {
         })?;
         let have = inherited.keys().copied().collect();
         let sources = built.warnings.sources().clone();
-        let mut new = match prepared(&cycle, sources, have, settings.worker_threads).await {
+        // What it warns of is in the log.
+        let (mut new, _) = match prepared(&cycle, sources, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
                 err(format_args!("anyproxy: {text}\n"));

@@ -75,7 +75,7 @@ pub fn build(path: &Path) -> Result<Built, Diagnostics> {
         Some(cycle) if !builder.wrong.has_errors() => {
             warnings.append(builder.wrong);
             if cycle.listeners.is_empty() {
-                let block = document.nodes.iter().find(|n| n.name == "net").or(document.nodes.first());
+                let block = document.nodes.iter().find(|n| n.name == "net").or_else(|| document.nodes.first());
                 let found = Diagnostic::warning(NO_LISTENER, "nothing is listened on: there is no server");
                 warnings.push(found.at_some(block.map(|n| n.place)));
             }

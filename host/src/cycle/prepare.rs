@@ -34,8 +34,6 @@ pub enum Failure {
 pub struct Prepared {
     cycle: Arc<Cycle>,
     sockets: Sockets,
-    /// What was said of it, which is in the log.
-    warnings: Diagnostics,
     /// Modules have prepared, and nothing was committed.
     undoes: bool,
 }
@@ -44,11 +42,6 @@ impl Prepared {
     /// The sockets that are new.
     pub const fn sockets(&self) -> &Sockets {
         &self.sockets
-    }
-
-    /// What modules warned of, and what of logs; taken once.
-    pub fn warnings(&mut self) -> Diagnostics {
-        std::mem::take(&mut self.warnings)
     }
 
     /// The generation, which is to be committed: from now on nothing that modules prepared is undone.
@@ -73,16 +66,20 @@ impl Drop for Prepared {
 }
 
 /// Prepares the generation: binds what `have` lacks, then asks each module. `sources`: the files that it was read from, for what
-/// is said of them.
+/// is said of them. With it what was warned of, which is in the log, too.
 ///
 /// # Errors
 /// The first failure; nothing of it remains.
-pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Prepared, Failure> {
-    let warnings = Diagnostics::new(sources.clone());
-    let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), warnings, undoes: false };
-    new.warnings = prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
+pub fn prepare(
+    cycle: &Arc<Cycle>,
+    sources: &Sources,
+    have: &[u64],
+    workers: usize,
+) -> Result<(Prepared, Diagnostics), Failure> {
+    let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), undoes: false };
+    let warnings = prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
     new.undoes = true;
-    Ok(new)
+    Ok((new, warnings))
 }
 
 fn prepare_into(
