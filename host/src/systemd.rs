@@ -160,6 +160,10 @@ pub fn store(sockets: &crate::cycle::bound::Sockets) {
 
 /// Elsewhere there is no service manager that keeps sockets.
 #[cfg(not(unix))]
+pub fn forget(_: u64) {}
+
+/// Elsewhere nobody keeps them.
+#[cfg(not(unix))]
 pub fn store(_: &crate::cycle::bound::Sockets) {}
 
 #[cfg(all(test, unix))]

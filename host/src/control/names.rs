@@ -18,7 +18,8 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// The names that are in use, whatever the configuration says since.
+/// The names that are in use, whatever the configuration says since. Dropped, those are removed that are still ours: also where a
+/// start ends early.
 #[derive(Debug)]
 pub(super) struct Names {
     control: SocketFile,
@@ -103,9 +104,10 @@ impl Names {
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(self.control.path()).chain(self.pid.as_ref().map(|(path, _)| path.as_path()))
     }
+}
 
-    /// Removes those that are still ours.
-    pub(super) fn remove(&self) {
+impl Drop for Names {
+    fn drop(&mut self) {
         if let Err(e) = self.control.remove() {
             tracing::warn!("control socket {}: it stays: {e}", self.control.path().display());
         }

@@ -77,7 +77,6 @@ impl Control {
             err(format_args!("anyproxy: {e}\n"));
             take_back(&mailboxes, cycle.epoch).await;
             drop(new);
-            names.remove();
             return Err(exit::RUNNING);
         }
         // Only now: until here the process that made them goes on with them if something fails.
@@ -145,17 +144,9 @@ async fn found_and_at_work(
     let (control, pid) = (socket::path(options, settings), settings.pid.clone());
     let taken = off_the_loop(move || Names::take(control, pid)).await;
     let (names, control) = taken.map_err(|e| e.to_string())??;
-    let at_work = || {
-        crate::privileges::drop_to(settings)?;
-        start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))
-    };
-    match at_work() {
-        Ok(workers) => Ok((names, control, workers)),
-        Err(text) => {
-            names.remove();
-            Err(text)
-        }
-    }
+    crate::privileges::drop_to(settings)?;
+    let workers = start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))?;
+    Ok((names, control, workers))
 }
 
 pub(super) fn report(diagnostics: &Diagnostics) {

@@ -45,8 +45,13 @@ impl SocketFile {
     /// # Errors
     /// What the system says. Left behind it is only stale: the next one to bind removes it.
     pub fn remove(&self) -> io::Result<()> {
-        let ours = cfg!(not(unix)) || self.id.is_some() && id(&self.path) == self.id;
-        if ours { std::fs::remove_file(&self.path) } else { Ok(()) }
+        if cfg!(unix) && (self.id.is_none() || id(&self.path) != self.id) {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
     }
 }
 
