@@ -30,7 +30,8 @@ anyproxy: a proxy whose protocols are modules
   anyproxy -c FILE --hot PIDFILE   take over the sockets of the process in PIDFILE
   anyproxy ctl COMMAND             status, metrics [--json], sessions [show|kill ID], dump,
                                    peer ready|drain|maint|weight PEER [N] [--upstream NAME],
-                                   log-level [LEVEL] [--client ADDRESS], MODULE ACTION [JSON]
+                                   log-level [LEVEL] [--client ADDRESS] (default: a client
+                                   has none of its own any more), MODULE ACTION [JSON]
   anyproxy directives [NAME]       every directive of the host and of the modules [--json | --markdown DIR]
   anyproxy variables [NAME]        every variable of the host and of the modules [--json]
 
@@ -215,10 +216,10 @@ fn version(config: Option<&Path>) -> i32 {
     }
 }
 
-/// Where the running process listens: works when the configuration on disk is broken, as long as it can be read at all.
-fn control_path(a: &Args, config: &Path) -> PathBuf {
+/// Where the running process listens, and whether that is a guess: the configuration on disk may be broken.
+fn control_path(a: &Args, config: &Path) -> (PathBuf, bool) {
     if let Some(p) = &a.control {
-        return p.clone();
+        return (p.clone(), false);
     }
     let options = Options { config: config.to_owned(), control: None, hot: None };
     let settings = include::load(config)
@@ -226,32 +227,20 @@ fn control_path(a: &Args, config: &Path) -> PathBuf {
         .and_then(|d| config::load(&config::common_only(&d, &["control", "pid"]), &[]).ok())
         .map(|(tree, _)| Settings::of(&tree));
     match settings {
-        Some(s) => control::socket::path(&options, &s),
-        None => beside_broken(config),
+        Some(s) => (control::socket::path(&options, &s), false),
+        None => {
+            let [control, pid] = include::rough::paths(config, ["control", "pid"]);
+            (control.unwrap_or_else(|| control::socket::beside(pid.as_deref().unwrap_or(config))), true)
+        }
     }
 }
 
-/// The same from a file that cannot be read as a configuration: the words `control` and `pid` before a text still tell, but
-/// in a line that is a comment.
-fn beside_broken(config: &Path) -> PathBuf {
-    let text = std::fs::read_to_string(config).unwrap_or_default();
-    let dir = config.parent().unwrap_or_else(|| Path::new("."));
-    let directives = || text.lines().filter(|l| !l.trim().starts_with("//")).flat_map(|l| l.split(['{', ';']));
-    let said = |name: &str| {
-        let value =
-            directives().find_map(|d| d.trim().strip_prefix(name)?.trim_start().strip_prefix('"')?.split('"').next());
-        value.map(|v| dir.join(v))
-    };
-    said("control").unwrap_or_else(|| {
-        let beside = said("pid").unwrap_or_else(|| config.to_owned());
-        beside.parent().unwrap_or(dir).join("anyproxy.sock")
-    })
-}
-
 fn request(a: &Args, config: &Path, request: &Value, show: impl Fn(&Value) -> String) -> i32 {
-    let path = control_path(a, config);
+    let (path, guessed) = control_path(a, config);
     let fail = |e: std::io::Error| {
-        err(format_args!("anyproxy: {}: {e}; is it running? --control names its control socket\n", path.display()));
+        let (path, config) = (path.display(), config.display());
+        let guess = if guessed { format!("{config} cannot be read, so that this is a guess; ") } else { String::new() };
+        err(format_args!("anyproxy: {path}: {e}; is it running? {guess}--control names its control socket\n"));
         exit::CONFIG
     };
     let stream = match control::channel::connect(&path) {

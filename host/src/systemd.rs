@@ -133,7 +133,7 @@ pub fn forget(key: u64) {
 /// Lets the service manager keep the listening sockets, so that they survive a crash: new ones are sent, those that left
 /// are taken back. Only where it says by `FDSTORE` how many it keeps; more are not sent.
 #[cfg(unix)]
-pub fn store(sockets: &crate::cycle::prepare::Sockets) {
+pub fn store(sockets: &crate::cycle::bound::Sockets) {
     use std::os::fd::AsFd;
     let room: usize = std::env::var("FDSTORE").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     if room == 0 {
@@ -160,7 +160,11 @@ pub fn store(sockets: &crate::cycle::prepare::Sockets) {
 
 /// Elsewhere there is no service manager that keeps sockets.
 #[cfg(not(unix))]
-pub fn store(_: &crate::cycle::prepare::Sockets) {}
+pub fn forget(_: u64) {}
+
+/// Elsewhere nobody keeps them.
+#[cfg(not(unix))]
+pub fn store(_: &crate::cycle::bound::Sockets) {}
 
 #[cfg(all(test, unix))]
 mod tests {

@@ -14,7 +14,7 @@ use crate::{
     control::{Event, Options, ask, commands::Request, tell, worker_count, worker_mailbox},
     cycle::{
         Cycle,
-        prepare::{Bound, Sockets},
+        bound::{Bound, Sockets},
         settings::Settings,
     },
     process::process,
@@ -24,6 +24,7 @@ use crate::{
     },
     upstream::identity::{Entry, Override},
 };
+use anyproxy_module_api::read_regular;
 use serde_json::{Value, json};
 use std::{
     io,
@@ -108,7 +109,13 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
     HOT.store(true, Relaxed);
     let path = control_of(options, &cycle.settings, pid_file);
     let fail = |e: io::Error| format!("--hot {}: {}: {e}", pid_file.display(), path.display());
+    let meant = number_in(pid_file).map_err(|e| format!("--hot {}: {e}", pid_file.display()))?;
     let mut stream = UnixStream::connect(&path).await.map_err(fail)?;
+    // Of a process in another namespace the number is not known here.
+    if let Some(there) = stream.peer_cred().ok().and_then(|c| c.pid()).filter(|n| *n > 0 && *n != meant) {
+        let (file, path) = (pid_file.display(), path.display());
+        return Err(format!("--hot {file}: process {meant} is meant, but {there} answers at {path}"));
+    }
     stream.write_all(b"{\"cmd\":\"hot\"}\n").await.map_err(fail)?;
     let (line, descriptors) = receive(&stream).await.map_err(fail)?;
     let offer: Value =
@@ -127,7 +134,7 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
         let text = |k: &str| s.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
         // What the new configuration does not name is closed here; the old process drains its queue.
         if wanted.contains(&key) && !got.is_empty() {
-            sockets.insert(key, Bound { label: text("label"), address: text("address"), sockets: got });
+            sockets.insert(key, Bound::new(text("label"), text("address"), got));
         }
     }
     // Last of all: the channel by which it gets the datagrams of its own flows.
@@ -137,6 +144,13 @@ pub async fn inherited(options: &Options, cycle: &Cycle) -> Result<Sockets, Stri
     }
     *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     Ok(sockets)
+}
+
+/// The number of the process in its pid file.
+fn number_in(pid_file: &std::path::Path) -> io::Result<i32> {
+    let text = read_regular(pid_file, 64)?;
+    let number = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse().ok());
+    number.ok_or_else(|| io::Error::other("it holds no process's number"))
 }
 
 fn control_of(options: &Options, settings: &Settings, pid_file: &std::path::Path) -> PathBuf {
@@ -195,7 +209,7 @@ fn from_systemd(cycle: &Cycle) -> Sockets {
         );
         match cycle.listeners.iter().find(|l| l.address.to_string() == text) {
             Some(l) => {
-                let entry = Bound { label: l.label.clone(), address: text, sockets: Vec::new() };
+                let entry = Bound::new(l.label.clone(), text, Vec::new());
                 sockets.entry(l.key).or_insert(entry).sockets.push(socket);
             }
             None => tracing::warn!(address = text, "LISTEN_FDS: no listener of the configuration has this address"),
@@ -216,7 +230,7 @@ fn from_store(cycle: &Cycle, key: u64, socket: socket2::Socket, sockets: &mut So
     };
     let actual = socket.local_addr().ok().and_then(|a| a.as_socket());
     let address = actual.map_or_else(|| l.address.to_string(), |a| a.to_string());
-    let entry = Bound { label: l.label.clone(), address, sockets: Vec::new() };
+    let entry = Bound::new(l.label.clone(), address, Vec::new());
     sockets.entry(key).or_insert(entry).sockets.push(socket);
     crate::systemd::came_back(key);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     control::{Options, channel::Stream},
-    cycle::{Cycle, prepare::Sockets},
+    cycle::{Cycle, bound::Sockets},
 };
 
 /// Whether this process takes over from another: never.

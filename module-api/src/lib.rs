@@ -12,6 +12,7 @@ mod book {}
 pub mod io;
 mod log;
 mod macros;
+mod regular;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -39,6 +40,7 @@ pub use abi::{
     stream::{RawSocket, Stream, StreamImpl, StreamInfo, ready},
     upstream::{Outcome, PeerRef, PeerState, Pick, PickCx},
 };
+pub use regular::{open_regular, read_regular};
 pub use tracing;
 
 #[doc(hidden)]

@@ -49,3 +49,32 @@ fn are_closed_counted_and_logged() {
     }
     assert_eq!(origin.accepted(), 11);
 }
+
+/// What one listener's clients get wrong does not keep another's from being told, and no number is lost.
+#[test]
+fn a_flood_is_told_to_its_end_for_each_listener() {
+    let own = |listen: &str| {
+        let local = "local { proxy_pass_tcp \"127.0.0.1:1\"; }";
+        format!("server {{\ndomain \"a.test\"\ndomain_listen_tcp \"127.0.0.1:{listen}\"\n{local}\n}}\n")
+    };
+    let second = client::free_port().to_string();
+    let proxy = servers(&[own("@PORT@"), own(&second)].concat()).start();
+    let addrs = [proxy.addr(0), proxy.addr(1)];
+    let bad = b"GET / HTTP/1.1\r\nHost : a.test\r\n\r\n";
+    for _ in 0..5 {
+        addrs.iter().for_each(|addr| assert!(client::exchange(*addr, bad).starts_with(b"HTTP/1.1 400 ")));
+    }
+    for addr in addrs {
+        let about = format!("about=\"preread http {addr}\"");
+        eventually("the rest is told", || {
+            let log = proxy.log();
+            log.lines().any(|l| l.contains("held back") && l.contains(&about)).then_some(())
+        });
+    }
+    // Each one that was turned away has its line, or is in the number of one that came later.
+    let more = |line: &str| line.split(' ').find_map(|f| f.strip_prefix("more=")?.parse::<u32>().ok()).unwrap_or(0);
+    let log = proxy.log();
+    let lines = log.lines().filter(|l| l.contains("malformed first bytes") || l.contains("held back"));
+    let told: u32 = lines.map(|l| more(l) + u32::from(l.contains("malformed first bytes"))).sum();
+    assert_eq!(told, 10, "{log}");
+}

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use harness::{Proxy, client};
 
-use crate::support::{module, patched, text, write};
+use crate::support::{build, module, patched, text, third_party, write};
 
 /// `-t` refuses the file in one line that holds all of `texts`.
 #[track_caller]
@@ -48,6 +48,34 @@ fn one_clear_line_each() {
     let machine: u16 = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
     other[18..20].copy_from_slice(&machine.to_le_bytes());
     refused("another architecture", &other, 0o755, &["is built for"]);
+}
+
+/// Not only by what its header says: the header says it where a module is built so.
+#[test]
+fn one_that_was_built_to_abort() {
+    let Some(swap) = module("swap") else { return };
+    if let Err(why) = build(&["-p", "swap", "--profile", "aborts"], "1") {
+        return harness::skip(&format!("swap cannot be built with panic=abort: {why}"));
+    }
+    let built = third_party().join("target/aborts").join(swap.file_name().expect("a file"));
+    refused("panic=abort", &fs::read(built).expect("built"), 0o755, &["panic=abort", "rebuild with panic=unwind"]);
+}
+
+/// Modules are copied before they are mapped; where is said when that fails.
+#[test]
+fn a_directory_for_copies_that_is_not_there_or_runs_nothing() {
+    let config = text(&[], &[]);
+    let dir = harness::TempDir::new();
+    let check = |tmp: &std::path::Path| Proxy::builder().config(&config).env("TMPDIR", tmp).check();
+    check(&dir.join("nowhere")).assert(1, &["cannot be copied to", "TMPDIR"]);
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "noexec", "none"]).arg(dir.path()).output();
+    if !mounted.is_ok_and(|m| m.status.success()) {
+        return harness::skip("no tmpfs can be mounted: not root, or not allowed");
+    }
+    let said = check(dir.path());
+    let _ = std::process::Command::new("umount").arg(dir.path()).status();
+    said.assert(1, &["noexec", "TMPDIR"]);
 }
 
 #[test]

@@ -121,3 +121,24 @@ fn where_the_process_ends_meanwhile() {
     assert!(!socket.exists());
     assert!(proxy.log_contains("undone"));
 }
+
+/// Ended while it starts, before it says that it is ready.
+#[test]
+fn where_a_start_is_ended() {
+    let Some(faulty) = module("faulty") else { return };
+    let dir = TempDir::new();
+    let socket = dir.join("s.sock");
+    let config = text(&[&faulty], &["faulty \"late_worker_start\""]).replace("common {", "common { pid \"run.pid\";");
+    dir.write("main.kdl", config.replace("127.0.0.1:0", &format!("unix:{}", socket.display())));
+    let log = std::fs::File::create(dir.join("log")).expect("own directory");
+    let mut command = std::process::Command::new(harness::binary());
+    let mut process = command.args(["-c", "main.kdl"]).current_dir(dir.path()).stderr(log).spawn().expect("it runs");
+    let pid = rustix::process::Pid::from_child(&process);
+    let said = |word: &str| std::fs::read_to_string(dir.join("log")).is_ok_and(|log| log.contains(word)).then_some(());
+    eventually("it starts", || said("waits in worker_start"));
+    assert!(socket.exists() && dir.join("anyproxy.sock").exists() && dir.join("run.pid").exists());
+    rustix::process::kill_process(pid, Signal::TERM).expect("ours");
+    let status = eventually("it ends", || process.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(0));
+    assert!(!socket.exists() && !dir.join("anyproxy.sock").exists() && !dir.join("run.pid").exists());
+}

@@ -57,3 +57,24 @@ fn by_default_the_limit_leaves_enough_for_both_sides() {
     assert!(!proxy.log_contains("Too many open files"));
     assert_eq!(proxy.status()["process"]["sessions"], 48, "the control socket answers");
 }
+
+#[test]
+fn the_limit_is_what_is_written_be_it_lower() {
+    let origin = Origin::echo();
+    let config = |limit: &str| {
+        let text = crate::support::RELAY.replace("@ORIGIN@", &origin.addr().to_string());
+        text.replace("@COMMON@", limit)
+    };
+    let proxy = relay(&origin, "max_open_file_limit 300").start();
+    let limit = || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.pid())).expect("it runs");
+        let line = limits.lines().find(|l| l.starts_with("Max open files")).expect("a line");
+        line.split_whitespace().nth(3).expect("the soft limit").to_owned()
+    };
+    assert_eq!(limit(), "300");
+    let output = proxy.reload_with(&config("max_open_file_limit 280"));
+    output.assert(0, &[]);
+    assert!(!output.stderr.contains("not applied"), "{}", output.stderr);
+    assert_eq!(limit(), "280");
+    assert!(echoes(&client::connect(proxy.addr(0))));
+}

@@ -46,7 +46,7 @@ fn nonsense_is_answered_on_a_connection_that_goes_on() {
         ("{\"cmd\":\"log-level\",\"level\":\"loud\"}\n", "level loud"),
         ("{\"cmd\":\"log-level\",\"client\":\"nobody\"}\n", "not an address"),
         ("{\"cmd\":\"module\",\"module\":\"nix\",\"action\":\"x\"}\n", "module nix is not loaded"),
-        ("{\"cmd\":\"module\",\"module\":\"tcp\",\"action\":\"\"}\n", "has no action"),
+        ("{\"cmd\":\"module\",\"module\":\"tcp\",\"action\":\"\"}\n", "has no action ; it has none"),
     ] {
         let answer = ask(&stream, line.as_bytes());
         assert_eq!(answer["ok"], false, "{line}");

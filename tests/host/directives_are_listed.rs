@@ -12,6 +12,7 @@ fn as_text_every_one_has_a_line() {
     let some = command(["directives", "close_type"]);
     some.assert(0, &["close_type"]);
     assert!(some.stdout.lines().count() < 5, "{}", some.stdout);
+    command(["directives", "frobnicate"]).assert(1, &["no directive has \"frobnicate\""]);
 }
 
 #[test]

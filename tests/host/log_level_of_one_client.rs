@@ -18,7 +18,11 @@ fn all_and_one() {
     refused();
     let line = proxy.await_log("[debug]", harness::LIMIT);
     assert!(!line.is_empty());
-    proxy.ctl(&["log-level", "--client", "127.0.0.1"]).assert(0, &["\"clients\": []"]);
+    // To ask changes nothing.
+    proxy.ctl(&["log-level", "--client", "127.0.0.1"]).assert(0, &["127.0.0.1", "debug"]);
+    proxy.ctl(&["log-level", "--client", "127.0.0.2"]).assert(0, &["\"clients\": []"]);
+    proxy.ctl(&["log-level", "default"]).assert(1, &["level default"]);
+    proxy.ctl(&["log-level", "default", "--client", "127.0.0.1"]).assert(0, &["\"clients\": []"]);
     proxy.ctl(&["log-level", "error"]).assert(0, &["error"]);
     let before = proxy.log().matches("[debug]").count();
     refused();

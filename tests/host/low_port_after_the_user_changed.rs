@@ -50,3 +50,29 @@ fn a_user_that_is_not_there_stops_the_start() {
     let proxy = Proxy::builder().config(&HELLO.replace("@COMMON@", "")).start();
     assert_eq!(uid(proxy.pid()), "0");
 }
+
+/// In a directory that is not the new user's nothing can be removed; what stays misleads nobody.
+#[test]
+fn files_in_a_directory_of_another_user_stay_behind() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let builder = Proxy::builder();
+    let dir = builder.dir().path().to_owned();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).expect("own directory");
+    let unix = format!("unix:{}", dir.join("s.sock").display());
+    let config = HELLO.replace("@COMMON@", "user \"nobody\"; pid \"a.pid\"").replace("127.0.0.1:0", &unix);
+    let mut proxy = builder.config(&config).start();
+    harness::eventually("all three are named", || {
+        let log = proxy.log();
+        let named = |name: &str| log.lines().any(|l| l.contains("it stays behind at the end") && l.ends_with(name));
+        ["s.sock", "control.sock", "a.pid"].into_iter().all(named).then_some(())
+    });
+    let more = config.replace("s.sock", "t.sock");
+    proxy.reload_with(&more).assert(1, &["t.sock", "Permission denied", "this is uid ", "may not make files in"]);
+    proxy.send("quit").assert(0, &[]);
+    assert_eq!(proxy.wait_exit(harness::LIMIT), Some(0));
+    assert_eq!(proxy.read("a.pid"), "", "a number would be another process's one day");
+    assert!(proxy.log_contains("it stays, empty"), "{}", proxy.log());
+}

@@ -36,6 +36,8 @@ fn drained_weighted_and_ready_again() {
     }
     proxy.ctl(&["peer", "weight", &address, "7"]).assert(0, &[]);
     assert_eq!(peer(&proxy, &address)["weight"], 7);
+    let line = proxy.await_log("an operator says weight 7", harness::LIMIT);
+    assert!(!line.contains("upstream="), "{line}");
     proxy.ctl(&["peer", "drain", "192.0.2.9:1"]).assert(1, &["there is no peer 192.0.2.9:1"]);
     proxy.ctl(&["peer", "drain", &address, "--upstream", "nix"]).assert(1, &["nix"]);
     proxy.ctl(&["peer", "weight", &address, "many"]).assert(2, &["number"]);

@@ -45,6 +45,20 @@ fn a_broken_file_still_names_the_process() {
 }
 
 #[test]
+fn so_does_what_a_broken_file_includes() {
+    let config = HELLO.replace("@COMMON@", "include \"sub/*.kdl\"");
+    let builder = Proxy::builder().config(&config).file("sub/names.kdl", "pid \"run.pid\"\n");
+    let mut proxy = builder.arg("--control").arg("sub/anyproxy.sock").start();
+    proxy.dir().write("main.kdl", format!("{config}\nnet {{"));
+    // That they include each other is one more thing that is wrong, and the guess ends all the same.
+    proxy.dir().write("sub/names.kdl", "// pid \"no.pid\"\npid \"run.pid\"\ninclude \"../main.kdl\"\n");
+    send(&proxy, "reload").assert(1, &["main.kdl:"]);
+    send(&proxy, "stop").assert(0, &[]);
+    assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    send(&proxy, "reload").assert(1, &["sub/anyproxy.sock", "main.kdl cannot be read, so that this is a guess"]);
+}
+
+#[test]
 fn what_is_unknown_beside_it_does_not_hide_the_control_socket() {
     let config = HELLO.replace("@COMMON@", "");
     let mut proxy = Proxy::builder().config(&config).arg("--control").arg("c.sock").start();

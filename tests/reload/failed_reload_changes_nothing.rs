@@ -69,6 +69,33 @@ fn whatever_fails() {
     assert_eq!(proxy.status()["last_error"], serde_json::Value::Null);
 }
 
+/// A file that a full disk or a template emptied would close every listener.
+#[test]
+fn nothing_is_left_to_listen_on() {
+    let origin = Origin::echo();
+    let mut proxy = relay(&origin, "").start();
+    const NOTHING: &str = "main.kdl:1:1: error: there is nothing in this configuration";
+    const CLOSED: &str = "error: there is no server: every listener would be closed";
+    let cases = [
+        ("", NOTHING),
+        ("// a comment\n", NOTHING),
+        ("include \"sites/*.kdl\"\n", NOTHING),
+        ("net { }\n", CLOSED),
+        ("load_module \"tcp\"\ncommon { worker_threads 2; }\n", CLOSED),
+    ];
+    for (config, said) in cases {
+        proxy.reload_with(config).assert(1, &[said]);
+        proxy.send("check").assert(1, &[said]);
+        proxy.send("reinit").assert(1, &[said]);
+        assert!(echoes(&client::connect(proxy.addr(0))), "{config}");
+    }
+    assert!(proxy.alive());
+    // Who began without any may go on so.
+    let proxy = harness::Proxy::start("net { }\n");
+    proxy.await_log("listening on nothing", harness::LIMIT);
+    proxy.reload().assert(0, &["warning: nothing is listened on"]);
+}
+
 #[test]
 fn a_module_that_refuses_in_prepare() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("third-party/target/debug/libanyproxy_faulty.so");
@@ -87,16 +114,55 @@ fn a_module_that_refuses_in_prepare() {
     }
 }
 
+fn pipe(path: impl rustix::path::Arg) {
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .expect("own directory");
+}
+
 #[test]
 fn a_named_pipe_is_not_waited_for() {
+    const SAID: &str = "it is no regular file";
     let origin = Origin::echo();
     let proxy = relay(&origin, "").start();
-    rustix::fs::mkfifoat(rustix::fs::CWD, proxy.dir().join("f.kdl"), rustix::fs::Mode::RWXU).expect("own directory");
-    let config = format!("{}\ninclude \"f.kdl\"\n", text(&origin, "", ""));
-    proxy.reload_with(&config).assert(1, &["f.kdl", "it is no regular file"]);
-    let config = text(&origin, "", "").replace("worker_threads 2", "worker_threads 2; pid (file)\"f.kdl\"");
-    proxy.reload_with(&config).assert(1, &["f.kdl", "it is no regular file"]);
+    pipe(proxy.dir().join("f"));
+    let plain = text(&origin, "", "");
+    let http = |line: &str| {
+        let server = format!("server {{ port_listen_tcp \"127.0.0.1:0\"; http; {line}; local {{ http_echo; }}; }}");
+        text(&origin, "", &server).replace("\"hello\"", "\"hello\" \"http\"")
+    };
+    let cases = [
+        format!("{plain}\ninclude \"f\"\n"),
+        plain.replace("worker_threads 2", "worker_threads 2; pid (file)\"f\""),
+        plain.replace("\"hello\"", "\"./f\""),
+        http("http_error_page 404 file=\"f\""),
+        http("http_auth_basic \"r\" users=\"f\""),
+    ];
+    let main = proxy.dir().join("main.kdl").display().to_string();
+    for config in cases {
+        proxy.reload_with(&config).assert(1, &["main.kdl:", SAID]);
+        proxy.send("check").assert(1, &[SAID]);
+        harness::command(["-t", "-c", &main]).assert(1, &[SAID]);
+        proxy.reload_with(&plain).assert(0, &[]);
+    }
     assert!(echoes(&client::connect(proxy.addr(0))));
+}
+
+#[test]
+fn a_module_that_became_a_pipe_and_is_put_back() {
+    let origin = Origin::echo();
+    let mine = harness::binary().with_file_name("libanyproxy_hello.so");
+    let config = text(&origin, "", &says("x")).replace("\"hello\"", "\"./mine.so\"");
+    let builder = harness::Proxy::builder().config(&config);
+    let path = builder.dir().join("mine.so");
+    std::fs::copy(&mine, &path).expect("it is built");
+    let proxy = builder.start();
+    std::fs::remove_file(&path).expect("ours");
+    pipe(&path);
+    proxy.reload().assert(1, &["mine.so", "no regular file"]);
+    std::fs::remove_file(&path).expect("ours");
+    std::fs::copy(&mine, &path).expect("it is built");
+    proxy.reload().assert(0, &[]);
+    assert_eq!(client::exchange(proxy.addr(1), b""), b"x");
 }
 
 #[test]

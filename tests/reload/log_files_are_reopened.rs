@@ -64,6 +64,29 @@ fn a_directory_that_is_gone_is_told() {
     fs::remove_dir_all(proxy.dir().join("logs")).expect("own directory");
     proxy.send("reopen").assert(1, &["logs/access.log"]);
     session(&proxy);
+    // What a restart would refuse is said by what does not open it.
+    let said = ["main.kdl:3:7: warning: access log ", "logs/access.log cannot be opened"];
+    proxy.reload().assert(0, &said);
+    proxy.send("check").assert(0, &said);
+    fs::create_dir(proxy.dir().join("logs")).expect("own directory");
+    let output = proxy.reload();
+    output.assert(0, &[]);
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
     proxy.send("stop").assert(0, &[]);
     assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+}
+
+/// Nobody would read of it in the error log itself.
+#[test]
+fn trouble_of_the_error_log_is_on_stderr() {
+    let proxy = start();
+    let config = proxy.read("main.kdl").replace("\"error.log\"", "\"logs/error.log\"");
+    fs::create_dir(proxy.dir().join("logs")).expect("own directory");
+    proxy.reload_with(&config).assert(0, &[]);
+    fs::remove_dir_all(proxy.dir().join("logs")).expect("own directory");
+    let stderr = eventually("it is told", || {
+        proxy.reload().assert(0, &["warning: error_log: ", "logs/error.log"]);
+        Some(proxy.log()).filter(|log| log.contains("log file trouble"))
+    });
+    assert!(stderr.contains("logs/error.log"), "{stderr}");
 }

@@ -7,6 +7,7 @@ mod heard_while_it_reloads;
 mod hundred_reloads_leave_nothing;
 mod listeners_come_and_go;
 mod log_files_are_reopened;
+mod lost_files_are_made_again;
 mod old_sessions_keep_their_configuration;
 mod operators_words_outlive_a_reload;
 mod quit_and_stop;

@@ -107,6 +107,17 @@ fn nobody_to_take_over_from() {
     let origin = Origin::echo();
     let failed = relay(&origin, "").arg("--hot").arg("no.pid").try_start().expect_err("nobody");
     failed.assert(4, &["--hot", "no.pid"]);
+    // Another one than meant, and a file that is no pid file.
+    let mut other = relay(&origin, "pid \"run.pid\"").start();
+    let stale = format!("{}\n", std::process::id());
+    for (text, said) in [(stale.as_str(), "is meant, but"), ("server {\n", "it holds no process's number")] {
+        other.dir().write("stale.pid", text);
+        let control = other.dir().join("control.sock");
+        let hot = relay(&origin, "").arg("--control").arg(&control).arg("--hot").arg(other.dir().join("stale.pid"));
+        hot.try_start().expect_err("another one").assert(4, &["--hot", "stale.pid", said]);
+        assert!(control.exists() && other.alive());
+        assert!(echoes(&client::connect(other.addr(0))));
+    }
 }
 
 #[test]

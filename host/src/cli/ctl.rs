@@ -19,7 +19,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "sessions", rest: " [show|kill ID]", most: 2 },
     Command { name: "dump", rest: "", most: 0 },
     Command { name: "peer", rest: " ready|drain|maint|weight PEER [N] [--upstream NAME]", most: 3 },
-    Command { name: "log-level", rest: " [LEVEL] [--client ADDRESS]", most: 1 },
+    Command { name: "log-level", rest: " [LEVEL] [--client ADDRESS], or default --client ADDRESS", most: 1 },
     Command { name: "reload", rest: "", most: 0 },
     Command { name: "reinit", rest: "", most: 0 },
     Command { name: "reopen", rest: "", most: 0 },

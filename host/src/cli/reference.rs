@@ -43,10 +43,9 @@ pub(super) fn directives(a: &Args, names: &[String], config: &Path) -> i32 {
     }
     if a.json {
         out(format_args!("{}\n", directives::json(&schema)));
-    } else {
-        print(&directives::text(&schema), names);
+        return 0;
     }
-    0
+    print(&directives::text(&schema), names, "directive")
 }
 
 /// `anyproxy variables`; the exit code.
@@ -58,20 +57,24 @@ pub(super) fn variables(a: &Args, names: &[String], config: &Path) -> i32 {
     let all = listing::all(&images);
     if a.json {
         out(format_args!("{}\n", listing::json(&all)));
-    } else {
-        print(&listing::text(&all), names);
+        return 0;
     }
-    0
+    print(&listing::text(&all), names, "variable")
 }
 
-/// The lines that have one of the names; all, where there are none.
-fn print(text: &str, names: &[String]) {
+/// The lines that have one of the names; all, where there are none. The exit code.
+fn print(text: &str, names: &[String], of: &str) -> i32 {
     if names.is_empty() {
-        return out(text);
+        out(text);
+        return 0;
     }
-    for line in text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))) {
-        out(format_args!("{line}\n"));
+    let found: Vec<_> = text.lines().filter(|l| names.iter().any(|n| l.contains(n.as_str()))).collect();
+    if found.is_empty() {
+        err(format_args!("anyproxy: no {of} has \"{}\" in its name or line\n", names.join("\" or \"")));
+        return exit::CONFIG;
     }
+    found.iter().for_each(|line| out(format_args!("{line}\n")));
+    0
 }
 
 fn told(d: &Diagnostics) -> i32 {

@@ -86,6 +86,13 @@ impl Diagnostic {
         self
     }
 
+    /// Says where, if that is known.
+    #[must_use]
+    pub fn at_some(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
     /// Points at another place.
     #[must_use]
     pub fn label(mut self, place: Place, text: impl Into<String>) -> Self {

@@ -2,6 +2,7 @@
 //! fetched. Knows nothing of directives but `include`.
 
 mod files;
+pub mod rough;
 mod values;
 
 use std::{
@@ -75,14 +76,17 @@ pub fn load(path: impl AsRef<Path>) -> Result<Document, Diagnostics> {
         let problem = Diagnostic::error("file", message);
         return Err(problem.help("go to its directory and name the file alone, -c main.kdl").into());
     }
-    let text = match loader.read_text(path) {
-        Ok(text) => text,
-        Err(reason) => {
-            let message = format!("cannot read {name}: {reason}");
-            return Err(Diagnostic::error("file", message).into());
+    match loader.read_text(path) {
+        Ok(text) => loader.run(name, path, text),
+        Err(Unread::NotText(found)) => {
+            loader.not_text(name, path, found);
+            loader.done(Vec::new())
         }
-    };
-    loader.run(name, path, text)
+        Err(Unread::Because(reason)) => {
+            let message = format!("cannot read {name}: {reason}");
+            Err(Diagnostic::error("file", message).into())
+        }
+    }
 }
 
 /// Reads `text` as if it stood in a file `name`, which need not exist; relative paths start at its directory.
@@ -129,6 +133,10 @@ impl<'a> Loader<'a> {
         let number = self.add(name, path, text);
         let canonical = files::canonical(path);
         let nodes = self.file(number, canonical, 0);
+        self.done(nodes)
+    }
+
+    fn done(mut self, nodes: Vec<RawNode>) -> Result<Document, Diagnostics> {
         self.problems.set_sources(self.document.sources.clone());
         self.document.nodes = nodes;
         if self.problems.has_errors() {
@@ -293,7 +301,8 @@ impl<'a> Loader<'a> {
             }
             None => match self.read_text(path) {
                 Ok(text) => self.add(name, path, text),
-                Err(reason) => {
+                Err(Unread::NotText(found)) => return self.not_text(name, path, found),
+                Err(Unread::Because(reason)) => {
                     let message = format!("cannot include {name}: {reason}");
                     self.problems.push(Diagnostic::error("include", message).at(place));
                     return;
@@ -304,16 +313,26 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads a file whole, within what is left of the limits.
-    fn read_text(&mut self, path: &Path) -> Result<String, String> {
+    fn read_text(&mut self, path: &Path) -> Result<String, Unread> {
         let left = MAX_BYTES - self.bytes.min(MAX_BYTES);
         match files::read(path, left) {
-            Ok(text) => self.charge(text.len() as u64).map(|()| text),
+            Ok(text) => self.charge(text.len() as u64).map(|()| text).map_err(Unread::Because),
             Err(files::Failure::TooLong) => {
                 self.full = true;
-                Err(too_much())
+                Err(Unread::Because(too_much()))
             }
-            Err(files::Failure::Other(reason)) => Err(reason),
+            Err(files::Failure::NotText(found)) => Err(Unread::NotText(found)),
+            Err(files::Failure::Other(reason)) => Err(Unread::Because(reason)),
         }
+    }
+
+    /// Registers a file that is no text, as far as it can be shown, and says where it is none.
+    fn not_text(&mut self, name: String, path: &Path, found: files::NotText) {
+        let files::NotText { shown, at, byte } = found;
+        let file = self.add(name, path, shown);
+        let place = Place { file, offset: u32::try_from(at).unwrap_or(u32::MAX), len: '\u{fffd}'.len_utf8() as u32 };
+        let problem = Diagnostic::error("encoding", format!("the byte {byte:02X} is not UTF-8")).at(place);
+        self.problems.push(problem.help("save the file as UTF-8"));
     }
 
     fn charge(&mut self, bytes: u64) -> Result<(), String> {
@@ -341,6 +360,13 @@ impl<'a> Loader<'a> {
             len: narrow(span.end - span.start.min(span.end)),
         }
     }
+}
+
+/// Why a file is not read.
+enum Unread {
+    NotText(files::NotText),
+    /// In words.
+    Because(String),
 }
 
 fn too_much() -> String {

@@ -229,7 +229,7 @@ impl Schema {
             Some(word) => {
                 let entries = self.by_name.get(word).into_iter().flatten();
                 let allowed = entries.fold(Contexts(0), |all, e| all | e.desc.contexts);
-                found.help(format!("\"{word}\" is allowed in {}", context_names(allowed)))
+                found.help(format!("did you mean \"{word}\"? it is allowed in {}", context_names(allowed)))
             }
             None => found,
         }

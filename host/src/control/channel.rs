@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-pub use system::{Listener, Stream, connect, id, may_replace};
+pub use system::{Listener, Stream, connect, may_replace};
 
 #[cfg(unix)]
 mod system {
@@ -51,12 +51,6 @@ mod system {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
-    }
-
-    /// Which file is there, by device and number.
-    pub fn id(path: &Path) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
     }
 
     /// A client's end, which blocks.
@@ -123,11 +117,6 @@ mod system {
     /// Never.
     pub fn may_replace(_: &Path) -> io::Result<bool> {
         Ok(true)
-    }
-
-    /// A pipe is no file.
-    pub fn id(_: &Path) -> Option<(u64, u64)> {
-        None
     }
 
     /// Pipes have a directory of their own, whose names do not hold paths.

@@ -24,6 +24,9 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+/// In place of a client's level: it has none of its own any more.
+const NO_LEVEL: &str = "default";
+
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -82,8 +85,12 @@ impl Request {
             "log-level" => {
                 let client = text("client").map(|c| c.parse().map_err(|_| format!("{c} is not an address")));
                 let level = text("level");
-                if let Some(l) = level.as_deref().filter(|l| !["error", "warn", "info", "debug", "trace"].contains(l)) {
+                let known = ["error", "warn", "info", "debug", "trace", NO_LEVEL];
+                if let Some(l) = level.as_deref().filter(|l| !known.contains(l)) {
                     return Err(format!("level {l}: there are error, warn, info, debug and trace"));
+                }
+                if level.as_deref() == Some(NO_LEVEL) && client.is_none() {
+                    return Err("level default: is for a client, which has none of its own any more".to_owned());
                 }
                 Self::LogLevel(level, client.transpose()?)
             }
@@ -261,7 +268,8 @@ impl Control {
             // At once, and not with the pool's next turn: until then it would have its whole share.
             pool.ramp(live, process().now());
         }
-        tracing::info!(peer, upstream, "an operator says {word:?}");
+        let upstream = (!upstream.is_empty()).then_some(upstream);
+        tracing::info!(peer, upstream, "an operator says {word}");
         Ok(json!({ "peers": found.len() }))
     }
 
@@ -286,7 +294,9 @@ impl Control {
         let point = point.ok_or_else(|| {
             let names: Vec<_> =
                 i.desc().actions.as_slice().iter().map(|a| a.name.as_str()).filter(|n| !n.is_empty()).collect();
-            format!("module {id} has no action {name}; there are: {}", names.join(", "))
+            let there =
+                if names.is_empty() { "it has none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+            format!("module {id} has no action {name}; {there}")
         })?;
         Ok((n, i, point))
     }
@@ -300,18 +310,20 @@ fn as_json(text: String) -> Value {
 fn log_level(level: Option<&str>, client: Option<std::net::IpAddr>) -> Result<Value, String> {
     let log = &process().error_log;
     match (level, client) {
-        (_, Some(ip)) => {
-            if !log.set_client_level(ip, level.map(level_of)) {
+        (Some(l), Some(ip)) => {
+            if !log.set_client_level(ip, (l != NO_LEVEL).then(|| level_of(l))) {
                 return Err("there are too many clients with a level of their own".to_owned());
             }
         }
         (Some(l), None) => log.set_level(level_of(l)),
-        (None, None) => {}
+        // A question changes nothing.
+        (None, _) => {}
     }
     crate::services::log::refresh();
     let clients: Vec<_> = log
         .client_levels()
         .iter()
+        .filter(|(ip, _)| level.is_some() || client.is_none_or(|c| c.to_canonical() == *ip))
         .map(|(ip, l)| json!({ "client": ip.to_string(), "level": format!("{l:?}").to_lowercase() }))
         .collect();
     Ok(json!({ "most_verbose": log.most_verbose().map(|l| format!("{l:?}").to_lowercase()), "clients": clients }))

@@ -72,7 +72,7 @@ impl Control {
             tracing::error!("a worker did not end; leaving it behind");
         }
         self.tasks.given_up().await;
-        self.names.remove();
+        drop(self.names);
         tracing::info!("ended");
         0
     }

@@ -3,7 +3,7 @@
 
 use super::{
     Control, Event,
-    check::checked,
+    check::{For, checked},
     reload::{Built, Next, Started, built_next, off_the_loop},
     tell,
 };
@@ -116,7 +116,8 @@ impl Control {
         match task {
             Task::Check => {
                 let options = self.options.clone();
-                self.tasks.spawn(async move { Done::Checked(checked(&options, false).await) });
+                let reload = For::Reload { listens: !self.sockets.is_empty() };
+                self.tasks.spawn(async move { Done::Checked(checked(&options, reload).await) });
             }
             Task::Reload { reinit } => {
                 crate::systemd::reloading();

@@ -5,7 +5,8 @@ pub mod check;
 pub mod commands;
 mod end;
 mod long;
-mod names;
+mod lost;
+pub mod names;
 mod reload;
 pub mod socket;
 mod start;
@@ -14,7 +15,7 @@ mod starting;
 use crate::{
     cli::output::err,
     config::dump::Standing,
-    cycle::{Cycle, prepare::Sockets},
+    cycle::{Cycle, bound::Sockets},
     process::process,
     services::{platform, rt, watchdog},
     worker::{Mailbox, WorkerHandle, share::Sharing},
@@ -148,6 +149,8 @@ pub struct Control {
     /// Once quitting: when sessions are ended.
     quitting: Option<Instant>,
     stop_now: bool,
+    /// When files that clients find the process by are looked at next.
+    look_at: Instant,
 }
 
 /// Runs the process until it is told to end; the exit code.
@@ -177,6 +180,7 @@ pub fn run(options: Options) -> i32 {
             Err(code) => code,
         }
     });
+    process().error_log.all_last_words();
     process().error_log.flush(Duration::from_secs(2));
     // Tasks of modules on this loop are dropped while everything they may touch is still there.
     drop(runtime);
@@ -221,7 +225,11 @@ impl Control {
                     None => break,
                 },
                 request = signals.next(self.cycle.settings.stop_graceful) => self.take(request, Asker::SIGNAL).await,
-                _ = tick.tick() => self.turn(),
+                _ = tick.tick() => {
+                    let now = Instant::now();
+                    self.turn(now);
+                    self.look_after_files(now).await;
+                }
             }
             if self.is_over() {
                 break;
@@ -239,8 +247,7 @@ impl Control {
     }
 
     /// Deadlines of what was retired, the watchdog, systemd's watchdog.
-    fn turn(&mut self) {
-        let now = Instant::now();
+    fn turn(&mut self, now: Instant) {
         crate::services::timers::tick();
         crate::systemd::alive();
         let passed = |deadline: &Option<Instant>| deadline.is_some_and(|d| d <= now);
@@ -273,6 +280,7 @@ impl Control {
             epochs.into_iter().for_each(|epoch| self.left(epoch, id));
         }
         self.watch_workers();
+        process().error_log.last_words(now);
     }
 
     /// Reports a worker that did not return to its loop.

@@ -102,6 +102,7 @@ impl Control {
             self.replace_workers(fresh);
         }
         self.sockets.extend(prepared.keep());
+        needs.extend(self.find_again(&cycle).failed);
         let before = std::mem::replace(&mut self.cycle, Arc::clone(&cycle));
         let deadline = before.settings.reload_timeout.map(|t| Instant::now() + t);
         self.retired.insert(before.epoch, Retired { cycle: before, workers: ids, deadline });
@@ -166,7 +167,12 @@ impl Control {
                 match s.try_clone() {
                     Ok(socket) => {
                         let datagram = l.datagram.is_some();
-                        out.push(Assigned { key: l.key.wrapping_add(n as u64), listener: l.key, socket, datagram });
+                        out.push(Assigned {
+                            key: l.key.wrapping_add(bound.number(n)),
+                            listener: l.key,
+                            socket,
+                            datagram,
+                        });
                     }
                     Err(e) => tracing::error!(listener = bound.label, "cannot share the socket: {e}"),
                 }
@@ -239,13 +245,35 @@ pub struct Started {
 
 const ENDING: &str = "the process is ending";
 
+impl Built {
+    /// The same to take the place of one that listens. What would close every listener is hardly meant: a file that was cut short,
+    /// or made of nothing.
+    ///
+    /// # Errors
+    /// It listens on nothing.
+    pub(super) fn that_listens(self) -> Result<Self, Diagnostics> {
+        if !self.cycle.listeners.is_empty() {
+            return Ok(self);
+        }
+        let said = self.warnings.iter().find(|d| d.code == build::NO_LISTENER).and_then(|d| d.place);
+        let found = Diagnostic::error(build::NO_LISTENER, "there is no server: every listener would be closed");
+        let mut wrong = Diagnostics::new(self.warnings.sources().clone());
+        wrong.push(found.at_some(said).help("to serve nobody any more, end the process: -s quit"));
+        Err(wrong)
+    }
+}
+
 /// Builds the next generation and prepares it. `workers`: how many go on; `None`: as many as it says itself.
 pub(super) async fn built_next(path: &Path, have: Vec<u64>, workers: Option<usize>) -> Result<Next, String> {
     let began = Instant::now();
-    let built = built(path).await.map_err(|d| d.render(Style::PLAIN))?;
+    let built = built(path).await.and_then(|b| if have.is_empty() { Ok(b) } else { b.that_listens() });
+    let mut built = built.map_err(|d| d.render(Style::PLAIN))?;
     let workers = workers.unwrap_or(built.cycle.settings.worker_threads);
     match prepared(&built.cycle, built.warnings.sources().clone(), have, workers).await {
-        Ok(prepared) => Ok(Next { built, prepared, began }),
+        Ok((prepared, warnings)) => {
+            built.warnings.append(warnings);
+            Ok(Next { built, prepared, began })
+        }
         Err(Failure::Bind(text)) => Err(text),
         Err(Failure::Module(d)) => Err(d.render(Style::PLAIN)),
     }
@@ -320,7 +348,7 @@ pub(super) async fn prepared(
     sources: Sources,
     have: Vec<u64>,
     workers: usize,
-) -> Result<Prepared, Failure> {
+) -> Result<(Prepared, Diagnostics), Failure> {
     let cycle = Arc::clone(cycle);
     let failed = |e| Err(Failure::Bind(format!("preparing: {e}")));
     off_the_loop(move || prepare::prepare(&cycle, &sources, &have, workers)).await.unwrap_or_else(failed)

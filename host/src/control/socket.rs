@@ -18,6 +18,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     sync::Notify,
+    task::JoinHandle,
 };
 
 /// Longest line taken.
@@ -32,8 +33,12 @@ pub fn path(options: &Options, settings: &Settings) -> PathBuf {
     if let Some(p) = options.control.clone().or_else(|| settings.control.clone()) {
         return p;
     }
-    let beside = settings.pid.as_deref().unwrap_or(&options.config);
-    beside.parent().unwrap_or_else(|| Path::new(".")).join("anyproxy.sock")
+    beside(settings.pid.as_deref().unwrap_or(&options.config))
+}
+
+/// Where it is beside the pid file, or the configuration.
+pub fn beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or_else(|| Path::new(".")).join("anyproxy.sock")
 }
 
 /// Makes the socket; one that nobody answers on is replaced. Clients wait until [`serve`].
@@ -55,8 +60,8 @@ pub fn check(path: &Path) -> io::Result<()> {
     if channel::may_replace(path)? { Ok(()) } else { Target::File(path.to_owned()).check() }
 }
 
-/// Answers clients from now on.
-pub fn serve(mut listener: Listener) {
+/// Answers clients from now on, until the task is aborted; those that were accepted go on.
+pub fn serve(mut listener: Listener) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
@@ -71,7 +76,7 @@ pub fn serve(mut listener: Listener) {
                 }
             }
         }
-    });
+    })
 }
 
 /// Answers that are being given.

@@ -5,7 +5,7 @@ use super::{
     long::Tasks,
     names::Names,
     publish,
-    reload::{built, prepared},
+    reload::{built, off_the_loop, prepared},
     socket,
     starting::{committed, mailboxes, note_bound, start_workers, started, take_back},
 };
@@ -21,7 +21,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 impl Control {
@@ -49,7 +49,8 @@ impl Control {
         })?;
         let have = inherited.keys().copied().collect();
         let sources = built.warnings.sources().clone();
-        let mut new = match prepared(&cycle, sources, have, settings.worker_threads).await {
+        // What it warns of is in the log.
+        let (mut new, _) = match prepared(&cycle, sources, have, settings.worker_threads).await {
             Ok(s) => s,
             Err(Failure::Bind(text)) => {
                 err(format_args!("anyproxy: {text}\n"));
@@ -60,7 +61,7 @@ impl Control {
                 return Err(exit::CONFIG);
             }
         };
-        let (names, control, workers) = match found_and_at_work(&options, settings) {
+        let (names, control, workers) = match found_and_at_work(&options, settings).await {
             Ok(all) => all,
             Err(text) => {
                 err(format_args!("anyproxy: {text}\n"));
@@ -76,7 +77,6 @@ impl Control {
             err(format_args!("anyproxy: {e}\n"));
             take_back(&mailboxes, cycle.epoch).await;
             drop(new);
-            names.remove();
             return Err(exit::RUNNING);
         }
         // Only now: until here the process that made them goes on with them if something fails.
@@ -102,10 +102,12 @@ impl Control {
             last_error: None,
             quitting: None,
             stop_now: false,
+            look_at: Instant::now(),
         };
         me.go_live(&cycle).await;
-        socket::serve(control);
+        me.names.serve(control);
         me.announce();
+        me.warn_of_what_stays();
         crate::upgrade::taken_over(&me.options).await;
         crate::systemd::ready();
         Ok(me)
@@ -125,31 +127,26 @@ impl Control {
             self.cycle.hash,
             modules.join(" "),
             self.workers.len(),
-            listeners.join(" "),
+            if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(" ") },
         );
     }
 }
 
 /// Takes the names, becomes the user, starts the workers.
-fn found_and_at_work(
+async fn found_and_at_work(
     options: &Options,
     settings: &Settings,
 ) -> Result<(Names, channel::Listener, Vec<WorkerHandle>), String> {
     // First: who is taken over is to be found until nothing can fail any more.
     crate::privileges::check(settings)?;
-    // As who started it: the user that it becomes may not write there.
-    let (names, control) = Names::take(socket::path(options, settings), settings.pid.clone())?;
-    let at_work = || {
-        crate::privileges::drop_to(settings)?;
-        start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))
-    };
-    match at_work() {
-        Ok(workers) => Ok((names, control, workers)),
-        Err(text) => {
-            names.remove();
-            Err(text)
-        }
-    }
+    // As who started it: the user that it becomes may not write there. Off the loop, as all that waits for files: a start that
+    // is stuck hears who ends it.
+    let (control, pid) = (socket::path(options, settings), settings.pid.clone());
+    let taken = off_the_loop(move || Names::take(control, pid)).await;
+    let (names, control) = taken.map_err(|e| e.to_string())??;
+    crate::privileges::drop_to(settings)?;
+    let workers = start_workers(settings).map_err(|e| format!("cannot start workers: {e}"))?;
+    Ok((names, control, workers))
 }
 
 pub(super) fn report(diagnostics: &Diagnostics) {
@@ -165,7 +162,7 @@ pub(super) fn apply(settings: &Settings) -> std::io::Result<()> {
     dns::configure(&settings.resolver, settings.resolver_timeout);
     jobs::configure(settings.worker_threads_blocking, settings.worker_threads_compute);
     priority::allow_hurry();
-    let files = platform::raise_open_files(settings.max_open_file_limit);
+    let files = platform::limit_open_files(settings.max_open_file_limit);
     if settings.max_open_file_limit > files {
         tracing::warn!(
             wanted = settings.max_open_file_limit,

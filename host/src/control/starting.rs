@@ -8,7 +8,8 @@ use super::{
 use crate::{
     cycle::{
         Cycle,
-        prepare::{self, Prepared, Sockets},
+        bound::Sockets,
+        prepare::{self, Prepared},
         settings::Settings,
     },
     services::{datagram, platform, rt, timers, watchdog},

@@ -165,6 +165,12 @@ impl Plans {
         self.specs.iter().filter_map(|(spec, span)| Some((*span, wrong(spec).err()?))).collect()
     }
 
+    /// Those that are open and whose files are gone for good, each with why it cannot be opened.
+    pub fn gone(&self, writer: &Writer) -> Vec<(Span<'_>, String)> {
+        let why = |target: &Target| writer.check_open(target).err().map(|e| unopened(target, &e));
+        self.specs.iter().filter_map(|(spec, span)| Some((*span, why(&spec.key.target)?))).collect()
+    }
+
     /// The plans of a block; none before `open`.
     fn in_scope(&self, scope: ScopeId) -> impl Iterator<Item = &LogPlan> {
         let list = self.scopes.get(scope.0 as usize).and_then(|n| self.lists.get(*n as usize));

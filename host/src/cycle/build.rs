@@ -4,6 +4,7 @@ mod images;
 mod listeners;
 mod names;
 mod order;
+mod overlaps;
 mod servers;
 
 pub use images::{directives_of, images};
@@ -39,6 +40,9 @@ use std::{
     },
 };
 
+/// The word of a warning: a generation without any listener, which is a mistake where one listens.
+pub const NO_LISTENER: &str = "no-listener";
+
 /// A generation built, with what should be said about it.
 #[derive(Debug)]
 pub struct Built {
@@ -54,6 +58,13 @@ pub struct Built {
 /// Everything that is wrong, at once.
 pub fn build(path: &Path) -> Result<Built, Diagnostics> {
     let document = include::load(path)?;
+    if document.nodes.is_empty() {
+        let start = Place { file: 0, offset: 0, len: 0 };
+        let found = Diagnostic::error("empty", "there is nothing in this configuration").at(start);
+        let mut wrong = Diagnostics::from(found.help("what serves is a net block with a server"));
+        wrong.set_sources(document.sources);
+        return Err(wrong);
+    }
     let images = images(&document)?;
     let modules: Vec<_> = images.iter().map(|i| directives_of(i)).collect();
     let (tree, mut warnings) = config::load(&document, &modules)?;
@@ -63,6 +74,11 @@ pub fn build(path: &Path) -> Result<Built, Diagnostics> {
     match built {
         Some(cycle) if !builder.wrong.has_errors() => {
             warnings.append(builder.wrong);
+            if cycle.listeners.is_empty() {
+                let block = document.nodes.iter().find(|n| n.name == "net").or_else(|| document.nodes.first());
+                let found = Diagnostic::warning(NO_LISTENER, "nothing is listened on: there is no server");
+                warnings.push(found.at_some(block.map(|n| n.place)));
+            }
             Ok(Built { cycle, warnings })
         }
         _ => Err(builder.wrong),
@@ -135,6 +151,7 @@ impl Builder<'_> {
             }
         };
         let listeners = self.listeners(&tree, &instances, &servers, &mut names);
+        self.overlaps(&tree, &settings);
         for name in &tree.captures {
             names.intern(name);
         }

@@ -3,19 +3,24 @@
 
 use super::{
     Cycle,
-    prepare::{abort_modules, modules, said_at},
+    prepare::{abort_modules, explain, modules, said_at},
 };
 use crate::{
-    config::{diagnostic::Diagnostics, document::Sources, tree::Tree},
-    control::socket,
+    config::{
+        address::Address,
+        diagnostic::{Diagnostic, Diagnostics, Severity},
+        document::Sources,
+        tree::Tree,
+    },
+    control::{names, socket},
     log::Target,
     privileges,
     process::process,
+    services::socket_file,
 };
 use anyproxy_module_api::abi::conf::Value;
 use std::{
-    io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -33,6 +38,8 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
     let writer = &process().writer;
     let logs = cycle.logs.check(writer, &cycle.vars).into_iter();
     found.extend(logs.map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
+    found.extend(unix_listeners(cycle, sources));
+    found.extend(gone_logs(cycle, sources));
     let nodes = |name: &'static str| cycle.tree.nodes(Tree::MAIN, 0).iter().filter(move |n| n.name.as_str() == name);
     let mut core = |name: &'static str, wrong: &dyn Fn(&Value<'_>) -> Option<String>| {
         for value in nodes(name).filter_map(|n| n.arg(0)) {
@@ -41,20 +48,45 @@ pub fn check(cycle: &Arc<Cycle>, sources: &Sources, control: Option<&Path>) -> D
             }
         }
     };
-    let told = |target: &Target, e: io::Error| format!("{target}: {e}");
     core("error_log", &|v| {
         let target = Target::new(&v.text);
-        writer.check(&target).err().map(|e| told(&target, e))
+        writer.check(&target).err().map(|e| format!("{target}: {e}"))
     });
     let Some(control) = control else { return found };
-    core("pid", &|v| {
-        let target = Target::File(PathBuf::from(v.text.as_str()));
-        target.check().err().map(|e| told(&target, e))
-    });
+    core("pid", &|v| names::check(Path::new(v.text.as_str())).err().map(|e| format!("{}: {e}", v.text.as_str())));
     core("user", &|_| privileges::check(&cycle.settings).err());
     if let Err(e) = socket::check(control) {
         let said = nodes("control").find_map(|n| n.arg(0)).map(|v| &v.span);
         found.push(said_at("control", format!("control: {}: {e}", control.display()), said, sources));
+    }
+    found
+}
+
+/// Logs whose files are gone and cannot be made again, as warnings: the process that has them open goes on.
+pub(super) fn gone_logs(cycle: &Cycle, sources: &Sources) -> Vec<Diagnostic> {
+    let writer = &process().writer;
+    let mut gone = cycle.logs.gone(writer);
+    for value in
+        cycle.tree.nodes(Tree::MAIN, 0).iter().filter(|n| n.name.as_str() == "error_log").filter_map(|n| n.arg(0))
+    {
+        let target = Target::new(&value.text);
+        gone.extend(writer.check_open(&target).err().map(|e| (value.span, format!("error_log: {target}: {e}"))));
+    }
+    let warning =
+        |(span, text)| Diagnostic { severity: Severity::Warning, ..said_at("log-gone", text, Some(&span), sources) };
+    gone.into_iter().map(warning).collect()
+}
+
+/// Sockets that could not be bound. Whether somebody listens on an address is known when it is bound.
+fn unix_listeners(cycle: &Cycle, sources: &Sources) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for socket in &cycle.tree.sockets {
+        let Address::Unix(path) = &socket.address else { continue };
+        let Err(e) = socket_file::check(path) else { continue };
+        let user = socket.users[0];
+        let span = cycle.tree.nets[user.net].servers[user.server].listens[user.listen].node.span;
+        let text = format!("cannot listen on {}: {}", socket.address, explain(&e, &socket.address, false));
+        found.push(said_at("listen", text, Some(&span), sources));
     }
     found
 }

@@ -2,6 +2,7 @@
 //! the last lets go, modules stop in reverse order of their contracts.
 
 pub mod access_log;
+pub mod bound;
 pub mod build;
 pub mod check;
 pub mod holder;

@@ -1,7 +1,11 @@
 //! What can fail before a generation goes live: sockets are bound, modules prepare; what was done is undone in reverse
 //! when something fails.
 
-use super::{Cycle, holder};
+use super::{
+    Cycle,
+    bound::{Bound, Sockets},
+    check, holder,
+};
 use crate::{
     config::{
         address::Address,
@@ -9,35 +13,11 @@ use crate::{
         document::{Sources, place_of},
     },
     process::process,
-    services::{instance::Problem, net},
+    services::{instance::Problem, net, socket_file},
 };
 use anyproxy_module_api::{SocketOptions, abi::conf::Span};
 use socket2::{Domain, Socket, Type};
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
-
-/// The sockets of one listener.
-#[derive(Debug)]
-pub struct Bound {
-    /// For messages and status.
-    pub label: String,
-    /// One a worker, or one for all.
-    pub sockets: Vec<Socket>,
-    /// The address with the port that the system chose.
-    pub address: String,
-}
-
-impl Bound {
-    /// Closes them here for good: the file of a Unix socket goes too.
-    pub fn give_up(self) {
-        if let Some(path) = self.address.strip_prefix("unix:") {
-            // Left behind it is only stale: the next one to bind removes it.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Listening sockets of the process, by the listener's key.
-pub type Sockets = HashMap<u64, Bound>;
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 /// Why a generation cannot go live.
 #[derive(Debug)]
@@ -86,15 +66,20 @@ impl Drop for Prepared {
 }
 
 /// Prepares the generation: binds what `have` lacks, then asks each module. `sources`: the files that it was read from, for what
-/// is said of them.
+/// is said of them. With it what was warned of, which is in the log, too.
 ///
 /// # Errors
 /// The first failure; nothing of it remains.
-pub fn prepare(cycle: &Arc<Cycle>, sources: &Sources, have: &[u64], workers: usize) -> Result<Prepared, Failure> {
+pub fn prepare(
+    cycle: &Arc<Cycle>,
+    sources: &Sources,
+    have: &[u64],
+    workers: usize,
+) -> Result<(Prepared, Diagnostics), Failure> {
     let mut new = Prepared { cycle: Arc::clone(cycle), sockets: Sockets::new(), undoes: false };
-    prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
+    let warnings = prepare_into(&mut new.sockets, cycle, sources, have, workers)?;
     new.undoes = true;
-    Ok(new)
+    Ok((new, warnings))
 }
 
 fn prepare_into(
@@ -103,7 +88,7 @@ fn prepare_into(
     sources: &Sources,
     have: &[u64],
     workers: usize,
-) -> Result<(), Failure> {
+) -> Result<Diagnostics, Failure> {
     let stays = |key| cycle.listeners.iter().any(|l| l.key == key);
     for l in &cycle.listeners {
         if have.contains(&l.key) {
@@ -113,18 +98,19 @@ fn prepare_into(
         let bound = bind(&l.address, &l.options, count, l.datagram.is_some(), &stays).map_err(|e| {
             Failure::Bind(format!("cannot listen on {}: {}", l.label, explain(&e, &l.address, l.datagram.is_some())))
         })?;
-        new.insert(l.key, Bound { label: l.label.clone(), address: actual(&l.address, &bound), sockets: bound });
+        new.insert(l.key, Bound::new(l.label.clone(), actual(&l.address, &bound), bound));
     }
     if let Err(errors) = cycle.logs.open(&process().writer, &cycle.vars) {
         let mut wrong = Diagnostics::new(sources.clone());
         wrong.extend(errors.into_iter().map(|(span, text)| said_at("access-log", text, Some(&span), sources)));
         return Err(Failure::Module(wrong));
     }
-    let warnings = modules(cycle, sources).map_err(Failure::Module)?;
+    let mut warnings = modules(cycle, sources).map_err(Failure::Module)?;
+    warnings.extend(check::gone_logs(cycle, sources));
     for w in warnings.iter() {
         tracing::warn!("{}", warnings.headline(w));
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// An error at a place of the configuration.
@@ -227,15 +213,21 @@ fn actual(address: &Address, sockets: &[Socket]) -> String {
     }
 }
 
-fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
+/// Why a socket cannot be bound, in words.
+pub(super) fn explain(e: &io::Error, address: &Address, datagram: bool) -> String {
     match e.kind() {
         io::ErrorKind::PermissionDenied => match address {
             Address::Ip(at) if at.port() < 1024 => {
                 format!("{e}; {}a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE", who_we_are())
             }
+            Address::Unix(path) => {
+                let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+                format!("{e}; {}it may not make files in {}", who_we_are(), dir.display())
+            }
             _ => e.to_string(),
         },
-        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !net::is_socket(path)) => {
+        io::ErrorKind::NotFound if matches!(address, Address::Unix(_)) => format!("{e}; its directory is not there"),
+        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(path) if !socket_file::is_socket(path)) => {
             format!("{e}; what is there is not a socket")
         }
         io::ErrorKind::AddrInUse => {

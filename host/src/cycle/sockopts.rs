@@ -1,7 +1,7 @@
 //! Listening sockets outlive generations: what a new configuration says of one that is there is set on it, and holds for the
 //! connections that are accepted from then on.
 
-use super::{Cycle, prepare::Sockets};
+use super::{Cycle, bound::Sockets};
 use crate::{config::address::Address, services::net};
 use anyproxy_module_api::SocketOptions;
 use socket2::{Socket, TcpKeepalive};
@@ -39,6 +39,14 @@ fn set_all<'a>(
             Address::Ip(_) if l.datagram.is_some() => Kind::Datagram,
             Address::Ip(_) => Kind::Tcp,
         };
+        // Said or not: one that the service manager made has the permissions that it was told.
+        let mode = was.map_or(0, |was| was.unix_mode);
+        if kind == Kind::Unix
+            && mode != l.options.unix_mode
+            && let Err(e) = bound.set_mode(l.options.unix_mode)
+        {
+            left.push(format!("{}: mode: {e}", l.label));
+        }
         for socket in &bound.sockets {
             for what in set(socket, kind, was, &l.options) {
                 let text = format!("{}: {what}", l.label);

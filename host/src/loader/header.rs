@@ -4,9 +4,12 @@
 //! very same bytes are what is mapped later.
 
 use super::system::Identity;
-use anyproxy_module_api::abi::note::{ABI_MAJOR, ABI_MINOR, Facts, Note, RUSTC, SECTION, TARGET};
+use anyproxy_module_api::{
+    abi::note::{ABI_MAJOR, ABI_MINOR, Facts, Note, RUSTC, SECTION, TARGET},
+    open_regular,
+};
 use object::{Object, ObjectSection, ObjectSymbol, read::elf::ElfFile64};
-use std::{fs, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 /// Largest file taken for a module.
 const LIMIT: u64 = 512 << 20;
@@ -34,11 +37,8 @@ pub fn read(path: &Path) -> Result<Header, String> {
 }
 
 fn bytes_of(path: &Path) -> Result<(Vec<u8>, Option<Identity>), String> {
-    let file = fs::File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
+    let file = open_regular(path).map_err(|e| format!("cannot be opened: {e}"))?;
     let meta = file.metadata().map_err(|e| format!("cannot be read: {e}"))?;
-    if !meta.is_file() {
-        return Err("is not a file".to_owned());
-    }
     if meta.len() > LIMIT {
         return Err(format!("is larger than {} MiB", LIMIT >> 20));
     }

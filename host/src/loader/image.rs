@@ -210,7 +210,12 @@ fn map(id: &str, hash: u64, bytes: &[u8]) -> Result<root::RootRef, String> {
         system::close_to_others(&dir)?;
         system::new_code(&path)?.write_all(bytes)
     };
-    let mapped = copy().map_err(|e| format!("cannot be copied to {}: {e}", path.display())).and_then(|()| open(&path));
+    let copied =
+        copy().map_err(|e| format!("cannot be copied to {}: {e}; TMPDIR names another directory", path.display()));
+    let mapped = copied.and_then(|()| open(&path)).map_err(|e| match system::forbids_code(&dir) {
+        true => format!("{e}: nothing in its directory may be run (noexec); TMPDIR names another one"),
+        false => e,
+    });
     // The mapping keeps the content; nothing stays behind if the process is killed. Where a mapped file cannot be removed,
     // a later process does it.
     let _ = fs::remove_dir_all(&dir);

@@ -65,6 +65,19 @@ pub(super) fn close_to_others(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the file system there is mounted so that no code of it runs.
+#[cfg(target_os = "linux")]
+pub(super) fn forbids_code(dir: &Path) -> bool {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+    statvfs(dir).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC))
+}
+
+/// Elsewhere that is not asked.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forbids_code(_: &Path) -> bool {
+    false
+}
+
 /// A file for code that was not there before.
 pub(super) fn new_code(path: &Path) -> io::Result<fs::File> {
     let mut how = fs::OpenOptions::new();

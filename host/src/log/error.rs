@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -202,9 +202,17 @@ impl ErrorLog {
         self.inner.limit.once_a_second(key, Instant::now())
     }
 
-    /// The limit behind [`ErrorLog::once_a_second`], to say once a second what was held back.
-    pub fn limit(&self) -> &RateLimit {
-        &self.inner.limit
+    /// Says of each flood that was over before `now` what [`ErrorLog::once_a_second`] held back at its end. To be called
+    /// about once a second.
+    pub fn last_words(&self, now: Instant) {
+        for (about, more) in self.inner.limit.held_back(now) {
+            tracing::warn!(%about, more, "held back since the last line");
+        }
+    }
+
+    /// All that is held back, before the process ends.
+    pub fn all_last_words(&self) {
+        self.last_words(Instant::now() + Duration::from_secs(3600));
     }
 
     /// Waits until everything logged so far is written: before an exit, and in the panic hook. False: not within `timeout`.
@@ -217,6 +225,20 @@ impl ErrorLog {
         let fields = [("file", &*file), ("lines", &*lines), ("cause", cause)];
         let message = if lines == "0" { "log file trouble" } else { "lines lost" };
         self.write(Level::Error, "host", message, &fields, None, true);
+        // Of the error log's own trouble nobody would hear there.
+        if self.is_alone(target) {
+            let mut line = Vec::new();
+            self.inner.time.lock().unwrap_or_else(PoisonError::into_inner).write(SystemTime::now(), &mut line);
+            line.extend_from_slice(render(Level::Error, "host", message, &fields, "-").as_bytes());
+            let _ = io::stderr().write_all(&line);
+        }
+    }
+
+    /// Whether it is a target of this log, and standard error is none.
+    fn is_alone(&self, target: &Target) -> bool {
+        let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
+        let is = |wanted: &Target| outputs.iter().any(|(channel, _)| channel.target == *wanted);
+        is(target) && !is(&Target::Stderr)
     }
 
     fn write(

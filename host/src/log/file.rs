@@ -164,7 +164,10 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether a file may be made there: its directory is, and can be written to.
-fn may_be_made(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What making it would say.
+pub fn may_be_made(path: &Path) -> io::Result<()> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     if !std::fs::metadata(dir)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -181,18 +184,21 @@ fn may_be_made(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn refuse_pipe(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.file_type().is_fifo() => Err(io::Error::other("is a named pipe; log to stdout instead")),
-        _ => Ok(()),
-    }
+    if is_pipe(path) { Err(io::Error::other("is a named pipe; log to stdout instead")) } else { Ok(()) }
 }
 
+/// Whether a named pipe is there: to open one waits for the other end.
+#[cfg(unix)]
+pub fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo())
+}
+
+/// Pipes have no paths.
 #[cfg(not(unix))]
-fn refuse_pipe(_path: &Path) -> io::Result<()> {
-    Ok(())
+pub fn is_pipe(_path: &Path) -> bool {
+    false
 }
 
 /// Whether the name still leads to the open file.

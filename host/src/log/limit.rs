@@ -10,13 +10,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Remembers when each reason was last said.
 #[derive(Debug, Default)]
-pub struct RateLimit {
+pub(super) struct RateLimit {
     keys: Mutex<HashMap<Box<str>, (Instant, u64)>>,
 }
 
 impl RateLimit {
     /// Whether to say `key` now: Some, with the number of times it was held back since it was last said; None: hold back.
-    pub fn once_a_second(&self, key: &str, now: Instant) -> Option<u64> {
+    pub(super) fn once_a_second(&self, key: &str, now: Instant) -> Option<u64> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if !keys.contains_key(key) && keys.len() >= KEYS {
             keys.retain(|_, (said, held)| *held > 0 || now.saturating_duration_since(*said) < PERIOD);
@@ -34,11 +34,11 @@ impl RateLimit {
         Some(std::mem::take(held))
     }
 
-    /// What was held back and whose second is over, with its number: for a last word after a flood. Meant to be asked once a
-    /// second. The shared place of too many reasons is the empty key.
-    pub fn held_back(&self, now: Instant) -> Vec<(Box<str>, u64)> {
+    /// What was held back and has not happened for a second since it could be said again, with its number: for a last word
+    /// after a flood. One that goes on says its number itself. The shared place of too many reasons is the empty key.
+    pub(super) fn held_back(&self, now: Instant) -> Vec<(Box<str>, u64)> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = |said: &Instant| now.saturating_duration_since(*said) >= PERIOD;
+        let over = |said: &Instant| now.saturating_duration_since(*said) >= PERIOD * 2;
         let mut found: Vec<_> = keys
             .iter()
             .filter(|(_, (said, held))| *held > 0 && over(said))
@@ -71,9 +71,10 @@ mod tests {
         for _ in 0..5 {
             limit.once_a_second("full", start);
         }
-        assert!(limit.held_back(start).is_empty());
-        assert_eq!(limit.held_back(start + PERIOD), [("full".into(), 4)]);
-        assert!(limit.held_back(start + PERIOD * 2).is_empty());
+        assert!(limit.held_back(start + PERIOD).is_empty(), "the next one may say it");
+        assert_eq!(limit.held_back(start + PERIOD * 2), [("full".into(), 4)]);
+        assert!(limit.held_back(start + PERIOD * 4).is_empty());
+        assert_eq!(limit.once_a_second("full", start + PERIOD * 4), Some(0), "it was said");
     }
 
     #[test]

@@ -15,6 +15,5 @@ pub mod writer;
 pub use access::{AccessLog, Buffer, Buffering, MAX_LINE};
 pub use error::{ErrorLog, Level, Session};
 pub use file::Target;
-pub use limit::RateLimit;
 pub use subscriber::{CurrentSession, Subscriber};
 pub use writer::Writer;

@@ -93,6 +93,20 @@ impl Writer {
         if targets.get(target).is_some_and(|channel| channel.strong_count() > 0) { Ok(()) } else { target.check() }
     }
 
+    /// Whether the file of a target that is open is gone, and cannot be made again: lines go nowhere, and a restart would fail.
+    ///
+    /// # Errors
+    /// What opening it would say.
+    pub fn check_open(&self, target: &Target) -> io::Result<()> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = targets.get(target).is_some_and(|channel| channel.strong_count() > 0);
+        drop(targets);
+        match target {
+            Target::File(path) if is_open && !path.exists() => target.check(),
+            _ => Ok(()),
+        }
+    }
+
     /// Sets who is told of lost lines; the first one stays.
     pub(super) fn report_to(&self, report: Report) {
         let _ = self.report.set(report);

@@ -24,6 +24,7 @@ pub mod points;
 pub mod priority;
 pub mod rt;
 pub mod session;
+pub mod socket_file;
 pub mod stream;
 pub mod table;
 pub mod tasks;

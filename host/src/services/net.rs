@@ -3,7 +3,12 @@
 use super::stream::ListenSocket;
 pub use super::stream::connect;
 
-use super::{platform, stream, waiters::Waiters};
+use super::{
+    platform,
+    socket_file::{self, SocketFile},
+    stream,
+    waiters::Waiters,
+};
 use crate::config::address::Address;
 use anyproxy_module_api::abi::{
     bytes::Str,
@@ -145,7 +150,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
-            file.remove();
+            // Left behind it is only stale.
+            let _ = file.remove();
         }
     }
 }
@@ -276,81 +282,14 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Socket> {
     )?;
     let at = SockAddr::unix(path)?;
     match socket.bind(&at) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_stale(path, &at) => {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse && socket_file::is_stale(path, &at) => {
             std::fs::remove_file(path)?;
             socket.bind(&at)?;
         }
         other => other?,
     }
-    open_to_all(path)?;
+    socket_file::set_mode(path, options.unix_mode)?;
     Ok(socket)
-}
-
-/// Whether `path` is a socket that nobody listens on.
-fn is_stale(path: &Path, at: &SockAddr) -> bool {
-    if !is_socket(path) {
-        return false;
-    }
-    // Not to wait where the queue of whoever listens is full.
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|s| s.set_nonblocking(true).map(|()| s));
-    probe.is_ok_and(|s| s.connect(at).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
-}
-
-/// Whether `path` is a socket.
-#[cfg(unix)]
-pub fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
-}
-
-/// Elsewhere a socket's file cannot be told from others: none is removed.
-#[cfg(not(unix))]
-pub fn is_socket(_: &Path) -> bool {
-    false
-}
-
-/// Whoever may enter the directory may connect, as far as the umask says. A file needs no execute bit.
-fn open_to_all(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path)?.permissions().mode() & 0o666;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
-}
-
-/// The file of a bound Unix socket, and which one it was.
-struct SocketFile {
-    path: Box<Path>,
-    id: Option<(u64, u64)>,
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> Self {
-        Self { path: path.into(), id: Self::id(path) }
-    }
-
-    #[cfg(unix)]
-    fn id(path: &Path) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
-    }
-
-    #[cfg(not(unix))]
-    fn id(_: &Path) -> Option<(u64, u64)> {
-        None
-    }
-
-    /// Removes it, unless another one has taken its place.
-    fn remove(&self) {
-        if self.id.is_some() && Self::id(&self.path) == self.id {
-            // Left behind it is only stale: the next one to bind removes it.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }
 
 /// A bound datagram socket, non-blocking.

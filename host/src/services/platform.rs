@@ -250,16 +250,15 @@ pub(crate) fn cpus() -> Vec<usize> {
     Vec::new()
 }
 
-/// Asks for a limit of open files; what holds afterwards. 0: as many as the hard limit.
+/// Asks for a limit of open files, also for a lower one than there is; what holds afterwards. 0: as many as the hard limit.
 #[cfg(unix)]
-pub(crate) fn raise_open_files(want: u64) -> u64 {
+pub(crate) fn limit_open_files(want: u64) -> u64 {
     // SAFETY: the structure is ours for the calls.
     unsafe {
         let mut limit: libc::rlimit = std::mem::zeroed();
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
             return 0;
         }
-        let now = limit.rlim_cur;
         let want = if want == 0 { limit.rlim_max } else { want };
         if want > limit.rlim_max {
             // Root may raise the hard limit; others get what there is.
@@ -268,7 +267,7 @@ pub(crate) fn raise_open_files(want: u64) -> u64 {
                 return want;
             }
         }
-        limit.rlim_cur = want.min(limit.rlim_max).max(now);
+        limit.rlim_cur = want.min(limit.rlim_max);
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur
@@ -277,7 +276,7 @@ pub(crate) fn raise_open_files(want: u64) -> u64 {
 
 /// Elsewhere memory is the only limit.
 #[cfg(not(unix))]
-pub(crate) fn raise_open_files(_: u64) -> u64 {
+pub(crate) fn limit_open_files(_: u64) -> u64 {
     1 << 24
 }
 

@@ -8,10 +8,7 @@
 //! A server's handler of exchanges takes the session before a local is chosen; each of its exchanges (`exchange`) is a
 //! session of its own, which begins with domain, server and local, and ends with its log.
 
-use super::{
-    Ended, Session, cause_of,
-    preread::{Read, refuse},
-};
+use super::{Ended, Session, cause_of};
 use crate::{
     cycle::listener::Listener,
     process::process,
@@ -126,7 +123,6 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
     async move {
         session.note_waker().await;
         session.count_client()?;
-        let mut read = Read::default();
         if session.listener.prereads_headers() {
             stream = Box::pin(session.preread_headers(stream)).await?;
         }
@@ -135,14 +131,9 @@ fn live(session: &Rc<Session>, mut stream: Stream) -> impl Future<Output = Ended
         }
         session.stage(Str::new("access"));
         if session.listener.by_domain {
-            (stream, read) = Box::pin(session.preread_domain(stream)).await?;
-            session.stage(Str::new("preread"));
-        }
-        if let Err(reason) = session.choose_server(read.named_by) {
-            if let Some(bytes) = read.refusal {
-                Box::pin(refuse(&mut stream, bytes)).await;
-            }
-            return Err(reason);
+            stream = Box::pin(session.preread_domain(stream)).await?;
+        } else {
+            session.choose_server(None)?;
         }
         stream = match session.handshake(stream)? {
             Shaken::Already(stream) => stream,

@@ -17,6 +17,7 @@ use anyproxy_module_api::abi::{
     stream::Stream,
 };
 use std::{
+    cell::Cell,
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
@@ -42,31 +43,17 @@ impl Session {
         Ok(reader.into_stream())
     }
 
-    pub(super) async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<(Stream, Read)> {
-        if self.peek(|t| !t.domain.borrow().is_empty()) {
-            // A trusted header named it already.
-            return Ok((stream, Read::default()));
-        }
-        let all: Vec<_> = self.listener.domain_prereads.iter().collect();
+    /// Reads the domain and chooses its server. Whoever has none is turned away.
+    pub(super) async fn preread_domain(self: &Rc<Self>, stream: Stream) -> Ended<Stream> {
         let mut reader = Preread { for_domain: true, ..Preread::new(self, stream) };
-        if let Err(reason) = reader.look(&all).await {
-            if let Some(bytes) = reader.refusal {
-                refuse(&mut reader.stream, bytes).await;
+        match reader.choose().await {
+            Ok(()) => Ok(reader.into_stream()),
+            Err(reason) => {
+                reader.refuse().await;
+                Err(reason)
             }
-            return Err(reason);
         }
-        let read = Read { refusal: reader.refusal, named_by: reader.named_by };
-        Ok((reader.into_stream(), read))
     }
-}
-
-/// What the first bytes have told beside the domain.
-#[derive(Default)]
-pub(super) struct Read {
-    /// What to send back if no server matches.
-    pub(super) refusal: Option<&'static [u8]>,
-    /// The preread that found the domain.
-    pub(super) named_by: Option<Str<'static>>,
 }
 
 /// What a preread found.
@@ -86,10 +73,17 @@ pub(super) struct Preread<'a> {
     deadline: Duration,
     /// What is looked for is which server it is for.
     for_domain: bool,
-    /// What to send back if no server matches, or the bytes are malformed.
-    refusal: Option<&'static [u8]>,
+    refusal: Option<Refusal>,
     /// Which of those asked has found the domain.
     named_by: Option<Str<'static>>,
+}
+
+/// What to send back if no server matches, or the bytes are malformed.
+#[derive(Clone, Copy)]
+struct Refusal {
+    bytes: &'static [u8],
+    /// What it says, for logs; 0: none.
+    status: u32,
 }
 
 impl<'a> Preread<'a> {
@@ -104,12 +98,25 @@ impl<'a> Preread<'a> {
         CloseReason::new(who, Stage::Preread, cause)
     }
 
+    async fn choose(&mut self) -> Ended<()> {
+        let s = self.session;
+        // Else a trusted header named it already.
+        if s.peek(|t| t.domain.borrow().is_empty()) {
+            let all: Vec<_> = s.listener.domain_prereads.iter().collect();
+            self.look(&all).await?;
+        }
+        s.stage(Str::new("preread"));
+        s.choose_server(self.named_by)
+    }
+
     pub(super) async fn look(&mut self, asked: &[&(u16, PrereadPoint)]) -> Ended<Found> {
         let mut out_of = vec![false; asked.len()];
         // By a header: not by what is looked at here.
         let named = self.has_domain();
         loop {
             let mut more = false;
+            // Which of them would be malformed if nothing more came.
+            let mut unfinished = None;
             for (n, (module, point)) in asked.iter().enumerate() {
                 if out_of[n] {
                     continue;
@@ -120,7 +127,7 @@ impl<'a> Preread<'a> {
                     self.named_by = Some(point.name);
                 }
                 if !out.refusal.is_empty() {
-                    self.refusal = Some(out.refusal.as_slice());
+                    self.refusal = Some(Refusal { bytes: out.refusal.as_slice(), status: out.status });
                 }
                 match verdict {
                     Look::Found => {
@@ -137,7 +144,12 @@ impl<'a> Preread<'a> {
                         }
                         out_of[n] = true;
                     }
-                    Look::More => more = true,
+                    Look::More => {
+                        more = true;
+                        if !out.reason.is_empty() {
+                            unfinished = Some((point, out));
+                        }
+                    }
                 }
             }
             if !more || self.is_known() {
@@ -149,7 +161,12 @@ impl<'a> Preread<'a> {
                 Ok(0) if !named && self.has_domain() && !self.is_known() => {
                     return Err(Self::reason(Who::Client, Cause::Closed));
                 }
-                Ok(0) => return Ok(Found::Nobody),
+                Ok(0) => match unfinished {
+                    None => return Ok(Found::Nobody),
+                    // It came to see whether there is anybody: a load balancer's check.
+                    Some(_) if self.bytes.is_empty() => return Err(Self::reason(Who::Client, Cause::Closed)),
+                    Some((point, out)) => return Err(self.malformed(point, &out)),
+                },
                 Ok(_) => {}
                 Err(late) if late == Self::reason(Who::Client, Cause::Timeout) && self.is_anybodys() => {
                     return Ok(Found::Nobody);
@@ -185,8 +202,8 @@ impl<'a> Preread<'a> {
     fn malformed(&self, point: &PrereadPoint, out: &LookOut) -> CloseReason {
         let s = self.session;
         s.listener.stats.malformed.fetch_add(1, Relaxed);
-        if let Some(more) = process().error_log.once_a_second("preread") {
-            let (preread, reason) = (point.name.as_str(), out.reason.as_str());
+        let (preread, listener, reason) = (point.name.as_str(), &s.listener.label, out.reason.as_str());
+        if let Some(more) = process().error_log.once_a_second(&format!("preread {preread} {listener}")) {
             tracing::warn!(session = s.shared.id, client = %s.shared.remote, preread, reason, more, "malformed first bytes");
         }
         Self::reason(Who::Client, Cause::Malformed)
@@ -216,8 +233,7 @@ impl<'a> Preread<'a> {
             None => Err(Self::reason(Who::Client, Cause::Timeout)),
             Some(Err(e)) => Err(Self::reason(Who::Client, cause_of(&e))),
             Some(Ok(n)) => {
-                let count = &session.shared.client_received;
-                count.set(count.get() + n as u64);
+                add(&session.shared.client_received, n);
                 Ok(n)
             }
         }
@@ -237,23 +253,33 @@ impl<'a> Preread<'a> {
         self.stream.unread(std::mem::take(&mut self.bytes));
         self.stream
     }
-}
 
-/// The client is told in its own protocol; whether it listens is not our concern.
-pub(super) async fn refuse(stream: &mut Stream, bytes: &[u8]) {
-    timers::within(Duration::from_secs(1), pin!(tell(stream, bytes))).await;
-}
+    /// The client is told in its own protocol, if that is known; whether it listens is not our concern.
+    async fn refuse(mut self) {
+        if let Some(Refusal { bytes, status }) = self.refusal {
+            self.session.shared.status.set(status);
+            timers::within(Duration::from_secs(1), pin!(self.tell(bytes))).await;
+        }
+    }
 
-async fn tell(stream: &mut Stream, bytes: &[u8]) {
-    if stream.write_all(bytes).await.is_ok() {
+    async fn tell(&mut self, bytes: &[u8]) {
+        let (stream, shared) = (&mut self.stream, &self.session.shared);
+        if stream.write_all(bytes).await.is_err() {
+            return;
+        }
+        add(&shared.client_sent, bytes.len());
         let _ = stream.shutdown().await;
         // Read what the client still sends: closing with unread bytes resets, and the answer would be lost.
         let mut rest = [0; 4096];
         for _ in 0..64 {
             match stream.read(&mut rest).await {
-                Ok(n) if n > 0 => {}
+                Ok(n) if n > 0 => add(&shared.client_received, n),
                 _ => break,
             }
         }
     }
+}
+
+fn add(count: &Cell<u64>, n: usize) {
+    count.set(count.get() + n as u64);
 }

@@ -78,6 +78,18 @@ pub enum Said {
     Weight(u32),
 }
 
+/// The operator's words.
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Drain => f.write_str("drain"),
+            Self::Maint => f.write_str("maint"),
+            Self::Weight(n) => write!(f, "weight {n}"),
+        }
+    }
+}
+
 /// All peers and upstreams that some generation still names, and what operators said.
 #[derive(Debug, Default)]
 pub struct Peers {

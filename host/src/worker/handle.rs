@@ -31,8 +31,8 @@ pub fn told<R: Send + 'static>(
     rx
 }
 
-/// Asks all of these at once, and waits no longer for those that are stuck than for one: each with what it says, but those that have
-/// ended.
+/// Asks all of these at once, and waits no longer for those that are stuck than for one: each with what it says, `None` if it is
+/// stuck. One that has ended is not among them.
 pub async fn ask_all<'a, R: Send + 'static>(
     workers: impl Iterator<Item = &'a WorkerHandle>,
     f: impl FnOnce(&Rc<Worker>) -> R + Clone + Send + 'static,
@@ -43,9 +43,9 @@ pub async fn ask_all<'a, R: Send + 'static>(
     for (w, told) in told {
         let left = until.saturating_duration_since(Instant::now());
         match timers::within(left, told).await {
+            None => said.push((w, None)),
             Some(Ok(answer)) => said.push((w, Some(answer))),
             Some(Err(_)) => {}
-            None => said.push((w, None)),
         }
     }
     said
@@ -149,7 +149,7 @@ mod tests {
         drop(messages);
         let said = ask_all([&stuck, &ended].into_iter(), |w| w.id).await;
         let said: Vec<_> = said.into_iter().map(|(w, said)| (w.id, said)).collect();
-        assert_eq!(said, [(3, None)]);
+        assert_eq!(said, [(3, None)], "one that has ended is no more among them");
         assert_eq!(kept.len(), 1, "it does it when it goes on");
     }
 }

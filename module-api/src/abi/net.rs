@@ -178,8 +178,8 @@ pub struct SocketOptions {
     pub v6_only: bool,
     /// IP_TRANSPARENT.
     pub transparent: bool,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// Unix listeners: permissions of the socket's file, by which others may connect; 0: 0666.
+    pub unix_mode: u16,
     /// Listen queue length; 0: the host's default.
     pub backlog: u32,
     /// Address to bind before connecting; `Addr::NONE`: the system's choice.
@@ -202,7 +202,7 @@ impl Default for SocketOptions {
             reuseport: false,
             v6_only: true,
             transparent: false,
-            reserved: [0; 2],
+            unix_mode: 0,
             backlog: 0,
             source: Addr::NONE,
         }

@@ -72,6 +72,8 @@ fn a_second(rate: &Value<'_>) -> f64 {
 }
 
 /// Keys that are counted, in the process.
+/// Longest file of users, bytes.
+const LONGEST: u64 = 64 << 20;
 const KEYS: usize = 200_000;
 const SHARDS: usize = 64;
 /// A verified password is known for so long.
@@ -252,7 +254,7 @@ fn basic<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Option<Auth> {
         problems.error(&node.span, "users are missing", "users=\"/path/of/htpasswd\"");
         return None;
     };
-    let text = match std::fs::read(file) {
+    let text = match read_regular(file, LONGEST) {
         Ok(text) => text,
         Err(e) => {
             problems.error(&node.span, &format!("{file}: {e}"), "");

@@ -66,7 +66,7 @@ pub(crate) fn pages<C>(scope: &Scope<'_, C>, problems: &mut Problems<'_>) -> Vec
                 continue;
             }
             (Some(text), None) => Content::Text(text),
-            (None, Some(file)) => match read(file) {
+            (None, Some(file)) => match read_regular(file, LONGEST) {
                 Ok(bytes) => Content::File(bytes),
                 Err(e) => {
                     problems.error(&node.span, &format!("{file}: {e}"), "");
@@ -104,14 +104,6 @@ fn statuses(value: &Value<'_>) -> (u16, u16) {
         "5xx" => (500, 599),
         _ => (value.num as u16, value.num as u16),
     }
-}
-
-fn read(file: &str) -> Result<Vec<u8>, String> {
-    let len = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
-    if len > LONGEST {
-        return Err("longer than 1 MiB".to_owned());
-    }
-    std::fs::read(file).map_err(|e| e.to_string())
 }
 
 /// Puts a page in the place of an answer that the configuration names. `own`: this proxy gave it, with nothing to say.

@@ -19,6 +19,18 @@ fn refuse(preread: &str, reason: &'static str, out: &mut LookOut) -> Look {
     Look::Malformed
 }
 
+/// One that ends here, within what it began or has to begin with, is turned away.
+fn unfinished(why: &'static str, out: &mut LookOut) -> Look {
+    out.reason = Str::new(why);
+    Look::More
+}
+
+/// What to answer in the protocol, with its status for logs (0: it knows none), if no server matches or it is malformed.
+fn answer(refusal: &'static [u8], status: u32, out: &mut LookOut) {
+    out.refusal = Slice::new(refusal);
+    out.status = status;
+}
+
 fn found(consumed: usize, out: &mut LookOut) -> Look {
     out.consumed = consumed;
     Look::Found
@@ -56,6 +68,9 @@ impl Preread<Tcp> for Hello {
         let Some(from) = &conf::of(session).headers.hello_from else { return Look::NotMine };
         match hello_header::decode(bytes) {
             hello_header::Outcome::NotHello => Look::NotMine,
+            hello_header::Outcome::NeedMore if hello_header::is_begun(bytes) => {
+                unfinished("ended within its hello header", out)
+            }
             hello_header::Outcome::NeedMore => Look::More,
             hello_header::Outcome::Malformed(why) => refuse(Self::NAME, why, out),
             hello_header::Outcome::Parsed { .. } if !from.contains(&session.remote) => {
@@ -94,12 +109,14 @@ impl Preread<Tcp> for ProxyProtocol {
     fn look(session: &Session<Tcp>, bytes: &[u8], out: &mut LookOut) -> Look {
         let Some(from) = &conf::of(session).headers.proxy_from else { return Look::NotMine };
         let believed = from.contains(&session.remote);
+        // Section 2: a receiver must not guess whether there is a header.
+        let required = || believed && !known(session).is_some_and(|s| s.hello.borrow().is_some());
         match proxy_protocol::decode(bytes) {
+            proxy_protocol::Outcome::NeedMore if proxy_protocol::is_begun(bytes) || required() => {
+                unfinished("ended within its PROXY header", out)
+            }
             proxy_protocol::Outcome::NeedMore => Look::More,
-            // Section 2: a receiver must not guess whether there is a header.
-            proxy_protocol::Outcome::NotProxy
-                if believed && !known(session).is_some_and(|s| s.hello.borrow().is_some()) =>
-            {
+            proxy_protocol::Outcome::NotProxy if required() => {
                 refuse(Self::NAME, "no PROXY header from a trusted address", out)
             }
             proxy_protocol::Outcome::NotProxy => Look::NotMine,
@@ -150,7 +167,7 @@ impl Preread<Tcp> for Tls {
             }
             client_hello::Outcome::Parsed(hello) => {
                 learn_domain(session, hello.sni.as_deref());
-                out.refusal = Slice::new(ALERT);
+                answer(ALERT, 0, out);
                 found(0, out)
             }
         }
@@ -183,12 +200,12 @@ impl Preread<Tcp> for Http {
             // The host of HTTP/2 is inside compressed frames.
             http_host::Outcome::NotHttp | http_host::Outcome::Http2Preface => Look::NotMine,
             http_host::Outcome::Malformed(why) => {
-                out.refusal = Slice::new(BAD_REQUEST);
+                answer(BAD_REQUEST, 400, out);
                 refuse(Self::NAME, why, out)
             }
             outcome @ (http_host::Outcome::NeedMore | http_host::Outcome::TooLong) => {
                 if outcome == http_host::Outcome::TooLong {
-                    out.refusal = Slice::new(TOO_LARGE);
+                    answer(TOO_LARGE, 431, out);
                 }
                 // Whoever reads requests itself needs no more of this one. Others get it unchanged: all of it is looked at.
                 learn_domain(session, reader.host());
@@ -197,7 +214,7 @@ impl Preread<Tcp> for Http {
             }
             http_host::Outcome::Parsed(head) => {
                 learn_domain(session, head.host.as_deref());
-                out.refusal = Slice::new(MISDIRECTED);
+                answer(MISDIRECTED, 421, out);
                 found(0, out)
             }
         }

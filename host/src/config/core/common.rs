@@ -85,9 +85,8 @@ pub(super) static TABLE: [DirectiveDesc; 27] = [
         .args(&[ArgDesc::new("time", Kind::Time, "after it they are closed").required().bounds(SECOND, 30 * 24 * HOUR)])
         .default("a reload cuts no session")
         .example("reload_timeout \"12h\""),
-    common("max_open_file_limit", "Open files to ask the system for.\nRefused or lowered: a warning, not an error.")
+    common("max_open_file_limit", "Open files to ask the system for, more or fewer than it gives by itself.\nRefused or lowered: a warning, not an error.")
         .args(&[ArgDesc::new("count", Kind::Int, "0: as many as the hard limit").required().bounds(0, 1 << 30)])
-        .needs_restart()
         .default("0")
         .example("max_open_file_limit 102400"),
     common("memlock_rlimit", "Locked memory to ask the system for.\nRefused or lowered: a warning, not an error.")

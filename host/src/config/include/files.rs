@@ -1,8 +1,8 @@
 //! Bounded reading of files and the patterns of `include`. Knows nothing of what is in the files.
 
+use anyproxy_module_api::read_regular;
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
@@ -10,30 +10,32 @@ use std::{
 pub(super) enum Failure {
     /// More than allowed.
     TooLong,
+    /// Its bytes are no UTF-8.
+    NotText(NotText),
     /// In words.
     Other(String),
 }
 
+/// A file that is no UTF-8, as it can be shown.
+pub(super) struct NotText {
+    /// Its text, with U+FFFD for what is none.
+    pub(super) shown: String,
+    /// Where the first of those stands in it, bytes.
+    pub(super) at: usize,
+    /// The byte in the file there.
+    pub(super) byte: u8,
+}
+
 /// A file's text, at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<String, Failure> {
-    let other = |e: io::Error| Failure::Other(reason(&e));
-    let kind = fs::metadata(path).map_err(other)?.file_type();
-    if kind.is_dir() {
-        return Err(Failure::Other("it is a directory".to_owned()));
-    }
-    // Not even to be opened: a named pipe waits there for somebody who writes.
-    if !kind.is_file() {
-        return Err(Failure::Other("it is no regular file".to_owned()));
-    }
-    let file = File::open(path).map_err(other)?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(other)?;
-    if bytes.len() as u64 > limit {
-        return Err(Failure::TooLong);
-    }
+    let bytes = read_regular(path, limit).map_err(|e| match e.kind() {
+        io::ErrorKind::FileTooLarge => Failure::TooLong,
+        _ => Failure::Other(reason(&e)),
+    })?;
     String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Failure::Other(format!("byte {at} is not UTF-8"))
+        let (at, bytes) = (e.utf8_error().valid_up_to(), e.as_bytes());
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        Failure::NotText(NotText { shown: String::from_utf8_lossy(bytes).into_owned(), at, byte })
     })
 }
 

@@ -177,3 +177,18 @@ fn a_path_that_is_no_text_is_refused_with_a_way_out() {
     let said = load(name).expect_err("it is no text").render(Style::PLAIN);
     assert!(said.contains("is not UTF-8") && said.contains("-c main.kdl"), "{said}");
 }
+
+/// A file of another encoding is shown, and where it goes wrong.
+#[test]
+fn what_is_no_utf8_has_its_place() {
+    let dir = Dir::new(&[("main.kdl", "include \"latin.kdl\"")]);
+    let text = b"common {\n    worker_threads 1   // Z\xfcrich\n}\n";
+    fs::write(dir.0.join("latin.kdl"), text).expect("temp file");
+    let said = dir.load().expect_err("it is none").render(Style::PLAIN);
+    assert!(said.contains("latin.kdl:2:28: error: the byte FC is not UTF-8"), "{said}");
+    assert!(said.contains("worker_threads 1   // Z\u{fffd}rich") && said.contains("save the file as UTF-8"), "{said}");
+    fs::write(dir.0.join("main.kdl"), b"net {}\n\xff\xfe").expect("temp file");
+    let found = dir.load().expect_err("it is none");
+    assert!(found.render(Style::PLAIN).contains("main.kdl:2:1: error: the byte FF"), "{found}");
+    assert_eq!(found.to_json()[0]["line"], 2, "{}", found.to_json());
+}

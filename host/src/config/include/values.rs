@@ -98,6 +98,7 @@ impl Loader<'_> {
         let path = self.directories().1.join(name);
         let mut text = files::read(&path, MAX_VALUE).map_err(|failure| match failure {
             files::Failure::TooLong => format!("{name} is larger than {} MiB", MAX_VALUE >> 20),
+            files::Failure::NotText(n) => format!("cannot read {name}: its byte {} is not UTF-8", n.at),
             files::Failure::Other(reason) => format!("cannot read {name}: {reason}"),
         })?;
         if text.ends_with('\n') {

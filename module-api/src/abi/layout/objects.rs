@@ -185,6 +185,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             consumed: usize,
             reason: Str,
             refusal: Slice<u8>,
+            status: u32,
         }
         PrereadPoint {
             name: Str,

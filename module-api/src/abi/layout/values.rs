@@ -65,7 +65,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             reuseport: bool,
             v6_only: bool,
             transparent: bool,
-            reserved: [u8; 2],
+            unix_mode: u16,
             backlog: u32,
             source: Addr,
         }

@@ -171,10 +171,13 @@ pub enum Look {
 pub struct LookOut {
     /// Bytes to take off the stream.
     pub consumed: usize,
-    /// Why it is malformed; a static text.
+    /// Why it is malformed; with `Look::More`, why it would be if nothing more came: a client that ends here is turned away
+    /// (without a word where none of its bytes came). Empty with `More`: one that ends here is not this protocol's. A static text.
     pub reason: Str<'static>,
     /// Bytes to send back before closing when no server matches what was found, or it is malformed; a static text, may be binary.
     pub refusal: Slice<'static, u8>,
+    /// The status that a refusal says, for logs; 0: none.
+    pub status: u32,
 }
 
 /// Looks at the first bytes of a stream.

@@ -27,6 +27,8 @@ directive! {
             .bounds(1, i32::MAX as i64),
         ArgDesc::new("defer_accept", Kind::Bool, "accept a client only when it has spoken: one that never does is not seen")
             .default("#false"),
+        ArgDesc::new("mode", Kind::Text,
+            "permissions of a Unix listener's file, octal: who may write it may connect; absent: \"0666\", everybody who gets there"),
         ArgDesc::new("fastopen", Kind::Bool, "take and send bytes with the first segment (TCP Fast Open)").default("#false"),
     ])
     .append()
@@ -68,6 +70,7 @@ impl Profile {
         self.common(to);
         to.backlog = self.options.backlog;
         to.defer_accept = self.options.defer_accept;
+        to.unix_mode = self.options.unix_mode;
     }
 
     /// As a socket that connects. A limit that is there already stays.
@@ -134,6 +137,14 @@ fn profile(node: &Node<'_>, problems: &mut Problems<'_>) -> Profile {
             "backlog" => o.backlog = number,
             "defer_accept" => o.defer_accept = value.bool(),
             "fastopen" => o.fastopen = value.bool(),
+            "mode" => match u16::from_str_radix(&value.text, 8) {
+                Ok(mode @ 1..=0o777) => o.unix_mode = mode,
+                _ => problems.error(
+                    &value.span,
+                    &format!("\"{}\" is no mode of a file", value.text),
+                    "write three octal digits for owner, group and others, \"0660\"",
+                ),
+            },
             "source" => match value.text.parse::<IpAddr>() {
                 Ok(ip) => o.source = std::net::SocketAddr::new(ip, 0).into(),
                 Err(_) => problems.error(
@@ -205,10 +216,11 @@ mod tests {
         p.options.backlog = 7;
         p.options.connect_timeout_ms = 9;
         p.options.tos = 16;
+        p.options.unix_mode = 0o600;
         let (mut l, mut c) = (SocketOptions::default(), SocketOptions::default());
         p.listening(&mut l);
         p.connecting(&mut c);
-        assert_eq!((l.backlog, l.connect_timeout_ms, l.tos), (7, 0, 16));
-        assert_eq!((c.backlog, c.connect_timeout_ms, c.tos), (0, 9, 16));
+        assert_eq!((l.backlog, l.connect_timeout_ms, l.tos, l.unix_mode), (7, 0, 16, 0o600));
+        assert_eq!((c.backlog, c.connect_timeout_ms, c.tos, c.unix_mode), (0, 9, 16, 0));
     }
 }

@@ -88,6 +88,11 @@ pub enum Outcome {
     Malformed(&'static str),
 }
 
+/// Whether these bytes begin a header for certain.
+pub fn is_begun(received: &[u8]) -> bool {
+    received.starts_with(&MAGIC)
+}
+
 /// Reads a header from everything received since the connection began. Costs nothing until all of it is there.
 pub fn decode(received: &[u8]) -> Outcome {
     if !received.starts_with(&MAGIC) {

@@ -96,6 +96,11 @@ pub fn decode(received: &[u8]) -> Outcome {
     }
 }
 
+/// Whether these bytes begin a header of either version for certain: nothing shorter tells it from another protocol's.
+pub fn is_begun(received: &[u8]) -> bool {
+    received.starts_with(V1_PREFIX) || received.starts_with(v2::PROTOCOL_PREFIX)
+}
+
 /// A header of version 1. Anything but two IP addresses becomes `UNKNOWN`; an IPv4 address beside an IPv6 one is mapped.
 pub fn encode_v1(endpoints: &Endpoints) -> Vec<u8> {
     let addresses = match ip_pair(endpoints) {

@@ -48,7 +48,9 @@ fn a_hello_header_tells_client_request_id_and_domain_and_is_passed_on() {
     let s = m.host().session();
     let mut bytes = a_hello().encode().expect("it is valid");
     let length = bytes.len();
-    assert_eq!(m.preread("hello", &s, &bytes[..5]).0, Look::More);
+    let (look, out) = m.preread("hello", &s, &bytes[..5]);
+    assert_eq!((look, out.reason.as_str()), (Look::More, "ended within its hello header"));
+    assert!(m.preread("hello", &s, &bytes[..3]).1.reason.is_empty(), "it may be none, and may be left out");
     bytes.extend(b"payload");
     let (look, out) = m.preread("hello", &s, &bytes);
     assert_eq!((look, out.consumed), (Look::Found, length));
@@ -95,7 +97,10 @@ fn a_trusted_sender_must_send_the_proxy_header() {
     let (look, out) = m.preread("proxy_protocol", &s, b"GET / HTTP/1.1\r\n");
     assert_eq!(look, Look::Malformed);
     assert!(out.reason.contains("no PROXY header"));
-    assert_eq!(m.preread("proxy_protocol", &s, b"PRO").0, Look::More);
+    let (look, out) = m.preread("proxy_protocol", &s, b"PRO");
+    assert_eq!((look, out.reason.as_str()), (Look::More, "ended within its PROXY header"));
+    assert!(m.preread("proxy_protocol", &stranger(&m), b"PRO").1.reason.is_empty(), "others need send none");
+    assert!(!m.preread("proxy_protocol", &stranger(&m), b"PROXY ").1.reason.is_empty());
     let endpoints = Endpoints::Proxied {
         source: SocketAddr::from(([10, 1, 2, 3], 4)).into(),
         destination: SocketAddr::from(([10, 0, 0, 1], 443)).into(),
@@ -137,7 +142,7 @@ fn the_host_of_a_request_is_its_domain_however_it_arrives() {
     }
     let (look, out) = m.preread("http", &s, head);
     assert_eq!((look, out.consumed, s.domain().as_str()), (Look::Found, 0, "www.example.com"));
-    assert!(out.refusal.starts_with(b"HTTP/1.1 421 "));
+    assert!(out.refusal.starts_with(b"HTTP/1.1 421 ") && out.status == 421);
     let s = m.host().session();
     assert_eq!(m.preread("http", &s, b"POST / HTTP/1.1\r\n").0, Look::NotMine);
     let (look, out) = m.preread("http", &s, b"GET / HTTP/1.1\nhost: x\n\n");
