@@ -101,7 +101,8 @@ impl Hook<HttpFaulty> for Ask {
     async fn run(exchange: Exchange<HttpFaulty>, given: Body) -> Result<Answer, Error> {
         if let Some(mode) = mode(&exchange, "request_") {
             if mode == "request_hosts" {
-                let edits = [exchange.add(Which::Request, "Host", b"b.test"), exchange.set(Which::Request, "host", b"a b")];
+                let edits =
+                    [exchange.add(Which::Request, "Host", b"b.test"), exchange.set(Which::Request, "host", b"a b")];
                 let taken = exchange.set(Which::Request, "Host", b"other.test");
                 exchange.set(Which::Request, "X-Taken", format!("{edits:?} {taken}").as_bytes());
             }
