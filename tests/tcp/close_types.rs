@@ -1,6 +1,6 @@
 //! `close_type`: by default each direction ends by itself; `fast` ends both with the first one.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use harness::client::End;
 use harness::{Origin, client, eventually};
@@ -10,6 +10,8 @@ use crate::support::{field, local, logged};
 /// A client that stays after its server has ended; how it sees the end, and whether the session is over.
 fn server_ends(directives: &str) -> (harness::Proxy, std::net::TcpStream) {
     let origin = Origin::start(|mut conn| {
+        // Once the client is there: its connect would tell of the end, else.
+        conn.read_exact(&mut [0])?;
         conn.write_all(b"bye")?;
         conn.stream.shutdown(std::net::Shutdown::Write)?;
         // Reads on: whether the proxy ends the other direction is what is looked at.
@@ -17,7 +19,8 @@ fn server_ends(directives: &str) -> (harness::Proxy, std::net::TcpStream) {
     });
     let text = format!("{directives}\nproxy_pass_tcp \"@ORIGIN@\"");
     let proxy = local(&text).set("ORIGIN", origin.addr()).start();
-    let stream = client::connect(proxy.addr(0));
+    let mut stream = client::connect(proxy.addr(0));
+    stream.write_all(b"?").expect("it is open");
     assert_eq!(client::read_exact(&stream, 3), b"bye");
     if directives.is_empty() {
         assert_eq!(client::end(&stream), End::Closed);

@@ -29,12 +29,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Name and value of each header line, as they came; `None`: it is no line.
+    /// Name and value of each header line, without the space around the value; `None`: it is no line.
     pub fn lines(&self) -> impl Iterator<Item = Option<(&'a str, &'a [u8])>> + use<'a> {
         let lines = self.headers.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         lines.filter(|line| !line.is_empty()).map(|line| {
             let colon = line.iter().position(|b| *b == b':')?;
-            Some((std::str::from_utf8(&line[..colon]).ok()?, &line[colon + 1..]))
+            Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
         })
     }
 }
