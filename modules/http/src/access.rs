@@ -71,9 +71,9 @@ fn a_second(rate: &Value<'_>) -> f64 {
     exact.unwrap_or(rate.num as f64)
 }
 
-/// Keys that are counted, in the process.
 /// Longest file of users, bytes.
 const LONGEST: u64 = 64 << 20;
+/// Keys that are counted, in the process.
 const KEYS: usize = 200_000;
 const SHARDS: usize = 64;
 /// A verified password is known for so long.
