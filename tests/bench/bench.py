@@ -36,6 +36,8 @@ def arguments():
 
 def measure(name, scenario, peer, args, org):
     if scenario.kind == 'check':
+        if peer not in peers.MANY:
+            raise peers.Absent(f'{peer} has no configuration of 1,000 servers')
         return scenarios.check(peers.MANY[peer]())
     if scenario.kind == 'reload':
         if peer not in peers.RELOADED:

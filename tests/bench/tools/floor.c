@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, ROOM = 256 << 10, MOST_KEPT = 4096 };
+enum { EVENTS = 512, ROOM = 64 << 10, MOST_KEPT = 4096 };
 
 struct side {
     int fd;
