@@ -1,4 +1,5 @@
 //! No io_uring on this platform: readiness is waited for. None of these can be made.
+#![allow(missing_docs, reason = "they are those of the ring")]
 
 use super::slots::Seen;
 use std::{

@@ -7,6 +7,7 @@ use anyproxy_module_api::{Buf, Error, Stream};
 pub(super) enum Moved {
     Bytes(usize),
     Again,
+    NotNow,
     Unsupported,
     Failed(Error),
 }
