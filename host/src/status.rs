@@ -5,6 +5,7 @@ pub mod json;
 pub mod prometheus;
 #[cfg(test)]
 mod tests;
+pub mod workers;
 
 use crate::{
     cycle::{Cycle, listener::Listener, listener_stats::ListenerStats},
@@ -128,17 +129,17 @@ pub fn worker(worker: &Worker) -> Value {
                 *by_module.entry(id).or_insert(0) += n;
             }
             let by_module = by_module.into_iter().collect();
-            (g.cycle.epoch, g.retired.get(), json::Holding { sessions, tasks, jobs, by_module })
+            (g.cycle.epoch, g.retired.get(), workers::Holding { sessions, tasks, jobs, by_module })
         })
         .collect();
-    let row = json::WorkerRow {
+    let row = workers::Row {
         id: worker.id,
         index: worker.index,
         ringed: rt::is_ringed(),
         sessions: worker.session_count(),
         paused: worker.paused.get(),
     };
-    json::worker(&row, &generations)
+    workers::worker(&row, &generations)
 }
 
 /// A session with its stages, on its worker.

@@ -176,7 +176,7 @@ impl Control {
 
     async fn status(&self) -> Value {
         let asked = ask_all(self.all_workers(), |w| status::worker(w)).await.into_iter();
-        let workers = asked.map(|(w, said)| said.unwrap_or_else(|| status::json::silent(w.id, w.index))).collect();
+        let workers = asked.map(|(w, said)| said.unwrap_or_else(|| status::workers::silent(w.id, w.index))).collect();
         let listeners: Vec<_> = self
             .cycle
             .listeners

@@ -1,6 +1,6 @@
 //! Shape of the answers: what a reader of status and metrics relies on.
 
-use super::{json, prometheus};
+use super::{json, prometheus, workers};
 use crate::{
     cycle::listener_stats::{Bytes, Ended, ListenerStats},
     metrics::Kind,
@@ -70,9 +70,9 @@ fn session_row_names_what_is_known_and_leaves_the_rest_null() {
 
 #[test]
 fn worker_names_the_modules_that_hold_a_retired_generation() {
-    let holding = json::Holding { sessions: 1, tasks: 2, jobs: 0, by_module: vec![("cache".into(), 2)] };
-    let row = json::WorkerRow { id: 5, index: 0, ringed: true, sessions: 1, paused: true };
-    let value = json::worker(&row, &[(3, true, holding)]);
+    let holding = workers::Holding { sessions: 1, tasks: 2, jobs: 0, by_module: vec![("cache".into(), 2)] };
+    let row = workers::Row { id: 5, index: 0, ringed: true, sessions: 1, paused: true };
+    let value = workers::worker(&row, &[(3, true, holding)]);
     assert_eq!((&value["worker"], &value["accepting_paused"]), (&5.into(), &true.into()));
     assert_eq!(value["generations"][0]["modules"]["cache"], 2);
     assert_eq!(value["generations"][0]["retired"], true);

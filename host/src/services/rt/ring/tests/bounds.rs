@@ -103,18 +103,24 @@ fn a_stream_that_nobody_reads_keeps_few_pieces() {
     });
 }
 
+/// More streams with bytes unread than there are pieces.
+async fn hold_all() -> Vec<(TcpStream, Stream)> {
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        let (far, mut s) = pair();
+        assert!(poll_fn(|cx| Poll::Ready(s.poll_ready(cx, ready::READ))).await.is_pending());
+        say(&far, b"unread");
+        held.push((far, s));
+    }
+    turn().await;
+    turn().await;
+    held
+}
+
 #[test]
 fn streams_with_bytes_unread_do_not_starve_another() {
     on_a_ring(|| async {
-        let mut held = Vec::new();
-        for _ in 0..600 {
-            let (far, mut s) = pair();
-            assert!(poll_fn(|cx| Poll::Ready(s.poll_ready(cx, ready::READ))).await.is_pending());
-            say(&far, b"unread");
-            held.push((far, s));
-        }
-        turn().await;
-        turn().await;
+        let held = hold_all().await;
         let (far, mut s) = pair();
         for _ in 0..20 {
             assert!(within(Duration::from_millis(1), read(&mut s, &mut [0; 8])).await.is_none());
@@ -187,15 +193,7 @@ fn a_stream_at_rest_tells_that_its_peer_has_ended_though_others_hold_all_pieces(
         assert_eq!(read_exact(&mut s, 6).await, b"answer");
         s.unbind();
         turn().await;
-        let mut held = Vec::new();
-        for _ in 0..600 {
-            let (far, mut s) = pair();
-            assert!(poll_fn(|cx| Poll::Ready(s.poll_ready(cx, ready::READ))).await.is_pending());
-            say(&far, b"unread");
-            held.push((far, s));
-        }
-        turn().await;
-        turn().await;
+        let _held = hold_all().await;
         assert_eq!(s.state() & (ready::READ | ready::END | ready::HUP), 0);
         drop(far);
         while s.state() & (ready::READ | ready::END) == 0 {
