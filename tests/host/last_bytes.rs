@@ -1,5 +1,4 @@
-//! What a session sent last, and its client has not read yet, is the client's: the process and its workers end behind it, and it
-//! counts while it is there.
+//! What a session sent last, and its client has not read yet, is the client's: the process and its workers end behind it.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -86,30 +85,17 @@ fn of_a_process_that_quits_and_of_a_worker_that_is_replaced() {
 }
 
 #[test]
-fn count_to_the_limit_of_connections() {
-    const PLACES: usize = 200;
-    let proxy = start(&format!("max_connections {PLACES}"));
-    if proxy.status()["workers"][0]["io_uring"] != true {
-        return harness::skip("no io_uring here: the system keeps last bytes, without a descriptor");
+fn wait_no_longer_than_sessions_do() {
+    for common in ["", "io_uring #false"] {
+        let mut proxy = start(common);
+        let text = proxy.read("main.kdl").replace("shutdown_timeout \"60s\"", "shutdown_timeout \"1s\"");
+        proxy.reload_with(&text).assert(0, &[]);
+        let (streams, _) = clients(&proxy);
+        proxy.send("reinit").assert(0, &[]);
+        eventually("the worker before is gone", || (proxy.status()["workers"].as_array()?.len() == 1).then_some(()));
+        drop(streams);
+        let (_streams, _) = clients(&proxy);
+        proxy.signal(Signal::QUIT);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
     }
-    let counted = || {
-        let status = proxy.status();
-        let number = |name: &str| status["process"][name].as_u64().expect("a number") as usize;
-        (number("sessions"), number("lingering"))
-    };
-    let mut streams = Vec::new();
-    // Some end just where there is no room.
-    while counted().1 == 0 {
-        assert!(streams.len() < PLACES / 2, "none lingers");
-        streams.extend((15..23).map(|requests| ask(&proxy, requests)));
-        eventually("all are accepted", || (answered(&proxy, streams.last()?) > 10).then_some(()));
-    }
-    while counted().0 + counted().1 < PLACES {
-        streams.push(ask(&proxy, 30));
-    }
-    let mut waits = client::connect(proxy.addr(0));
-    write!(waits, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is open");
-    proxy.await_log("limit=max_connections", LIMIT);
-    drop(streams);
-    assert!(client::read_to_end(&waits).starts_with(b"HTTP/1.1 200"));
 }

@@ -266,9 +266,7 @@ impl Control {
         let all_over = passed(&self.quitting);
         let leaving = self.leaving.iter().filter(|(_, deadline)| all_over || *deadline <= now).map(|(w, _)| w);
         for w in leaving.chain(self.workers.iter().filter(|_| all_over)) {
-            w.post(|w| {
-                w.kill_sessions(Cause::Shutdown, |_| true);
-            });
+            w.post(|w| w.is_late());
         }
         let (gone, stay): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leaving).into_iter().partition(|(w, _)| w.has_ended());

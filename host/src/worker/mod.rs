@@ -16,6 +16,7 @@ use crate::{
     process::process,
     services::{datagram, rt, timers, watchdog},
 };
+use anyproxy_module_api::abi::session::Cause;
 use generation::WorkerGen;
 use sessions::Entry;
 use std::{
@@ -59,6 +60,8 @@ pub struct Worker {
     leaving: Cell<bool>,
     /// The last session is over, but for its last bytes.
     settling: Cell<bool>,
+    /// Its time to leave in is over.
+    late: Cell<bool>,
     end: tokio::sync::Notify,
     /// Told when a session ended.
     pub room: tokio::sync::Notify,
@@ -180,6 +183,12 @@ impl Worker {
         }
     }
 
+    /// One that leaves has no time any more: sessions are ended, and what they left to be sent is given up.
+    pub fn is_late(&self) {
+        self.late.set(true);
+        self.kill_sessions(Cause::Shutdown, |_| true);
+    }
+
     /// Ends once all that sessions left to be sent is the system's.
     fn settle(&self) {
         self.settling.set(true);
@@ -188,7 +197,7 @@ impl Worker {
             for _ in 0..8 {
                 rt::yield_now().await;
             }
-            while rt::lingers_here() {
+            while rt::lingers_here() && with_here(|w| !w.late.get()) == Some(true) {
                 rt::sleep(SETTLES).await;
             }
             with_here(|w| w.end.notify_one());
@@ -302,6 +311,7 @@ fn run(
             paused: Cell::new(false),
             leaving: Cell::new(false),
             settling: Cell::new(false),
+            late: Cell::new(false),
             end: tokio::sync::Notify::new(),
             room: tokio::sync::Notify::new(),
         })

@@ -1,10 +1,6 @@
 //! Places among the sessions of the process, and what else limits it as a whole.
 
-use crate::{
-    cycle::listener::Listener,
-    process::process,
-    services::{buffers, rt},
-};
+use crate::{cycle::listener::Listener, process::process, services::buffers};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A place among the sessions of the process, counted against `max_connections`. Given back when it is dropped, unless a
@@ -17,8 +13,7 @@ impl Seat {
     fn take() -> Option<Self> {
         let p = process();
         let max = p.max_sessions.load(Relaxed);
-        // Those that are over but for their last bytes have their descriptor still.
-        let before = p.sessions.fetch_add(1, Relaxed) + rt::lingering();
+        let before = p.sessions.fetch_add(1, Relaxed);
         let seat = Self(());
         (max == 0 || before < max).then_some(seat)
     }
@@ -57,7 +52,7 @@ impl Limit {
     fn reached(listener: Option<&Listener>) -> Option<Self> {
         let p = process();
         let max = p.max_sessions.load(Relaxed);
-        if max != 0 && p.sessions.load(Relaxed) + rt::lingering() >= max {
+        if max != 0 && p.sessions.load(Relaxed) >= max {
             return Some(Self::SESSIONS);
         }
         if buffers::is_full() {

@@ -17,6 +17,8 @@ use std::{
 /// A peer that took nothing for so long is not waited for any more, by a socket that was let go of with bytes to be sent: about as long as
 /// Linux keeps one of its own that nobody owns (8 probes, tcp_orphan_retries).
 const LINGER_SECONDS: u8 = if cfg!(test) { 1 } else { 100 };
+/// So many of them a thread has; with one more, the one that has waited longest is reset.
+pub(super) const MOST_LINGER: usize = if cfg!(test) { 4 } else { 256 };
 /// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.
 const LAST: Duration = Duration::from_millis(500);
 /// How often it tells the kernel what to give up.
@@ -76,11 +78,29 @@ impl Ring {
     }
 
     /// The system has no room for the last bytes of one that was let go of.
-    pub(super) fn linger(socket: &Socket) {
-        if !socket.is(flag::LINGERS) {
-            socket.set(flag::LINGERS);
-            LINGERING.fetch_add(1, Relaxed);
+    pub(super) fn linger(&self, socket: &Rc<Socket>) {
+        if socket.is(flag::LINGERS) {
+            return;
         }
+        socket.set(flag::LINGERS);
+        LINGERING.fetch_add(1, Relaxed);
+        let mut all = self.lingering.borrow_mut();
+        all.push_back(Rc::clone(socket));
+        if all.len() > MOST_LINGER {
+            all.retain(|s| s.is(flag::LINGERS));
+        }
+        let first = if all.len() > MOST_LINGER { all.pop_front() } else { None };
+        drop(all);
+        if let Some(first) = first {
+            self.reset(&first);
+        }
+    }
+
+    /// Its peer does not take the last bytes.
+    fn reset(&self, socket: &Rc<Socket>) {
+        tracing::debug!("a peer did not take the last bytes of a connection: it is reset");
+        self.give_up(socket);
+        self.close_if_done(socket);
     }
 
     /// Whether something that was accepted for a stream that is gone is not the system's yet.
@@ -116,9 +136,7 @@ impl Ring {
             if stands < LINGER_SECONDS {
                 self.send(&socket);
             } else {
-                tracing::debug!("a peer did not take the last bytes of a connection: it is reset");
-                self.give_up(&socket);
-                self.close_if_done(&socket);
+                self.reset(&socket);
             }
         }
     }

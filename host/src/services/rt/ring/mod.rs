@@ -19,6 +19,7 @@ use slab::Slab;
 use socket::{Out, Socket, flag};
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     io::Result,
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
@@ -59,6 +60,8 @@ pub(super) struct Ring {
     looked_at: Cell<bool>,
     /// When sockets that were let go of were last looked at.
     swept: Cell<u64>,
+    /// Those for whose last bytes the system has no room, from the oldest on; among them some that are over.
+    lingering: RefCell<VecDeque<Rc<Socket>>>,
     /// The loop is over: nobody waits any more but the kernel.
     ending: Cell<bool>,
 }
@@ -79,6 +82,7 @@ impl Ring {
             readiness: readiness.as_raw_fd(),
             looked_at: Cell::new(false),
             swept: Cell::new(0),
+            lingering: RefCell::default(),
             ending: Cell::new(false),
         })
     }
@@ -205,7 +209,7 @@ impl Ring {
     /// There may be something to be read. Who waits finds out by a call; where nobody does, as at rest, that guess would stand for
     /// knowledge, and it is asked.
     fn look_again(&self, socket: &Socket) {
-        if socket.is(flag::LEFT) {
+        if socket.is(flag::LEFT | flag::TAKEN) {
         } else if socket.has_reader() {
             socket.set(flag::READABLE);
         } else {

@@ -100,6 +100,9 @@ impl Ringed {
         let s = &self.0;
         // Little that is read between two such calls does not lead back.
         s.set(flag::DIRECT);
+        let mut unread = s.unread.get();
+        unread.in_a_row = 0;
+        s.unread.set(unread);
         // Without a ring there is nothing under way. What the system does not take now is told by the flags.
         let _ = with(s, |ring| {
             ring.read_by_calls(s);
@@ -132,6 +135,7 @@ impl Ringed {
             return Err(self);
         }
         let mut held = None;
+        s.set(flag::TAKEN);
         let ended = with(s, |ring| {
             ring.read_by_calls(s);
             for _ in 0..TAKEN_IN_MS {
@@ -149,6 +153,8 @@ impl Ringed {
             }
             if s.under_way.get() > 0 {
                 // It stays what it was, with what was received and what waits for room.
+                s.clear(flag::TAKEN);
+                ring.look_again(s);
                 if let Some(out) = held.take() {
                     ring.stall(s, out);
                 }

@@ -39,6 +39,10 @@ impl Ring {
         // The end travels with the last bytes. What follows others is not certain to be done while the ring ends.
         let close = socket.is(flag::LEFT) && !self.ending.get();
         let (fd, more) = (socket.fd.get(), socket.is(flag::MORE) || close);
+        if close && socket.is(flag::LINGERS) {
+            // What looks for room would hold it open.
+            self.cancel(socket);
+        }
         // SAFETY: the bytes are boxed, and the box stays in `out`, of a socket that stays in `sockets`, until the result: what
         // takes it out looks at SENDING before.
         unsafe { self.sys.borrow_mut().send(fd, out.bytes(), more, close, data(socket.token.get(), op::SEND)) };
@@ -76,7 +80,7 @@ impl Ring {
         socket.set(flag::STALLED);
         socket.clear(flag::WRITABLE);
         if socket.is(flag::LEFT) {
-            Self::linger(socket);
+            self.linger(socket);
         }
         self.ask_writable(socket);
     }

@@ -18,6 +18,8 @@ pub(super) const COPIED: usize = 2 << 10;
 const FULL_IN_A_ROW: u8 = 3;
 /// So many reads in a row that are less than a piece are little again.
 const SHORT_IN_A_ROW: u8 = 4;
+/// The same where others used the descriptor, since they did last.
+const SHORT_SINCE: u8 = 64;
 /// So many pieces that nobody reads are a stream that is not to be received from: others need them.
 const UNREAD: u16 = 8;
 
@@ -68,6 +70,8 @@ pub(super) mod flag {
     pub(crate) const LINGERS: u32 = 1 << 21;
     /// The descriptor is used by others beside.
     pub(crate) const DIRECT: u32 = 1 << 22;
+    /// The descriptor is being given to somebody else: nothing is begun any more.
+    pub(crate) const TAKEN: u32 = 1 << 23;
 }
 
 /// Bytes that were accepted.
@@ -295,12 +299,12 @@ impl Socket {
         if n < len {
             self.clear(flag::READABLE);
         }
-        if self.is(flag::BY_CALLS) && !self.is(flag::DIRECT) {
+        if self.is(flag::BY_CALLS) {
             let mut u = self.unread.get();
             u.in_a_row = if n < PIECE { u.in_a_row + 1 } else { 0 };
-            if u.in_a_row >= SHORT_IN_A_ROW {
+            if u.in_a_row >= if self.is(flag::DIRECT) { SHORT_SINCE } else { SHORT_IN_A_ROW } {
                 u.in_a_row = 0;
-                self.clear(flag::BY_CALLS);
+                self.clear(flag::BY_CALLS | flag::DIRECT);
             }
             self.unread.set(u);
         }

@@ -174,6 +174,44 @@ fn the_descriptor_is_there_for_others_while_little_comes_back() {
 }
 
 #[test]
+fn a_raw_socket_comes_from_a_stream_at_rest() {
+    on_a_ring(|| async {
+        for calls in [false, true] {
+            let (far, mut s) = pair();
+            while calls && s.raw_fd().is_none() {
+                turn().await;
+            }
+            say(&far, b"answer");
+            assert_eq!(read_exact(&mut s, 6).await, b"answer");
+            s.unbind();
+            turn().await;
+            let mut raw = s.take_raw().unwrap();
+            let mut s = stream_of(socket2::Socket::from(raw.take_socket().unwrap()));
+            write_all(&mut s, b"more").await;
+            drop(s);
+            assert_eq!(over(super::far(move || to_end(&far))).await.unwrap(), b"more");
+        }
+    });
+}
+
+#[test]
+fn little_leads_back_though_others_had_the_descriptor() {
+    on_a_ring(|| async {
+        let (far, near) = sockets(false);
+        let s = Ringed::new(OwnedFd::from(near), false, false).unwrap();
+        while s.direct().is_none() {
+            turn().await;
+        }
+        let mut to = [0; 100];
+        for _ in 0..200 {
+            say(&far, b"abc");
+            assert_eq!(poll_fn(|cx| s.poll_read(cx, &mut to)).await.unwrap(), 3);
+        }
+        assert!(!s.0.is(flag::BY_CALLS));
+    });
+}
+
+#[test]
 fn a_raw_socket_comes_with_what_was_received_and_what_was_accepted() {
     on_a_ring(|| async {
         let (far, mut s) = pair();

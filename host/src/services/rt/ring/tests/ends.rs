@@ -4,7 +4,7 @@ use super::{
     bounds::{inode, is_open},
     *,
 };
-use crate::services::rt::{lingering, lingers_here, yield_now};
+use crate::services::rt::{lingering, lingers_here, ring::ending::MOST_LINGER, yield_now};
 use anyproxy_module_api::abi::{error::ErrorKind, stream::ready};
 use std::{cell::RefCell, net::Shutdown, rc::Rc};
 
@@ -311,6 +311,50 @@ fn what_was_let_go_of_counts_until_the_peer_took_it() {
         while lingers_here() {
             turn().await;
         }
+    });
+}
+
+#[test]
+fn so_many_linger_at_once_and_no_more() {
+    on_a_ring(|| async {
+        let mut fars = Vec::new();
+        for _ in 0..MOST_LINGER + 2 {
+            let (far, mut s) = small_pair();
+            let accepted = fill(&mut s, 0, 1000).await;
+            drop(s);
+            turn().await;
+            fars.push((far, accepted));
+        }
+        // At most: others wait in tests beside this one.
+        for (n, (far, accepted)) in fars.into_iter().enumerate() {
+            let (all, in_order) = over(super::far(move || to_any_end(&far))).await;
+            assert_eq!(in_order, n >= 2, "number {n}: the oldest go first");
+            assert_eq!(all.len() == accepted, in_order);
+        }
+    });
+}
+
+#[test]
+fn the_end_follows_at_once_when_a_peer_reads_on_though_it_has_ended_its_side() {
+    on_a_ring(|| async {
+        let (far, near) = sockets(true);
+        let socket = inode(&near);
+        let mut s = stream_of(near);
+        fill(&mut s, 0, 1000).await;
+        far.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read(&mut s, &mut [0; 8]).await.unwrap(), 0);
+        drop(s);
+        turn().await;
+        assert!(lingers_here());
+        // What would end it by itself is a second away.
+        let swept = timers::now_ms() / 1000;
+        let reader = super::far(move || to_any_end(&far));
+        while is_open(&[socket].into()) {
+            turn().await;
+        }
+        let (_, in_order) = over(reader).await;
+        assert!(in_order);
+        assert!(timers::now_ms() / 1000 <= swept + 1);
     });
 }
 
