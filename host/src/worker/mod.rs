@@ -32,9 +32,9 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// How often deadlines are looked at.
+const SWEEP: Duration = Duration::from_millis(100);
 /// How often one that ends looks whether the last bytes of its sessions have gone.
 const SETTLES: Duration = Duration::from_millis(10);
-const SWEEP: Duration = Duration::from_millis(100);
 
 /// Something to do on a worker's thread.
 pub type Message = Box<dyn FnOnce(&Rc<Worker>) + Send>;

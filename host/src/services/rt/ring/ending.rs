@@ -16,7 +16,7 @@ use std::{
 
 /// A peer that took nothing for so long is not waited for any more, by a socket that was let go of with bytes to be sent: about as long as
 /// Linux keeps one of its own that nobody owns (8 probes, tcp_orphan_retries).
-const LINGER_SECONDS: u8 = if cfg!(test) { 1 } else { 100 };
+const LINGER_SECONDS: u8 = if cfg!(test) { 3 } else { 100 };
 /// So many of them a thread has; with one more, the one that has waited longest is reset.
 pub(super) const MOST_LINGER: usize = if cfg!(test) { 4 } else { 256 };
 /// How long the end of a thread waits for peers to take what was accepted, and then for the kernel to give up the rest.

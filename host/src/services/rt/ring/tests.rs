@@ -1,8 +1,10 @@
-//! Streams on a loop that has a ring, over loopback: `carrying` of bytes, `ends` of all kinds, and `bounds` of what is kept.
+//! Streams on a loop that has a ring, over loopback: `carrying` of bytes, `ends` of all kinds, `lingering`
+//! of what is gone with bytes unsent, and `bounds` of what is kept.
 
 mod bounds;
 mod carrying;
 mod ends;
+mod lingering;
 
 use crate::services::{
     rt::{Wait, run, within},
