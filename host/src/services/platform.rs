@@ -196,6 +196,21 @@ pub(crate) fn sendfile(_: i64, _: BorrowedFile<'_>, _: u64, _: usize) -> io::Res
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Sends from a pipe to a socket without a copy. What does not fill a packet does not wait for more.
+#[cfg(target_os = "linux")]
+pub(crate) fn splice(to: i64, pipe: BorrowedFile<'_>, len: usize) -> io::Result<usize> {
+    let (nowhere, flags) = (std::ptr::null_mut(), libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK);
+    // SAFETY: plain numbers.
+    let n = unsafe { libc::splice(raw_fd(&pipe) as i32, nowhere, to as i32, nowhere, len, flags) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Elsewhere the caller reads and writes.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn splice(_: i64, _: BorrowedFile<'_>, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Name of this machine, where the system has a call for it.
 #[cfg(unix)]
 pub(crate) fn host_name() -> Option<String> {

@@ -7,7 +7,7 @@ pub use own::StreamImpl;
 
 use super::{
     bytes::{Buf, IoVec, Str},
-    error::Error,
+    error::{Error, ErrorKind},
     fd::{self, BorrowedFile, OwnedSocket},
     net::Addr,
     task::{FfiContext, with_ffi},
@@ -144,6 +144,8 @@ pub struct StreamVtable {
     pub set_option: unsafe extern "C" fn(*mut (), Str<'_>, i64) -> bool,
     /// Ends it.
     pub drop: unsafe extern "C" fn(*mut ()),
+    /// Sends out of a pipe, like `write`, without a copy. `FAILED` with `Unsupported` where it cannot. Not in older tables.
+    pub splice: unsafe extern "C" fn(*mut (), &FfiContext<'_>, pipe: i64, len: usize) -> isize,
 }
 
 /// An owned stream. The face for module authors with `AsyncRead`-like futures is `crate::io`.
@@ -324,6 +326,25 @@ impl Stream {
         let file = fd::file_number(file);
         // SAFETY: data belongs to the table; the file is open for the call.
         let n = with_ffi(cx, |f| unsafe { (self.vt().sendfile)(self.data, f, file, offset, len) });
+        self.result(n)
+    }
+
+    /// Sends up to `len` bytes out of the reading end of a pipe, in which there are some.
+    ///
+    /// # Errors
+    /// `Unsupported` where the stream cannot: read and write instead.
+    pub fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFile<'_>,
+        len: usize,
+    ) -> Poll<Result<usize, Error>> {
+        if self.vt().size < std::mem::offset_of!(StreamVtable, splice) + size_of::<usize>() {
+            return Poll::Ready(Err(Error::bare(ErrorKind::Unsupported)));
+        }
+        let pipe = fd::file_number(pipe);
+        // SAFETY: the table has the function, data belongs to it; the pipe is open for the call.
+        let n = with_ffi(cx, |f| unsafe { (self.vt().splice)(self.data, f, pipe, len) });
         self.result(n)
     }
 

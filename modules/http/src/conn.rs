@@ -8,7 +8,11 @@ use crate::{
     h1::{Body, ChunkedEncoder},
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{BorrowedFile, Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms, poll_buf, ready};
+use anyproxy_module_api::{
+    BorrowedFile, Buf, Error, ErrorKind, IoVec, Session, Stream, buf, now_ms,
+    pipe::{Moved, Pipe},
+    poll_buf, ready,
+};
 use queue::Queue;
 use std::{
     future::poll_fn,
@@ -245,6 +249,38 @@ impl Conn {
         self.total_sent += sent as u64;
         self.sent = self.queue.advance(sent);
         Poll::Ready(Ok(()))
+    }
+
+    /// It is a socket, and nothing in between.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.stream.info().protocol.as_str(), "tcp" | "unix")
+    }
+
+    /// Moves what is there into an empty pipe, up to `most` bytes; nothing is unread.
+    pub(crate) fn poll_pour(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe, most: u64) -> Poll<Moved> {
+        loop {
+            if self.stream.poll_ready(cx, ready::READ).is_pending() {
+                return Poll::Pending;
+            }
+            match pipe.fill(&self.stream, most) {
+                Moved::Again => self.stream.clear_ready(ready::READ),
+                moved => {
+                    if let Moved::Bytes(n) = &moved {
+                        self.total_received += *n as u64;
+                        // The head of what comes next is read, and little behind it.
+                        (self.emptied, self.bulk) = (true, false);
+                    }
+                    return Poll::Ready(moved);
+                }
+            }
+        }
+    }
+
+    /// Sends out of a pipe; nothing is left to be sent before. Ready: how many bytes.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Error>> {
+        let n = ready!(pipe.poll_drain(cx, &mut self.stream))?;
+        self.total_sent += n as u64;
+        Poll::Ready(Ok(n))
     }
 
     /// Sends from a file; nothing is left to be sent before. Ready: how many bytes.

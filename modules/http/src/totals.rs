@@ -10,7 +10,7 @@ type Row = (&'static str, &'static str, &'static str, fn(&Stats) -> u64);
 
 const ANSWERS: &str = "Answers to clients, by class of status.";
 const CONNECTIONS: &str = "Requests that got a new connection to a peer, and those that got one that was kept.";
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("requests_total", "Requests of clients.", "", |s| s.requests.get()),
     ("refused_total", "Requests that this proxy said no to by itself.", "", |s| s.refused.get()),
     ("answers_total", ANSWERS, "class=1xx", |s| s.of_class(1)),
@@ -18,6 +18,7 @@ const ROWS: [Row; 10] = [
     ("answers_total", ANSWERS, "class=3xx", |s| s.of_class(3)),
     ("answers_total", ANSWERS, "class=4xx", |s| s.of_class(4)),
     ("answers_total", ANSWERS, "class=5xx", |s| s.of_class(5)),
+    ("spliced_bytes_total", "Bytes of answers that went from socket to socket without a copy.", "", |s| s.spliced.get()),
     ("upstream_connections_total", CONNECTIONS, "connection=new", |s| s.upstream_new.get()),
     ("upstream_connections_total", CONNECTIONS, "connection=kept", |s| s.upstream_reused.get()),
     ("upstream_retries_total", "Requests that were asked anew.", "", |s| s.upstream_retried.get()),

@@ -11,7 +11,7 @@ use crate::{
     upstream::Idle,
     variables::TO_PEER,
 };
-use anyproxy_module_api::{Action, is_named, now_ms, sleep, spawn};
+use anyproxy_module_api::{Action, is_named, now_ms, pipe::Pipes, sleep, spawn};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -39,6 +39,8 @@ pub struct Worker {
     pub(crate) lent: RefCell<Vec<Vec<u8>>>,
     /// Memory of compressors, bytes.
     pub(crate) compressing: Rc<Cell<usize>>,
+    /// Pipes for long answers.
+    pub(crate) pipes: Pipes,
     /// Bodies that are kept on their way.
     pub(crate) buffers: Rc<Memory>,
     /// Passwords that were verified.
@@ -53,6 +55,8 @@ pub struct Worker {
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Pipes that are in use at a time: each is a megabyte of others' memory, for a client that does not take it.
+const PIPES: usize = 64;
 
 impl Worker {
     /// `response_heads`: bytes and lines that peers of HTTP/2 may send of one.
@@ -84,6 +88,7 @@ impl Worker {
             files,
             lent: RefCell::default(),
             compressing: Rc::default(),
+            pipes: Pipes::new(PIPES),
             buffers: Rc::default(),
             known: Known::default(),
             shows_heads: is_named(TO_PEER),
@@ -122,6 +127,8 @@ pub(crate) struct Stats {
     pub(crate) upstream_new: Count,
     pub(crate) upstream_reused: Count,
     pub(crate) upstream_retried: Count,
+    /// Bytes of answers.
+    pub(crate) spliced: Count,
     /// Answers by class of status: 1xx to 5xx.
     answers: [Count; 5],
 }
@@ -133,7 +140,12 @@ pub(crate) struct Count(AtomicU64);
 impl Count {
     /// One more. Not to be called by two threads.
     pub(crate) fn add(&self) {
-        self.0.store(self.0.load(Relaxed) + 1, Relaxed);
+        self.add_some(1);
+    }
+
+    /// So many more. As [`Count::add`].
+    pub(crate) fn add_some(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed) + n, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -167,9 +179,10 @@ impl Action<Http> for Status {
         let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|class| all.iter().map(|s| s.of_class(class)).sum::<u64>());
         Ok(format!(
             "{{\"requests\":{},\"refused\":{},\"1xx\":{a},\"2xx\":{b},\"3xx\":{c},\"4xx\":{d},\"5xx\":{e},\
-             \"upstream\":{{\"new\":{},\"reused\":{},\"retried\":{}}}}}",
+             \"spliced_bytes\":{},\"upstream\":{{\"new\":{},\"reused\":{},\"retried\":{}}}}}",
             sum(|s| &s.requests),
             sum(|s| &s.refused),
+            sum(|s| &s.spliced),
             sum(|s| &s.upstream_new),
             sum(|s| &s.upstream_reused),
             sum(|s| &s.upstream_retried),

@@ -6,13 +6,9 @@
 
 mod copy;
 mod io;
-#[cfg_attr(not(target_os = "linux"), path = "relay/pipe_none.rs")]
-mod pipe;
 mod pump;
 mod shaped;
 mod spill;
-
-pub(crate) use pipe::Pipes;
 
 use crate::{Tcp, conf, session::known};
 use anyproxy_module_api::{

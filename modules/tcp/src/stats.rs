@@ -1,7 +1,7 @@
 //! What the module counts: metrics, its worker's object, and its entry in status.
 
-use crate::{Tcp, relay::Pipes};
-use anyproxy_module_api::{Action, Counter};
+use crate::Tcp;
+use anyproxy_module_api::{Action, Counter, pipe::Pipes};
 use std::{
     fmt,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -46,7 +46,7 @@ impl Worker {
     pub(crate) fn new() -> Self {
         let bytes = |relay| Counter::new("relayed_bytes", "Bytes carried between clients and peers.", relay);
         Self {
-            pipes: Pipes::default(),
+            pipes: Pipes::new(usize::MAX),
             copied: bytes("relay=copy"),
             spliced: bytes("relay=splice"),
             shaped: bytes("relay=shaped"),

@@ -64,6 +64,7 @@ pub(super) fn list(out: &mut Vec<String>) {
             unread: unsafe extern "C" fn(*mut (), Buf),
             set_option: unsafe extern "C" fn(*mut (), Str, i64) -> bool,
             drop: unsafe extern "C" fn(*mut ()),
+            splice: unsafe extern "C" fn(*mut (), &FfiContext<'_>, pipe: i64, len: usize) -> isize,
         }
         Stream {
             data: *mut (),

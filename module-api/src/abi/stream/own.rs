@@ -57,6 +57,15 @@ pub trait StreamImpl: 'static {
     ) -> Poll<Result<usize, Error>> {
         Poll::Ready(Err(Error::bare(ErrorKind::Unsupported)))
     }
+    /// Sends out of a pipe.
+    fn poll_splice(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _pipe: BorrowedFile<'_>,
+        _len: usize,
+    ) -> Poll<Result<usize, Error>> {
+        Poll::Ready(Err(Error::bare(ErrorKind::Unsupported)))
+    }
     /// Gives the socket up, if it can.
     fn take_raw(&mut self) -> Option<RawSocket> {
         None
@@ -139,6 +148,7 @@ impl<S: StreamImpl> Table<S> {
         unread: Self::unread,
         set_option: Self::set_option,
         drop: Self::drop,
+        splice: Self::splice,
     };
 
     unsafe extern "C" fn bind(d: *mut (), cx: &FfiContext<'_>) {
@@ -262,6 +272,18 @@ impl<S: StreamImpl> Table<S> {
             call::<S>(d, |h| {
                 let r = match fd::lent_file(file) {
                     Some(file) => cx.with_context(|cx| h.stream.poll_sendfile(cx, file, offset, len)),
+                    None => Poll::Ready(Err(Error::bare(ErrorKind::Unsupported))),
+                };
+                h.keep(r)
+            })
+        }
+    }
+    unsafe extern "C" fn splice(d: *mut (), cx: &FfiContext<'_>, pipe: i64, len: usize) -> isize {
+        // SAFETY: see `bind`; the caller lends the pipe.
+        unsafe {
+            call::<S>(d, |h| {
+                let r = match fd::lent_file(pipe) {
+                    Some(pipe) => cx.with_context(|cx| h.stream.poll_splice(cx, pipe, len)),
                     None => Poll::Ready(Err(Error::bare(ErrorKind::Unsupported))),
                 };
                 h.keep(r)

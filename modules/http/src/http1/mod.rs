@@ -6,6 +6,7 @@
 
 mod heard;
 mod sent;
+mod splice;
 
 pub(crate) use sent::sends_chunks;
 

@@ -1,6 +1,6 @@
 //! An answer on its way to a client of HTTP/1: its head, its body, and how that leaves the connection.
 
-use super::{SHORT, cause};
+use super::{SHORT, cause, splice::Splice};
 use crate::{
     conn::{AHEAD, Conn, ROUNDS, within},
     core::date,
@@ -184,7 +184,8 @@ async fn send_body(
     keep: bool,
     limit: u64,
 ) -> Result<(), Fault> {
-    let mut sending = Sending { body: Flat::new(body), file: None, ended: false, chunked, keep, moved: true };
+    let splice = Splice::new(&conn.borrow(), &body, chunked);
+    let mut sending = Sending { body: Flat::new(body), splice, file: None, ended: false, chunked, keep, moved: true };
     sending.finish(call, conn, limit).await
 }
 
@@ -199,6 +200,8 @@ async fn throw_away(call: &Call<'_>, conn: &Shared, limit: u64) -> Result<(), Er
 /// The sending of one body.
 struct Sending {
     body: Flat,
+    /// What goes past this process of it.
+    splice: Splice,
     /// Sent by the stream itself, once nothing is left before it.
     file: Option<FilePart>,
     /// All of the body is in the connection's hands.
@@ -238,7 +241,7 @@ impl Sending {
                 watch.deadline_ms.set(now_ms() + limit);
             }
             if watch.fired.replace(0) != 0 && now_ms() >= watch.deadline_ms.get().max(1) {
-                let stands = conn.borrow().pending() > 0 || self.file.is_some();
+                let stands = conn.borrow().pending() > 0 || self.file.is_some() || !self.splice.is_empty();
                 let fault = if stands { Fault::new(Who::Client, Cause::Timeout, 0) } else { self.body.body.stalled() };
                 return Poll::Ready(Err(fault));
             }
@@ -264,6 +267,9 @@ impl Sending {
                 }
             }
             if conn.pending() == 0 {
+                moved |= self.splice.drain(call, conn, cx).map_err(|e| client(&e))?;
+            }
+            if conn.pending() == 0 && self.splice.is_empty() {
                 if self.ended && self.file.is_none() {
                     return Ok(true);
                 }
@@ -285,6 +291,9 @@ impl Sending {
             if conn.borrow().pending() >= AHEAD {
                 self.body.body.drive(call.exchange, cx)?;
                 break;
+            }
+            if let Some(some) = self.splice.fill(call, &mut self.body.body, cx)? {
+                return Ok(moved | some);
             }
             // It may read from the client meanwhile.
             let next = if self.body.is_reading() {

@@ -6,6 +6,8 @@ mod head;
 mod switch;
 mod unwanted;
 
+pub(crate) use body::Poured;
+
 use super::{
     Peer,
     head::{Manner, write_request},

@@ -8,7 +8,7 @@ mod head;
 pub(crate) mod http2;
 pub(crate) mod patience;
 
-pub(crate) use download::Download;
+pub(crate) use download::{Download, Poured};
 pub(crate) use failure::Failure;
 pub(crate) use fetch::fetch;
 

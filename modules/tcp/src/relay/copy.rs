@@ -3,11 +3,14 @@
 
 use super::{
     io::{Fault, Io},
-    pipe::{Moved, Pipe},
     pump::READS,
 };
 use crate::Tcp;
-use anyproxy_module_api::{Buf, Error, ErrorKind, Session, Who, buf, poll_buf, ready};
+use anyproxy_module_api::{
+    Buf, Error, ErrorKind, Session, Who, buf,
+    pipe::{Moved, Pipe},
+    poll_buf, ready,
+};
 use std::task::{Context, Poll, ready};
 
 /// Reads in a row that fill the buffer before it grows.
@@ -176,7 +179,7 @@ impl Flow {
 
     /// Sets a pipe up; false: it cannot be, now or ever.
     fn start_splicing(&mut self, io: &mut Io<'_>) -> bool {
-        if io.from.raw_fd().is_none() || io.to.raw_fd().is_none() {
+        if io.from.raw_fd().is_none() {
             // Bytes from before the session's server was chosen are still to be read.
             return false;
         }
@@ -207,22 +210,14 @@ impl Flow {
         let mut pieces = 0;
         while let Some(pipe) = &mut self.pipe {
             if pipe.held() > 0 {
-                match pipe.drain(io.to) {
-                    Moved::Bytes(0) => return Poll::Ready(Err(io.target(Error::bare(ErrorKind::BrokenPipe)))),
-                    Moved::Bytes(n) => io.spliced(n),
-                    Moved::Again => {
-                        io.to.clear_ready(ready::WRITE);
-                        if io.to.poll_ready(cx, ready::WRITE).is_pending() {
-                            io.blocked();
-                            return Poll::Pending;
-                        }
+                match pipe.poll_drain(cx, io.to) {
+                    Poll::Ready(Ok(n)) => io.spliced(n),
+                    Poll::Ready(Err(e)) if e.kind == ErrorKind::Unsupported => break,
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(io.target(e))),
+                    Poll::Pending => {
+                        io.blocked();
+                        return Poll::Pending;
                     }
-                    Moved::NotNow => {
-                        self.stop_splicing(io);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Moved::Unsupported => break,
-                    Moved::Failed(e) => return Poll::Ready(Err(io.target(e))),
                 }
                 continue;
             }
@@ -237,7 +232,7 @@ impl Flow {
             pieces += 1;
             ready!(io.poll_source(cx));
             // The pipe is empty, so "again" speaks of the source.
-            match pipe.fill(io.from) {
+            match pipe.fill(io.from, u64::MAX) {
                 Moved::Bytes(0) => self.ended = true,
                 Moved::Bytes(n) => {
                     io.received(n);

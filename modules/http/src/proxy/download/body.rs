@@ -8,11 +8,24 @@ use crate::{
     reply::{Body, Call, Reply, Upgrade},
 };
 use anyproxy_http_contract::Segment;
-use anyproxy_module_api::{Cause, Session, Who};
+use anyproxy_module_api::{
+    Cause, Session, Who,
+    pipe::{Moved, Pipe},
+};
 use std::task::{Context, Poll};
 
 /// Most bytes that wait to be looked at: the body takes all that are there, but for the beginning of a chunk's head.
 const UNREAD: usize = 64 << 10;
+
+/// What came of a part of a body that was to go on as it is.
+pub(crate) enum Poured {
+    /// There is some.
+    Some,
+    /// It is to be read.
+    NotNow,
+    /// All of it is to be read.
+    Never,
+}
 
 impl Download {
     /// The answer, whose head is there.
@@ -59,6 +72,58 @@ impl Download {
         }
         self.account(exchange);
         next
+    }
+
+    /// Bytes that are still to come, where that is known.
+    pub(crate) fn rest(&self) -> u64 {
+        if let Phase::Body(Framed::Length(n)) = &self.phase { *n } else { 0 }
+    }
+
+    /// Bytes of them that are here.
+    pub(crate) fn unread(&self) -> usize {
+        self.up.as_ref().map_or(0, |up| up.unread().len())
+    }
+
+    /// It comes from a socket, with nothing in between.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.is_plain())
+    }
+
+    /// Moves what is there of a body of known length into an empty pipe; nothing of it is unread.
+    ///
+    /// # Errors
+    /// As [`Download::poll_next`].
+    pub(crate) fn poll_pour(
+        &mut self,
+        exchange: &Session<Http>,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<Result<Poured, Fault>> {
+        self.upload(cx)?;
+        let (Phase::Body(Framed::Length(rest)), Some(up)) = (&mut self.phase, &mut self.up) else {
+            return Poll::Ready(Ok(Poured::NotNow));
+        };
+        let cause = match up.poll_pour(cx, pipe, *rest) {
+            Poll::Pending => {
+                self.account(exchange);
+                return Poll::Pending;
+            }
+            Poll::Ready(Moved::Bytes(n @ 1..)) => {
+                *rest -= n as u64;
+                match rest {
+                    0 => self.complete(exchange),
+                    _ => self.account(exchange),
+                }
+                return Poll::Ready(Ok(Poured::Some));
+            }
+            Poll::Ready(Moved::Again | Moved::NotNow) => return Poll::Ready(Ok(Poured::NotNow)),
+            Poll::Ready(Moved::Unsupported) => return Poll::Ready(Ok(Poured::Never)),
+            Poll::Ready(Moved::Bytes(0)) => Cause::Closed,
+            Poll::Ready(Moved::Failed(_)) => Cause::Reset,
+        };
+        self.failed.set(true);
+        self.account(exchange);
+        Poll::Ready(Err(Fault::new(Who::Upstream, cause, 0)))
     }
 
     /// Goes on with the request's body.

@@ -1,11 +1,18 @@
-//! Pipes through which the kernel moves bytes between sockets (splice, Linux), and the few that a worker keeps.
+//! Pipes through which the kernel moves bytes from socket to socket (splice, Linux), and the few that a worker keeps: for
+//! relays, and for long bodies that nobody looks at.
 
-use anyproxy_module_api::{Buf, Error, Stream};
+use crate::{Buf, Error, ErrorKind, Stream};
 use rustix::{
     io::Errno,
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
-use std::{cell::RefCell, io, os::fd::OwnedFd};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    os::fd::{AsFd, OwnedFd},
+    task::{Context, Poll, ready},
+};
 
 /// Bytes that a pipe should hold: what the system allows anybody.
 const SIZE: usize = 1 << 20;
@@ -15,14 +22,15 @@ const LEAST: usize = 64 << 10;
 const KEPT: usize = 16;
 
 /// What came of a call.
-pub(super) enum Moved {
+#[derive(Debug)]
+pub enum Moved {
     /// So many bytes; 0: the end.
     Bytes(usize),
     /// Would block.
     Again,
     /// The stream has bytes of its own that are to go before: those are to be copied.
     NotNow,
-    /// Not between these.
+    /// Not out of this.
     Unsupported,
     /// The socket failed.
     Failed(Error),
@@ -41,44 +49,68 @@ impl From<rustix::io::Result<usize>> for Moved {
 }
 
 /// A pipe and how many bytes are in it.
-pub(super) struct Pipe {
+#[derive(Debug)]
+pub struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     held: usize,
     room: usize,
+    /// How many there are.
+    count: Rc<Cell<usize>>,
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+    }
 }
 
 impl Pipe {
-    fn new() -> Option<Self> {
+    fn new(count: &Rc<Cell<usize>>) -> Option<Self> {
         // No descriptors left: copying needs none.
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let room = fcntl_setpipe_size(&write, SIZE).or_else(|_| fcntl_getpipe_size(&write)).ok()?;
-        (room >= LEAST).then_some(Self { read, write, held: 0, room })
+        if room < LEAST {
+            return None;
+        }
+        count.set(count.get() + 1);
+        Some(Self { read, write, held: 0, room, count: Rc::clone(count) })
     }
 
     /// Bytes in it.
-    pub(super) const fn held(&self) -> usize {
+    pub const fn held(&self) -> usize {
         self.held
     }
 
-    /// From a socket, as much as is there and fits.
-    pub(super) fn fill(&mut self, from: &Stream) -> Moved {
+    /// From a socket, as much as is there and fits, up to `most` bytes. After `Again` from an empty pipe nothing is there.
+    pub fn fill(&mut self, from: &Stream, most: u64) -> Moved {
         let Some(from) = from.fd() else { return Moved::NotNow };
-        let r = splice(from, None, &self.write, None, self.room - self.held, FLAGS);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.room - self.held);
+        let r = splice(from, None, &self.write, None, most, FLAGS);
         self.held += *r.as_ref().unwrap_or(&0);
         r.into()
     }
 
-    /// Into a socket, as much as it takes.
-    pub(super) fn drain(&mut self, to: &Stream) -> Moved {
-        let Some(to) = to.fd() else { return Moved::NotNow };
-        let r = splice(&self.read, None, to, None, self.held, FLAGS);
-        self.held -= *r.as_ref().unwrap_or(&0);
-        r.into()
+    /// Into a stream, as much as it takes. Ready: how many bytes, 1 or more.
+    ///
+    /// # Errors
+    /// The stream's; `Unsupported`: it takes none from a pipe.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<usize, Error>> {
+        let n = match ready!(to.poll_splice(cx, self.read.as_fd(), self.held)) {
+            // Some kinds of sockets take nothing from pipes.
+            Err(e) if e.kind == ErrorKind::Invalid => Err(Error::bare(ErrorKind::Unsupported)),
+            Ok(0) => Err(Error::bare(ErrorKind::BrokenPipe)),
+            r => r,
+        }?;
+        self.held -= n.min(self.held);
+        Poll::Ready(Ok(n))
     }
 
     /// Out of it into memory, when it cannot go into a socket.
-    pub(super) fn read_into(&mut self, to: &mut Buf) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_into(&mut self, to: &mut Buf) -> Result<(), Error> {
         let mut piece = [0; 4096];
         while self.held > 0 && to.capacity() - to.len() >= piece.len() {
             let n = rustix::io::read(&self.read, &mut piece).map_err(io::Error::from)?;
@@ -95,19 +127,29 @@ impl Pipe {
 // Not MORE: the last bytes would wait for the system's timer.
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Empty pipes of one worker.
-#[derive(Default)]
-pub(crate) struct Pipes(RefCell<Vec<Pipe>>);
+/// The pipes of one worker.
+#[derive(Debug)]
+pub struct Pipes {
+    empty: RefCell<Vec<Pipe>>,
+    count: Rc<Cell<usize>>,
+    most: usize,
+}
 
 impl Pipes {
-    /// A kept pipe or a new one; `None`: the system has none to give.
-    pub(super) fn take(&self) -> Option<Pipe> {
-        self.0.borrow_mut().pop().or_else(Pipe::new)
+    /// `most` at a time.
+    pub fn new(most: usize) -> Self {
+        Self { empty: RefCell::default(), count: Rc::default(), most }
     }
 
-    /// Keeps an empty pipe, or closes it when there are enough.
-    pub(super) fn give(&self, pipe: Pipe) {
-        let mut kept = self.0.borrow_mut();
+    /// A kept pipe or a new one; `None`: there is none to be had.
+    pub fn take(&self) -> Option<Pipe> {
+        let kept = self.empty.borrow_mut().pop();
+        kept.or_else(|| if self.count.get() < self.most { Pipe::new(&self.count) } else { None })
+    }
+
+    /// Keeps an empty pipe, or closes it when there are enough, or when there are bytes in it.
+    pub fn give(&self, pipe: Pipe) {
+        let mut kept = self.empty.borrow_mut();
         if pipe.held == 0 && kept.len() < KEPT {
             kept.push(pipe);
         }
@@ -120,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_empty_pipe_is_kept_and_one_with_bytes_is_not() {
-        let pipes = Pipes::default();
+        let pipes = Pipes::new(2);
         let Some(mut pipe) = pipes.take() else {
             println!("skipped: the system gives no pipe of a useful size");
             return;
@@ -128,15 +170,31 @@ mod tests {
         let n = rustix::io::write(&pipe.write, b"left").unwrap();
         pipe.held = n;
         pipes.give(pipe);
-        assert_eq!(pipes.0.borrow().len(), 0);
+        assert_eq!(pipes.empty.borrow().len(), 0);
         let empty = pipes.take().unwrap();
         pipes.give(empty);
-        assert_eq!(pipes.0.borrow().len(), 1);
+        assert_eq!(pipes.empty.borrow().len(), 1);
+    }
+
+    #[test]
+    fn there_are_no_more_than_may_be() {
+        let pipes = Pipes::new(2);
+        let (Some(first), Some(second)) = (pipes.take(), pipes.take()) else {
+            println!("skipped: the system gives no pipe of a useful size");
+            return;
+        };
+        assert!(pipes.take().is_none());
+        pipes.give(first);
+        let third = pipes.take().unwrap();
+        assert!(pipes.take().is_none());
+        drop(second);
+        assert!(pipes.take().is_some());
+        drop(third);
     }
 
     #[test]
     fn what_cannot_go_on_is_read_out_in_order() {
-        let Some(mut pipe) = Pipe::new() else {
+        let Some(mut pipe) = Pipe::new(&Rc::default()) else {
             println!("skipped: the system gives no pipe of a useful size");
             return;
         };
