@@ -103,8 +103,9 @@ class Process:
 
     def __init__(self, name, cmd, env=None):
         self.log = open(f'{peers.DIR}/run/{name}.log', 'ab')
+        # In a group of its own, but not in a session: the system would schedule each as a whole (autogroup), whatever their priorities.
         self.p = subprocess.Popen(cmd, cwd=f'{peers.DIR}/run', env=clean_env(env), stdin=subprocess.DEVNULL,
-                                  stdout=self.log, stderr=self.log, start_new_session=True)
+                                  stdout=self.log, stderr=self.log, process_group=0)
         self.pid = self.p.pid
 
     def alive(self):

@@ -1,7 +1,7 @@
 //! A configuration of 1,000 servers is reloaded under load: no connection is refused or cut.
 
 use harness::client::Load;
-use harness::{LIMIT, Origin, Proxy, client};
+use harness::{LIMIT, Origin, Proxy, client, eventually};
 
 #[test]
 fn nobody_notices() {
@@ -25,6 +25,7 @@ fn nobody_notices() {
     assert_eq!(config.matches("server {").count(), 1001);
     let proxy = Proxy::builder().config(&config).limit(3 * LIMIT).start();
     let addr = ([127, 0, 0, 1], port).into();
+    let resident = proxy.resident();
     let new = Load::http(addr, "/").connections(4).requests(u64::MAX).reconnect().limit(3 * LIMIT).start();
     let kept = Load::http(addr, "/").connections(4).requests(u64::MAX).limit(3 * LIMIT).start();
     for n in 0..3 {
@@ -38,4 +39,6 @@ fn nobody_notices() {
         assert!(report.done >= 15);
     }
     assert_eq!(proxy.status()["reloads"], 3);
+    // Each reload takes tens of megabytes for a moment, and leaves them until no other follows.
+    eventually("memory goes back", || (proxy.resident() < resident + (40 << 20)).then_some(()));
 }

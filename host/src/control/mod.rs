@@ -9,6 +9,7 @@ mod lost;
 pub mod names;
 mod reload;
 pub mod socket;
+mod spare;
 mod start;
 mod starting;
 
@@ -17,7 +18,7 @@ use crate::{
     config::dump::Standing,
     cycle::{Cycle, bound::Sockets},
     process::process,
-    services::{platform, rt, watchdog},
+    services::{rt, watchdog},
     worker::{Mailbox, WorkerHandle, share::Sharing},
 };
 use anyproxy_module_api::abi::session::Cause;
@@ -322,11 +323,10 @@ impl Control {
 /// Stopping modules, where nobody else holds them, may take long; the loop goes on meanwhile.
 fn let_go(cycle: Arc<Cycle>) {
     if Arc::strong_count(&cycle) == 1 {
-        let work = move || {
-            drop(cycle);
-            platform::give_memory_back();
-        };
-        // Without a thread it is dropped here.
-        tokio::spawn(async move { drop(reload::off_the_loop(work).await) });
+        tokio::spawn(async move {
+            // Without a thread it is dropped here.
+            drop(reload::off_the_loop(move || drop(cycle)).await);
+            spare::give_back_later();
+        });
     }
 }

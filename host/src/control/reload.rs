@@ -4,7 +4,7 @@
 use super::{
     Control, Retired,
     long::Answer,
-    publish, runtime,
+    publish, runtime, spare,
     starting::{in_force, mailboxes, note_bound, start_workers, stop},
 };
 use crate::{
@@ -329,17 +329,24 @@ pub(super) async fn off_the_loop<R: Send + 'static>(work: impl FnOnce() -> R + S
 /// Builds a generation.
 pub(super) async fn built(path: &Path) -> Result<Built, Diagnostics> {
     let path = path.to_owned();
+    let first = super::worker_count() == 0;
     let work = move || {
         let built = build::build(&path).map(|build::Built { cycle, warnings }| {
             let standing = Standing::of(&cycle.tree);
             Built { cycle, warnings, standing }
         });
-        // The files of all modules were in memory: it is given back before anybody hears that this is done.
-        platform::give_memory_back();
+        if first {
+            // The files of all modules were in memory: it is given back before anybody hears that this is done.
+            platform::give_memory_back();
+        }
         built
     };
     let failed = |e| Err(Diagnostic::error("internal", format!("reading the configuration: {e}")).into());
-    off_the_loop(work).await.unwrap_or_else(failed)
+    let built = off_the_loop(work).await.unwrap_or_else(failed);
+    if !first {
+        spare::give_back_later();
+    }
+    built
 }
 
 /// Binds what is new, and lets the modules prepare.
