@@ -9,8 +9,8 @@ use rustix::{
 use std::{
     cell::{Cell, RefCell},
     io,
-    rc::Rc,
     os::fd::{AsFd, OwnedFd},
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
