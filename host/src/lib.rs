@@ -16,7 +16,6 @@ pub mod signal;
 pub mod status;
 pub mod systemd;
 pub mod template;
-pub mod text;
 #[cfg_attr(not(unix), path = "upgrade_none.rs")]
 pub mod upgrade;
 pub mod upstream;

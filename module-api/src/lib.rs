@@ -18,6 +18,7 @@ pub mod pipe;
 mod regular;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod text;
 
 /// The socket of `services`; `Listener` itself is the extension point.
 pub use abi::services::Listener as SocketListener;

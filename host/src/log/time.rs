@@ -1,6 +1,6 @@
 //! Local time as text: `2026-05-01T12:00:00.123+08:00` (RFC 3339). The calendar is asked once a second.
 
-use crate::text;
+use anyproxy_module_api::text;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes times, best from one thread: the text of the last second is kept.

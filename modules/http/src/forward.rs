@@ -170,8 +170,8 @@ impl Forward {
         }
     }
 
-    /// Writes the lines for the peer.
-    pub(crate) fn write(&self, parts: &Request, client: &str, out: &mut Vec<u8>) {
+    /// Writes the lines for the peer. Whom a trusted sender speaks for is in the header already.
+    pub(crate) fn write(&self, parts: &Request, sender: &Addr, out: &mut Vec<u8>) {
         let Message { head, bytes, struck } = &parts.request;
         // Only where it is struck does something else count as the host.
         let named = match head.plain_host(bytes) {
@@ -186,7 +186,9 @@ impl Forward {
                 out.extend_from_slice(before);
                 out.extend_from_slice(b", ");
             }
-            out.extend_from_slice(client.as_bytes());
+            if !text::ip(sender, out) {
+                out.extend_from_slice(b"unix:");
+            }
             out.extend_from_slice(b"\r\n");
         }
         if self.written.has(Id::XForwardedProto) {
@@ -202,7 +204,7 @@ impl Forward {
             put(b"X-Forwarded-Host: ", named, out);
         }
         if self.written.has(Id::Forwarded) {
-            let from = client.parse().map_or(Node::Unknown, Node::Address);
+            let from = sender.ip().map_or(Node::Unknown, Node::Address);
             let proto = parts.scheme().as_bytes();
             let element = Element { from: Some(from), by: None, host: named, proto: Some(proto) };
             let value = append_forwarded(parts.request.joined(Id::Forwarded).as_deref(), &element);

@@ -58,7 +58,7 @@ pub(crate) fn hear(call: &Call<'_>, counts: bool, trusted: &Trusted) -> Result<b
         return Ok(false);
     }
     let parts = &mut *call.state.parts.borrow_mut();
-    if parts.way.taken || !trusted.is_trusted(call.client.sender()) {
+    if parts.way.taken || !trusted.is_trusted(*call.sender) {
         return Ok(false);
     }
     let request = &mut parts.request;

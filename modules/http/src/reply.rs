@@ -17,7 +17,7 @@ use crate::{
 use anyproxy_http_contract::{self as contract, Bytes, FilePart, Segment};
 use anyproxy_module_api::{Addr, Cause, Error, Lease, Session, Stream, Upstream, Who};
 use std::{
-    cell::{Cell, OnceCell},
+    cell::Cell,
     collections::VecDeque,
     fmt,
     future::Future,
@@ -26,29 +26,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Who asks, the same for all requests of a connection.
-#[derive(Debug)]
-pub(crate) struct Client {
-    from: Addr,
-    address: OnceCell<Box<str>>,
-}
-
-impl Client {
-    pub(crate) fn new(connection: &Session<Http>) -> Self {
-        Self { from: connection.client.get(), address: OnceCell::new() }
-    }
-
-    /// Whom the connection is from.
-    pub(crate) const fn sender(&self) -> Addr {
-        self.from
-    }
-
-    /// The connection's address as peers are told. Whom a trusted sender speaks for is in the header already.
-    pub(crate) fn address(&self) -> &str {
-        self.address.get_or_init(|| self.from.ip().map_or_else(|| "unix:".into(), |ip| ip.to_string().into()))
-    }
-}
-
 /// One request under way: what everybody who has a part in its answer works with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
@@ -56,7 +33,8 @@ pub(crate) struct Call<'a> {
     pub(crate) watch: &'a Session<Http>,
     pub(crate) exchange: &'a Session<Http>,
     pub(crate) state: &'a State,
-    pub(crate) client: &'a Client,
+    /// Whom the connection is from: a trusted sender may speak for another one.
+    pub(crate) sender: &'a Addr,
     /// Of the block that it came to, once that is known.
     pub(crate) conf: &'a Cell<Option<&'a Conf>>,
     /// Nobody looks after `watch`'s deadline: it is a module's own request.

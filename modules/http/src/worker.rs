@@ -36,7 +36,7 @@ pub struct Worker {
     /// Files that were asked for lately.
     pub(crate) files: Rc<Files>,
     /// Memory of answers that are sent.
-    pub(crate) lent: RefCell<Vec<Vec<u8>>>,
+    lent: RefCell<Vec<Vec<u8>>>,
     /// Memory of compressors, bytes.
     pub(crate) compressing: Rc<Cell<usize>>,
     /// Pipes for long answers.
@@ -55,6 +55,8 @@ pub struct Worker {
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Answers whose memory is kept.
+const LENT: usize = 64;
 /// Pipes that are in use at a time: each is a megabyte of others' memory, for a client that does not take it.
 const PIPES: usize = 64;
 
@@ -110,6 +112,21 @@ impl Worker {
     /// Says the last of what was counted.
     pub(crate) fn stop(&self) {
         self.totals.tell(&self.stats);
+    }
+
+    /// Memory of an answer, for the next one. Empty.
+    pub(crate) fn lend(&self) -> Vec<u8> {
+        self.lent.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub(crate) fn take_back(&self, memory: &mut Vec<u8>) {
+        let mut memory = std::mem::take(memory);
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.len() < LENT {
+            memory.clear();
+            lent.push(memory);
+        }
     }
 
     /// An empty request, mostly with the memory of an earlier one.

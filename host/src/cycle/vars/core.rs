@@ -8,10 +8,12 @@ use crate::{
     services::{platform, timers},
     session::Session,
     template::Written,
-    text,
     upstream::{live::PeerLive, pool::Pool},
 };
-use anyproxy_module_api::abi::{bytes::Str, net::Addr, session::CloseReason};
+use anyproxy_module_api::{
+    abi::{bytes::Str, net::Addr, session::CloseReason},
+    text,
+};
 use std::{cell::RefCell, fmt::Display, io::Write, sync::OnceLock, time::Duration};
 
 type Writer = fn(&Session, &mut Vec<u8>) -> Option<Written>;

@@ -1,7 +1,7 @@
 //! Where a body ends and whether the connection lives on (RFC 9112 sections 6.3 and 9.3). Owns the rules; the bytes
 //! are counted in `body`.
 
-use super::block::{Block, Pattern};
+use super::block::{Block, Pattern, SIZE, padded};
 use super::fields::Fields;
 use super::name::Id;
 use super::{Bad, Head, Method, Version, scan, tokens};
@@ -154,8 +154,8 @@ pub(super) struct Listed {
 const MOST_LISTED: u8 = 32;
 
 /// Values with their line end that nearly all `Connection` lines have.
-static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r\n");
-static CLOSE: Pattern = Pattern::of(b"close", b"\r\n");
+static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r");
+static CLOSE: Pattern = Pattern::of(b"close", b"\r");
 
 impl Listed {
     /// Reads the `Connection` lines.
@@ -166,14 +166,18 @@ impl Listed {
     pub(super) fn of(fields: &Fields, buf: &[u8]) -> Result<Self, Bad> {
         let Some(line) = fields.first(Id::Connection) else { return Ok(Self::default()) };
         let mut listed = Self::default();
-        match line.block(buf) {
-            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&KEEP_ALIVE) => {
-                listed.connection.keep_alive = true;
-            }
-            Some(block) if !fields.repeats(Id::Connection) && Block(block).is(&CLOSE) => {
-                listed.connection.close = true;
-            }
-            _ => return fields.all(Id::Connection).try_fold(listed, |listed, line| listed.and(line.value(buf))),
+        let block = match line.block(buf) {
+            Some(block) => *block,
+            // The last line of all that came.
+            None => padded(line.value(buf), b'\r'),
+        };
+        let alone = line.value(buf).len() < SIZE && !fields.repeats(Id::Connection);
+        if alone && Block(&block).is(&KEEP_ALIVE) {
+            listed.connection.keep_alive = true;
+        } else if alone && Block(&block).is(&CLOSE) {
+            listed.connection.close = true;
+        } else {
+            return fields.all(Id::Connection).try_fold(listed, |listed, line| listed.and(line.value(buf)));
         }
         Ok(listed)
     }

@@ -18,8 +18,7 @@ use std::{
 
 /// Most bytes of a request line: what is longer is no address that anybody wrote.
 const LINE: u32 = 16 << 10;
-/// Buffers of answers that a worker keeps for the next ones.
-const LENT: usize = 64;
+
 /// What ends an idle time.
 pub(super) enum First {
     /// The connection ended, or waited too long.
@@ -72,12 +71,7 @@ impl<'a> Idle<'a> {
         session.idle.set(idle::WAITS);
         if !self.first {
             // Many are idle, and few speak at a time.
-            let lent = &mut *session.worker().lent.borrow_mut();
-            if lent.len() < LENT {
-                lent.push(std::mem::take(&mut self.conn.borrow_mut().out));
-            } else {
-                self.conn.borrow_mut().out = Vec::new();
-            }
+            session.worker().take_back(&mut self.conn.borrow_mut().out);
         }
         session.fired.set(0);
         session.deadline_ms.set(self.end_ms);

@@ -18,12 +18,12 @@ use crate::{
     http2,
     incoming::{self, Shared},
     proxy,
-    reply::{Call, Client, Upgrade},
+    reply::{Call, Upgrade},
     respond::{self, Begun},
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Recycled, Session, Stage, Stream, Who,
-    now, now_ms, tracing,
+    Addr, Cause, CloseReason, Error, ErrorKind, Exchange, Handler, Lease, Outcome, Recycled, Session, Stage, Stream,
+    Who, now, now_ms, tracing,
 };
 use heard::{First, Got, Idle, await_head, take_head};
 use sent::{Done, Manner, deliver};
@@ -82,7 +82,7 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
     let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
     let agreed = info.alpn.as_str() == "h2";
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
-    let client = Client::new(&session);
+    let sender = session.client.get();
     async move {
         let mut served = 0_u32;
         loop {
@@ -96,7 +96,7 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
                     }
                     return Ok(());
                 }
-                First::Bytes => Recycled::pin(turn(&session, &conn, &client, served, secure)).await?,
+                First::Bytes => Recycled::pin(turn(&session, &conn, &sender, served, secure)).await?,
             };
             match next {
                 Next::Request => served = served.saturating_add(1),
@@ -121,16 +121,10 @@ fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<
 }
 
 /// One request from its first bytes to the end of its answer.
-async fn turn(
-    session: &Session<Http>,
-    conn: &Shared,
-    client: &Client,
-    served: u32,
-    secure: bool,
-) -> Result<Next, Error> {
+async fn turn(session: &Session<Http>, conn: &Shared, sender: &Addr, served: u32, secure: bool) -> Result<Next, Error> {
     let request = session.worker().request();
     if conn.borrow().out.capacity() == 0 {
-        conn.borrow_mut().out = session.worker().lent.borrow_mut().pop().unwrap_or_default();
+        conn.borrow_mut().out = session.worker().lend();
     }
     let got = match take_head(session, conn, &request, served) {
         Some(got) => got,
@@ -166,7 +160,7 @@ async fn turn(
         exchange.client_sent.set(conn.total_sent - before.1);
     };
     let next = {
-        let mut one = pin!(one(session, &exchange, state, conn, client, served.saturating_add(1), status));
+        let mut one = pin!(one(session, &exchange, state, conn, sender, served.saturating_add(1), status));
         // Whoever waits is looked at: by logs of what is under way, and by an operator.
         poll_fn(|cx| {
             end_with(session, &exchange);
@@ -184,6 +178,9 @@ async fn turn(
         let heads = &mut state.parts.borrow_mut().heads;
         (heads.client_received, heads.client_sent) = (received, conn.heads_sent.wrapping_sub(before.2).into());
         conn.rest();
+        if !matches!(next, Ok(Done::Request)) {
+            session.worker().take_back(&mut conn.out);
+        }
         conn.last && conn.body.is_done() && conn.unread().is_empty()
     };
     session.worker().stats.answered(exchange.status.get() as u16);
@@ -298,12 +295,12 @@ async fn one(
     exchange: &Exchange<Http>,
     state: &State,
     conn: &Shared,
-    client: &Client,
+    sender: &Addr,
     served: u32,
     status: Option<u16>,
 ) -> Result<Done, Error> {
     let conf = Cell::new(None);
-    let call = Call { watch: session, exchange, state, client, conf: &conf, alone: false, upstream: None };
+    let call = Call { watch: session, exchange, state, sender, conf: &conf, alone: false, upstream: None };
     if let Some(status) = status {
         // What follows is heard and thrown away before the end.
         conn.borrow_mut().body = h1::Body::UntilClose;

@@ -34,10 +34,10 @@ use crate::{
     exchange::State,
     fault::Fault,
     h2::{Code, Config, Connection, Event, Fatal, Role},
-    reply::Client,
 };
 use anyproxy_module_api::{
-    Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, idle, now_ms, ready, spawn, tracing,
+    Addr, Cause, CloseReason, Error, ErrorKind, Exchange, Session, Stage, Task, Who, idle, now_ms, ready, spawn,
+    tracing,
 };
 use entry::Entry;
 use mux::{Broken, Link, Mux, Received};
@@ -89,7 +89,7 @@ pub(crate) async fn serve(session: Session<Http>, conn: Conn, secure: bool) -> R
     let now = now_ms();
     let mut life = Life {
         link: Rc::new(RefCell::new(mux)),
-        client: Rc::new(Client::new(&session)),
+        sender: session.client.get(),
         secure,
         served: 0,
         idle_since: now,
@@ -112,7 +112,7 @@ pub(crate) async fn serve(session: Session<Http>, conn: Conn, secure: bool) -> R
 struct Life {
     session: Session<Http>,
     link: Link,
-    client: Rc<Client>,
+    sender: Addr,
     secure: bool,
     served: u64,
     /// When the last stream ended.
@@ -242,7 +242,7 @@ impl Life {
         let key = mux.enter(entry);
         mux.codec.set_key(id, key);
         let body = Body::new(&self.link, key, id);
-        let stream = stream::answer(body, exchange, Rc::clone(&self.client), length, status);
+        let stream = stream::answer(body, exchange, self.sender, length, status);
         // It runs after this turn: nothing of it is polled here.
         let task = spawn(stream);
         if let Some(entry) = mux.entry(key) {

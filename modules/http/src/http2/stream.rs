@@ -17,11 +17,11 @@ use crate::{
     headers,
     incoming::Incoming,
     message::{Message, is_bare},
-    reply::{self, Call, Client, Reply, Upgrade},
+    reply::{self, Call, Reply, Upgrade},
     respond,
 };
 use anyproxy_http_contract::Bytes;
-use anyproxy_module_api::{CloseReason, Error, Exchange, Outcome, Session, now, unix_ms};
+use anyproxy_module_api::{Addr, CloseReason, Error, Exchange, Outcome, Session, now, unix_ms};
 use std::{
     cell::Cell,
     fmt,
@@ -141,7 +141,7 @@ impl Drop for Leave {
 pub(super) async fn answer(
     stream: Body,
     exchange: Exchange<Http>,
-    client: Rc<Client>,
+    sender: Addr,
     length: Option<u64>,
     refused: Option<u16>,
 ) {
@@ -154,7 +154,7 @@ pub(super) async fn answer(
             watch: &exchange,
             exchange: &exchange,
             state,
-            client: &client,
+            sender: &sender,
             conf: &conf,
             alone: false,
             upstream: None,

@@ -1,15 +1,7 @@
 //! Requests of other modules' own: to the peers of a local, with no client's connection whose deadline is looked after.
 
 use super::{Failure, pass, pass_http2};
-use crate::{
-    Http,
-    conf::Conf,
-    exchange::State,
-    fault::Fault,
-    h1, hooks,
-    incoming::Incoming,
-    reply::{Call, Client},
-};
+use crate::{Http, conf::Conf, exchange::State, fault::Fault, h1, hooks, incoming::Incoming, reply::Call};
 use anyproxy_http_contract::{Response, Speaks, To};
 use anyproxy_module_api::{Error, ErrorKind, Session, timeout};
 use std::{cell::Cell, time::Duration};
@@ -24,14 +16,14 @@ pub(crate) async fn fetch(
     mut incoming: Incoming,
     to: Option<To>,
 ) -> Result<Response, Error> {
-    let client = Client::new(&exchange);
+    let sender = exchange.client.get();
     let conf = exchange.block().ok_or(Error::bare(ErrorKind::NotFound))?;
     let known = Cell::new(Some(conf));
     let call = Call {
         watch: &exchange,
         exchange: &exchange,
         state: &state,
-        client: &client,
+        sender: &sender,
         conf: &known,
         alone: true,
         upstream: to.map(|to| to.upstream),

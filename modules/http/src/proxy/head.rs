@@ -90,7 +90,7 @@ pub(super) fn write_request(
         }
     }
     out.extend_from_slice(lines);
-    conf.forward.write(parts, call.client.address(), out);
+    conf.forward.write(parts, call.sender, out);
     match how.length {
         Some(n) if n > 0 || parts.request.says_length() => {
             out.extend_from_slice(b"Content-Length: ");

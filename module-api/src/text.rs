@@ -1,7 +1,7 @@
 //! Numbers, addresses and durations as text at the end of a buffer: byte for byte what `Display` writes, without its
 //! machinery, which costs some hundred instructions a value. Knows no variable and no log.
 
-use anyproxy_module_api::abi::net::Addr;
+use crate::Addr;
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -246,7 +246,7 @@ fn put<const N: usize>(bytes: &[u8; N], len: usize, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyproxy_module_api::abi::bytes::Str;
+    use crate::Str;
 
     /// Numbers that look random and are the same in every run.
     struct Mixed(u64);
