@@ -18,7 +18,9 @@ const ROWS: [Row; 11] = [
     ("answers_total", ANSWERS, "class=3xx", |s| s.of_class(3)),
     ("answers_total", ANSWERS, "class=4xx", |s| s.of_class(4)),
     ("answers_total", ANSWERS, "class=5xx", |s| s.of_class(5)),
-    ("spliced_bytes_total", "Bytes of answers that went from socket to socket without a copy.", "", |s| s.spliced.get()),
+    ("spliced_bytes_total", "Bytes of answers that went from socket to socket without a copy.", "", |s| {
+        s.spliced.get()
+    }),
     ("upstream_connections_total", CONNECTIONS, "connection=new", |s| s.upstream_new.get()),
     ("upstream_connections_total", CONNECTIONS, "connection=kept", |s| s.upstream_reused.get()),
     ("upstream_retries_total", "Requests that were asked anew.", "", |s| s.upstream_retried.get()),

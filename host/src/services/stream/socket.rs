@@ -267,12 +267,7 @@ impl<S: Socket> StreamImpl for HostStream<S> {
         .map_err(Into::into)
     }
 
-    fn poll_splice(
-        &mut self,
-        cx: &mut Context<'_>,
-        pipe: BorrowedFile<'_>,
-        len: usize,
-    ) -> Poll<Result<usize, Error>> {
+    fn poll_splice(&mut self, cx: &mut Context<'_>, pipe: BorrowedFile<'_>, len: usize) -> Poll<Result<usize, Error>> {
         match &self.carrier {
             Carrier::Readiness(s) => s.poll_io(cx, WRITE, |s| platform::splice(s.fd(), pipe, len)),
             Carrier::Ring(r) => r.poll_direct(cx, None, |s| platform::splice(platform::raw_fd(&**s), pipe, len)),

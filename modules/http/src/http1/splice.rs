@@ -41,7 +41,12 @@ impl Splice {
     ///
     /// # Errors
     /// As [`Body::poll_next`].
-    pub(super) fn fill(&mut self, call: &Call<'_>, body: &mut Body, cx: &mut Context<'_>) -> Result<Option<bool>, Fault> {
+    pub(super) fn fill(
+        &mut self,
+        call: &Call<'_>,
+        body: &mut Body,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<bool>, Fault> {
         let Body::Peer(download) = body else { return Ok(None) };
         if self.pipe.is_some() {
             download.drive(call.exchange, cx)?;
