@@ -1,14 +1,15 @@
 //! Long answers that do not come to their end, and those that nobody takes.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use harness::{LIMIT, Origin, Proxy, client, eventually};
+use harness::{LIMIT, Origin, Proxy, TempDir, client, eventually};
 use rustix::net::{SendFlags, send};
 
 use crate::long_answers::{MIB, WAYS, before, body, expect, head_of, lines, out, slow, spliced, wanted};
-use crate::support::{at_rest, get, head};
+use crate::support::{at_rest, get, head, net_with};
 
 /// Pipes that the process has.
 fn pipes(proxy: &Proxy) -> usize {
@@ -83,8 +84,8 @@ fn of_a_client_that_goes_let_the_peer_go() {
         let origin = endless();
         let proxy = before(&origin, common, "");
         let (few, none) = (proxy.descriptors(), pipes(&proxy));
-        for n in 1..=3 {
-            // More than there are pipes that are kept.
+        for n in 1..=4 {
+            // More than there are pipes that are kept, and in the end more than there may be.
             let clients: Vec<_> = (0..20)
                 .map(|_| {
                     let mut stream = slow(&proxy);
@@ -120,6 +121,8 @@ fn that_nobody_reads_end_in_time_and_cost_none() {
         for stream in &mut clients {
             stream.write_all(get("/").as_bytes()).expect("write");
         }
+        // What has ended its side may yet read.
+        clients[1].shutdown(Shutdown::Write).expect("it is open");
         eventually("they have begun", || (pipes(&proxy) == none + 3).then_some(()));
         at_rest(|| spliced(&proxy) as u64);
         let before = cpu(&proxy);
@@ -230,5 +233,69 @@ fn with_an_urgent_byte_between_come_past_it() {
             all.extend(client::read_exact(&stream, MIB - 700_000));
             assert!(all == body(MIB));
         }
+    }
+}
+
+#[test]
+fn go_by_unix_sockets_as_well() {
+    for common in WAYS {
+        let dir = TempDir::new();
+        let (peer, listener) = (dir.join("peer"), dir.join("proxy"));
+        let origin = UnixListener::bind(&peer).expect("own directory");
+        let serve = std::thread::spawn(move || {
+            let (mut conn, _) = origin.accept().expect("a connection");
+            while let Some(request) = head(&mut conn) {
+                let len = wanted(&request);
+                // The proxy may be gone.
+                let _ = conn.write_all(&[head_of(len), body(len)].concat());
+            }
+        });
+        let text = format!(
+            "server {{\nport_listen_tcp \"unix:{}\"\nhttp\nlocal {{ proxy_pass_tcp \"unix:{}\"; }}\n}}",
+            listener.display(),
+            peer.display()
+        );
+        let proxy = net_with(common, &text).start();
+        let mut stream = UnixStream::connect(&listener).expect("it listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+        for len in [MIB, 5, 3 * MIB, 40_000] {
+            stream.write_all(get(&format!("/{len}")).as_bytes()).expect("write");
+            assert!(head(&mut stream).is_some());
+            let mut got = vec![0; len];
+            stream.read_exact(&mut got).expect("all of it");
+            assert!(got == body(len), "{common} {len}");
+        }
+        assert!(spliced(&proxy) > 3 * MIB, "{}", spliced(&proxy));
+        drop((proxy, stream));
+        serve.join().expect("no panic");
+    }
+}
+
+/// It ends its connection with the answer, which is the client's all the same, however late that reads.
+#[test]
+fn of_a_peer_that_ends_behind_them_are_whole() {
+    const LEN: usize = 6 * MIB;
+    for common in WAYS {
+        let origin = Origin::start(|mut conn| {
+            let _ = head(&mut conn);
+            write!(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {LEN}\r\n\r\n")?;
+            conn.write_all(&body(LEN))
+        });
+        let proxy = before(&origin, common, "");
+        let mut stream = slow(&proxy);
+        for n in 1..=2 {
+            stream.write_all(get("/").as_bytes()).expect("write");
+            at_rest(|| spliced(&proxy) as u64);
+            expect(&mut stream, LEN);
+            assert_eq!(origin.accepted(), n);
+        }
+        stream.write_all(get("/").as_bytes()).expect("write");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        at_rest(|| spliced(&proxy) as u64);
+        let before = cpu(&proxy);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(cpu(&proxy) - before < 10, "it waits");
+        expect(&mut stream, LEN);
+        assert_eq!(client::end(&stream), client::End::Closed);
     }
 }
