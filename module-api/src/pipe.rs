@@ -3,13 +3,14 @@
 
 use crate::{Buf, Error, ErrorKind, Stream};
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
+    net::{RecvFlags, recv},
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
     cell::{Cell, RefCell},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -40,8 +41,7 @@ impl From<rustix::io::Result<usize>> for Moved {
     fn from(r: rustix::io::Result<usize>) -> Self {
         match r {
             Ok(n) => Self::Bytes(n),
-            // A signal is as good a reason to try again.
-            Err(Errno::AGAIN | Errno::INTR) => Self::Again,
+            Err(Errno::AGAIN) => Self::Again,
             Err(Errno::INVAL | Errno::NOSYS) => Self::Unsupported,
             Err(e) => Self::Failed(io::Error::from(e).into()),
         }
@@ -82,11 +82,20 @@ impl Pipe {
         self.held
     }
 
-    /// From a socket, as much as is there and fits, up to `most` bytes. After `Again` from an empty pipe nothing is there.
+    /// From a socket, as much as is there and fits, up to `most` bytes. After `Again` from an empty pipe nothing is there;
+    /// after `NotNow` there may be.
     pub fn fill(&mut self, from: &Stream, most: u64) -> Moved {
         let Some(from) = from.fd() else { return Moved::NotNow };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.room - self.held);
-        let r = splice(from, None, &self.write, None, most, FLAGS);
+        let fill = || retry_on_intr(|| splice(from, None, &self.write, None, most, FLAGS));
+        let mut r = fill();
+        if r == Err(Errno::AGAIN) && self.held == 0 && has_bytes(from) {
+            // They have come just now, or are behind an urgent byte: nothing that moves them is told of those again.
+            r = fill();
+            if r == Err(Errno::AGAIN) {
+                return Moved::NotNow;
+            }
+        }
         self.held += *r.as_ref().unwrap_or(&0);
         r.into()
     }
@@ -122,6 +131,11 @@ impl Pipe {
         }
         Ok(())
     }
+}
+
+/// Whether a read would take any.
+fn has_bytes(from: BorrowedFd<'_>) -> bool {
+    matches!(recv(from, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
 }
 
 // Not MORE: the last bytes would wait for the system's timer.

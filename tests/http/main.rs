@@ -41,6 +41,8 @@ mod http2_websocket_openings;
 mod http2_websocket_peers;
 mod keep_alive;
 mod large_answer_heads;
+mod long_answers;
+mod long_answers_cut;
 mod modules_of_others;
 mod multi_hop;
 mod other_origins;

@@ -19,7 +19,12 @@ pub(crate) fn server(text: &str) -> Builder {
 
 /// Any servers.
 pub(crate) fn net(text: &str) -> Builder {
-    let head = "load_module \"tcp\" \"balancer\" \"http\"\ncommon { worker_threads 1; }\n";
+    net_with("", text)
+}
+
+/// The same, with values of `common`.
+pub(crate) fn net_with(common: &str, text: &str) -> Builder {
+    let head = format!("load_module \"tcp\" \"balancer\" \"http\"\ncommon {{ worker_threads 1; {common} }}\n");
     Proxy::builder()
         .config(&format!("{head}net {{\naccess_log \"access.log\" flush=0 format=\"{FORMAT}\"\n{text}\n}}\n"))
 }

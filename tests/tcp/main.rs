@@ -22,3 +22,4 @@ mod spills_to_a_file;
 mod stages;
 mod support;
 mod unreachable_peers;
+mod urgent_bytes;

@@ -83,6 +83,11 @@ impl Conn {
         }
     }
 
+    /// Nothing more was there when it was last received from.
+    pub(crate) const fn is_emptied(&self) -> bool {
+        self.emptied
+    }
+
     /// What was received and not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.received[self.at..]
@@ -265,10 +270,10 @@ impl Conn {
             match pipe.fill(&self.stream, most) {
                 Moved::Again => self.stream.clear_ready(ready::READ),
                 moved => {
-                    if let Moved::Bytes(n) = &moved {
+                    if let Moved::Bytes(n @ 1..) = &moved {
                         self.total_received += *n as u64;
-                        // The head of what comes next is read, and little behind it.
-                        (self.emptied, self.bulk) = (true, false);
+                        // Behind all that was wanted there may be more. The head of what comes next is read, and little behind it.
+                        (self.emptied, self.bulk) = ((*n as u64) < most, false);
                     }
                     return Poll::Ready(moved);
                 }

@@ -71,7 +71,8 @@ impl Idle {
             }
         }
         let list = all.entry(peer).or_default();
-        if list.len() < most {
+        // A stream at rest does not know what it had not been asked for.
+        if list.len() < most && (conn.is_emptied() || is_quiet(&mut conn)) {
             conn.stream.unbind();
             conn.rest();
             list.push(Kept { conn, until_ms });

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Http,
     conf::Conf,
-    conn::{AHEAD, Conn},
+    conn::{AHEAD, Conn, ROUNDS},
     fault::Fault,
     h1::{self, Body as Framed, ChunkedEncoder},
     headers,
@@ -140,7 +140,7 @@ impl Download {
         self.failed.set(true);
     }
 
-    /// The request's head and body, to the peer.
+    /// The request's head and body, to the peer. True: something moved, and more may.
     fn upload(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
         if self.uploaded || self.deaf || matches!(self.phase, Phase::Done) {
             return Ok(false);
@@ -180,6 +180,17 @@ impl Download {
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// The same, until nothing can be moved that nobody is woken for, but for so many rounds.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        for _ in 0..ROUNDS {
+            if !self.upload(cx)? {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
     }
 
     /// Receives more, up to `most` bytes that are not read yet.

@@ -41,6 +41,8 @@ pub(super) struct Flow {
     splicing: bool,
     /// While splicing: the other direction carried bytes since the last piece.
     turned: bool,
+    /// What comes next is to be read.
+    reads: bool,
     /// While splicing; after it, as long as there are bytes in it.
     pipe: Option<Pipe>,
 }
@@ -60,6 +62,7 @@ impl Flow {
             may_splice,
             splicing: false,
             turned: false,
+            reads: false,
             pipe: None,
         }
     }
@@ -124,6 +127,7 @@ impl Flow {
             Poll::Ready(Ok(0)) => self.ended = true,
             Poll::Ready(Ok(n)) => {
                 io.received(n);
+                self.reads = false;
                 self.run += n as u64;
                 let filled = n == self.buf.capacity();
                 self.emptied = !filled;
@@ -158,7 +162,7 @@ impl Flow {
                 self.buf = Buf::new();
                 return io.poll_end(cx);
             }
-            if self.may_splice && self.is_long(io.conf.splice_after) && self.start_splicing(io) {
+            if self.may_splice && !self.reads && self.is_long(io.conf.splice_after) && self.start_splicing(io) {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_fill(cx, io)?.is_pending() {
@@ -221,10 +225,6 @@ impl Flow {
                 }
                 continue;
             }
-            if self.ended {
-                self.stop_splicing(io);
-                return Poll::Ready(Ok(()));
-            }
             if pieces == PIECES {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -233,8 +233,7 @@ impl Flow {
             ready!(io.poll_source(cx));
             // The pipe is empty, so "again" speaks of the source.
             match pipe.fill(io.from, u64::MAX) {
-                Moved::Bytes(0) => self.ended = true,
-                Moved::Bytes(n) => {
+                Moved::Bytes(n @ 1..) => {
                     io.received(n);
                     if std::mem::take(&mut self.turned) && n < SHORT {
                         // Another answer, and no long one so far: it is read out of the pipe and copied.
@@ -243,7 +242,9 @@ impl Flow {
                     }
                 }
                 Moved::Again => io.from.clear_ready(ready::READ),
-                Moved::NotNow => {
+                // Of an end a read tells whether it is one in order.
+                Moved::NotNow | Moved::Bytes(0) => {
+                    self.reads = true;
                     self.stop_splicing(io);
                     return Poll::Ready(Ok(()));
                 }

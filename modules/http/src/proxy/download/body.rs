@@ -65,7 +65,7 @@ impl Download {
         exchange: &Session<Http>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Segment>, Fault>> {
-        self.upload(cx)?;
+        self.go_on(cx)?;
         let next = self.poll_body(exchange, cx);
         if matches!(next, Poll::Ready(Err(_))) {
             self.failed.set(true);
@@ -99,14 +99,14 @@ impl Download {
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
     ) -> Poll<Result<Poured, Fault>> {
-        self.upload(cx)?;
+        self.go_on(cx)?;
         let (Phase::Body(Framed::Length(rest)), Some(up)) = (&mut self.phase, &mut self.up) else {
             return Poll::Ready(Ok(Poured::NotNow));
         };
-        let cause = match up.poll_pour(cx, pipe, *rest) {
+        match up.poll_pour(cx, pipe, *rest) {
             Poll::Pending => {
                 self.account(exchange);
-                return Poll::Pending;
+                Poll::Pending
             }
             Poll::Ready(Moved::Bytes(n @ 1..)) => {
                 *rest -= n as u64;
@@ -114,16 +114,17 @@ impl Download {
                     0 => self.complete(exchange),
                     _ => self.account(exchange),
                 }
-                return Poll::Ready(Ok(Poured::Some));
+                Poll::Ready(Ok(Poured::Some))
             }
-            Poll::Ready(Moved::Again | Moved::NotNow) => return Poll::Ready(Ok(Poured::NotNow)),
-            Poll::Ready(Moved::Unsupported) => return Poll::Ready(Ok(Poured::Never)),
-            Poll::Ready(Moved::Bytes(0)) => Cause::Closed,
-            Poll::Ready(Moved::Failed(_)) => Cause::Reset,
-        };
-        self.failed.set(true);
-        self.account(exchange);
-        Poll::Ready(Err(Fault::new(Who::Upstream, cause, 0)))
+            // Whether it is an end in order, a read tells.
+            Poll::Ready(Moved::Bytes(0) | Moved::Again | Moved::NotNow) => Poll::Ready(Ok(Poured::NotNow)),
+            Poll::Ready(Moved::Unsupported) => Poll::Ready(Ok(Poured::Never)),
+            Poll::Ready(Moved::Failed(_)) => {
+                self.failed.set(true);
+                self.account(exchange);
+                Poll::Ready(Err(Fault::new(Who::Upstream, Cause::Reset, 0)))
+            }
+        }
     }
 
     /// Goes on with the request's body.
@@ -131,7 +132,7 @@ impl Download {
     /// # Errors
     /// When the client does not send the rest.
     pub(crate) fn drive(&mut self, exchange: &Session<Http>, cx: &mut Context<'_>) -> Result<(), Fault> {
-        self.upload(cx)?;
+        self.go_on(cx)?;
         self.account(exchange);
         Ok(())
     }
