@@ -55,16 +55,40 @@ def measure(name, scenario, peer, args, org):
     return scenarios.measure(scenario, peer, spec, org, args.duration)
 
 
+class Origin:
+    """The one that all peers ask."""
+
+    def __init__(self):
+        self.process, self.among = None, None
+
+    def run(self, among):
+        """Has it run as `Process` says, if it does not."""
+        if self.among == among:
+            return
+        self.stop()
+        self.process, self.among = Process('origin', peers.origin(), among=among), among
+        while not listening(19000):
+            if not self.process.alive():
+                sys.exit(f'the origin did not start, see {peers.DIR}/run/origin.log')
+            time.sleep(0.02)
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+        self.process, self.among = None, None
+
+
 def run(args, org, out):
     told = set()
     for name in args.scenarios.split(','):
         scenario = scenarios.ALL[name]
+        org.run(among=scenario.kind == 'reload')
         once = scenario.kind in ('startup', 'check', 'idle')  # these repeat by themselves, or vary little
         for round_ in range(1 if once else args.rounds):
             for peer in args.peers.split(','):
                 row = dict(scenario=name, peer=peer, round=round_, workers=args.workers, at=time.strftime('%H:%M:%S'))
                 try:
-                    row.update(measure(name, scenario, peer, args, org))
+                    row.update(measure(name, scenario, peer, args, org.process))
                 except peers.Absent as why:
                     if (peer, str(why)) not in told:
                         print(f'skipped: {peer}: {why}', flush=True)
@@ -100,12 +124,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))  # so that what was started is stopped
     if listening(19000):
         sys.exit('port 19000 is taken: is another bench running?')
-    org = Process('origin', peers.origin())
+    org = Origin()
     try:
-        while not listening(19000):
-            if not org.alive():
-                sys.exit(f'the origin did not start, see {peers.DIR}/run/origin.log')
-            time.sleep(0.02)
+        org.run(among=False)
         if args.up:
             spec = peers.PEERS[args.up](args.role, args.workers)
             process = start(args.up, spec, next(iter(spec.ports)))

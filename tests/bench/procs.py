@@ -99,13 +99,16 @@ def get(port, path, tls=False, h2=False, host='localhost'):
 
 
 class Process:
-    """A command in the foreground; what it prints goes to run/<name>.log."""
+    """A command in the foreground; what it prints goes to run/<name>.log.
 
-    def __init__(self, name, cmd, env=None):
+    Each has a session of its own, which Linux (autogroup) schedules as a whole, as it does each service of a machine. `among`: it
+    has not, so that what runs at a low priority in one program gives way to the others, too.
+    """
+
+    def __init__(self, name, cmd, env=None, among=False):
         self.log = open(f'{peers.DIR}/run/{name}.log', 'ab')
-        # In a group of its own, but not in a session: the system would schedule each as a whole (autogroup), whatever their priorities.
         self.p = subprocess.Popen(cmd, cwd=f'{peers.DIR}/run', env=clean_env(env), stdin=subprocess.DEVNULL,
-                                  stdout=self.log, stderr=self.log, process_group=0)
+                                  stdout=self.log, stderr=self.log, start_new_session=not among)
         self.pid = self.p.pid
 
     def alive(self):
@@ -132,11 +135,11 @@ class Process:
             time.sleep(0.02)
 
 
-def start(name, spec, key, limit=15):
+def start(name, spec, key, limit=15, among=False):
     """Starts a peer and waits until a request through port `key` is answered."""
     for port in spec.ports.values():
         await_free(port)
-    process = Process(name, spec.cmd, spec.env)
+    process = Process(name, spec.cmd, spec.env, among)
     port, end = spec.ports[key], time.time() + limit
     while time.time() < end:
         if not process.alive():

@@ -213,8 +213,9 @@ RELOADS, EACH = 6, 0.9  # seconds from one reload to the next
 
 def reload(scenario, name, spec):
     """500 requests a second: first left alone, then while the peer reloads again and again. A request counts from when it was
-    due, so one that a reload holds up delays those behind it."""
-    process = start(name, spec, 'many')
+    due, so one that a reload holds up delays those behind it. What is measured is what the peer does to its clients' requests, not what
+    its threads take away from the client and the origin, which are elsewhere than on its machine: see `Process`."""
+    process = start(name, spec, 'many', among=True)
     port, paced = spec.ports['many'], ('-r', '500', '-h', spec.host)
     try:
         load(scenario, port, 2, *paced)
