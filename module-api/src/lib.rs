@@ -13,7 +13,6 @@ pub mod io;
 mod log;
 mod macros;
 #[cfg(feature = "splice")]
-#[cfg_attr(not(target_os = "linux"), path = "pipe_none.rs")]
 pub mod pipe;
 mod regular;
 #[cfg(feature = "testing")]

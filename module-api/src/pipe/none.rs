@@ -1,22 +1,8 @@
 //! Where there is no splice: no pipe is ever had, so everything is copied.
 
+use super::Moved;
 use crate::{Buf, Error, Stream};
 use std::task::{Context, Poll};
-
-/// As on Linux.
-#[derive(Debug)]
-pub enum Moved {
-    /// So many bytes.
-    Bytes(usize),
-    /// Would block.
-    Again,
-    /// To be copied.
-    NotNow,
-    /// Never.
-    Unsupported,
-    /// It failed.
-    Failed(Error),
-}
 
 /// There is none.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! Pipes through which the kernel moves bytes from socket to socket (splice, Linux), and the few that a worker keeps: for
-//! relays, and for long bodies that nobody looks at.
+//! Pipes of Linux.
 
+use super::Moved;
 use crate::{Buf, Error, ErrorKind, Stream};
 use rustix::{
     io::{Errno, retry_on_intr},
@@ -21,21 +21,6 @@ const SIZE: usize = 1 << 20;
 const LEAST: usize = 64 << 10;
 /// Pipes that a worker keeps for later.
 const KEPT: usize = 16;
-
-/// What came of a call.
-#[derive(Debug)]
-pub enum Moved {
-    /// So many bytes; 0: the end.
-    Bytes(usize),
-    /// Would block.
-    Again,
-    /// The stream has bytes of its own that are to go before: those are to be copied.
-    NotNow,
-    /// Not out of this.
-    Unsupported,
-    /// The socket failed.
-    Failed(Error),
-}
 
 impl From<rustix::io::Result<usize>> for Moved {
     fn from(r: rustix::io::Result<usize>) -> Self {
