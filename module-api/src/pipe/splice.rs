@@ -18,7 +18,7 @@ use std::{
 /// Bytes that a pipe should hold: what the system allows anybody.
 const SIZE: usize = 1 << 20;
 /// Below this splicing costs more calls than it saves copies: the system gives small pipes when a user has many.
-const LEAST: usize = 64 << 10;
+const LEAST: u32 = 64 << 10;
 /// Pipes that a worker keeps for later.
 const KEPT: usize = 16;
 
@@ -38,8 +38,8 @@ impl From<rustix::io::Result<usize>> for Moved {
 pub struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
-    held: usize,
-    room: usize,
+    held: u32,
+    room: u32,
     /// How many there are.
     count: Rc<Cell<usize>>,
 }
@@ -55,6 +55,7 @@ impl Pipe {
         // No descriptors left: copying needs none.
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let room = fcntl_setpipe_size(&write, SIZE).or_else(|_| fcntl_getpipe_size(&write)).ok()?;
+        let room = u32::try_from(room).ok()?;
         if room < LEAST {
             return None;
         }
@@ -64,14 +65,14 @@ impl Pipe {
 
     /// Bytes in it.
     pub const fn held(&self) -> usize {
-        self.held
+        self.held as usize
     }
 
     /// From a socket, as much as is there and fits, up to `most` bytes. After `Again` from an empty pipe nothing is there;
     /// after `NotNow` there may be.
     pub fn fill(&mut self, from: &Stream, most: u64) -> Moved {
         let Some(from) = from.fd() else { return Moved::NotNow };
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.room - self.held);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min((self.room - self.held) as usize);
         let fill = || retry_on_intr(|| splice(from, None, &self.write, None, most, FLAGS));
         let mut r = fill();
         if r == Err(Errno::AGAIN) && self.held == 0 && has_bytes(from) {
@@ -81,7 +82,7 @@ impl Pipe {
                 return Moved::NotNow;
             }
         }
-        self.held += *r.as_ref().unwrap_or(&0);
+        self.held += *r.as_ref().unwrap_or(&0) as u32;
         r.into()
     }
 
@@ -90,13 +91,13 @@ impl Pipe {
     /// # Errors
     /// The stream's; `Unsupported`: it takes none from a pipe.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<usize, Error>> {
-        let n = match ready!(to.poll_splice(cx, self.read.as_fd(), self.held)) {
+        let n = match ready!(to.poll_splice(cx, self.read.as_fd(), self.held())) {
             // Some kinds of sockets take nothing from pipes.
             Err(e) if e.kind == ErrorKind::Invalid => Err(Error::bare(ErrorKind::Unsupported)),
             Ok(0) => Err(Error::bare(ErrorKind::BrokenPipe)),
             r => r,
         }?;
-        self.held -= n.min(self.held);
+        self.held -= (n as u32).min(self.held);
         Poll::Ready(Ok(n))
     }
 
@@ -112,7 +113,7 @@ impl Pipe {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             to.push(&piece[..n]);
-            self.held -= n;
+            self.held -= n as u32;
         }
         Ok(())
     }
@@ -167,7 +168,7 @@ mod tests {
             return;
         };
         let n = rustix::io::write(&pipe.write, b"left").unwrap();
-        pipe.held = n;
+        pipe.held = n as u32;
         pipes.give(pipe);
         assert_eq!(pipes.empty.borrow().len(), 0);
         let empty = pipes.take().unwrap();
@@ -198,7 +199,7 @@ mod tests {
             return;
         };
         let bytes: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
-        pipe.held = rustix::io::write(&pipe.write, &bytes).unwrap();
+        pipe.held = rustix::io::write(&pipe.write, &bytes).unwrap() as u32;
         let mut out = Vec::new();
         while pipe.held() > 0 {
             let mut to = Buf::from(Vec::with_capacity(16 << 10));
