@@ -9,6 +9,7 @@ mod killed_peer_is_no_clean_end;
 mod listeners_of_every_family;
 mod malformed_headers_are_refused;
 mod one_way_ends_first;
+mod pipes_of_splicing;
 mod port_ranges;
 mod proxy_protocol;
 mod proxy_protocol_with_haproxy;

@@ -75,7 +75,7 @@ impl Default for Conf {
             read_buffer: 16 << 10,
             write_buffer: 64 << 10,
             splice: true,
-            splice_after: 1 << 20,
+            splice_after: 64 << 10,
             upload: NO_SHAPE,
             download: NO_SHAPE,
             delay: delay::Settings { delay_ms: 0, nodelay_size: 0, nopush: false, buffer_size: 0 },

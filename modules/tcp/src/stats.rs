@@ -7,6 +7,9 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
+/// Pipes of a worker that have bytes at one time: two descriptors each, which connections need, too.
+const PIPES: usize = 1024;
+
 /// What the workers of a generation have in common, for status.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -46,7 +49,7 @@ impl Worker {
     pub(crate) fn new() -> Self {
         let bytes = |relay| Counter::new("relayed_bytes", "Bytes carried between clients and peers.", relay);
         Self {
-            pipes: Pipes::new(usize::MAX),
+            pipes: Pipes::new(PIPES),
             copied: bytes("relay=copy"),
             spliced: bytes("relay=splice"),
             shaped: bytes("relay=shaped"),

@@ -64,10 +64,10 @@ directive! {
 
 directive! {
     /// Bytes that a direction carries in one go, while the other is silent, before it is spliced.
-    /// Below a megabyte copying is cheaper than setting a pipe up.
+    /// Of what is shorter copying costs less.
     "splice_after", Contexts::MSL,
     .args(&[ArgDesc::new("size", Kind::Size, "0: from the first byte").required().bounds(0, 1 << 40)])
-    .default("1MiB")
+    .default("64KiB")
     .example("splice_after \"4MiB\"")
 }
 

@@ -19,6 +19,8 @@ const FULL_TO_GROW: u32 = 2;
 const PIECES: u32 = 4;
 /// After the other side spoke, a piece below this is no long transfer any more.
 const SHORT: usize = 16 << 10;
+/// Bytes that are put into a pipe at once for a target that is slow, or not known yet.
+const LEAST: u32 = 128 << 10;
 
 /// The state of one direction.
 pub(super) struct Flow {
@@ -43,7 +45,9 @@ pub(super) struct Flow {
     turned: bool,
     /// What comes next is to be read.
     reads: bool,
-    /// While splicing; after it, as long as there are bytes in it.
+    /// Bytes that are put into it at once: more, the faster they are taken. A target that takes none has few in the system.
+    most: u32,
+    /// While there are bytes in it, or some come.
     pipe: Option<Pipe>,
 }
 
@@ -63,6 +67,7 @@ impl Flow {
             splicing: false,
             turned: false,
             reads: false,
+            most: LEAST,
             pipe: None,
         }
     }
@@ -181,22 +186,17 @@ impl Flow {
         self.run.max(self.full_run) >= after && self.pipe.is_none()
     }
 
-    /// Sets a pipe up; false: it cannot be, now or ever.
+    /// Begins with it; false: not now.
     fn start_splicing(&mut self, io: &mut Io<'_>) -> bool {
         if io.from.raw_fd().is_none() {
             // Bytes from before the session's server was chosen are still to be read.
             return false;
         }
-        let worker = io.session.worker();
-        self.pipe = worker.pipes.take();
-        if self.pipe.is_none() {
-            self.may_splice = false;
-            return false;
-        }
-        worker.splices.add(1);
+        io.session.worker().splices.add(1);
         self.buf = Buf::new();
         self.splicing = true;
         self.turned = false;
+        self.most = LEAST;
         true
     }
 
@@ -204,6 +204,11 @@ impl Flow {
     fn stop_splicing(&mut self, io: &Io<'_>) {
         self.splicing = false;
         (self.run, self.full, self.full_run) = (0, 0, 0);
+        self.give_back(io);
+    }
+
+    /// An empty pipe is for whoever has bytes.
+    fn give_back(&mut self, io: &Io<'_>) {
         if let Some(pipe) = self.pipe.take_if(|p| p.held() == 0) {
             io.session.worker().pipes.give(pipe);
         }
@@ -212,14 +217,20 @@ impl Flow {
     /// Ready: it is over with splicing.
     fn poll_splice(&mut self, cx: &mut Context<'_>, io: &mut Io<'_>) -> Poll<Result<(), Fault>> {
         let mut pieces = 0;
-        while let Some(pipe) = &mut self.pipe {
-            if pipe.held() > 0 {
+        loop {
+            if let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
                 match pipe.poll_drain(cx, io.to) {
-                    Poll::Ready(Ok(n)) => io.spliced(n),
+                    Poll::Ready(Ok(n)) => {
+                        io.spliced(n);
+                        if pipe.held() == 0 {
+                            self.most = self.most.saturating_mul(2);
+                        }
+                    }
                     Poll::Ready(Err(e)) if e.kind == ErrorKind::Unsupported => break,
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(io.target(e))),
                     Poll::Pending => {
                         io.blocked();
+                        self.most = (self.most / 4).max(LEAST);
                         return Poll::Pending;
                     }
                 }
@@ -230,9 +241,20 @@ impl Flow {
                 return Poll::Pending;
             }
             pieces += 1;
-            ready!(io.poll_source(cx));
+            if io.poll_source(cx).is_pending() {
+                self.give_back(io);
+                return Poll::Pending;
+            }
+            if self.pipe.is_none() {
+                self.pipe = io.session.worker().pipes.take();
+            }
+            let Some(pipe) = &mut self.pipe else {
+                // Others have all there are. One is asked for again after as much as the first time.
+                self.stop_splicing(io);
+                return Poll::Ready(Ok(()));
+            };
             // The pipe is empty, so "again" speaks of the source.
-            match pipe.fill(io.from, u64::MAX) {
+            match pipe.fill(io.from, self.most.into()) {
                 Moved::Bytes(n @ 1..) => {
                     io.received(n);
                     if std::mem::take(&mut self.turned) && n < SHORT {
