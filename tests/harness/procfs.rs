@@ -1,10 +1,28 @@
 //! What Linux tells about a running process, for tests that look for leaks. Knows nothing of what the process does.
 
+use std::collections::HashSet;
 use std::fs;
 
 /// Open descriptors.
 pub(crate) fn descriptors(pid: u32) -> usize {
     entries(&format!("/proc/{pid}/fd"))
+}
+
+/// Pipes that some descriptor is an end of.
+pub(crate) fn pipes(pid: u32) -> usize {
+    let all = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let to = all.filter_map(|fd| Some(fs::read_link(fd.ok()?.path()).ok()?.to_string_lossy().into_owned()));
+    to.filter(|to| to.starts_with("pipe:")).collect::<HashSet<_>>().len()
+}
+
+/// Whether every thread waits for something.
+pub(crate) fn sleeps(pid: u32) -> bool {
+    let all = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let mut states = all.filter_map(|task| {
+        let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    });
+    states.all(|state| state == 'S')
 }
 
 /// Threads.

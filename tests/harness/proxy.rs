@@ -213,6 +213,16 @@ impl Proxy {
         procfs::descriptors(self.pid())
     }
 
+    /// Pipes that the process has.
+    pub fn pipes(&self) -> usize {
+        procfs::pipes(self.pid())
+    }
+
+    /// Waits until every thread of the process waits for something: one that goes round and round never does.
+    pub fn await_sleep(&self) {
+        crate::eventually("every thread waits", || procfs::sleeps(self.pid()).then_some(()));
+    }
+
     /// Threads of the process.
     pub fn threads(&self) -> usize {
         procfs::threads(self.pid())

@@ -1,6 +1,5 @@
 //! A session that is spliced has a pipe only while there are bytes in it, and goes on being spliced after a pause.
 
-use std::collections::HashSet;
 use std::io::Write;
 
 use harness::{Origin, Proxy, client, eventually, pattern};
@@ -10,13 +9,6 @@ use crate::support::{config, metric};
 const SESSIONS: usize = 60;
 const LEN: usize = 1 << 20;
 
-/// Pipes that the process has.
-fn pipes(proxy: &Proxy) -> usize {
-    let dir = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("it runs");
-    let to = dir.filter_map(|fd| Some(std::fs::read_link(fd.ok()?.path()).ok()?.to_string_lossy().into_owned()));
-    to.filter(|to| to.starts_with("pipe:")).collect::<HashSet<_>>().len()
-}
-
 #[test]
 fn are_a_workers_while_sessions_are_silent() {
     for common in ["", "io_uring #false;"] {
@@ -25,7 +17,7 @@ fn are_a_workers_while_sessions_are_silent() {
         let server =
             format!("server {{ port_listen_tcp \"127.0.0.1:0\"; local {{ proxy_pass_tcp \"{}\"; }} }}", origin.addr());
         let proxy = Proxy::builder().config(&config(&top, &server)).start();
-        let before = pipes(&proxy);
+        let before = proxy.pipes();
         let mut streams: Vec<_> = (0..SESSIONS).map(|_| client::connect(proxy.addr(0))).collect();
         let piece = pattern::bytes(LEN);
         for round in 1..=2 {
@@ -35,7 +27,7 @@ fn are_a_workers_while_sessions_are_silent() {
                 eventually("it has come", || (origin.received() == came as u64).then_some(()));
             }
             // As many as a worker keeps.
-            assert!(pipes(&proxy) <= before + 16, "{} pipes, {before} before {common}", pipes(&proxy));
+            assert!(proxy.pipes() <= before + 16, "{} pipes, {before} before {common}", proxy.pipes());
         }
         assert_eq!(metric(&proxy, "anyproxy_tcp_splices"), SESSIONS as u64, "each was spliced on: {common}");
     }

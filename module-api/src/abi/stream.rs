@@ -53,6 +53,13 @@ pub struct StreamInfo<'a> {
     pub alpn: Str<'a>,
 }
 
+impl StreamInfo<'_> {
+    /// It is a socket's, with nothing in between.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.protocol.as_str(), "tcp" | "unix")
+    }
+}
+
 /// A raw socket given up by a stream, with what was read from it and not consumed, and what was accepted and not sent.
 #[repr(C)]
 #[derive(Debug)]

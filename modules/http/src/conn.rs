@@ -258,7 +258,7 @@ impl Conn {
 
     /// It is a socket, and nothing in between.
     pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.stream.info().protocol.as_str(), "tcp" | "unix")
+        self.stream.info().is_plain()
     }
 
     /// Moves what is there into an empty pipe, up to `most` bytes; nothing is unread.

@@ -79,7 +79,7 @@ enum Next {
 fn serve(session: Session<Http>, stream: Stream) -> impl Future<Output = Result<(), Error>> {
     let info = stream.info();
     // What is neither a socket of its own has encryption in between.
-    let secure = !matches!(info.protocol.as_str(), "tcp" | "unix");
+    let secure = !info.is_plain();
     let agreed = info.alpn.as_str() == "h2";
     let conn: Shared = Rc::new(RefCell::new(Conn::new(stream)));
     let sender = session.client.get();

@@ -204,7 +204,7 @@ impl Stream {
             return Err(BadField::Value);
         }
         let mux = &mut *self.link.borrow_mut();
-        let secure = !matches!(mux.conn.stream.info().protocol.as_str(), "tcp" | "unix");
+        let secure = !mux.conn.is_plain();
         let Mux { conn, codec, .. } = mux;
         let Some(mut writer) = codec.headers(self.id, &mut conn.out) else { return Ok(()) };
         let scheme: &[u8] = if secure { b"https" } else { b"http" };

@@ -41,7 +41,7 @@ pub(super) trait Flow: Unpin {
 
 /// Whether it is a socket and nothing in between.
 pub(super) fn is_plain(stream: &Stream) -> bool {
-    matches!(stream.info().protocol.as_str(), "tcp" | "unix")
+    stream.info().is_plain()
 }
 
 /// The relay's future.
