@@ -45,11 +45,28 @@ fn entries(dir: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn sees_this_process() {
         let me = std::process::id();
         assert!(descriptors(me) > 2 && threads(me) > 0 && resident(me) > 100_000);
+    }
+
+    #[test]
+    fn what_goes_round_and_round_does_not_sleep() {
+        let run = |text: &str| Command::new("sh").args(["-c", text]).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut spins = run("echo; while :; do :; done");
+        // It has begun with it, but for a moment.
+        let mut line = [0];
+        spins.stdout.as_mut().expect("a pipe").read_exact(&mut line).expect("a line");
+        let awake = (0..100).filter(|_| !sleeps(spins.id())).count();
+        spins.kill().and_then(|()| spins.wait()).expect("it ran");
+        assert!(awake > 90, "{awake}");
+        let mut waits = run("exec sleep 1000");
+        crate::eventually("it waits", || sleeps(waits.id()).then_some(()));
+        waits.kill().and_then(|()| waits.wait()).expect("it ran");
     }
 
     #[test]
