@@ -37,11 +37,16 @@ impl Block<'_> {
 
     /// Whether the bytes are as `pattern` says.
     #[inline(always)]
-    pub(super) fn is(self, pattern: &Pattern) -> bool {
-        let ([low, high], [free, free_high], [lower, lower_high]) =
-            (words(self.0), words(&pattern.free), words(&pattern.lower));
-        (low | free) ^ lower | (high | free_high) ^ lower_high == 0
+    pub(super) fn is(self, pattern: &Pattern<SIZE>) -> bool {
+        differs(self.0, &pattern.free, &pattern.lower) == 0
     }
+}
+
+/// Nothing where the bytes are as a part of a pattern says.
+#[inline(always)]
+pub(super) fn differs(bytes: &[u8; SIZE], free: &[u8; SIZE], lower: &[u8; SIZE]) -> u64 {
+    let ([low, high], [free, free_high], [lower, lower_high]) = (words(bytes), words(free), words(lower));
+    (low | free) ^ lower | (high | free_high) ^ lower_high
 }
 
 #[inline(always)]
@@ -50,25 +55,26 @@ fn words(bytes: &[u8; SIZE]) -> [u64; 2] {
     [both as u64, (both >> 64) as u64]
 }
 
-/// What a block must be, in any case of its letters.
+/// What so many bytes must be, in any case of their letters.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(16))]
-pub(super) struct Pattern {
+// One line of the processor's cache.
+#[repr(align(64))]
+pub(super) struct Pattern<const N: usize> {
     /// The letters in lower case; all bits where any byte will do.
-    pub(super) lower: [u8; SIZE],
+    pub(super) lower: [u8; N],
     /// The bit that tells the case, of letters; all bits where any byte will do.
-    pub(super) free: [u8; SIZE],
+    pub(super) free: [u8; N],
 }
 
-impl Pattern {
-    /// What no block is.
-    pub(super) const NEVER: Self = Self { lower: [0; SIZE], free: [0xff; SIZE] };
+impl<const N: usize> Pattern<N> {
+    /// What no bytes are.
+    pub(super) const NEVER: Self = Self { lower: [0; N], free: [0xff; N] };
 
-    /// `text` and `then`, with anything behind them. What does not fit a block does not count.
+    /// `text` and `then`, with anything behind them. What does not fit does not count.
     pub(super) const fn of(text: &[u8], then: &[u8]) -> Self {
-        let (mut lower, mut free) = ([0xff; SIZE], [0xff; SIZE]);
+        let (mut lower, mut free) = ([0xff; N], [0xff; N]);
         let mut at = 0;
-        while at < text.len() + then.len() && at < SIZE {
+        while at < text.len() + then.len() && at < N {
             let byte = if at < text.len() { text[at] } else { then[at - text.len()] };
             lower[at] = byte.to_ascii_lowercase();
             free[at] = if byte.is_ascii_alphabetic() { 0x20 } else { 0 };

@@ -62,10 +62,10 @@ pub(super) const RESPONSES: &[&[u8]] = &[
 const LIMITS: Limits = Limits { line: 1 << 16, head: 1 << 16, headers: 200 };
 
 /// xorshift64*: the same cases on every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -73,7 +73,7 @@ impl Random {
     }
 
     /// One of `corpus` with a few changes.
-    fn mutation(&mut self, corpus: &[&[u8]]) -> Vec<u8> {
+    pub(super) fn mutation(&mut self, corpus: &[&[u8]]) -> Vec<u8> {
         const PIECES: &[&[u8]] = &[
             b"\r\n",
             b"\n",
@@ -124,7 +124,7 @@ impl Random {
     }
 
     /// Up to three places to split at, in order.
-    fn places(&mut self, length: usize) -> Vec<usize> {
+    pub(super) fn places(&mut self, length: usize) -> Vec<usize> {
         let mut places: Vec<_> = (0..self.below(4)).map(|_| self.below(length + 1)).collect();
         places.sort_unstable();
         places

@@ -1,6 +1,7 @@
 //! The field lines of a head or a trailer section (RFC 9112 section 5): where names and values lie in the caller's bytes.
 //! Knows nothing of start lines or of what a field means.
 
+use super::before::Before;
 use super::block::SIZE;
 use super::line::{NoField, any, no_field, usual};
 use super::name::{Id, Ids};
@@ -66,6 +67,12 @@ impl HeaderAt {
         buf.get(self.value_at as usize..)?.first_chunk()
     }
 
+    /// Bytes of the line, if nothing is between value and line end.
+    #[inline(always)]
+    fn usual_len(&self) -> usize {
+        (self.value_at.wrapping_sub(self.name_at)) as usize + usize::from(self.value_len) + 2
+    }
+
     /// Offset of the line in the buffer.
     #[must_use]
     pub fn line(&self) -> usize {
@@ -80,7 +87,8 @@ const MOST_BYTES: usize = 16 << 20;
 /// The field lines of one section, in the order they were sent. Reused from message to message.
 #[derive(Clone, Debug)]
 pub struct Fields {
-    /// The lines, and room for more, which is written into without a question whether there is any.
+    /// The lines, and room for more, which is written into without a question whether there is any. What is there from `count`
+    /// on, up to what `before` has, are the lines of the section before.
     room: Vec<HeaderAt>,
     /// How many lines there are.
     count: usize,
@@ -90,11 +98,29 @@ pub struct Fields {
     repeated: Ids,
     /// Where each id is first in the list; meant only where `seen` has it.
     first: [u16; Id::COUNT],
+    /// Offset of the section.
+    base: u32,
+    before: Before,
+    /// Lines that are as they were in `before`.
+    taken: usize,
+    /// A section is being read: the lines in `room` are of that, and of the one before.
+    reading: bool,
 }
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { room: Vec::new(), count: 0, end: 0, seen: Ids::NONE, repeated: Ids::NONE, first: [0; Id::COUNT] }
+        Self {
+            room: Vec::new(),
+            count: 0,
+            end: 0,
+            seen: Ids::NONE,
+            repeated: Ids::NONE,
+            first: [0; Id::COUNT],
+            base: 0,
+            before: Before::default(),
+            taken: 0,
+            reading: false,
+        }
     }
 }
 
@@ -124,6 +150,11 @@ impl Fields {
         self.end = 0;
         self.seen = Ids::NONE;
         self.repeated = Ids::NONE;
+        self.taken = 0;
+        if std::mem::take(&mut self.reading) {
+            // It did not come to its end.
+            self.before.lines = 0;
+        }
     }
 
     /// Reads field lines from `at` on, and returns where something else comes: see [`no_field`]. `None` for more than
@@ -131,6 +162,10 @@ impl Fields {
     #[inline(always)]
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, most: u16) -> Option<usize> {
         let Some(mut left) = bytes.get(at..) else { return Some(at) };
+        if self.count == 0 {
+            self.base = at as u32;
+        }
+        self.reading = true;
         // The empty line is told without a search for what it does not have.
         let is_over = |left: &[u8]| matches!(left, [] | [b'\r', ..]);
         while !is_over(left) {
@@ -147,6 +182,19 @@ impl Fields {
             left = next;
         }
         Some(bytes.len() - left.len())
+    }
+
+    /// All lines of the section are read, which ends at `end`: the next one is compared with it.
+    #[inline]
+    pub(super) fn keep(&mut self, bytes: &[u8], end: usize) {
+        self.reading = false;
+        let section = bytes.get(self.base as usize..end).unwrap_or_default();
+        let before = &mut self.before;
+        if (self.taken, section.len()) == (before.lines, before.len()) && self.count == self.taken {
+            before.moved(self.base);
+        } else {
+            before.keep(section, self.base, self.count);
+        }
     }
 
     /// `None` where there are `most` already.
@@ -200,8 +248,12 @@ impl Fields {
     }
 
     /// Where another line would be.
-    fn room(&self, bytes: &[u8]) -> Result<usize, Bad> {
+    fn room(&mut self, bytes: &[u8]) -> Result<usize, Bad> {
         let full = self.count >= usize::from(MOST_LINES) || bytes.len() > MOST_BYTES;
+        if self.count < self.before.lines {
+            // It takes the place of one of those.
+            self.before.lines = 0;
+        }
         if full { Err(Bad::TooManyHeaders) } else { Ok(bytes.len()) }
     }
 
@@ -310,21 +362,50 @@ impl<'b> Looking for Usual<'_, 'b> {
             return left;
         }
         // What the loop changes is not in memory meanwhile.
-        let (mut seen, mut repeated, mut count) = (fields.seen, fields.repeated, fields.count);
+        let (mut seen, mut repeated, mut count, mut taken) = (fields.seen, fields.repeated, fields.count, fields.taken);
         let room = fields.room.len().min(usize::from(most));
+        let before = &fields.before;
+        // How many bytes from here on are as before; not known yet.
+        let mut common = None;
+        // As long as the lines have the names that they had.
+        let mut alike = true;
         for place in fields.room.get_mut(count..room).unwrap_or_default() {
-            let Some((header, next)) = usual(look, left, end) else { break };
-            *place = header;
-            left = next;
-            if seen.has(header.id) {
-                repeated = repeated.with(header.id);
+            alike &= count < before.lines;
+            let same = if alike {
+                let common = *common.get_or_insert_with(|| before.common(look, place.name_at, left));
+                Some(place.usual_len()).filter(|len| *len <= common).and_then(|len| left.split_at_checked(len))
             } else {
-                seen = seen.with(header.id);
-                fields.first[header.id as usize] = count as u16;
+                None
+            };
+            match same {
+                // Else the value has something behind it.
+                Some((line, next)) if line.ends_with(b"\r\n") => {
+                    // Those in front of it may be longer or shorter than they were.
+                    let name_at = (end - left.len()) as u32;
+                    place.value_at = place.value_at.wrapping_sub(place.name_at).wrapping_add(name_at);
+                    place.name_at = name_at;
+                    common = common.map(|common| common - line.len());
+                    taken += 1;
+                    left = next;
+                }
+                _ => {
+                    let Some((header, next)) = usual(look, left, end, place.id) else { break };
+                    alike &= header.id == place.id;
+                    *place = header;
+                    left = next;
+                    common = None;
+                }
+            }
+            let id = place.id;
+            if seen.has(id) {
+                repeated = repeated.with(id);
+            } else {
+                seen = seen.with(id);
+                fields.first[id as usize] = count as u16;
             }
             count += 1;
         }
-        (fields.seen, fields.repeated, fields.count) = (seen, repeated, count);
+        (fields.seen, fields.repeated, fields.count, fields.taken) = (seen, repeated, count, taken);
         left
     }
 }

@@ -154,8 +154,8 @@ pub(super) struct Listed {
 const MOST_LISTED: u8 = 32;
 
 /// Values with their line end that nearly all `Connection` lines have.
-static KEEP_ALIVE: Pattern = Pattern::of(b"keep-alive", b"\r");
-static CLOSE: Pattern = Pattern::of(b"close", b"\r");
+static KEEP_ALIVE: Pattern<SIZE> = Pattern::of(b"keep-alive", b"\r");
+static CLOSE: Pattern<SIZE> = Pattern::of(b"close", b"\r");
 
 impl Listed {
     /// Reads the `Connection` lines.

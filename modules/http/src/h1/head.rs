@@ -229,6 +229,7 @@ impl Head {
             match end {
                 NoField::End(next) => {
                     self.fields.finish(at);
+                    self.fields.keep(window, at);
                     self.listed = Listed::of(&self.fields, window)?;
                     self.at = next as u32;
                     self.phase = Phase::Done;

@@ -2,7 +2,7 @@
 
 use super::fields::HeaderAt;
 use super::name::Id;
-use super::wide::{Look, Plain, WIDE};
+use super::wide::{Look, WIDE};
 use super::{Bad, scan};
 
 /// What comes in a section where no whole field line does.
@@ -14,23 +14,34 @@ pub(super) enum NoField {
 }
 
 /// Reads the field line in front of `line`, which lies in a buffer up to the offset `end`, at most 65,535, if it is what
-/// nearly all are: one space before the value, none behind it, in it no tab and no byte above 0x7f, and at least
-/// [`WIDE`] bytes from its beginning to the end of the buffer. Returns it and what follows. `None` for others: see [`any`].
+/// nearly all are: one space before the value, none behind it, in it no tab and no byte above 0x7f, and a name of less than
+/// [`WIDE`] bytes. Returns it and what follows. `None` for others: see [`any`]. `guess` is what its name may well be.
 ///
 /// Goes by what is left of the buffer and not by offsets, so that each bound is checked once. Always inlined, with the
 /// searches: as a call, its result would go through memory for each line.
 #[inline(always)]
-pub(super) fn usual(look: impl Look, line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
-    usual_from(look, line.first_chunk()?, line, end)
-}
-
-/// As [`usual`], of a line whose first bytes are `start`.
-#[inline(always)]
-fn usual_from<'b>(look: impl Look, start: &[u8; WIDE], line: &'b [u8], end: usize) -> Option<(HeaderAt, &'b [u8])> {
-    let name_len = look.find(start, b':');
-    let id = match Id::known_before(look, name_len, start) {
-        Some(id) => id,
-        None => other_name(name_len, start)?,
+pub(super) fn usual(look: impl Look, line: &[u8], end: usize, guess: Id) -> Option<(HeaderAt, &[u8])> {
+    let short;
+    let start = match line.first_chunk() {
+        Some(start) => start,
+        // The empty line, most likely.
+        None if line.len() <= 2 => return None,
+        None => {
+            // The last line of a request is often a short one.
+            short = filled(line);
+            &short
+        }
+    };
+    let (name_len, id) = match guess.is_before(look, start) {
+        Some(name_len) => (name_len, guess),
+        None if start[0] == b'\r' => return None,
+        None => {
+            let name_len = look.find(start, b':');
+            match Id::known_before(look, name_len, start) {
+                Some(id) => (name_len, id),
+                None => (name_len, other_name(look, name_len, start)?),
+            }
+        }
     };
     let [colon, space, first] = start.get(name_len..)?.first_chunk::<3>()?;
     // As one number. A pattern would be compared byte by byte.
@@ -75,7 +86,7 @@ fn text_end(look: impl Look, bytes: &[u8]) -> usize {
 }
 
 /// `bytes`, which are less than a block, and zeros behind them.
-#[inline(always)]
+#[inline(never)]
 fn filled(bytes: &[u8]) -> [u8; WIDE] {
     let mut block = [0; WIDE];
     if let Some(front) = block.get_mut(..bytes.len()) {
@@ -85,13 +96,16 @@ fn filled(bytes: &[u8]) -> [u8; WIDE] {
 }
 
 /// The id of the first bytes of `start`, where [`Id::known_before`] has found none. `None` where they are no token.
-#[inline(never)]
-fn other_name(name_len: usize, start: &[u8; WIDE]) -> Option<Id> {
-    if name_len == WIDE {
-        // There is no colon.
+#[inline(always)]
+fn other_name(look: impl Look, name_len: usize, start: &[u8; WIDE]) -> Option<Id> {
+    if name_len < 3 {
+        return cold(|| Id::of_token(start.get(..name_len)?));
+    }
+    // Where there is no colon, the token does not end there either.
+    if look.token_end(start) != name_len || name_len == WIDE {
         return None;
     }
-    Id::of_token(start.get(..name_len)?)
+    Some(if look.find(start, b'_') < name_len { Id::Underscored } else { Id::Other })
 }
 
 /// Calls `other`. Tells the compiler to keep what is at hand in registers at the cost of this way, not of the usual one.
@@ -116,13 +130,6 @@ fn name(line: &[u8]) -> Option<(usize, Id)> {
 /// As [`usual`], for any line. `None` for whatever is not a whole, right field line: then [`no_field`] tells what it is.
 #[inline(never)]
 pub(super) fn any(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
-    // The last line of a request is often a short one.
-    if line.len() < WIDE
-        && u16::try_from(end).is_ok()
-        && let Some(found) = usual_from(Plain, &filled(line), line, end)
-    {
-        return Some(found);
-    }
     let (name_len, id) = name(line)?;
     let value_on = scan::trim_start(line.get(name_len + 1..)?);
     let (value, left) = value_on.split_at_checked(scan::value_end(value_on, 0))?;
@@ -170,7 +177,7 @@ pub(super) fn no_field(bytes: &[u8], at: usize) -> Result<NoField, Bad> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::wide::{Looking, best};
+    use crate::h1::wide::{Looking, Plain, best};
 
     /// Name, value and length of a line; or the empty line; or what is wrong, which is nothing where the bytes end early.
     type Found<'a> = Result<Option<(&'a [u8], &'a [u8], usize)>, Option<Bad>>;
@@ -201,19 +208,23 @@ mod tests {
     }
 
     /// [`usual`], where it may be asked.
-    struct AsUsual<'b>(&'b [u8], usize);
+    struct AsUsual<'b>(&'b [u8], usize, Id);
 
     impl<'b> Looking for AsUsual<'b> {
         type Found = Option<(HeaderAt, &'b [u8])>;
         fn look(self, look: impl Look) -> Self::Found {
-            u16::try_from(self.1).ok().and_then(|_| usual(look, self.0, self.1))
+            u16::try_from(self.1).ok().and_then(|_| usual(look, self.0, self.1, self.2))
         }
     }
 
     fn field(line: &[u8], end: usize) -> Option<(HeaderAt, &[u8])> {
         let any = any(line, end);
-        let usual = AsUsual(line, end).look(Plain);
-        assert_eq!(usual, best(AsUsual(line, end)), "{}", line.escape_ascii());
+        let usual = AsUsual(line, end, Id::Other).look(Plain);
+        // Whatever is guessed, rightly or not.
+        for guess in [Id::Other, Id::Underscored, Id::Host, Id::SecWebSocketExtensions, Id::AnyproxyDomains, Id::Te] {
+            assert_eq!(usual, AsUsual(line, end, guess).look(Plain), "{}", line.escape_ascii());
+            assert_eq!(usual, best(AsUsual(line, end, guess)), "{}", line.escape_ascii());
+        }
         assert!(usual.is_none() || usual == any);
         any
     }

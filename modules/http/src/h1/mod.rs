@@ -9,6 +9,7 @@
 
 mod authority;
 mod bad;
+mod before;
 pub(crate) mod block;
 mod body;
 mod chunked;
@@ -39,6 +40,8 @@ pub use strip::{Struck, strike_listed, strip, strip_response};
 pub use text::{Decimal, decimal};
 pub use write::{Sink, field, headers, request, request_line, response, status_line};
 
+#[cfg(test)]
+mod again_tests;
 #[cfg(test)]
 mod body_tests;
 #[cfg(test)]

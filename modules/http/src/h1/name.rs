@@ -1,9 +1,9 @@
 //! Field names that the proxy has a use for, as small numbers. Owns how a name is recognised; knows nothing of what a
 //! field means.
 
-use super::block::{Block, Pattern, SIZE, padded};
+use super::block::Pattern;
 use super::scan;
-use super::wide::{Look, WIDE};
+use super::wide::{Look, Plain, WIDE};
 
 macro_rules! ids {
     ($($id:ident $name:literal)+) => {
@@ -108,33 +108,19 @@ static LENGTHS: [u8; Id::COUNT] = {
     let mut lengths = [0; Id::COUNT];
     let mut at = 0;
     while at < ALL.len() {
-        assert!(NAMES[at].len() <= 2 * SIZE, "two blocks do not hold the name");
+        assert!(NAMES[at].len() < WIDE, "a look does not hold the name and the colon");
         lengths[at] = NAMES[at].len() as u8;
         at += 1;
     }
     lengths
 };
 
-/// What the first bytes of each known name must be, with a colon behind those that a block holds together with it.
-/// Nothing is as those of names that are not known.
-static FIRST: [Pattern; Id::COUNT] = {
+/// What each known name must be, the colon behind it included. Nothing is as those of names that are not known.
+static FIRST: [Pattern<WIDE>; Id::COUNT] = {
     let mut patterns = [Pattern::NEVER; Id::COUNT];
     let mut at = 0;
     while at < ALL.len() {
         patterns[at] = Pattern::of(NAMES[at].as_bytes(), b":");
-        at += 1;
-    }
-    patterns
-};
-
-/// What the last bytes of each known name must be, where a block does not hold it.
-static LAST: [Pattern; Id::COUNT] = {
-    let mut patterns = [Pattern::NEVER; Id::COUNT];
-    let mut at = 0;
-    while at < ALL.len() {
-        if let Some(last) = NAMES[at].as_bytes().last_chunk::<SIZE>() {
-            patterns[at] = Pattern::of(last, b"");
-        }
         at += 1;
     }
     patterns
@@ -188,21 +174,21 @@ impl Id {
     /// The id of a name that is known. Then it is a token.
     pub(super) fn known(name: &[u8]) -> Option<Self> {
         let id = *PLACES.get(hash(name.len(), end(name)))?;
-        let place = id as usize;
-        let same = name.len() == usize::from(LENGTHS[place])
-            && match (name.first_chunk(), name.last_chunk()) {
-                (Some(first), Some(last)) => Block(first).is(&FIRST[place]) && Block(last).is(&LAST[place]),
-                _ => Block(&padded(name, b':')).is(&FIRST[place]),
-            };
-        same.then_some(id)
+        if name.len() != usize::from(LENGTHS[id as usize]) {
+            return None;
+        }
+        let mut start = [0; WIDE];
+        start.get_mut(..name.len())?.copy_from_slice(name);
+        *start.get_mut(name.len())? = b':';
+        Plain.begins(&start, &FIRST[id as usize]).then_some(id)
     }
 
     /// As [`Id::known`], for the name before the first colon of `start`, which is at `colon`. `None` also for names of less
-    /// than three bytes, and for those that a block does not hold with the colon.
+    /// than three bytes.
     #[inline(always)]
     pub(super) fn known_before(look: impl Look, colon: usize, start: &[u8; WIDE]) -> Option<Self> {
         let last = colon.wrapping_sub(3);
-        if last > SIZE - 4 {
+        if last > WIDE - 4 {
             return None;
         }
         // One by one, so that their places are seen to be inside.
@@ -210,6 +196,12 @@ impl Id {
         let id = *PLACES.get(hash(colon, end))?;
         // The colon is compared too: so the length is the same.
         look.begins(start, &FIRST[id as usize]).then_some(id)
+    }
+
+    /// The length of the name that begins `start`, if it is this one.
+    #[inline(always)]
+    pub(super) fn is_before(self, look: impl Look, start: &[u8; WIDE]) -> Option<usize> {
+        look.begins(start, &FIRST[self as usize]).then_some(usize::from(LENGTHS[self as usize]))
     }
 
     /// The name as it is usually written; empty for one that is not known.

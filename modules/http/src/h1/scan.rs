@@ -3,7 +3,7 @@
 use super::block::{Block, SIZE, padded};
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
-static TOKEN: [bool; 256] = {
+const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0u8;
     loop {
@@ -22,8 +22,8 @@ static TOKEN: [bool; 256] = {
 
 /// Whether the byte may stand in a token (RFC 9110 section 5.6.2).
 #[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Whether `bytes` is a token: not empty, and only such bytes.
