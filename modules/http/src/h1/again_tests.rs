@@ -112,3 +112,35 @@ fn other_lines_may_come_and_go() {
         }
     }
 }
+
+#[test]
+fn what_is_refused_is_refused_again() {
+    let listed = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close{}\r\n\r\n", ", x".repeat(33));
+    let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(9));
+    let few = Limits { headers: 9, ..Limits::default() };
+    for (text, why) in [
+        (&listed[..], Bad::ConnectionList),
+        (&many, Bad::TooManyHeaders),
+        ("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", Bad::ManyHosts),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Bad::Host),
+        ("GET / HTTP/1.1\r\nAccept: */*\r\n\r\n", Bad::NoHost),
+        ("GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n", Bad::Name),
+    ] {
+        let mut head = Head::default();
+        for _ in 0..3 {
+            head.clear();
+            assert_eq!(head.request(text.as_bytes(), &few), Err(why));
+        }
+    }
+    // What one limit bears is not for another one.
+    let mut head = Head::default();
+    assert!(matches!(head.request(many.as_bytes(), &Limits::default()), Ok(Step::Done(_))));
+    head.clear();
+    assert_eq!(head.request(many.as_bytes(), &few), Err(Bad::TooManyHeaders));
+    // HTTP/1.0 needs no host, HTTP/1.1 does.
+    let old = "GET / HTTP/1.0\r\nAccept: */*\r\n\r\n";
+    head.clear();
+    assert!(matches!(head.request(old.as_bytes(), &few), Ok(Step::Done(_))));
+    head.clear();
+    assert_eq!(head.request(old.replace("1.0", "1.1").as_bytes(), &few), Err(Bad::NoHost));
+}

@@ -1,6 +1,7 @@
 //! The section of field lines that was read before the one at hand, for that to be compared with: what two messages have in
 //! common need not be read twice, and they mostly have much (RFC 7541 lives on that in HTTP/2). Knows nothing of what a line is.
 
+use super::name::Ids;
 use super::wide::{Look, WIDE};
 
 /// Longer sections are not kept: their memory would be most of what an exchange has.
@@ -16,6 +17,9 @@ pub(super) struct Before {
     base: u32,
     /// How many lines it has; 0: nothing is known.
     pub(super) lines: usize,
+    /// Which ids they have, and which of these more than once.
+    pub(super) seen: Ids,
+    pub(super) repeated: Ids,
 }
 
 impl Before {
@@ -30,14 +34,15 @@ impl Before {
         }
     }
 
-    /// The same lines begin there now.
-    pub(super) fn moved(&mut self, base: u32) {
-        self.base = base;
+    /// What follows the same section again, where that is in front of `bytes`.
+    #[inline]
+    pub(super) fn strip<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        if self.lines == 0 { None } else { bytes.strip_prefix(&self.bytes[..]) }
     }
 
-    /// Bytes of the section.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    /// It begins at `base` now. By how much what is in it is to be moved for that; it wraps.
+    pub(super) fn moved(&mut self, base: u32) -> u32 {
+        base.wrapping_sub(std::mem::replace(&mut self.base, base))
     }
 
     /// How many bytes in front of `bytes` are what was at the offset `at` of the buffer.
@@ -107,8 +112,8 @@ mod tests {
     fn what_is_long_is_not_kept() {
         let mut before = Before::default();
         before.keep(&[b'a'; MOST], 0, 1);
-        assert_eq!((before.len(), before.lines), (MOST, 1));
+        assert_eq!((before.bytes.len(), before.lines), (MOST, 1));
         before.keep(&[b'a'; MOST + 1], 0, 1);
-        assert_eq!((before.len(), before.lines), (0, 0));
+        assert_eq!((before.bytes.len(), before.lines), (0, 0));
     }
 }

@@ -101,8 +101,8 @@ pub struct Fields {
     /// Offset of the section.
     base: u32,
     before: Before,
-    /// Lines that are as they were in `before`.
-    taken: usize,
+    /// It begins with all that is in `before`.
+    as_before: bool,
     /// A section is being read: the lines in `room` are of that, and of the one before.
     reading: bool,
 }
@@ -118,7 +118,7 @@ impl Default for Fields {
             first: [0; Id::COUNT],
             base: 0,
             before: Before::default(),
-            taken: 0,
+            as_before: false,
             reading: false,
         }
     }
@@ -150,7 +150,7 @@ impl Fields {
         self.end = 0;
         self.seen = Ids::NONE;
         self.repeated = Ids::NONE;
-        self.taken = 0;
+        self.as_before = false;
         if std::mem::take(&mut self.reading) {
             // It did not come to its end.
             self.before.lines = 0;
@@ -164,6 +164,10 @@ impl Fields {
         let Some(mut left) = bytes.get(at..) else { return Some(at) };
         if self.count == 0 {
             self.base = at as u32;
+            if let Some(behind) = self.before.strip(left).filter(|_| self.before.lines <= usize::from(most)) {
+                self.take_before();
+                left = behind;
+            }
         }
         self.reading = true;
         // The empty line is told without a search for what it does not have.
@@ -184,17 +188,36 @@ impl Fields {
         Some(bytes.len() - left.len())
     }
 
+    /// The lines are those that were there before, at another place.
+    #[inline]
+    fn take_before(&mut self) {
+        let before = &mut self.before;
+        let shift = before.moved(self.base);
+        if shift != 0 {
+            for line in self.room.get_mut(..before.lines).unwrap_or_default() {
+                line.name_at = line.name_at.wrapping_add(shift);
+                line.value_at = line.value_at.wrapping_add(shift);
+            }
+        }
+        // Where each id is first, too, is as it was.
+        (self.count, self.seen, self.repeated) = (before.lines, before.seen, before.repeated);
+        self.as_before = true;
+    }
+
     /// All lines of the section are read, which ends at `end`: the next one is compared with it.
     #[inline]
     pub(super) fn keep(&mut self, bytes: &[u8], end: usize) {
         self.reading = false;
-        let section = bytes.get(self.base as usize..end).unwrap_or_default();
-        let before = &mut self.before;
-        if (self.taken, section.len()) == (before.lines, before.len()) && self.count == self.taken {
-            before.moved(self.base);
-        } else {
-            before.keep(section, self.base, self.count);
+        if !self.is_as_before() {
+            let section = bytes.get(self.base as usize..end).unwrap_or_default();
+            self.before.keep(section, self.base, self.count);
+            (self.before.seen, self.before.repeated) = (self.seen, self.repeated);
         }
+    }
+
+    /// Whether what is read so far is the section before, all of it and nothing else.
+    pub(super) fn is_as_before(&self) -> bool {
+        self.as_before && self.count == self.before.lines
     }
 
     /// `None` where there are `most` already.
@@ -362,7 +385,7 @@ impl<'b> Looking for Usual<'_, 'b> {
             return left;
         }
         // What the loop changes is not in memory meanwhile.
-        let (mut seen, mut repeated, mut count, mut taken) = (fields.seen, fields.repeated, fields.count, fields.taken);
+        let (mut seen, mut repeated, mut count) = (fields.seen, fields.repeated, fields.count);
         let room = fields.room.len().min(usize::from(most));
         let before = &fields.before;
         // How many bytes from here on are as before; not known yet.
@@ -385,7 +408,6 @@ impl<'b> Looking for Usual<'_, 'b> {
                     place.value_at = place.value_at.wrapping_sub(place.name_at).wrapping_add(name_at);
                     place.name_at = name_at;
                     common = common.map(|common| common - line.len());
-                    taken += 1;
                     left = next;
                 }
                 _ => {
@@ -405,7 +427,7 @@ impl<'b> Looking for Usual<'_, 'b> {
             }
             count += 1;
         }
-        (fields.seen, fields.repeated, fields.count, fields.taken) = (seen, repeated, count, taken);
+        (fields.seen, fields.repeated, fields.count) = (seen, repeated, count);
         left
     }
 }

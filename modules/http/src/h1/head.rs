@@ -60,6 +60,8 @@ pub struct Head {
     pub(super) second: Span,
     pub(super) target: Target,
     listed: Listed,
+    /// The same of the lines that were read, to which others may have been added.
+    read: Listed,
     /// The value of `Host`, where it is a name of letters, digits, `-` and `.` only, as nearly always.
     plain_host: Option<Span>,
     fields: Fields,
@@ -229,8 +231,12 @@ impl Head {
             match end {
                 NoField::End(next) => {
                     self.fields.finish(at);
+                    if !self.fields.is_as_before() {
+                        self.read = Listed::of(&self.fields, window)?;
+                    }
+                    self.listed = self.read;
+                    // Not of one that is refused: it would be taken the next time.
                     self.fields.keep(window, at);
-                    self.listed = Listed::of(&self.fields, window)?;
                     self.at = next as u32;
                     self.phase = Phase::Done;
                 }
