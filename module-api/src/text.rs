@@ -21,20 +21,31 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// `0` to `255`; the last byte is how many digits that has.
+/// `0.` to `255.`, with zeros behind.
 const OCTETS: [[u8; 4]; 256] = {
     let mut octets = [[0; 4]; 256];
     let mut n = 0;
     while n < 256 {
         let [tens, ones] = PAIRS[n % 100];
         octets[n] = match n {
-            0..10 => [ones, 0, 0, 1],
-            10..100 => [tens, ones, 0, 2],
-            _ => [b'0' + (n / 100) as u8, tens, ones, 3],
+            0..10 => [ones, b'.', 0, 0],
+            10..100 => [tens, ones, b'.', 0],
+            _ => [b'0' + (n / 100) as u8, tens, ones, b'.'],
         };
         n += 1;
     }
     octets
+};
+
+/// How many bytes of these count.
+const LENGTHS: [u8; 256] = {
+    let mut lengths = [2; 256];
+    let mut n = 10;
+    while n < 256 {
+        lengths[n] = if n < 100 { 3 } else { 4 };
+        n += 1;
+    }
+    lengths
 };
 
 /// Appends a number.
@@ -155,20 +166,17 @@ pub fn ip(addr: &Addr, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// The text and how long it is; room for a port behind it.
+/// The text and how long it is; a dot and room for a port behind it.
 #[inline]
 fn v4_digits(ip: [u8; 4]) -> ([u8; 32], usize) {
     let mut text = [0; 32];
     let mut end = 0;
     for n in ip {
-        let [digits @ .., len] = OCTETS[usize::from(n)];
-        // Three digits and a dot whatever the number: the next is written over those that are too many.
-        if let Some(to) = text[end..].first_chunk_mut() {
-            *to = digits;
-        }
-        end += usize::from(len);
-        text[end] = b'.';
-        end += 1;
+        // Three of them are at most twelve bytes: said so that the place is seen to be inside.
+        let [a, b, c, d] = OCTETS[usize::from(n)];
+        let at = end & 0xf;
+        (text[at], text[at + 1], text[at + 2], text[at + 3]) = (a, b, c, d);
+        end += usize::from(LENGTHS[usize::from(n)]);
     }
     // Without the last dot.
     (text, end - 1)

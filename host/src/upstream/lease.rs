@@ -288,17 +288,17 @@ impl Lease {
             if outcome.failure == 0 && sample > 0 {
                 live.observe(timers::now(), sample);
             }
-            self.report(outcome.failure);
+            self.report(pool, outcome.failure);
         }
-        self.tell_balancer(outcome);
+        self.tell_balancer(pool, outcome);
         match self.handed {
             Handed::Nothing => pool.shared.leave(self.worker.worker, self.limited),
             handed => pool.shared.hand_on(self.worker.worker, handed == Handed::Place),
         }
     }
 
-    fn report(&self, failure: u8) {
-        let (pool, live) = (self.pool(), &self.member.live);
+    fn report(&self, pool: &Pool, failure: u8) {
+        let live = &self.member.live;
         if !pool.eject.ejects() {
             return;
         }
@@ -319,8 +319,8 @@ impl Lease {
         }
     }
 
-    fn tell_balancer(&self, outcome: &Outcome) {
-        if self.pool().balancer.is_none() {
+    fn tell_balancer(&self, pool: &Pool, outcome: &Outcome) {
+        if pool.balancer.is_none() {
             return;
         }
         let Some(state) = self.worker.pool(self.pool) else { return };
@@ -330,7 +330,7 @@ impl Lease {
             return;
         }
         if let Some(Balancer::Module(picker)) = state.balancers[self.tier].as_mut() {
-            let _who = enter(Current::on_worker(&self.worker, self.pool().balancer_module()));
+            let _who = enter(Current::on_worker(&self.worker, pool.balancer_module()));
             picker.done(self.index, outcome);
         }
     }

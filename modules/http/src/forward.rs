@@ -229,6 +229,10 @@ impl Forward {
     pub(crate) fn goes_round(&self, call: &Call<'_>) -> bool {
         let Some(via) = &self.via else { return false };
         let parts = call.state.parts.borrow();
+        if parts.request.head.fields().first(Id::Via).is_none() {
+            // Of nearly all requests.
+            return false;
+        }
         let round = loops(parts.request.values(Id::Via), &via.name, via.most);
         if round {
             tracing::warn!(session = call.exchange.id, via = &*via.name, "a request goes round in a loop");

@@ -168,10 +168,6 @@ fn now_us() -> u64 {
     now().as_micros() as u64
 }
 
-fn now_ns() -> u64 {
-    now().as_nanos() as u64
-}
-
 /// What of an answer may be sent when.
 #[derive(Debug)]
 enum Budget {

@@ -1,7 +1,7 @@
 //! Heads of requests and responses (RFC 9112 sections 2 to 4): where their parts lie in the caller's buffer. Owns what
 //! makes a head well-formed; knows nothing of bodies.
 
-use super::fields::{Fields, HeaderAt, Span};
+use super::fields::{Fields, Span};
 use super::framing::Listed;
 use super::line::{NoField, no_field};
 use super::name::Id;
@@ -64,6 +64,8 @@ pub struct Head {
     read: Listed,
     /// The value of `Host`, where it is a name of letters, digits, `-` and `.` only, as nearly always.
     plain_host: Option<Span>,
+    /// It was such a name in the request that was read last.
+    host_was_plain: bool,
     fields: Fields,
 }
 
@@ -262,15 +264,17 @@ impl Head {
         if self.fields.repeats(Id::Host) {
             return Err(Bad::ManyHosts);
         }
-        match self.fields.value(buf, Id::Host) {
-            Some(host) if scan::is_words(host) => {
-                self.plain_host = self.fields.first(Id::Host).map(HeaderAt::value_span);
-                Ok(())
-            }
-            Some(host) => authority(host).map(|_| ()).ok_or(Bad::Host),
-            None if self.version == Version::Http11 => Err(Bad::NoHost),
-            None => Ok(()),
+        let Some(line) = self.fields.first(Id::Host) else {
+            return if self.version == Version::Http11 { Err(Bad::NoHost) } else { Ok(()) };
+        };
+        if !(self.host_was_plain && self.fields.is_as_before()) {
+            self.host_was_plain = scan::is_words(line.value(buf));
         }
+        if self.host_was_plain {
+            self.plain_host = Some(line.value_span());
+            return Ok(());
+        }
+        authority(line.value(buf)).map(|_| ()).ok_or(Bad::Host)
     }
 
     /// Bytes of the head, the empty line included. 0 until it is complete.

@@ -23,7 +23,7 @@ use crate::{
     reply::Call,
     total,
 };
-use anyproxy_module_api::{Cause, Error, Lease, Outcome, Session, Who, now, now_ms, tracing};
+use anyproxy_module_api::{Cause, Error, Lease, Outcome, Session, Who, now_ms, now_ns, tracing};
 use std::{
     cell::Cell,
     task::{Context, Poll},
@@ -108,7 +108,7 @@ impl Download {
             due_ms: total::due_ms(call, conf),
             reused: peer.reused,
             peer: peer.id,
-            began: now().as_nanos() as u64,
+            began: now_ns(),
             answered: 0,
             phase: Phase::Head,
             limits: conf.response_head,
@@ -205,7 +205,7 @@ impl Download {
     fn complete(&mut self, exchange: &Session<Http>) {
         self.account(exchange);
         self.phase = Phase::Done;
-        let total = (now().as_nanos() as u64).saturating_sub(self.began);
+        let total = now_ns().saturating_sub(self.began);
         if let Some(lease) = self.lease.take() {
             let first_byte_ns = self.answered.saturating_sub(self.began).max(1);
             lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns: total, failure: 0 });
@@ -231,7 +231,7 @@ impl Drop for Download {
     /// A client that gives up is not the peer's fault; nor is that a success of one that has not answered.
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
-            let total_ns = (now().as_nanos() as u64).saturating_sub(self.began);
+            let total_ns = now_ns().saturating_sub(self.began);
             let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
             let failure = super::failure(late || self.failed.get(), self.answered != 0);
             let first_byte_ns = self.answered.saturating_sub(self.began);

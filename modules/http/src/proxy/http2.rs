@@ -20,7 +20,7 @@ use crate::{
     total,
 };
 use anyproxy_http_contract::{Bytes, Segment};
-use anyproxy_module_api::{Cause, Lease, Outcome, Session, Who, now, tracing};
+use anyproxy_module_api::{Cause, Lease, Outcome, Session, Who, now_ns, tracing};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -99,7 +99,7 @@ impl Download {
             return Err(incoming);
         }
         call.exchange.upstream_sent.set(call.exchange.upstream_sent.get() + text.len() as u64);
-        let began = now().as_nanos() as u64;
+        let began = now_ns();
         Ok(Self {
             stream,
             incoming,
@@ -212,7 +212,7 @@ impl Download {
                 continue;
             }
             self.kept = None;
-            self.answered = now().as_nanos() as u64;
+            self.answered = now_ns();
             call.stage("answer");
             call.state.parts.borrow_mut().response = message;
             return Poll::Ready(Ok(()));
@@ -348,7 +348,7 @@ impl Download {
         let Some(lease) = self.lease.take() else { return };
         let since = |then: u64| then.saturating_sub(self.began);
         let first_byte_ns = if self.answered == 0 { 0 } else { since(self.answered).max(1) };
-        let total_ns = since(now().as_nanos() as u64);
+        let total_ns = since(now_ns());
         let late = self.answered == 0 && self.uploaded && total::is_over(self.due_ms);
         let failure = super::failure(late || self.failed.get(), self.answered != 0);
         lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns, failure });

@@ -14,7 +14,7 @@ use crate::{
     },
     reply::Call,
 };
-use anyproxy_module_api::{Cause, ErrorKind, Who, now, tracing};
+use anyproxy_module_api::{Cause, ErrorKind, Who, now_ns, tracing};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -149,7 +149,7 @@ impl Download {
             self.keeps_ms = self.keeps_ms.min(n.saturating_mul(1000).saturating_sub(1000));
         }
         self.phase = Phase::Body(Framed::new(framing, ChunkLimits::default()));
-        self.answered = now().as_nanos() as u64;
+        self.answered = now_ns();
         call.stage("answer");
         Ok(true)
     }
