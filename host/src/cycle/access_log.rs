@@ -16,7 +16,7 @@ use crate::{
     services::timers,
     session::Session,
     template::{Absent, Escape, Resolver, Template},
-    worker::{Worker, with_here},
+    worker::Worker,
 };
 use anyproxy_module_api::abi::conf::{Node, Span};
 use std::{
@@ -285,15 +285,11 @@ pub fn write(session: &Session, open: bool) {
     for plan in session.worker.cycle.logs.in_scope(session.scope.get()).filter(|p| p.wants(status, close, open)) {
         // As of this turn of the loop: a line a request is too often to ask the system.
         let now = process().instant(timers::now());
-        let written = with_here(|worker| {
-            let mut logs = worker.logs.try_borrow_mut().ok()?;
-            logs.line(plan, now, |out| plan.render(session, out));
-            Some(())
-        });
-        if written.flatten().is_none() {
-            // The worker is gone, or a variable of this very line ended another session: a buffer of its own, handed
-            // over at once, so that nothing is lost.
-            plan.buffer().line(now, |out| plan.render(session, out));
+        let render = |out: &mut Vec<u8>| plan.render(session, out);
+        match session.worker.books.logs.try_borrow_mut() {
+            Ok(mut logs) => logs.line(plan, now, render),
+            // A variable of this very line ended another session: a buffer of its own, handed over at once, so that nothing is lost.
+            Err(_) => plan.buffer().line(now, render),
         }
     }
 }

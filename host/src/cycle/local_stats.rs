@@ -7,7 +7,6 @@ use crate::{
     metrics::{Counter, Desc, Histogram, Owner, RegisterError, Snapshot, Unit},
     process::process,
     session::Session,
-    worker,
 };
 
 /// By the first digit of the status.
@@ -82,26 +81,13 @@ impl LocalStats {
         let (received, sent) = (shared.client_received.get(), shared.client_sent.get());
         let first_byte_ns = session.lease.borrow().first_byte_ns;
         // Cells of a worker's own: no locked instruction.
-        let counted = worker::with_here(|w| {
-            let mut cells = w.cells.near(class);
-            cells.add(class, 1);
-            cells.add(self.received, received);
-            cells.add(self.sent, sent);
-            cells.observe(self.total, total);
-            if first_byte_ns > 0 {
-                cells.observe(self.first_byte, first_byte_ns / 1000);
-            }
-        });
-        if counted.is_none() {
-            // Its worker is ending.
-            let cells = &process().cells;
-            cells.add(class, 1);
-            cells.add(self.received, received);
-            cells.add(self.sent, sent);
-            cells.observe(self.total, total);
-            if first_byte_ns > 0 {
-                cells.observe(self.first_byte, first_byte_ns / 1000);
-            }
+        let mut cells = session.worker.books.cells.near(class);
+        cells.add(class, 1);
+        cells.add(self.received, received);
+        cells.add(self.sent, sent);
+        cells.observe(self.total, total);
+        if first_byte_ns > 0 {
+            cells.observe(self.first_byte, first_byte_ns / 1000);
         }
     }
 

@@ -84,7 +84,7 @@ fn register_as(owner: &Owner, module: &str, desc: &MetricDesc<'_>) -> Result<u32
 /// Calls `f` with this thread's cells.
 fn with_cells<R>(f: impl FnOnce(&metrics::Worker) -> R) -> Option<R> {
     if let Some(w) = worker::here() {
-        return Some(f(&w.cells));
+        return Some(f(&w.books.cells));
     }
     OWN.try_with(|own| f(own.get_or_init(|| process().metrics.worker()))).ok()
 }

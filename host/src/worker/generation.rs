@@ -1,5 +1,6 @@
 //! One generation on one worker: the modules' worker objects, its sessions, tasks and jobs, and their end.
 
+use super::books::Books;
 use crate::{
     cycle::{Cycle, listener::Listener},
     matcher::rule::Scratch,
@@ -32,6 +33,8 @@ pub struct WorkerGen {
     pub cycle: Arc<Cycle>,
     /// This worker.
     pub worker: u32,
+    /// Its metrics and access logs.
+    pub books: Rc<Books>,
     /// Balancers and budgets, one a pool; made when the pool is first used here: there may be thousands.
     pools: Vec<OnceCell<RefCell<PoolWorker>>>,
     /// Sessions of the generation that go on here.
@@ -69,11 +72,12 @@ impl std::fmt::Debug for WorkerGen {
 impl WorkerGen {
     /// Starts the generation's modules on this worker; with the first that panicked there: the generation is not to serve. It
     /// has all others, should nobody be there any more to refuse it.
-    pub fn start(cycle: Arc<Cycle>, worker: u32) -> (Rc<Self>, Option<u16>) {
+    pub fn start(cycle: Arc<Cycle>, worker: u32, books: &Rc<Books>) -> (Rc<Self>, Option<u16>) {
         let mut listeners: Vec<_> = cycle.listeners.iter().map(|l| (l.key, Rc::new(Listener::clone(l)))).collect();
         listeners.sort_unstable_by_key(|(key, _)| *key);
         let this = Rc::new(Self {
             worker,
+            books: Rc::clone(books),
             pools: cycle.pools.iter().map(|_| OnceCell::new()).collect(),
             sessions: Cell::new(0),
             held: Cell::new(0),

@@ -2,6 +2,7 @@
 //! Connections never move between workers; others reach one by its mailbox.
 
 pub mod accept;
+pub mod books;
 mod door;
 pub mod generation;
 mod handle;
@@ -13,10 +14,10 @@ pub use handle::{Mailbox, STUCK, WorkerHandle, all_done, ask_all, told};
 
 use crate::{
     cycle::Cycle,
-    process::process,
     services::{datagram, rt, timers, watchdog},
 };
 use anyproxy_module_api::abi::session::Cause;
+use books::Books;
 use generation::WorkerGen;
 use sessions::Entry;
 use std::{
@@ -45,16 +46,14 @@ pub struct Worker {
     pub id: u32,
     /// Its number among those at work.
     pub index: u32,
-    /// Its metrics.
-    pub cells: crate::metrics::Worker,
+    /// Metrics and access logs.
+    pub books: Rc<Books>,
     current: RefCell<Option<Rc<WorkerGen>>>,
     generations: RefCell<Vec<Rc<WorkerGen>>>,
     sessions: RefCell<slab::Slab<Entry>>,
     accepting: RefCell<HashMap<u64, accept::Accepting>>,
     /// Datagram sockets.
     receiving: RefCell<HashMap<u64, datagram::Receiving>>,
-    /// Buffers of access logs, by target.
-    pub logs: RefCell<crate::cycle::access_log::Buffers>,
     /// Accepting pauses: a limit is reached.
     pub paused: Cell<bool>,
     leaving: Cell<bool>,
@@ -112,7 +111,7 @@ impl Worker {
             rt::yield_now().await;
         }
         self.current.take();
-        self.logs.borrow_mut().flush();
+        self.books.logs.borrow_mut().flush();
     }
 
     /// The generation that new sessions get.
@@ -125,7 +124,7 @@ impl Worker {
     /// # Errors
     /// Which module panicked, and has no part in it here; the generation is to be given up.
     pub fn start_generation(&self, cycle: Arc<Cycle>) -> Result<(), String> {
-        let (generation, panicked) = WorkerGen::start(cycle, self.index);
+        let (generation, panicked) = WorkerGen::start(cycle, self.index, &self.books);
         let id = panicked.map(|module| generation.cycle.module_id(module).to_owned());
         self.generations.borrow_mut().push(generation);
         id.map_or(Ok(()), |id| Err(format!("module {id} panicked in worker_start of worker {}", self.index)))
@@ -301,13 +300,12 @@ fn run(
         Rc::new(Worker {
             id,
             index,
-            cells: process().metrics.worker(),
+            books: Rc::default(),
             current: RefCell::default(),
             generations: RefCell::default(),
             sessions: RefCell::default(),
             accepting: RefCell::default(),
             receiving: RefCell::default(),
-            logs: RefCell::default(),
             paused: Cell::new(false),
             leaving: Cell::new(false),
             settling: Cell::new(false),
@@ -341,6 +339,6 @@ pub fn here() -> Option<Rc<Worker>> {
 }
 
 /// Calls `f` with this thread's worker, without another hold on it.
-pub fn with_here<R>(f: impl FnOnce(&Worker) -> R) -> Option<R> {
+fn with_here<R>(f: impl FnOnce(&Worker) -> R) -> Option<R> {
     WORKER.try_with(|w| w.borrow().as_ref().map(|w| f(w))).ok().flatten()
 }

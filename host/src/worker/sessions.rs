@@ -217,7 +217,7 @@ impl Worker {
             s.wake();
         }
         buffers::sweep();
-        self.logs.borrow_mut().tick(self);
+        self.books.logs.borrow_mut().tick(self);
         self.reap();
     }
 }
