@@ -84,7 +84,7 @@ pub struct Cycle {
     process_tasks: Mutex<Vec<tokio::task::AbortHandle>>,
     me: Weak<Self>,
     // Dropped last, in the order of `stop`.
-    instances: Vec<Option<Instance>>,
+    pub(crate) instances: Vec<Option<Instance>>,
 }
 
 impl std::fmt::Debug for Cycle {

@@ -4,7 +4,7 @@ use super::{
     current::{Current, enter},
     net::interned,
 };
-use crate::{cycle::Cycle, loader::Image, worker::generation::WorkerGen};
+use crate::{cycle::Cycle, loader::Image};
 use anyproxy_module_api::abi::{
     bytes::{Buf, Sink, Str},
     conf::{ScopeView, Span},
@@ -258,10 +258,4 @@ impl Drop for Instance {
         // SAFETY: given up once; the cycle has dropped every block's object before.
         unsafe { (self.life().stop)(self.object) }
     }
-}
-
-/// The objects of a call on a worker.
-pub fn place(worker: &WorkerGen, module: u16, conf: Conf) -> Place {
-    let instance = worker.cycle.instance(module);
-    Place { inst: instance.as_ptr(), worker: worker.object(module).as_ptr(), conf: conf.as_ptr() }
 }

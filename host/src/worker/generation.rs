@@ -7,7 +7,7 @@ use crate::{
     services::{
         current::Current,
         datagram,
-        instance::{Conf, WorkerObject, place},
+        instance::{Conf, Instance, WorkerObject},
         module_jobs::Jobs,
         rt::TaskHandle,
         tasks::Tasks,
@@ -58,9 +58,24 @@ pub struct WorkerGen {
     /// By key.
     listeners: Vec<(u64, Rc<Listener>)>,
     ended: Cell<bool>,
-    objects: Vec<Cell<WorkerObject>>,
+    /// By number.
+    modules: Box<[Seat]>,
     /// Whoever waits until it is gone: dropped with it.
     gone: Cell<Option<oneshot::Sender<()>>>,
+}
+
+/// A module's objects here, side by side: they are handed out with every call.
+struct Seat {
+    /// The generation's. Null: number 0, the host itself.
+    instance: *const (),
+    object: Cell<WorkerObject>,
+}
+
+impl Seat {
+    fn new(instance: &Option<Instance>) -> Self {
+        let instance = instance.as_ref().map_or(std::ptr::null(), Instance::as_ptr);
+        Self { instance, object: Cell::new(WorkerObject::NONE) }
+    }
 }
 
 impl std::fmt::Debug for WorkerGen {
@@ -90,14 +105,14 @@ impl WorkerGen {
             under_way: RefCell::default(),
             listeners,
             ended: Cell::new(false),
-            objects: cycle.tree.modules.iter().map(|_| Cell::new(WorkerObject::NONE)).collect(),
+            modules: cycle.instances.iter().map(Seat::new).collect(),
             gone: Cell::default(),
             cycle,
         });
         let mut panicked = None;
         for &module in this.cycle.start_order() {
             match this.cycle.instance(module).worker_start(Current::on_worker(&this, module), worker) {
-                Some(object) => this.objects[usize::from(module)].set(object),
+                Some(object) => this.modules[usize::from(module)].object.set(object),
                 None => panicked = panicked.or(Some(module)),
             }
         }
@@ -126,12 +141,13 @@ impl WorkerGen {
 
     /// A module's object here.
     pub fn object(&self, module: u16) -> WorkerObject {
-        self.objects[usize::from(module)].get()
+        self.modules[usize::from(module)].object.get()
     }
 
     /// The objects of a call of `module` about a block.
     pub fn place(&self, module: u16, conf: Conf) -> Place {
-        place(self, module, conf)
+        let Seat { instance, object } = &self.modules[usize::from(module)];
+        Place { inst: *instance, worker: object.get().as_ptr(), conf: conf.as_ptr() }
     }
 
     /// An exchange begins; its key.
@@ -225,7 +241,7 @@ impl WorkerGen {
         }
         datagram::stop_generation(self);
         for &module in self.cycle.start_order().iter().rev() {
-            let object = self.objects[usize::from(module)].replace(WorkerObject::NONE);
+            let object = self.modules[usize::from(module)].object.replace(WorkerObject::NONE);
             self.cycle.instance(module).worker_stop(Current::on_worker(self, module), object);
         }
         for pool in self.pools.iter().filter_map(OnceCell::get) {
