@@ -173,3 +173,24 @@ fn what_is_known_of_a_host_is_of_the_same_section_only() {
         }
     }
 }
+
+#[test]
+fn sections_of_trailers_are_read_as_if_none_had_been_before() {
+    let mut random = Random(6);
+    let (mut fields, mut last) = (Fields::default(), b"A: b\r\nX-Sum: 12\r\nContent-Length: 3\r\n\r\n".to_vec());
+    let mut good = 0;
+    for _ in 0..20_000 {
+        let buf = if random.below(2) == 0 { last.clone() } else { random.mutation(&[&last]) };
+        let most = [100, 100, 2][random.below(3)];
+        let mut fresh = Fields::default();
+        let found = fields.parse(&buf, most);
+        assert_eq!(found, fresh.parse(&buf, most), "{} after {}", buf.escape_ascii(), last.escape_ascii());
+        if found.is_ok() {
+            good += 1;
+            let ends = |fields: &Fields| (fields.end(), fields.seen(), fields.repeats(Id::Other));
+            assert_eq!((fields.list(), ends(&fields)), (fresh.list(), ends(&fresh)), "{}", buf.escape_ascii());
+        }
+        last = if found.is_ok() && buf.len() < 200 { buf } else { b"A: b\r\nB: c\r\n\r\n".to_vec() };
+    }
+    assert!(good > 5_000, "{good}");
+}
