@@ -22,6 +22,7 @@ mod framing;
 mod greeted_peers;
 mod grpc;
 mod h2;
+mod heads_like_the_one_before;
 mod heads_passed_on;
 mod hooks_run_as_their_modules;
 mod http2_clients;

@@ -255,3 +255,7 @@ pub(crate) const fn reason(status: u16) -> &'static str {
 pub(crate) const fn is_bare(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

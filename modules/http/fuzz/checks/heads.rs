@@ -20,9 +20,14 @@ struct Told {
     form: Target,
     /// Method or status, target or reason.
     parts: (Vec<u8>, Vec<u8>),
+    /// What was found out of the lines when they were read.
+    known: (Connection, Option<Vec<u8>>),
     lines: Vec<HeaderAt>,
     end: usize,
 }
+
+/// A request of which much is known once it is read.
+const PLAIN: &[u8] = b"GET / HTTP/1.1\r\nHost: plain.example\r\nConnection: close\r\n\r\n";
 
 /// Parses `buf` in pieces that end at `ends`. `head` may hold another head before.
 fn read(parse: Parse, head: &mut Head, buf: &[u8], limits: &Limits, ends: &[usize]) -> Result<Option<Told>, Bad> {
@@ -40,6 +45,7 @@ fn read(parse: Parse, head: &mut Head, buf: &[u8], limits: &Limits, ends: &[usiz
                 status: head.status(),
                 form: head.form(),
                 parts: (head.method_name(buf).to_vec(), head.target(buf).to_vec()),
+                known: (connection(head, buf), head.plain_host(buf).map(<[u8]>::to_vec)),
                 lines: head.fields().list().to_vec(),
                 end: head.fields().end(),
             }));
@@ -67,6 +73,8 @@ fn same_verdict(parse: Parse, input: &[u8]) {
         for left_out in 0..lines.len().min(8) {
             let like = [lines[..left_out].concat(), lines[left_out + 1..].concat()].concat();
             for ends in &cuts {
+                // Nor on what was before that.
+                let _ = read(Head::request, &mut head, PLAIN, &WIDE, &[PLAIN.len()]);
                 let _ = read(parse, &mut head, &like, &limits, &[like.len()]);
                 assert_eq!(read(parse, &mut head, &buf, &limits, ends), verdict, "{limits:?} {ends:?} {left_out}");
             }

@@ -103,7 +103,8 @@ fn other_lines_may_come_and_go() {
     for now in 0..64 {
         for before in 0..64 {
             for lines in [before, now] {
-                let chosen: Vec<_> = (0..6).filter(|n| lines >> n & 1 == 1).map(|n| format!("{}\r\n", all[n])).collect();
+                let chosen: Vec<_> =
+                    (0..6).filter(|n| lines >> n & 1 == 1).map(|n| format!("{}\r\n", all[n])).collect();
                 let buf = format!("HTTP/1.1 200 OK\r\n{}\r\n", chosen.concat()).into_bytes();
                 head.clear();
                 let again = parsed(Head::response, &mut head, &buf, &Limits::default(), &[]);
@@ -143,4 +144,53 @@ fn what_is_refused_is_refused_again() {
     assert!(matches!(head.request(old.as_bytes(), &few), Ok(Step::Done(_))));
     head.clear();
     assert_eq!(head.request(old.replace("1.0", "1.1").as_bytes(), &few), Err(Bad::NoHost));
+}
+
+/// What was known of the host was that of the last request that had one. A section that only began with the one before was taken
+/// for that after it was kept, and so was one of an answer, which has no host that is looked at.
+#[test]
+fn what_is_known_of_a_host_is_of_the_same_section_only() {
+    let limits = Limits::default();
+    for host in ["a b", "a,b", "h.example:80"] {
+        for before in ["GET / HTTP/1.0\r\n", "GET / HTTP/1.1\r\n", "HTTP/1.1 200 OK\r\n"] {
+            for lines in ["X: y\r\n".to_owned(), format!("X: y\r\nHost: {host}\r\n")] {
+                let mut head = Head::default();
+                assert!(head.request(b"GET / HTTP/1.1\r\nHost: plain.example\r\n\r\n", &limits).is_ok());
+                head.clear();
+                let parse = if before.starts_with("HTTP") { Head::response as Parse } else { Head::request };
+                let _ = parse(&mut head, format!("{before}{lines}\r\n").as_bytes(), &limits);
+                let buf = format!("GET / HTTP/1.1\r\nX: y\r\nHost: {host}\r\n\r\n").into_bytes();
+                for _ in 0..2 {
+                    head.clear();
+                    let again = parsed(Head::request, &mut head, &buf, &limits, &[]);
+                    assert_eq!(
+                        again,
+                        parsed(Head::request, &mut Head::default(), &buf, &limits, &[]),
+                        "{before}{lines}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sections_of_trailers_are_read_as_if_none_had_been_before() {
+    let mut random = Random(6);
+    let (mut fields, mut last) = (Fields::default(), b"A: b\r\nX-Sum: 12\r\nContent-Length: 3\r\n\r\n".to_vec());
+    let mut good = 0;
+    for _ in 0..20_000 {
+        let buf = if random.below(2) == 0 { last.clone() } else { random.mutation(&[&last]) };
+        let most = [100, 100, 2][random.below(3)];
+        let mut fresh = Fields::default();
+        let found = fields.parse(&buf, most);
+        assert_eq!(found, fresh.parse(&buf, most), "{} after {}", buf.escape_ascii(), last.escape_ascii());
+        if found.is_ok() {
+            good += 1;
+            let ends = |fields: &Fields| (fields.end(), fields.seen(), fields.repeats(Id::Other));
+            assert_eq!((fields.list(), ends(&fields)), (fresh.list(), ends(&fresh)), "{}", buf.escape_ascii());
+        }
+        last = if found.is_ok() && buf.len() < 200 { buf } else { b"A: b\r\nB: c\r\n\r\n".to_vec() };
+    }
+    assert!(good > 5_000, "{good}");
 }

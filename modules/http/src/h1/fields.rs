@@ -215,7 +215,8 @@ impl Fields {
         }
     }
 
-    /// Whether what is read so far is the section before, all of it and nothing else.
+    /// Whether what is read so far is the section before, all of it and nothing else. To be asked before it is kept: then what
+    /// only begins with the section before looks the same.
     pub(super) fn is_as_before(&self) -> bool {
         self.as_before && self.count == self.before.lines
     }

@@ -64,7 +64,7 @@ pub struct Head {
     read: Listed,
     /// The value of `Host`, where it is a name of letters, digits, `-` and `.` only, as nearly always.
     plain_host: Option<Span>,
-    /// It was such a name in the request that was read last.
+    /// `Host` of the section that was read last is known to be such a name.
     host_was_plain: bool,
     fields: Fields,
 }
@@ -235,6 +235,7 @@ impl Head {
                     self.fields.finish(at);
                     if !self.fields.is_as_before() {
                         self.read = Listed::of(&self.fields, window)?;
+                        self.host_was_plain = false;
                     }
                     self.listed = self.read;
                     // Not of one that is refused: it would be taken the next time.
@@ -267,9 +268,7 @@ impl Head {
         let Some(line) = self.fields.first(Id::Host) else {
             return if self.version == Version::Http11 { Err(Bad::NoHost) } else { Ok(()) };
         };
-        if !(self.host_was_plain && self.fields.is_as_before()) {
-            self.host_was_plain = scan::is_words(line.value(buf));
-        }
+        self.host_was_plain = self.host_was_plain || scan::is_words(line.value(buf));
         if self.host_was_plain {
             self.plain_host = Some(line.value_span());
             return Ok(());

@@ -155,7 +155,8 @@ mod avx2 {
             // SAFETY: as above; the tables are as long as what is loaded.
             let mask = unsafe {
                 let bytes = _mm256_loadu_si256(bytes.as_ptr().cast());
-                let [low, high] = [&TOKEN, &HALF].map(|of| _mm256_broadcastsi128_si256(_mm_loadu_si128(of.as_ptr().cast())));
+                let [low, high] =
+                    [&TOKEN, &HALF].map(|of| _mm256_broadcastsi128_si256(_mm_loadu_si128(of.as_ptr().cast())));
                 let halves = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(0x0f));
                 let both = _mm256_and_si256(_mm256_shuffle_epi8(low, bytes), _mm256_shuffle_epi8(high, halves));
                 _mm256_movemask_epi8(_mm256_cmpeq_epi8(both, _mm256_setzero_si256()))
