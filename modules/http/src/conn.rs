@@ -6,6 +6,7 @@ mod queue;
 use crate::{
     Http,
     h1::{Body, ChunkedEncoder},
+    spare_buf::SpareBuf,
 };
 use anyproxy_http_contract::Bytes;
 use anyproxy_module_api::{
@@ -21,7 +22,7 @@ use std::{
 };
 
 /// Room for what is received, bytes: of small messages, and once a read has filled that.
-const READ: usize = 16 << 10;
+pub(crate) const READ: usize = 16 << 10;
 const READ_BULK: usize = 64 << 10;
 /// Bytes to be sent that are gathered before more is read from the other side.
 pub(crate) const AHEAD: usize = 48 << 10;
@@ -88,6 +89,11 @@ impl Conn {
         self.emptied
     }
 
+    /// Nothing of it is left.
+    pub(crate) fn is_read(&self) -> bool {
+        self.at >= self.received.len()
+    }
+
     /// What was received and not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.received[self.at..]
@@ -106,8 +112,17 @@ impl Conn {
     /// So much of it is done with.
     pub(crate) fn consume(&mut self, n: usize) {
         self.at += n;
-        if self.at >= self.received.len() {
+        if self.is_read() {
             self.received = Buf::new();
+            self.at = 0;
+        }
+    }
+
+    /// The same; memory that this makes free goes to `spare`.
+    pub(crate) fn consume_into(&mut self, n: usize, spare: &SpareBuf) {
+        self.at += n;
+        if self.is_read() {
+            spare.keep(std::mem::take(&mut self.received));
             self.at = 0;
         }
     }
@@ -126,6 +141,16 @@ impl Conn {
 
     /// Receives more, behind what is there. Ready: how many bytes; 0: the end, or as much as `most` is there.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
+        self.poll_fill_into(cx, most, None)
+    }
+
+    /// The same, into memory of `spare` where that has some.
+    pub(crate) fn poll_fill_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        spare: Option<&SpareBuf>,
+    ) -> Poll<Result<usize, Error>> {
         if self.emptied && self.received.is_empty() && self.stream.poll_ready(cx, ready::READ).is_pending() {
             // Whoever is woken mostly finds something to read, which costs less than to ask once more.
             self.emptied = false;
@@ -133,7 +158,8 @@ impl Conn {
         }
         if self.received.capacity() == 0 {
             let size = if self.bulk { READ_BULK } else { READ };
-            self.received = match buf(size) {
+            let kept = spare.filter(|_| !self.bulk).and_then(SpareBuf::take);
+            self.received = match kept.or_else(|| buf(size)) {
                 Some(b) => b,
                 None => ready!(poll_buf(cx, size)),
             };
@@ -193,6 +219,16 @@ impl Conn {
         }
         if chunked {
             self.out.extend_from_slice(ChunkedEncoder::AFTER);
+        }
+    }
+
+    /// Appends a body; memory that this makes free goes to `spare`.
+    pub(crate) fn put_body(&mut self, body: Bytes, spare: &SpareBuf) {
+        if body.len() <= COPIED {
+            self.out.extend_from_slice(&body);
+            spare.keep(body.into_buf());
+        } else {
+            self.put_whole(body);
         }
     }
 
@@ -311,7 +347,7 @@ impl Conn {
 
     /// The stream, with what was received and not consumed in front.
     pub(crate) fn into_stream(mut self) -> Stream {
-        if !self.unread().is_empty() {
+        if !self.is_read() {
             let rest = self.unread().to_vec();
             self.stream.unread(rest.into());
         }

@@ -184,7 +184,7 @@ impl Incoming {
         }
         if let From::Http1(conn, _) = &self.from {
             let conn = &mut *conn.borrow_mut();
-            if std::mem::take(&mut conn.expects) && conn.unread().is_empty() {
+            if std::mem::take(&mut conn.expects) && conn.is_read() {
                 conn.out.extend_from_slice(CONTINUE);
                 conn.wrote_head(CONTINUE.len());
             }

@@ -42,6 +42,7 @@ mod respond;
 mod response_head;
 mod retry;
 mod rewrite;
+mod spare_buf;
 mod statics;
 mod total;
 mod totals;

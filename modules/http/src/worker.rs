@@ -7,6 +7,7 @@ use crate::{
     exchange::{Request, Spare},
     files::Files,
     http2::peers::Peers,
+    spare_buf::SpareBuf,
     totals::Totals,
     upstream::Idle,
     variables::TO_PEER,
@@ -35,6 +36,8 @@ pub struct Worker {
     pub(crate) peers: Rc<Peers>,
     /// Files that were asked for lately.
     pub(crate) files: Rc<Files>,
+    /// Memory of the message that was read last.
+    pub(crate) spare_buf: Rc<SpareBuf>,
     /// Memory of answers that are sent.
     lent: RefCell<Vec<Vec<u8>>>,
     /// Memory of compressors, bytes.
@@ -67,7 +70,8 @@ impl Worker {
         let files = Rc::<Files>::default();
         let peers = Rc::new(Peers::new(response_heads));
         let totals = Rc::new(Totals::new());
-        let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers));
+        let spare_buf = Rc::<SpareBuf>::default();
+        let swept = (Rc::clone(&idle), Rc::clone(&files), Rc::clone(&peers), Rc::clone(&spare_buf));
         let told = (Rc::clone(&totals), Arc::clone(&stats));
         // Ends with the generation.
         drop(spawn(async move {
@@ -75,6 +79,7 @@ impl Worker {
                 sleep(SWEEP).await;
                 swept.0.sweep();
                 swept.2.sweep();
+                swept.3.sweep();
                 told.0.tell(&told.1);
                 if turn % 20 == 0 {
                     swept.1.sweep();
@@ -88,6 +93,7 @@ impl Worker {
             idle,
             peers,
             files,
+            spare_buf,
             lent: RefCell::default(),
             compressing: Rc::default(),
             pipes: Pipes::new(PIPES),

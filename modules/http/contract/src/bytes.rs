@@ -18,6 +18,11 @@ impl Bytes {
         Self { at: at.min(buf.len()), buf }
     }
 
+    /// The memory, with what is in it.
+    pub fn into_buf(self) -> Buf {
+        self.buf
+    }
+
     /// The first `n` bytes are done with.
     pub fn advance(&mut self, n: usize) {
         self.at = (self.at + n).min(self.buf.len());

@@ -166,9 +166,14 @@ impl Head {
     /// # Errors
     /// [`Bad::TooManyHeaders`], [`Bad::ConnectionList`]; nothing is appended.
     pub fn append_line(&mut self, line: &Line, bytes: &mut Vec<u8>) -> Result<(), Bad> {
-        let listed = self.listed_with(line.id, line.value())?;
-        self.fields.append_line(line, bytes)?;
-        self.appended(listed, bytes);
+        if line.id == Id::Connection {
+            let listed = self.listed.and(line.value())?;
+            self.fields.append_line(line, bytes)?;
+            self.listed = listed;
+        } else {
+            self.fields.append_line(line, bytes)?;
+        }
+        self.at = bytes.len() as u32;
         Ok(())
     }
 

@@ -61,7 +61,7 @@ impl<'a> Idle<'a> {
 
     /// It begins, where nothing is there yet.
     fn begin(&self) -> Option<First> {
-        if !self.conn.borrow().unread().is_empty() {
+        if !self.conn.borrow().is_read() {
             return Some(First::Bytes);
         }
         let (session, conf) = (self.session, self.session.conf());
@@ -92,7 +92,8 @@ impl Future for Idle<'_> {
         let found = if session.kill.get() != 0 {
             Err(Error::bare(ErrorKind::Cancelled))
         } else {
-            match self.conn.borrow_mut().poll_fill(cx, session.conf().header_size) {
+            let (most, spare) = (session.conf().header_size, Some(&*session.worker().spare_buf));
+            match self.conn.borrow_mut().poll_fill_into(cx, most, spare) {
                 Poll::Ready(Ok(0)) => Ok(First::Nothing),
                 Poll::Ready(Ok(_)) => Ok(First::Bytes),
                 Poll::Ready(Err(e)) if matches!(e.kind, ErrorKind::TimedOut | ErrorKind::Reset) => Ok(First::Nothing),
@@ -144,7 +145,7 @@ pub(super) fn take_head(session: &Session<Http>, conn: &Shared, to: &RefCell<Req
             to.take(&conn.unread()[..len]);
             // Before anybody adds to it: what this proxy says to a peer is not the client's to take away.
             h1::strike_listed(&to.head, &to.bytes, &mut to.struck);
-            conn.consume(len);
+            conn.consume_into(len, &session.worker().spare_buf);
             Some(Got::Request)
         }
         Ok(Step::More) => None,

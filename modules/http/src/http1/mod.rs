@@ -181,7 +181,7 @@ async fn turn(session: &Session<Http>, conn: &Shared, sender: &Addr, served: u32
         if !matches!(next, Ok(Done::Request)) {
             session.worker().take_back(&mut conn.out);
         }
-        conn.last && conn.body.is_done() && conn.unread().is_empty()
+        conn.last && conn.body.is_done() && conn.is_read()
     };
     session.worker().stats.answered(exchange.status.get() as u16);
     match next {

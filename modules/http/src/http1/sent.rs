@@ -133,7 +133,7 @@ pub(super) fn deliver(
         }
         match &mut reply.body {
             Body::Bytes(bytes) if !chunked => {
-                conn.borrow_mut().put(std::mem::take(bytes), false);
+                conn.borrow_mut().put_body(std::mem::take(bytes), &call.exchange.worker().spare_buf);
                 reply.body = Body::Empty;
             }
             Body::Small(bytes) if !chunked => {

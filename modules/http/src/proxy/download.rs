@@ -22,6 +22,7 @@ use crate::{
     incoming::Incoming,
     reply::Call,
     total,
+    worker::Worker,
 };
 use anyproxy_module_api::{Cause, Error, Lease, Outcome, Session, Who, now_ms, now_ns, tracing};
 use std::{
@@ -194,9 +195,9 @@ impl Download {
     }
 
     /// Receives more, up to `most` bytes that are not read yet.
-    fn fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
+    fn fill(&mut self, worker: &Worker, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
         match self.up.as_mut() {
-            Some(up) => up.poll_fill(cx, most),
+            Some(up) => up.poll_fill_into(cx, most, Some(&worker.spare_buf)),
             None => Poll::Ready(Ok(0)),
         }
     }
@@ -211,7 +212,7 @@ impl Download {
             lease.done(&Outcome { connect_ns: 0, first_byte_ns, total_ns: total, failure: 0 });
         }
         let Some(up) = self.up.take() else { return };
-        if self.peer_keeps && self.uploaded && !self.deaf && up.unread().is_empty() {
+        if self.peer_keeps && self.uploaded && !self.deaf && up.is_read() {
             exchange.worker().idle.give(self.peer, up, now_ms() + self.keeps_ms, self.most_idle);
         }
     }

@@ -158,7 +158,7 @@ impl Download {
                 Ok(Event::More(n)) => up.consume(n),
                 Err(why) => return Poll::Ready(Err(malformed(exchange, why))),
             }
-            match self.fill(cx, UNREAD) {
+            match self.fill(exchange.worker(), cx, UNREAD) {
                 Poll::Ready(Ok(0)) => {
                     if let Phase::Body(body) = &mut self.phase
                         && body.end_of_stream().is_err()

@@ -69,7 +69,7 @@ impl Download {
             let mut heard = self.has_unread() && self.take_head(call)?;
             let mut came = heard;
             if !heard {
-                came = match self.fill(cx, self.limits.head as usize) {
+                came = match self.fill(call.exchange.worker(), cx, self.limits.head as usize) {
                     Poll::Ready(Ok(0)) => return Err(Fault::new(Who::Upstream, Cause::Closed, 502)),
                     Poll::Ready(Ok(_)) => true,
                     Poll::Ready(Err(e)) => {
@@ -97,7 +97,7 @@ impl Download {
     }
 
     fn has_unread(&self) -> bool {
-        self.up.as_ref().is_some_and(|up| !up.unread().is_empty())
+        self.up.as_ref().is_some_and(|up| !up.is_read())
     }
 
     /// Takes the head of an answer, if it is there.
