@@ -130,32 +130,27 @@ impl Slots {
     /// Notes what the system says, and wakes who waits for it.
     pub(super) fn dispatch(&self, events: impl Iterator<Item = (usize, u8)>) {
         let mut others = Vec::new();
-        for (token, bits) in events {
-            self.note(token, bits, &mut others);
-        }
-        others.into_iter().for_each(Waker::wake);
-    }
-
-    fn note(&self, token: usize, bits: u8, others: &mut Vec<Waker>) {
         let slots = self.slots.borrow();
-        // Gone, or another socket's by now: that one tries in vain, once.
-        let Some(slot) = slots.get(token) else { return };
-        slot.ready.set(slot.ready.get() | bits);
-        if bits & all(READ) != 0 {
-            wake(&slot.reader, others);
+        for (token, bits) in events {
+            // Gone, or another socket's by now: that one tries in vain, once.
+            let Some(slot) = slots.get(token) else { continue };
+            slot.ready.set(slot.ready.get() | bits);
+            if bits & all(READ) != 0 {
+                wake(&slot.reader, &mut others);
+            }
+            if bits & all(WRITE) != 0 {
+                wake(&slot.writer, &mut others);
+            }
         }
-        if bits & all(WRITE) != 0 {
-            wake(&slot.writer, others);
-        }
+        drop(slots);
+        others.into_iter().for_each(Waker::wake);
     }
 }
 
 #[inline]
 pub(super) fn wake(waiter: &Cell<Option<Waker>>, others: &mut Vec<Waker>) {
     let Some(waker) = waiter.take() else { return };
-    if task::is_plain(&waker) {
-        waker.wake_by_ref();
-    } else {
+    if !task::wake_plain(&waker) {
         // It may run whatever, which may want the slots.
         others.push(waker.clone());
     }

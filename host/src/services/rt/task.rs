@@ -229,9 +229,14 @@ unsafe fn waker_drop(data: *const ()) {
     drop(ManuallyDrop::into_inner(unsafe { task(data) }));
 }
 
-/// Whether waking it does no more than to queue a task: it may be woken wherever.
-pub(super) fn is_plain(waker: &Waker) -> bool {
-    ptr::eq(waker.vtable(), &raw const WAKER)
+/// Wakes it if that does no more than to queue a task, which may be done wherever. False: it is another kind of waker.
+pub(super) fn wake_plain(waker: &Waker) -> bool {
+    let plain = ptr::eq(waker.vtable(), &raw const WAKER);
+    if plain {
+        // SAFETY: a waker of this table; see `task`.
+        unsafe { task(waker.data()) }.wake();
+    }
+    plain
 }
 
 /// By which the wakers of tasks are known.
