@@ -2,24 +2,8 @@
 //! and whatever was done with it in between. Each is compared with one that was never used, in all that can be asked of it.
 
 use super::*;
-use crate::h1::{Authority, Limits, Step};
+use crate::h1::{Authority, Limits, Random, Step};
 use std::fmt::{Debug, Write};
-
-/// xorshift64*: the same cases on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
 
 /// Lines as they may come. Whatever is wrong with one has others beside it that are nearly the same.
 const LINES: &[&str] = &[

@@ -34,3 +34,23 @@ impl SpareBuf {
         self.take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_buffer_of_the_usual_size_is_kept_and_comes_back_empty() {
+        let spare = SpareBuf::default();
+        spare.keep(vec![1; READ].into());
+        spare.keep(vec![2; READ].into());
+        let buf = spare.take().expect("what was kept");
+        assert_eq!((buf.len(), buf.capacity()), (0, READ));
+        assert!(spare.take().is_none());
+        spare.keep(vec![1; 2 * READ].into());
+        assert!(spare.take().is_none(), "of another size");
+        spare.keep(vec![1; READ].into());
+        spare.sweep();
+        assert!(spare.take().is_none(), "nobody wanted it for long");
+    }
+}

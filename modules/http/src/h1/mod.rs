@@ -54,3 +54,6 @@ mod head_tests;
 mod split_tests;
 #[cfg(test)]
 mod strip_tests;
+
+#[cfg(test)]
+pub(crate) use differential_tests::Random;
